@@ -1,0 +1,125 @@
+"""The Bach chorales of music21's corpus: real music of four voices, in the public domain, with nothing to download."""
+
+import importlib.util
+import io
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath
+from xml.etree import ElementTree
+
+import numpy as np
+
+from musiclab.data.songs import BEAT_TICKS, MAX_BEATS, TRACKS, BadSong, Song, first_tempo, to_ticks
+from musiclab.data.sources import Source
+from musiclab.errors import UserError
+
+# Parts come in this order in every file of four; the drums are silent.
+_VOICES = tuple(TRACKS.index(name) for name in ("Piano", "Guitar", "Strings", "Bass"))  # soprano, alto, tenor, bass
+_MAX_SCORE_BYTES = 32 << 20
+_MAX_CONTAINER_BYTES = 1 << 20
+
+
+class Chorales(Source):
+    """The files of exactly four parts: soprano to Piano, alto to Guitar, tenor to Strings, bass to Bass."""
+
+    kind = "chorales"
+    suffixes = (".mxl",)
+
+    def __init__(self) -> None:
+        # Found without importing music21, which takes seconds.
+        package = importlib.util.find_spec("music21")
+        if package is None or package.origin is None:
+            raise UserError("--data: chorales needs the package music21, which ships them; install it.")
+        super().__init__(Path(package.origin).parent / "corpus" / "bach")
+        self.spec = self.kind
+
+    @classmethod
+    def read(cls, name: str, data: bytes) -> Song:
+        music = _read_score(data)
+        if len(music.tracks) != len(_VOICES):
+            raise BadSong(f"{len(music.tracks)} parts, not {len(_VOICES)}")
+        notes = _notes(music)
+        if not len(notes):
+            raise BadSong("no notes")
+        length = int(notes[:, 3].max())
+        if length > MAX_BEATS * BEAT_TICKS:
+            raise BadSong(f"longer than {MAX_BEATS:,} beats")
+        stem = PurePosixPath(name).stem
+        title = music.metadata.title or ""
+        return Song(
+            id=stem,
+            artist="J. S. Bach",
+            title=stem if not title or title.endswith(cls.suffixes) else title,
+            notes=notes,
+            bars=_whole_bars(music, length),
+            length=length,
+            tempo=first_tempo(np.array([tempo.qpm for tempo in music.tempos], float)),
+        )
+
+
+def _read_score(data: bytes) -> "muspy.Music":  # noqa: F821 - imported where used: it takes seconds
+    """The score in a compressed MusicXML file, repeats played out and ties joined by MusPy."""
+    import muspy
+
+    # MusPy reads from paths only, and would unpack whatever the archive claims: it gets the checked score alone.
+    with tempfile.NamedTemporaryFile(suffix=".xml") as file:
+        file.write(_score_xml(data))
+        file.flush()
+        return muspy.read_musicxml(file.name)
+
+
+def _score_xml(data: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        container = ElementTree.fromstring(_unpacked(archive, "META-INF/container.xml", _MAX_CONTAINER_BYTES))
+        root = container.find("rootfiles/rootfile")
+        if root is None:
+            raise BadSong("the container names no score")
+        return _unpacked(archive, root.get("full-path", ""), _MAX_SCORE_BYTES)
+
+
+def _unpacked(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    member = archive.getinfo(name)
+    if member.file_size > limit or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise BadSong(f"the score unpacks to {member.file_size:,} bytes")
+    return archive.read(member)
+
+
+def _notes(music: "muspy.Music") -> np.ndarray:  # noqa: F821
+    rows = [
+        (track, note.pitch, note.time, note.end)
+        for track, part in zip(_VOICES, music.tracks, strict=True)
+        for note in part.notes
+    ]
+    table = np.array(rows, np.int64).reshape(-1, 4)
+    if ((table[:, 1] < 0) | (table[:, 1] > 127) | (table[:, 2] < 0)).any():
+        raise BadSong("a note outside of pitch 0 to 127 or before the beginning")
+    start = to_ticks(table[:, 2], music.resolution)
+    end = np.maximum(to_ticks(table[:, 3], music.resolution), start + 1)
+    return np.stack([table[:, 0], table[:, 1], start, end], axis=1).astype(np.int32)
+
+
+def _whole_bars(music: "muspy.Music", length: int) -> np.ndarray:  # noqa: F821
+    """Starts in ticks of bars as long as their time signature says, so neither of pickups nor of halves of a bar.
+
+    A repeat in the middle of a bar splits it in two measures; together they count as one bar.
+    """
+    starts = to_ticks([line.time for line in music.barlines], music.resolution)
+    sizes = np.diff(np.append(starts, length))
+    full = _bar_sizes(music, starts)
+    split = np.append(sizes[:-1] + sizes[1:] == full[:-1], False)
+    # The second half of one bar and the first of the next may also add up: a half that was used is not used again.
+    for index in np.flatnonzero(split):
+        if split[index]:
+            split[index + 1] = False
+    return np.unique(starts[(sizes >= full) | split]).astype(np.int32)
+
+
+def _bar_sizes(music: "muspy.Music", starts: np.ndarray) -> np.ndarray:  # noqa: F821
+    """What a whole bar takes at each bar line, in ticks, by the time signature that holds there (at first 4/4)."""
+    meters = [(0, 4 * BEAT_TICKS)]
+    for meter in music.time_signatures:
+        meters.append(
+            (int(to_ticks(meter.time, music.resolution)), 4 * BEAT_TICKS * meter.numerator // meter.denominator)
+        )
+    times, sizes = np.array(meters).T
+    return sizes[np.searchsorted(times, starts, "right") - 1]

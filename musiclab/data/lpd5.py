@@ -1,0 +1,190 @@
+"""The Lakh Pianoroll Dataset: sparse pianorolls in .npz files, with names from MSD's unique_tracks.txt."""
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from musiclab.data.archives import file_digest, read_file
+from musiclab.data.songs import BEAT_TICKS, MAX_BEATS, BadSong, Song, clean_text, first_tempo, to_ticks, track_of
+from musiclab.data.sources import Source
+from musiclab.hashing import content_hash
+
+_NAMES_FILE = "unique_tracks.txt"
+_MAX_NAMES_BYTES = 128 << 20  # MSD's own, of a million tracks, has 84 MB
+_MAX_SONG_ARRAYS = 64 << 20  # what the arrays of one song may take once decompressed
+_MAX_TRACKS = 128
+_PITCHES = 128
+_TRACK_ID = re.compile(r"TR[A-Z]{5}[0-9A-F]{11}")
+
+
+class Lpd5(Source):
+    """LPD-5-cleansed or any pianorolls that pypianoroll saved, in the old layout or the new, merged to five tracks.
+
+    Names come from a file unique_tracks.txt inside the folder or archive, or else beside it.
+    """
+
+    kind = "lpd5"
+    suffixes = (".npz",)
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._names = b""
+
+    def limit(self, name: str) -> int:
+        return _MAX_NAMES_BYTES if PurePosixPath(name).name == _NAMES_FILE else super().limit(name)
+
+    def members(self) -> Iterator[tuple[str, bytes]]:
+        for name, data in super().members():
+            if PurePosixPath(name).name == _NAMES_FILE:
+                self._names = data
+            yield name, data
+
+    def fingerprint(self) -> str:
+        beside = self._names_beside
+        return content_hash([super().fingerprint(), file_digest(beside) if beside.is_file() else None])
+
+    def names(self, ids: Iterable[str]) -> dict[str, tuple[str, str]]:
+        # The file is kept as it is and searched once: a million names as Python strings would fill the memory.
+        wanted = {song_id.encode(): song_id for song_id in ids}
+        found = {}
+        for line in io.BytesIO(self._names or read_file(self._names_beside, _MAX_NAMES_BYTES)):
+            fields = line.rstrip(b"\r\n").split(b"<SEP>")
+            if len(fields) == 4 and fields[0] in wanted:
+                found[wanted[fields[0]]] = (fields[2].decode(errors="replace"), fields[3].decode(errors="replace"))
+        return found
+
+    @classmethod
+    def read(cls, name: str, data: bytes) -> Song:
+        arrays = _Arrays(data)
+        info = arrays.info()
+        resolution = info.get("beat_resolution", info.get("resolution"))
+        if not isinstance(resolution, int) or not 1 <= resolution <= 9600:
+            raise BadSong(f"info.json gives no usable beat resolution: {clean_text(repr(resolution))}")
+        cells, length = _merged_cells(arrays, info, MAX_BEATS * resolution)
+        notes = _notes(cells, length + 1, resolution)
+        if not len(notes):
+            raise BadSong("no notes")
+        stem = str(PurePosixPath(name).with_suffix(""))
+        track_id = _TRACK_ID.search(stem)
+        song_id = track_id.group() if track_id else PurePosixPath(stem).name
+        return Song(
+            id=song_id,
+            artist="",
+            title=song_id,
+            notes=notes,
+            bars=_bars(arrays.optional("downbeat"), length, resolution),
+            length=int(to_ticks(length, resolution)),
+            tempo=first_tempo(arrays.optional("tempo").astype(float)),
+        )
+
+    @property
+    def _names_beside(self) -> Path:
+        return self.path.parent / _NAMES_FILE
+
+
+class _Arrays:
+    """The arrays of an .npz file, none of them decompressed before its size is known to be sane."""
+
+    def __init__(self, data: bytes) -> None:
+        self._zip = zipfile.ZipFile(io.BytesIO(data))
+        self._left = _MAX_SONG_ARRAYS
+
+    def info(self) -> dict:
+        info = json.loads(self._bytes("info.json"))
+        if not isinstance(info, dict):
+            raise BadSong("info.json is no object")
+        return info
+
+    def optional(self, name: str) -> np.ndarray:
+        return self.array(name) if f"{name}.npy" in self._zip.NameToInfo else np.zeros(0)
+
+    def array(self, name: str) -> np.ndarray:
+        """A one-dimensional array of numbers or booleans."""
+        file = io.BytesIO(self._bytes(f"{name}.npy"))
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise BadSong(f"{name} has an unusual header")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        body = file.getbuffer()[file.tell() :]
+        # Compared before anything is allocated: a header may claim any shape.
+        if dtype.hasobject or dtype.kind not in "biuf" or len(shape) != 1 or shape[0] * dtype.itemsize != len(body):
+            raise BadSong(f"{name} is not a plain list of numbers")
+        return np.frombuffer(body, dtype)
+
+    def integers(self, name: str) -> np.ndarray:
+        values = self.array(name)
+        if values.dtype.kind not in "iu":
+            raise BadSong(f"{name} is not made of whole numbers")
+        return values.astype(np.int64)
+
+    def _bytes(self, member: str) -> bytes:
+        found = self._zip.NameToInfo.get(member)
+        if found is None:
+            raise BadSong(f"{member} is missing")
+        if found.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise BadSong(f"{member} is packed in an unusual way")
+        if not 0 <= found.file_size <= self._left:
+            raise BadSong(f"{member} unpacks to {found.file_size:,} bytes")
+        self._left -= found.file_size
+        return self._zip.read(found)  # never more than the declared size
+
+
+def _merged_cells(arrays: _Arrays, info: dict, max_length: int) -> tuple[np.ndarray, int]:
+    """Sounding cells of all tracks, each a number (track * 128 + pitch) * (length + 1) + time, sorted; the length."""
+    parts, length = [], 0
+    for index in range(_MAX_TRACKS):
+        track = info.get(str(index))
+        if track is None:
+            break
+        program, is_drum = track["program"], track["is_drum"]
+        merged = track_of(int(program), bool(is_drum))
+        steps, pitch, time = _sounding(arrays, index, max_length)
+        length = max(length, steps)
+        if merged is not None:
+            parts.append((merged * _PITCHES + pitch, time))
+    lines = [line * (length + 1) + time for line, time in parts]
+    return np.sort(np.concatenate([np.zeros(0, np.int64), *lines])), length
+
+
+def _sounding(arrays: _Arrays, index: int, max_length: int) -> tuple[int, np.ndarray, np.ndarray]:
+    """Length of a track in steps, and pitch and time of the cells in which it sounds."""
+    prefix = f"pianoroll_{index}_csc"
+    shape = arrays.integers(f"{prefix}_shape")
+    if len(shape) != 2 or shape[1] != _PITCHES or not 0 <= shape[0] <= max_length:
+        raise BadSong(f"track {index} has the shape {clean_text(str(shape.tolist()))}, not (steps, 128)")
+    starts, times = arrays.integers(f"{prefix}_indptr"), arrays.integers(f"{prefix}_indices")
+    velocities = arrays.array(f"{prefix}_data")
+    per_pitch = np.diff(starts)
+    if len(starts) != _PITCHES + 1 or starts[0] != 0 or (per_pitch < 0).any() or starts[-1] != len(times):
+        raise BadSong(f"track {index} has a broken index")
+    if len(velocities) != len(times) or (len(times) and not 0 <= times.min() <= times.max() < shape[0]):
+        raise BadSong(f"track {index} has cells outside of its roll")
+    sounds = velocities != 0
+    return int(shape[0]), np.repeat(np.arange(_PITCHES), per_pitch)[sounds], times[sounds]
+
+
+def _notes(cells: np.ndarray, stride: int, resolution: int) -> np.ndarray:
+    """Unbroken runs of cells of one pitch as notes, (n, 4) int32 in ticks; a drum hit lasts one step from its start."""
+    edges = np.flatnonzero(np.diff(cells) > 1)  # 0 where merged tracks sound the same cell
+    opens = cells[np.append(0, edges + 1)] if len(cells) else cells
+    closes = cells[np.append(edges, len(cells) - 1)] + 1 if len(cells) else cells
+    line, first = np.divmod(opens, stride)
+    last = np.where(line < _PITCHES, first + 1, closes - line * stride)
+    start = to_ticks(first, resolution)
+    end = np.maximum(to_ticks(last, resolution), start + 1)
+    return np.stack([line // _PITCHES, line % _PITCHES, start, end], axis=1).astype(np.int32)
+
+
+def _bars(downbeat: np.ndarray, length: int, resolution: int) -> np.ndarray:
+    """Bar lines in ticks: the file's own downbeats, or every four beats where it marks but the first (as LPD does)."""
+    marked = np.flatnonzero(downbeat[:length])
+    ticks = int(to_ticks(length, resolution))
+    if len(marked) < 2:
+        first = int(to_ticks(marked[0], resolution)) if len(marked) else 0
+        return np.arange(first, ticks, 4 * BEAT_TICKS, dtype=np.int32)
+    return np.unique(to_ticks(marked, resolution)).astype(np.int32)

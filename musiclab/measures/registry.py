@@ -1,0 +1,69 @@
+"""Every measure by name, with its unit and the direction that is better."""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal
+
+from musiclab.errors import UserError
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a number under a measure's name means.
+
+    A value for one track or pair has the full name and a suffix: `music/empty_bars.Piano`,
+    `music/tonal_distance.Piano-Guitar`. The plain full name is then the mean over those that have a value.
+
+    Attributes:
+        name: unique among all measures, so that it can be used without its group.
+        group: `music`, `latent` or `set`.
+        unit: of the value.
+        better: `lower`, `higher`, or `real`: closest to the value of real music.
+        title: one line for a table or a chart.
+    """
+
+    name: str
+    group: Literal["music", "latent", "set"]
+    unit: str
+    better: Literal["lower", "higher", "real"]
+    title: str
+
+    @property
+    def full_name(self) -> str:
+        """The key of its value in results and in MLflow: group/name."""
+        return f"{self.group}/{self.name}"
+
+
+MEASURES = (
+    Measure("frame_f1", "latent", "share", "higher", "F1 of reconstructed cells"),
+    Measure("frame_precision", "latent", "share", "higher", "Share of reconstructed cells that are right"),
+    Measure("frame_recall", "latent", "share", "higher", "Share of cells that are reconstructed"),
+    Measure("onset_f1", "latent", "share", "higher", "F1 of reconstructed onsets"),
+    Measure("onset_precision", "latent", "share", "higher", "Share of reconstructed onsets that are right"),
+    Measure("onset_recall", "latent", "share", "higher", "Share of onsets that are reconstructed"),
+    Measure("active_units", "latent", "dimensions", "higher", "Latent dimensions in use"),
+    Measure("kl", "latent", "nats/window", "lower", "KL divergence from the prior, all dimensions (0 is collapse)"),
+    Measure("empty_bars", "music", "share", "real", "Share of empty bars"),
+    Measure("used_pitch_classes", "music", "pitch classes/bar", "real", "Pitch classes used in a bar that sounds"),
+    Measure("tonal_distance", "music", "Harte distance", "real", "Harmonic distance between two tracks"),
+    Measure("note_density", "music", "onsets/beat", "real", "Onsets a beat"),
+    Measure("frechet", "set", "squared sds", "lower", "Frechet distance to real windows in musical features"),
+    Measure("diversity_ratio", "set", "ratio", "real", "Variety of the windows, real ones being 1"),
+    Measure("start_sensitivity", "set", "ratio", "real", "Dependence on the start window, real music being 1"),
+)
+
+
+def find_measure(name: str) -> Measure:
+    """The measure of that name, with its group (`set/frechet`) or without (`frechet`).
+
+    Raises:
+        UserError: there is none; the sentence suggests the nearest name and lists all.
+    """
+    for measure in MEASURES:
+        if name in (measure.name, measure.full_name):
+            return measure
+    by_spelling = {spelling: measure for measure in MEASURES for spelling in (measure.name, measure.full_name)}
+    nearest = get_close_matches(name, by_spelling, n=1)
+    suggestion = f" (nearest: {by_spelling[nearest[0]].full_name})" if nearest else ""
+    names = ", ".join(measure.full_name for measure in MEASURES)
+    raise UserError(f"no measure is named {name!r}{suggestion}; there are {names}")

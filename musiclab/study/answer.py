@@ -1,0 +1,162 @@
+"""The answer: records of a study's cells as means, intervals and paired comparisons, in a table and a sentence."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from musiclab.measures.registry import MEASURES, Measure
+from musiclab.measures.suite import FLOOR
+from musiclab.study.plan import Cell
+from musiclab.study.statistics import ALPHA, Interval, blocks_needed, holm, mean_interval, sign_flip_p, smallest_p
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A variant against the control on the objective: paired differences over the blocks that both have."""
+
+    difference: Interval
+    p: float
+    p_holm: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Everything a table, MLflow or a report shows; variants are keyed by name, in the study's order."""
+
+    objective: Measure
+    control: str
+    measures: dict[str, dict[str, Interval]]
+    comparisons: dict[str, Comparison]
+    floor: dict[str, Interval]
+    missing: dict[str, int]
+
+
+def answer(cells: list[Cell], records: dict[str, dict[str, Any]], control: str, objective: Measure) -> Answer:
+    """Summarise the records (by key) of the cells; a cell without one counts as missing."""
+    found: dict[str, dict[int, dict[str, Any]]] = {}
+    missing: dict[str, int] = {}
+    for cell in cells:
+        name = cell.variant.name
+        of_variant = found.setdefault(name, {})
+        missing.setdefault(name, 0)
+        if cell.key in records:
+            of_variant[cell.block.index] = records[cell.key]
+        else:
+            missing[name] += 1
+    measures = {
+        name: _intervals([record["measures"] for record in by_block.values()]) for name, by_block in found.items()
+    }
+    # The floor is a matter of the block's real music; variants share it unless they cut windows differently.
+    floor = _intervals([record["floor"] for record in found[control].values()])
+    differences = {
+        name: _paired(by_block, found[control], objective.full_name)
+        for name, by_block in found.items()
+        if name != control
+    }
+    p = [sign_flip_p(d) for d in differences.values()]
+    comparisons = {
+        name: Comparison(mean_interval(d), raw, adjusted)
+        for (name, d), raw, adjusted in zip(differences.items(), p, holm(p), strict=True)
+    }
+    return Answer(objective, control, measures, comparisons, floor, missing)
+
+
+def best(answer: Answer) -> str | None:
+    """The variant with the best mean objective; None where no trial has finished."""
+    means = {name: of[answer.objective.full_name].mean for name, of in answer.measures.items() if of}
+    means = {name: mean for name, mean in means.items() if not math.isnan(mean)}
+    sign = 1 if answer.objective.better == "lower" else -1
+    return min(means, key=lambda name: sign * means[name]) if means else None
+
+
+def sentence(answer: Answer) -> str:
+    """The answer in words: who beats the control, who loses to it, or that nothing was shown and why."""
+    objective, control = answer.objective, answer.control
+    leader = best(answer)
+    if leader is None:
+        return "No trial has finished, so there is no answer."
+    lower_is_better = objective.better == "lower"
+    shown = {name: c for name, c in answer.comparisons.items() if c.p_holm <= ALPHA}
+    better = [name for name, c in shown.items() if (c.difference.mean < 0) == lower_is_better]
+    worse = [name for name in shown if name not in better]
+    parts = []
+    for names, word in ((better, "better"), (worse, "worse")):
+        if names:
+            each = "; ".join(f"{name} ({_p(answer.comparisons[name].p_holm)})" for name in names)
+            parts.append(f"{word} than the control {control} on {objective.name}: {each}")
+    said = ". ".join(part[0].upper() + part[1:] for part in parts)
+    if not parts:
+        said = f"No variant is shown to differ from the control {control} on {objective.name}"
+    said += f". Best mean: {leader} ({_number(answer.measures[leader][objective.full_name].mean)})."
+    blocks = min((c.difference.n for c in answer.comparisons.values()), default=0)
+    if answer.comparisons and smallest_p(blocks, len(answer.comparisons)) > ALPHA:
+        said += f" {underpowered(blocks, len(answer.comparisons))}"
+    return said
+
+
+def underpowered(blocks: int, comparisons: int) -> str:
+    """Why so few blocks cannot show anything, and how many could."""
+    need = blocks_needed(comparisons)
+    return (
+        f"Underpowered by design: with {blocks} block{'' if blocks == 1 else 's'} and {comparisons} "
+        f"comparison{'' if comparisons == 1 else 's'} the smallest p attainable is "
+        f"{smallest_p(blocks, comparisons):.3g}; it takes {need} blocks to reach {ALPHA:g}."
+    )
+
+
+def table(answer: Answer) -> str:
+    """Measures x variants, mean and 95 % interval; under the objective, the paired differences to the control."""
+    names = list(answer.measures)
+    rows = [["measure (better)", "real v. real", *names]]
+    for measure in MEASURES:
+        full = measure.full_name
+        cells = [answer.measures[name].get(full) for name in names]
+        if any(cells):
+            rows.append([f"{full} ({measure.better})", _real(answer, full), *map(_interval, cells)])
+        if measure == answer.objective:
+            compared = [answer.comparisons.get(name) for name in names]
+            rows.append(["  - control", "", *(_interval(c.difference) if c else "control" for c in compared)])
+            rows.append(["  p (Holm)", "", *(_p(c.p_holm) if c else "" for c in compared)])
+    blocks = [str(max((i.n for i in answer.measures[name].values()), default=0)) for name in names]
+    rows.append(["blocks", "", *blocks])
+    if any(answer.missing.values()):
+        rows.append(["trials missing", "", *map(str, answer.missing.values())])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def _intervals(of_blocks: list[dict[str, float]]) -> dict[str, Interval]:
+    names = {name: None for values in of_blocks for name in values}
+    return {name: mean_interval([values.get(name, math.nan) for values in of_blocks]) for name in names}
+
+
+def _paired(variant: dict[int, dict], control: dict[int, dict], measure: str) -> list[float]:
+    pairs = [
+        (variant[block]["measures"][measure], control[block]["measures"][measure])
+        for block in variant
+        if block in control
+    ]
+    return [a - b for a, b in pairs if not math.isnan(a - b)]
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3g}"
+
+
+def _interval(interval: Interval | None) -> str:
+    if interval is None or math.isnan(interval.mean):
+        return "-"
+    if math.isnan(interval.low):
+        return _number(interval.mean)
+    return f"{_number(interval.mean)} [{_number(interval.low)}, {_number(interval.high)}]"
+
+
+def _real(answer: Answer, full: str) -> str:
+    """What real music scores: its value where that is the aim, and the floor, other real music's distance from it."""
+    floor = _number(answer.floor[full + FLOOR].mean) if full + FLOOR in answer.floor else "-"
+    return f"{_number(answer.floor[full].mean)} ± {floor}" if full in answer.floor else floor
+
+
+def _p(p: float) -> str:
+    return "-" if math.isnan(p) else f"p {p:.3f}" if p >= 0.001 else "p < 0.001"

@@ -1,0 +1,303 @@
+"""The MLflow mirror: a process of its own that brings MLflow level with the records; the only module that knows MLflow.
+
+It follows what trials write to the storage, so no trial and no scheduler ever waits for a tracking server, and it can
+start over at any time: runs are found by their tags, points carry the time at which they were made, and MLflow keeps
+one of two equal points. `Mirror` starts and stops it from a study; `python -m musiclab.study.mirror` is that process.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from musiclab.errors import UserError
+from musiclab.measures.registry import MEASURES, find_measure
+from musiclab.study.answer import Answer, answer, sentence, table
+from musiclab.study.plan import Cell
+from musiclab.study.records import Records
+from musiclab.study.storage import Storage
+from musiclab.systems import find_system
+
+_EVERY_S = 2.0
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens when it is told nothing else
+# Read by MLflow when it is imported. A server that is down is asked again on the next round, not within a call.
+_ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def check_tracking_uri(uri: str) -> str:
+    """`uri` if MLflow can take it: a server or a database; else UserError."""
+    try:
+        parts = urlsplit(uri)
+        server = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        server, parts = False, urlsplit("")
+    database = parts.scheme.split("+")[0] in _DATABASES and len(uri) > len(parts.scheme) + len("://")
+    if not (server or (database and "://" in uri)):
+        raise UserError(
+            f"The tracking address {uri!r} is none that MLflow takes; give http://HOST:PORT or sqlite:////FOLDER/mlflow.db."
+        )
+    return uri
+
+
+class Mirror:
+    """The mirror of one study's plan, as its starter sees it: `start`, then `stop`, which waits until MLflow is level."""
+
+    def __init__(self, storage: str, plan: str, uri: str) -> None:
+        self._command = [sys.executable, "-m", "musiclab.study.mirror", storage, plan, uri]
+        self._uri = uri
+        self._last: dict[str, Any] = {}
+
+    def start(self, say: Any) -> None:
+        """Start following; `say` gets one line when MLflow stops answering."""
+        root = Path(__file__).parents[2]  # an uninstalled checkout, as `ray job submit --working-dir` sends it
+        path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+        # In a session of its own, so that a Ctrl-C meant for the study does not cut it off in the middle.
+        self._process = subprocess.Popen(
+            self._command, env=os.environ | _ENVIRONMENT | {"PYTHONPATH": path}, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        self._reader = threading.Thread(target=self._read, args=(say,), daemon=True)
+        self._reader.start()
+
+    def stop(self) -> str:
+        """End it after a last round; says where to look, or that MLflow is behind and how it will be brought level."""
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        self._reader.join()
+        self._process.wait()
+        if "links" not in self._last:
+            reason = self._last.get("behind", "the mirror ended early")
+            return f"MLflow at {self._uri} is behind ({reason}); run the same command again to bring it level."
+        hint = f"mlflow ui --backend-store-uri {self._uri}\n  then " if self._uri.startswith(_DATABASES) else ""
+        return "MLflow: {}the study's runs {}\n  the variants compared {}".format(hint, *self._last["links"])
+
+    def _read(self, say: Any) -> None:
+        for line in self._process.stdout:
+            with contextlib.suppress(ValueError):
+                self._last = json.loads(line)
+                if "behind" in self._last:
+                    say(f"MLflow at {self._uri} does not answer; the study goes on and MLflow is brought level later.")
+
+
+class _Runs:
+    """A study's runs in MLflow: each found by its tags or made, once."""
+
+    def __init__(self, client: Any, experiment: str, edition: str) -> None:
+        self._client, self._experiment, self._edition = client, experiment, edition
+        self._ids: dict[tuple[str, str], str] = {}
+        self.mirrored: dict[str, str] = {}
+        token = None
+        while token != "":
+            page = client.search_runs(
+                [experiment], f"tags.`musiclab.edition` = '{edition}'", max_results=1000, page_token=token
+            )
+            for run in page:
+                tags = run.data.tags
+                self._ids[tags["musiclab.role"], tags["musiclab.key"]] = run.info.run_id
+                self.mirrored[run.info.run_id] = tags.get("musiclab.mirrored", "")
+            token = page.token or ""
+
+    def get(self, role: str, key: str, name: str, parent: str | None, began: float, params: dict[str, Any]) -> str:
+        """Id of the run of that role and key; made, with its params, under the run `parent` where there is none."""
+        if (role, key) not in self._ids:
+            tags = {"musiclab.edition": self._edition, "musiclab.role": role, "musiclab.key": key}
+            if parent:
+                tags["mlflow.parentRunId"] = parent
+            run = self._client.create_run(self._experiment, int(began * 1000), tags, run_name=name[:250])
+            self._ids[role, key] = run.info.run_id
+            self.mirrored[run.info.run_id] = ""
+            self._batch(
+                run.info.run_id, params=[_entity("Param", key=k, value=str(v)[:6000]) for k, v in params.items()]
+            )
+        return self._ids[role, key]
+
+    def points(self, run: str, points: list[dict[str, Any]]) -> None:
+        """Log points (`name`, `step`, `value`, `time`) in batches; NaN, which says nothing, is left out."""
+        metrics = [
+            _entity("Metric", key=p["name"], value=p["value"], timestamp=int(p["time"] * 1000), step=p["step"])
+            for p in points
+            if p["value"] == p["value"]
+        ]
+        for at in range(0, len(metrics), 1000):
+            self._batch(run, metrics=metrics[at : at + 1000])
+
+    def artifacts(self, run: str, files: dict[str, bytes]) -> None:
+        """Put files, named with their folders, into the run's artifacts."""
+        with tempfile.TemporaryDirectory() as folder:
+            for name, data in files.items():
+                target = Path(folder) / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(data)
+            self._client.log_artifacts(run, folder)
+
+    def end(self, run: str, state: str, ended: float, tags: dict[str, str], mirrored: str) -> None:
+        """Close the run; the tag that says it is level comes last."""
+        self._batch(run, tags=[_entity("RunTag", key=k, value=str(v)[:4900]) for k, v in tags.items()])
+        self._client.set_terminated(run, state, int(ended * 1000))
+        self._client.set_tag(run, "musiclab.mirrored", mirrored)
+        self.mirrored[run] = mirrored
+
+    def _batch(self, run: str, **what: Any) -> None:
+        self._client.log_batch(run, **what)
+
+
+def _entity(kind: str, **values: Any) -> Any:
+    import mlflow.entities
+
+    return getattr(mlflow.entities, kind)(**values)
+
+
+class _Follower:
+    """Rounds of bringing MLflow level with what the storage holds of one plan."""
+
+    def __init__(self, storage: Storage, plan: str, uri: str) -> None:
+        self._storage, self._plan_name, self._uri = storage, plan, uri
+        self._records = Records(storage)
+        self._found: dict[str, dict[str, Any]] = {}
+        self._sent: dict[str, int] = {}
+        self._runs: _Runs | None = None
+
+    def round(self) -> list[str]:
+        """One round; the links to the study's runs and to the comparison. Raises what MLflow raises."""
+        plan = json.loads(self._storage.read(self._plan_name))
+        if self._runs is None:
+            self._connect(plan)
+        system = find_system(plan["system"])
+        cells = [Cell.from_json(value, system) for value in plan["cells"]]
+        study = self._runs.get("study", plan["edition"], plan["study"], None, plan["began"], plan["base"])
+        variants = {}
+        for cell in cells:
+            if cell.variant.name not in variants:
+                variants[cell.variant.name] = self._runs.get(
+                    "variant", cell.variant.name, cell.variant.name, study, plan["began"], cell.variant.config.to_json()
+                )
+            self._trial(cell, variants[cell.variant.name])
+        self._variants(
+            plan, study, variants, answer(cells, self._found, plan["control"], find_measure(plan["objective"]))
+        )
+        return self._links(variants)
+
+    def _connect(self, plan: dict[str, Any]) -> None:
+        from mlflow import MlflowClient
+
+        client, name = MlflowClient(self._uri), f"musiclab/{plan['study']}"
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            # A server keeps artifacts where it was told to; a bare database needs a place, and the storage is one.
+            place = self._storage.path("mlflow-artifacts") if self._uri.startswith(_DATABASES) else None
+            self._experiment = client.create_experiment(name, artifact_location=place)
+        else:
+            self._experiment = experiment.experiment_id
+        self._runs = _Runs(client, self._experiment, plan["edition"])
+
+    def _trial(self, cell: Cell, variant: str) -> None:
+        key, runs = cell.key, self._runs
+        record = self._found.get(key) or self._records.get(key)
+        if record:
+            self._found[key] = record
+        elif not self._records.curves(cell.stages) and not self._records.failure(key):
+            return  # not begun: no run yet
+        cost = self._records.run(key)
+        began = cost.get("began", time.time())
+        name = f"{cell.variant.name}, block {cell.block.index}"
+        params = cell.variant.config.to_json() | {"block": cell.block.index, "seed": cell.block.seed}
+        run = runs.get("trial", key, name, variant, began, params)
+        state = "finished" if record else "failed" if self._records.failure(key) else ""
+        if state and runs.mirrored[run] == state:
+            return
+        points = self._records.curves(cell.stages)
+        runs.points(run, points[self._sent.get(key, 0) :])
+        self._sent[key] = len(points)
+        if state == "finished":
+            ended = cost["ended"]
+            results = record["measures"] | {f"floor/{name}": value for name, value in record["floor"].items()}
+            results["cost/seconds"] = ended - began
+            runs.points(run, [{"name": n, "step": 0, "value": v, "time": ended} for n, v in results.items()])
+            samples = {f"samples/{name}": data for name, data in self._records.samples(key).items()}
+            documents = {name: self._storage.read(f"trials/{key}/{name}") for name in ("record.json", "run.json")}
+            split = {"split.json": self._storage.read(f"splits/{record['data']['split']}.json")}
+            runs.artifacts(run, samples | documents | split)
+            runs.end(run, "FINISHED", ended, {"musiclab.device": cost["device"], "musiclab.host": cost["host"]}, state)
+        elif state == "failed":
+            failure = self._records.failure(key)
+            runs.artifacts(run, {"failed.txt": failure["traceback"].encode()})
+            runs.end(run, "FAILED", failure["time"], {"musiclab.failure": failure["reason"]}, state)
+
+    def _variants(self, plan: dict[str, Any], study: str, variants: dict[str, str], found: Answer) -> None:
+        """The answer: each variant's means and intervals, with the number of finished blocks as the step."""
+        now = time.time()
+        level = f"{len(self._found)} of {len(plan['cells'])} trials"
+        for name, run in variants.items():
+            blocks = max((interval.n for interval in found.measures[name].values()), default=0)
+            state = f"{blocks} blocks, {level}" if name in found.comparisons else f"{blocks} blocks"
+            if not blocks or self._runs.mirrored[run] == state:
+                continue
+            values = {}
+            for measure in MEASURES:
+                if interval := found.measures[name].get(measure.full_name):
+                    values[measure.full_name] = interval.mean
+                    values |= {f"{measure.full_name}.low": interval.low, f"{measure.full_name}.high": interval.high}
+            if name in found.comparisons:
+                compared, objective = found.comparisons[name], found.objective.full_name
+                values[f"{objective}.minus_control"] = compared.difference.mean
+                values[f"{objective}.p_holm"] = compared.p_holm
+            self._runs.points(run, [{"name": n, "step": blocks, "value": v, "time": now} for n, v in values.items()])
+            role = "control" if name == found.control else "variant"
+            self._runs.end(run, "FINISHED", now, {"musiclab.comparison": role}, state)
+        if self._found and self._runs.mirrored[study] != level:
+            text = f"{plan['question']}\n\n{table(found)}\n\n{sentence(found)}\n"
+            self._runs.artifacts(study, {"answer.txt": text.encode(), "plan.json": json.dumps(plan, indent=1).encode()})
+            tags = {"mlflow.note.content": f"{plan['question']}\n\n{sentence(found)}\n\n```\n{table(found)}\n```"}
+            self._runs.end(study, "FINISHED", now, tags, level)
+
+    def _links(self, variants: dict[str, str]) -> list[str]:
+        base = _UI if self._uri.startswith(_DATABASES) else self._uri.rstrip("/")
+        runs, experiments = (quote(json.dumps(ids)) for ids in (list(variants.values()), [self._experiment]))
+        compare = f"{base}/#/compare-runs?runs={runs}&experiments={experiments}"
+        return [f"{base}/#/experiments/{self._experiment}/runs", compare]
+
+
+def main(storage: str, plan: str, uri: str) -> None:
+    """Follow until standard input ends, which it also does when the starter is killed, then do a last round."""
+    over = threading.Event()
+
+    def wait_for_end() -> None:
+        sys.stdin.buffer.read()
+        over.set()
+
+    threading.Thread(target=wait_for_end, daemon=True).start()
+    from mlflow.exceptions import MlflowException
+
+    follower, was_behind, last = _Follower(Storage(storage), plan, uri), False, False
+    while not last:
+        last = over.wait(_EVERY_S)
+        try:
+            said = {"links": follower.round()}
+            was_behind = False
+        except (MlflowException, OSError, FileNotFoundError) as error:
+            said = {"behind": (str(error).splitlines() or [type(error).__name__])[0][:300]}
+            if was_behind and not last:
+                continue
+            was_behind = True
+        if last or "behind" in said:
+            # Whoever reads may be gone; what counts is in MLflow.
+            with contextlib.suppress(OSError):
+                print(json.dumps(said), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,115 @@
+"""The planner: cells, their keys and stages, and which may run now; pure, it reads and starts nothing."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from musiclab.hashing import content_hash
+from musiclab.systems.base import System
+from musiclab.systems.config import Config
+from musiclab.training.streams import Block
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One configuration of a study: the swept fields' values, the whole config they make, the window store it needs."""
+
+    values: dict[str, Any]
+    config: Config
+    data: str
+
+    @property
+    def name(self) -> str:
+        """How people see it: `latent_dim=16`."""
+        return ", ".join(f"{field}={value}" for field, value in self.values.items())
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One variant on one block, to be one trial; `stages` are its stages' keys in order, the last is its own key."""
+
+    variant: Variant
+    block: Block
+    stages: dict[str, str]
+
+    @property
+    def key(self) -> str:
+        """The trial's key: the hash of its last stage, which rests on all the others."""
+        return list(self.stages.values())[-1]
+
+    def to_json(self) -> dict[str, Any]:
+        """As it travels to a worker; `from_json` makes it again."""
+        return {
+            "values": self.variant.values,
+            "config": self.variant.config.to_json(),
+            "data": self.variant.data,
+            "block": [self.block.seed, self.block.index],
+            "stages": list(self.stages.items()),
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any], system: System) -> "Cell":
+        """The cell that `to_json` took, of the given system."""
+        variant = Variant(value["values"], system.config(**value["config"]), value["data"])
+        return cls(variant, Block(*value["block"]), dict(value["stages"]))
+
+
+def cells(system: System, variants: Iterable[Variant], blocks: Iterable[Block]) -> list[Cell]:
+    """Every variant on every block, block by block, so that a study cut short has whole blocks to compare."""
+    variants = list(variants)
+    return [
+        Cell(variant, block, system.stage_keys(variant.config, block, variant.data))
+        for block in blocks
+        for variant in variants
+    ]
+
+
+def edition(study: str, system: System, base: dict[str, Any], data: str, seed: int) -> str:
+    """Name of what makes trials comparable: all but the swept fields and the blocks, so that both may grow."""
+    return content_hash([study, system.name, base, data, seed], 12)
+
+
+@dataclass
+class Queue:
+    """Hands out cells so that no two running ones would make the same stage, and no worker waits for another.
+
+    A cell is ready when every stage that it lacks is being made by nobody. `finished` tells which stages exist; it is
+    asked once a stage. This is also where a search that does not know its cells in advance would add them.
+    """
+
+    waiting: list[Cell]
+    finished: Callable[[str], bool]
+    running: dict[str, Cell] = field(default_factory=dict)
+    _known: set[str] = field(default_factory=set)
+
+    def next(self) -> Cell | None:
+        """A cell that is ready, now running; None where each one left waits for a stage that is being made."""
+        making = {key for cell in self.running.values() for key in self._missing(cell)}
+        for cell in self.waiting:
+            if making.isdisjoint(self._missing(cell)):
+                self.waiting.remove(cell)
+                self.running[cell.key] = cell
+                return cell
+        return None
+
+    def done(self, key: str) -> Cell:
+        """The cell of that key has ended, well or not; what it left behind is asked for anew."""
+        return self.running.pop(key)
+
+    def __bool__(self) -> bool:
+        """Whether there is a cell that has not been handed out."""
+        return bool(self.waiting)
+
+    def _missing(self, cell: Cell) -> set[str]:
+        missing = {key for key in cell.stages.values() if key not in self._known and not self.finished(key)}
+        self._known.update(key for key in cell.stages.values() if key not in missing)
+        return missing
+
+
+def sharing(todo: list[Cell], finished: Callable[[str], bool]) -> dict[str, tuple[int, int]]:
+    """For each stage: how often it must be done and how many of `todo` need it, what is finished not counted."""
+    counts = {}
+    for stage in todo[0].stages if todo else ():
+        keys = [cell.stages[stage] for cell in todo]
+        counts[stage] = (len({key for key in keys if not finished(key)}), len(keys))
+    return counts

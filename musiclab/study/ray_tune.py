@@ -1,0 +1,142 @@
+"""Trials on Ray Tune, on a Ray of this machine or on the cluster of `RAY_ADDRESS`; the only module that knows Ray."""
+
+import contextlib
+import logging
+import math
+import os
+import tempfile
+from typing import Any
+
+# Before Ray is imported, which reads them then: no report to its makers, and no second set of result files beside the
+# records. Variables that the user has set stay.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+
+import ray
+from ray import tune
+from ray.tune.search import Searcher
+
+from musiclab.errors import UserError
+from musiclab.study.execution import Ended
+from musiclab.study.plan import Queue
+from musiclab.study.trial import Trials
+
+# A small model leaves most of a GPU idle, but each of its processes takes a share of its memory.
+_TRIALS_A_GPU = 4
+# How often a trial whose worker died goes on from its last checkpoint before it counts as failed.
+_WORKER_DEATHS = 3
+_OBJECT_STORE_BYTES = 100 * 2**20  # trials hand over file names only
+
+
+class RayTune:
+    """The executor of `Executor` on Ray; a context manager that connects, or starts a local Ray, and leaves it.
+
+    `workers` trials run at a time, by default as many as the cluster has CPUs (or GPU shares) for. UserError where the
+    cluster cannot be reached or has not what is asked for.
+    """
+
+    def __init__(self, workers: int | None, gpus_per_trial: float | None) -> None:
+        self._asked_workers, self._asked_gpus = workers, gpus_per_trial
+
+    def __enter__(self) -> "RayTune":
+        _connect()
+        have = ray.cluster_resources()
+        cpus, gpus = int(have.get("CPU", 0)), have.get("GPU", 0.0)
+        self.gpus = _gpu_share(self._asked_gpus, cpus, gpus)
+        room = int(gpus / self.gpus + 1e-9) if self.gpus else cpus
+        self.workers = min(self._asked_workers or room, room, cpus)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        ray.shutdown()
+
+    def run(self, queue: Queue, trials: Trials, ended: Ended) -> None:
+        search = _QueueSearch(queue, ended)
+        with tempfile.TemporaryDirectory(prefix="musiclab-tune-") as scratch:
+            tune.Tuner(
+                tune.with_resources(tune.with_parameters(_Worker, trials=trials), {"cpu": 1, "gpu": self.gpus}),
+                tune_config=tune.TuneConfig(
+                    search_alg=search, num_samples=-1, max_concurrent_trials=self.workers, reuse_actors=True
+                ),
+                run_config=tune.RunConfig(
+                    storage_path=scratch,  # Tune's own state; what lasts is in the records
+                    verbose=0,
+                    failure_config=tune.FailureConfig(max_failures=_WORKER_DEATHS),
+                ),
+            ).fit()
+
+
+class _Worker(tune.Trainable):
+    """A worker process: torch is imported once, then it takes cell after cell."""
+
+    def setup(self, config: dict[str, Any], trials: Trials) -> None:
+        self._trials, self._cell = trials, config["cell"]
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._cell = new_config["cell"]
+        return True
+
+    def step(self) -> dict[str, Any]:
+        return {"well": self._trials(self._cell), "done": True}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: stages keep their own checkpoints in the storage, where any machine's worker finds them."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing; see `save_checkpoint`."""
+
+
+class _QueueSearch(Searcher):
+    """Shows Tune the queue as a search algorithm: cells are proposed one by one, whenever there is room."""
+
+    def __init__(self, queue: Queue, ended: Ended) -> None:
+        super().__init__(metric="well", mode="max")
+        self._queue, self._ended = queue, ended
+        self._keys: dict[str, str] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        cell = self._queue.next()
+        if cell is None:
+            return None if self._queue else Searcher.FINISHED
+        self._keys[trial_id] = cell.key
+        return {"cell": cell.to_json()}
+
+    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+        well = not error and bool(result) and bool(result.get("well"))
+        self._ended(self._queue.done(self._keys.pop(trial_id)), well)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: a study goes on from its records, not from Tune's snapshot."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing; see `save`."""
+
+
+def _connect() -> None:
+    address = os.environ.get("RAY_ADDRESS")
+    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
+    try:
+        if address:
+            ray.init(address=address, **quiet)
+        else:
+            # Named "local": a Ray that was killed leaves its address behind, and a bare init would try that.
+            ray.init(address="local", include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **quiet)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        if not address:
+            raise
+        with contextlib.suppress(Exception):
+            ray.shutdown()
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"The Ray cluster at RAY_ADDRESS={address} cannot be reached ({reason}); start it, or unset RAY_ADDRESS to "
+            "run on this machine."
+        ) from None
+
+
+def _gpu_share(asked: float | None, cpus: int, gpus: float) -> float:
+    """GPUs a trial gets: what is asked for, else a share that keeps GPUs busy with the CPUs there are, else none."""
+    if asked is None:
+        return 1 / max(1, min(_TRIALS_A_GPU, math.floor(cpus / gpus))) if gpus else 0.0
+    if asked > gpus:
+        raise UserError(f"--gpus-per-trial {asked:g} is more than the {gpus:g} GPUs that the cluster has.")
+    return asked

@@ -1,0 +1,114 @@
+"""Storage: one place for all that lasts, a folder or a URI that every machine of a cluster sees."""
+
+import contextlib
+import os
+import tempfile
+import uuid
+from pathlib import Path
+
+import pyarrow.fs
+
+from musiclab.errors import UserError
+
+
+class Storage:
+    """Files by `/`-separated names under a root: a local path, or a URI that pyarrow opens (`s3://`, `gs://`).
+
+    A write replaces a file in one step, so a reader or a crash never sees half of one. Errors of the root itself are
+    UserErrors that name `--storage`.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root if "://" in root else str(Path(root).expanduser().absolute())
+        try:
+            self._fs, self._base = pyarrow.fs.FileSystem.from_uri(self.root) if "://" in root else (
+                pyarrow.fs.LocalFileSystem(), self.root)  # fmt: skip
+            self.is_local = isinstance(self._fs, pyarrow.fs.LocalFileSystem)
+            self._fs.create_dir(self._base, recursive=True)
+            probe = f".writable-{uuid.uuid4().hex}"
+            self.write(probe, b"")
+            self.remove(probe)
+        except (OSError, ValueError, pyarrow.ArrowException) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f"--storage {root!r} cannot be written to: {reason}; name a folder or URI that can."
+            ) from None
+
+    def __reduce__(self) -> tuple:
+        return Storage, (self.root,)
+
+    def path(self, name: str) -> str:
+        """Where `name` lies, for a person or a program that takes paths and URIs."""
+        return f"{self.root}/{name}"
+
+    def read(self, name: str) -> bytes:
+        """The file's bytes; FileNotFoundError where there is none."""
+        with self._fs.open_input_stream(f"{self._base}/{name}") as stream:
+            return stream.read()
+
+    def write(self, name: str, data: bytes) -> None:
+        """Replace the file in one step; parents are made."""
+        target = f"{self._base}/{name}"
+        if not self.is_local:  # an object store shows an object only when it is whole
+            with self._fs.open_output_stream(target) as stream:
+                stream.write(data)
+            return
+        folder = Path(target).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, half = tempfile.mkstemp(dir=folder, prefix=".half-")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            Path(half).replace(target)
+        except BaseException:
+            Path(half).unlink(missing_ok=True)
+            raise
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file or folder."""
+        return self._fs.get_file_info(f"{self._base}/{name}").type != pyarrow.fs.FileType.NotFound
+
+    def names(self, folder: str) -> list[str]:
+        """Names of the files and folders in `folder`, sorted; none where it does not exist."""
+        found = self._fs.get_file_info(pyarrow.fs.FileSelector(f"{self._base}/{folder}", allow_not_found=True))
+        return sorted(info.base_name for info in found if not info.base_name.startswith(".half-"))
+
+    def remove(self, name: str) -> None:
+        """Remove a file; nothing happens where there is none."""
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.delete_file(f"{self._base}/{name}")
+
+    def upload(self, folder: Path, name: str) -> None:
+        """Put a local folder's files under `name`."""
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                self.write(f"{name}/{file.relative_to(folder).as_posix()}", file.read_bytes())
+
+    def local(self, name: str) -> Path:
+        """A folder of this machine that holds what `name` holds: itself on a local disk, else a copy kept in the cache.
+
+        For files that are mapped into memory; what `name` holds must never change (its name is a content hash).
+        """
+        if self.is_local:
+            return Path(self._base) / name
+        copy = cache_folder() / name
+        if not copy.exists():
+            half = copy.with_name(f".half-{uuid.uuid4().hex}")
+            pyarrow.fs.copy_files(
+                f"{self._base}/{name}",
+                str(half),
+                source_filesystem=self._fs,
+                destination_filesystem=pyarrow.fs.LocalFileSystem(),
+            )
+            with contextlib.suppress(OSError):  # another worker of this machine was faster
+                half.rename(copy)
+        return copy
+
+
+def cache_folder() -> Path:
+    """Where this machine keeps copies of what a remote storage holds."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "musiclab"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,172 @@
+"""A trial: the stages of one cell that are not there yet, then its samples and its record. Runs in any process."""
+
+import json
+import platform
+import resource
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from musiclab import __version__
+from musiclab.data.store import open_store
+from musiclab.data.windows import unpack
+from musiclab.errors import UserError
+from musiclab.hashing import content_hash
+from musiclab.measures.suite import floors, music_measures, set_measures
+from musiclab.rendering.sample import render_sample
+from musiclab.study.plan import Cell
+from musiclab.study.records import Records, StoredFiles
+from musiclab.study.storage import Storage
+from musiclab.systems import find_system
+from musiclab.systems.base import MEASURE, StageRun, read_generated
+from musiclab.training.fit import Diverged
+from musiclab.training.windows import BlockWindows, block_windows
+
+SAMPLES = 4  # start windows whose continuations every trial leaves to be heard
+
+
+@dataclass(frozen=True)
+class Trials:
+    """All that the trials of a study have in common; callable in a worker that knows nothing else."""
+
+    system: str
+    storage: str
+
+    def __call__(self, cell_json: dict[str, Any]) -> bool:
+        """Run a cell to its record; False where it failed, with the reason left in `failed.json`."""
+        system = find_system(self.system)
+        storage = Storage(self.storage)
+        cell = Cell.from_json(cell_json, system)
+        records = Records(storage)
+        if records.get(cell.key):
+            return True
+        try:
+            record, run, samples = _run(cell, system, storage)
+        except Exception as error:  # a trial that fails takes no other with it
+            known = isinstance(error, UserError | Diverged)
+            reason = str(error) if known else f"{type(error).__name__}: {error}"
+            records.put_failure(
+                cell.key,
+                {"reason": " ".join(reason.split())[:500], "traceback": traceback.format_exc(), "time": time.time()},
+            )
+            return False
+        records.put(cell.key, record, run, samples)
+        return True
+
+
+def _run(cell: Cell, system: Any, storage: Storage) -> tuple[dict, dict, dict[str, bytes]]:
+    # One thread: as fast as more for models of this size, and sums come out the same on machines of any width.
+    torch.set_num_threads(1)
+    torch.backends.cudnn.deterministic = True
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    config, records = cell.variant.config, Records(storage)
+    began = time.time()
+    windows = trial_windows(storage, cell)
+    seconds, reused = {}, []
+    for stage, key in cell.stages.items():
+        files = StoredFiles(storage, cell, stage)
+        run = StageRun(config, cell.block, windows, files, device)
+        start = time.perf_counter()
+        if stage == MEASURE:
+            measures, floor = _measured(system, run)
+        elif records.stage_done(key):
+            reused.append(stage)
+            continue
+        else:
+            system.run_stage(stage, run)
+            files.finish()
+        seconds[stage] = round(time.perf_counter() - start, 3)
+    samples = _samples(cell, run)
+    record = {
+        "key": cell.key,
+        "system": system.name,
+        "config": config.to_json(),
+        "block": {"seed": cell.block.seed, "index": cell.block.index},
+        "stages": cell.stages,
+        "data": {
+            "fingerprint": windows.store.fingerprint,
+            "split": _keep_split(storage, windows),
+            "songs": {part: len(getattr(windows.split, part)) for part in ("train", "validation", "test")},
+            "windows": {part: len(getattr(windows, part)) for part in ("train", "validation", "reference", "starts")},
+        },
+        "measures": measures,
+        "floor": floor,
+        "samples": {name: content_hash(data.hex()) for name, data in samples.items()},
+    }
+    cost = {
+        "began": began,
+        "ended": time.time(),
+        "seconds": seconds,
+        "reused": reused,
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "host": platform.node(),
+        "source": windows.store.source,
+        "versions": {
+            "musiclab": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+    }
+    return record, cost, samples
+
+
+def trial_windows(storage: Storage, cell: Cell) -> BlockWindows:
+    """What a cell's block sees of the store; UserError where the data do not suffice."""
+    config = cell.variant.config
+    return block_windows(
+        open_store(storage.local(f"data/{cell.variant.data}")),
+        cell.block,
+        config.max_train,
+        config.max_eval,
+        config.starts,
+    )
+
+
+def _keep_split(storage: Storage, windows: BlockWindows) -> str:
+    """Write the split down once under its content hash, and return that."""
+    parts = windows.split.to_json()
+    name = content_hash(parts)
+    if not storage.exists(f"splits/{name}.json"):
+        storage.write(f"splits/{name}.json", json.dumps(parts, indent=0).encode())
+    return name
+
+
+def _measured(system: Any, run: StageRun) -> tuple[dict[str, float], dict[str, float]]:
+    """The trial's measures, and the floor: the same of real windows against other real windows."""
+    resolution, windows = run.config.resolution, run.windows
+    generated = unpack(read_generated(run.files.product("generate")))
+    reference = unpack(windows.packed(windows.reference))
+    # As many generated windows as other real ones, or the Frechet distance and its floor would differ in bias; the
+    # first continuations of all starts come first.
+    count = min(generated.shape[0] * generated.shape[1], len(windows.validation))
+    starts = np.tile(np.arange(len(generated)), generated.shape[1])[:count]
+    generated = generated.swapaxes(0, 1).reshape(-1, *generated.shape[2:])[:count]
+    measures = system.own_measures(run)
+    measures |= music_measures(generated, resolution)
+    measures |= set_measures(generated, starts, reference, resolution)
+    other = windows.validation[:count]
+    floor = floors(
+        unpack(windows.packed(other)), windows.store.song_numbers(other),
+        reference, windows.store.song_numbers(windows.reference),
+        resolution, run.block.numpy("measure", "floor"),
+    )  # fmt: skip
+    return measures, floor
+
+
+def _samples(cell: Cell, run: StageRun) -> dict[str, bytes]:
+    """The first start windows and their continuations as MIDI, picture and sound."""
+    config, files = run.config, {}
+    starts = unpack(run.windows.packed(run.windows.starts[:SAMPLES, 0]))
+    continuations = unpack(read_generated(run.files.product("generate"))[:SAMPLES])
+    for number, (start, windows) in enumerate(zip(starts, continuations, strict=True), 1):
+        roll = np.concatenate([start, *windows], axis=1)
+        title = f"start {number}, block {cell.block.index}, {cell.variant.name}"
+        for kind, data in render_sample(roll, config.resolution, 120.0, title, config.steps).items():
+            files[f"start-{number}.{kind}"] = data
+    return files

@@ -1,0 +1,99 @@
+"""What every system is: a typed config, stages whose products can be kept, generated windows, measures of its own."""
+
+import io
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from musiclab.hashing import code_version, content_hash
+from musiclab.systems.config import Config
+from musiclab.training.fit import Files
+from musiclab.training.streams import Block
+from musiclab.training.windows import BlockWindows
+
+GENERATED = "generated.npy"
+
+# The stage that every system ends with; its fields are those of `measure`, its product is a trial's measures.
+MEASURE = "measure"
+# Code that every stage of every system rests on, so that a change of it changes their keys; that of the data is in the
+# fingerprint of the window store.
+_COMMON = ("musiclab.training", "musiclab.systems.base")
+
+
+class StageFiles(Files):
+    """A stage's own files, and by `product` those of the stages before it."""
+
+    @abstractmethod
+    def product(self, stage: str) -> Files:
+        """The finished files of an earlier stage of the same trial."""
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """What a stage works with: config, block, the block's windows, where its files are, the device."""
+
+    config: Any
+    block: Block
+    windows: BlockWindows
+    files: StageFiles
+    device: torch.device
+
+
+class System(ABC):
+    """One generator of the article. Subclasses are stateless; all that lasts is in the stages' files.
+
+    `stages` names the steps in order; the last is always `measure`, the one before it writes `generated.npy`.
+    `presets` give the `demo` and `article` scales as changes of the config's defaults.
+    """
+
+    name: ClassVar[str]
+    config: ClassVar[type[Config]]
+    presets: ClassVar[dict[str, dict[str, Any]]]
+    stages: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def run_stage(self, stage: str, run: StageRun) -> None:
+        """Do one stage, all but `measure`, resuming from its checkpoint if it left one."""
+
+    @abstractmethod
+    def own_measures(self, run: StageRun) -> dict[str, float]:
+        """Measures that only this kind of system has, by full name (`latent/...`)."""
+
+    @abstractmethod
+    def estimated_seconds(self, config: Any, windows: int) -> float:
+        """Seconds of a trial's training on `windows` training windows, from a few steps timed here and now."""
+
+    def stage_keys(self, config: Config, block: Block, data: str) -> dict[str, str]:
+        """Content hash of each stage: what goes into it, its own and earlier stages' fields, and the code that runs.
+
+        The last one, of `measure`, rests on everything and is the trial's key.
+        """
+        keys = {}
+        for number, stage in enumerate(self.stages):
+            modules = (*_COMMON, type(self).__module__, *(("musiclab.measures",) if stage == MEASURE else ()))
+            keys[stage] = content_hash(
+                {
+                    "system": self.name,
+                    "stage": stage,
+                    "fields": config.of_stages(("windows", *self.stages[: number + 1])),
+                    "block": [block.seed, block.index],
+                    "data": data,
+                    "code": code_version(*modules),
+                }
+            )
+        return keys
+
+
+def write_generated(files: Files, rolls: np.ndarray) -> None:
+    """Keep generated continuations, packed `(starts, windows, track, steps, 16)` uint8."""
+    buffer = io.BytesIO()
+    np.save(buffer, rolls, allow_pickle=False)
+    files.write(GENERATED, buffer.getvalue())
+
+
+def read_generated(files: Files) -> np.ndarray:
+    """What `write_generated` kept."""
+    return np.load(io.BytesIO(files.read(GENERATED)), allow_pickle=False)

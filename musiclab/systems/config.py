@@ -1,0 +1,129 @@
+"""Typed configurations: every field has a type, a range, a sentence, and the one stage of the system it belongs to."""
+
+import dataclasses
+import difflib
+import math
+from typing import Any, Self
+
+from musiclab.data.windows import WindowSpec
+from musiclab.errors import UserError
+
+
+def field(
+    default: Any,
+    stage: str,
+    doc: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A config field; its type is that of `default`, `low` and `high` are inclusive, `choices` are its only values."""
+    metadata = {"stage": stage, "doc": doc, "low": low, "high": high, "choices": choices}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Base of every system's config: frozen, checked when made, comparable, JSON-serialisable.
+
+    It has the fields that all systems share: how songs are cut into windows, and how much is generated.
+    """
+
+    resolution: int = field(2, "windows", "steps a beat; a divisor of 24", low=1, high=24)
+    steps: int = field(32, "windows", "steps a window", low=1, high=512)
+    hop: int = field(32, "windows", "steps from a window's start to the next one's", low=1, high=512)
+    max_train: int = field(0, "windows", "training windows drawn at most; 0 is all", low=0)
+    max_eval: int = field(2000, "windows", "validation and test windows drawn at most; 0 is all", low=0)
+
+    starts: int = field(64, "generate", "start windows, from test songs", low=2, high=100_000)
+    continuation: int = field(4, "generate", "windows generated after each start window", low=1, high=1000)
+
+    def __post_init__(self) -> None:
+        for spec in dataclasses.fields(self):
+            object.__setattr__(self, spec.name, _checked(spec, getattr(self, spec.name)))
+        if 24 % self.resolution:
+            raise UserError(f"resolution takes a divisor of 24, not {self.resolution}.")
+        self.check()
+
+    def check(self) -> None:
+        """Raise UserError where fields that are right alone do not fit together."""
+
+    @classmethod
+    def spec(cls, name: str) -> dataclasses.Field:
+        """The field called `name`; UserError with the nearest names where there is none."""
+        by_name = {spec.name: spec for spec in dataclasses.fields(cls)}
+        if name not in by_name:
+            near = difflib.get_close_matches(name, by_name, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"its fields are {', '.join(by_name)}."
+            raise UserError(f"There is no field {name!r} in {cls.__name__}; {hint}")
+        return by_name[name]
+
+    @classmethod
+    def value(cls, name: str, given: Any) -> Any:
+        """`given`, a value or its text, as the field's type and within its range; else UserError."""
+        return _checked(cls.spec(name), given)
+
+    def with_values(self, values: dict[str, Any]) -> Self:
+        """A copy with some fields replaced; UserError for an unknown field or a wrong value."""
+        return dataclasses.replace(self, **{name: self.value(name, given) for name, given in values.items()})
+
+    @property
+    def window_spec(self) -> WindowSpec:
+        """How songs are cut for this config."""
+        return WindowSpec(self.resolution, self.steps, self.hop)
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields by name."""
+        return dataclasses.asdict(self)
+
+    def of_stages(self, stages: tuple[str, ...]) -> dict[str, Any]:
+        """The fields that belong to the named stages."""
+        return {
+            spec.name: getattr(self, spec.name) for spec in dataclasses.fields(self) if spec.metadata["stage"] in stages
+        }
+
+
+def _checked(spec: dataclasses.Field, given: Any) -> Any:
+    kind, meta = type(spec.default), spec.metadata
+    value = _converted(kind, given)
+    low, high = meta["low"], meta["high"]
+    fits = value is not None and (
+        (not meta["choices"] or value in meta["choices"])
+        and (low is None or value >= low)
+        and (high is None or value <= high)
+    )
+    if not fits:
+        raise UserError(f"{spec.name} takes {_wanted(kind, meta)}, not {given!r}.")
+    return value
+
+
+def _converted(kind: type, given: Any) -> Any:
+    """`given` as `kind`, or None where it is something else: 3.5 is no int, "yes" no bool, True no number."""
+    if isinstance(given, kind) and not (isinstance(given, bool) and kind is not bool):
+        return None if kind is float and not math.isfinite(given) else given
+    if kind is float and isinstance(given, int) and not isinstance(given, bool):
+        return float(given)
+    if not isinstance(given, str):
+        return None
+    if kind is bool:
+        return {"true": True, "false": False}.get(given.lower())
+    try:
+        value = kind(given)
+    except ValueError:
+        return None
+    return None if kind is float and not math.isfinite(value) else value
+
+
+def _wanted(kind: type, meta: Any) -> str:
+    if meta["choices"]:
+        return f"one of {', '.join(meta['choices'])}"
+    if kind is bool:
+        return "true or false"
+    noun = {int: "a whole number", float: "a number", str: "a text"}[kind]
+    low, high = meta["low"], meta["high"]
+    if low is not None and high is not None:
+        return f"{noun} from {low:g} to {high:g}"
+    if low is not None:
+        return f"{noun} of at least {low:g}"
+    return noun

@@ -1,0 +1,447 @@
+"""vae_nn: a ConvVAE per instrument, a MelodyNN and four ConditionalNNs over their latents; the article's contribution.
+
+Facts (Tham and Kim 2021, and their code where the text is silent): each instrument's 32-step window is encoded to K
+means; MelodyNN predicts the piano's next latent from its last; a ConditionalNN per other instrument predicts its next
+latent from its own last and the *current* piano latent; the decoded window is thresholded and encoded again for the
+next step. Noise of sd `noise_sd` gives variation. 1,322,131 parameters per VAE at K = 16 and width 64.
+
+Where the text and the code differ there is a field; the rolls here are binary, the article's were grey (velocity/127).
+"""
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from musiclab.data.songs import TRACKS
+from musiclab.data.windows import pack
+from musiclab.errors import UserError
+from musiclab.measures.reconstruction import best_threshold
+from musiclab.measures.suite import posterior_measures, reconstruction_measures
+from musiclab.systems.base import MEASURE, StageRun, System, write_generated
+from musiclab.systems.config import Config, field
+from musiclab.training import tensors
+from musiclab.training.batches import shuffled, unpack
+from musiclab.training.fit import Files, Learner, fit
+
+PIANO, STRINGS = TRACKS.index("Piano"), TRACKS.index("Strings")
+WEIGHTS, THRESHOLDS = "weights.safetensors", "thresholds.json"
+_CANDIDATES = [step / 50 for step in range(1, 50)]
+# Encoding needs no gradients and little memory: large batches.
+_EVAL_BATCH = 256
+# A decoder that explains its data perfectly would drive sigma to 0 and the likelihood to infinity; the floor of
+# sigma-VAE (Rybkin et al. 2021), reached smoothly.
+_LOG_SIGMA_FLOOR = -6.0
+
+
+@dataclass(frozen=True)
+class VaeNNConfig(Config):
+    """Fields of `vae_nn` by stage; "as written" is the article's text, "as coded" its authors' code."""
+
+    latent_dim: int = field(16, "vae", "K, the size of each instrument's latent space", low=1, high=256)
+    width: int = field(
+        64, "vae", "channels of the first convolution; the next have 2 and 4 times as many", low=1, high=512
+    )
+    likelihood: str = field(
+        "gaussian",
+        "vae",
+        "of the decoder: gaussian with one learned sigma, or bernoulli",
+        choices=("gaussian", "bernoulli"),
+    )
+    beta: float = field(1.0, "vae", "weight of the KL term; 0 is a plain autoencoder", low=0, high=100)
+    kl: str = field(
+        "analytic", "vae", "KL term: analytic, or one Monte-Carlo sample as coded", choices=("analytic", "sample")
+    )
+    log_sigma: str = field(
+        "per_dimension", "vae", "posterior log-sigma: one a dimension, or one shared as coded",
+        choices=("per_dimension", "shared"),
+    )  # fmt: skip
+    vae_epochs: int = field(25, "vae", "passes over the training windows", low=1, high=10_000)
+    vae_batch: int = field(32, "vae", "windows a step", low=1, high=4096)
+    vae_lr: float = field(1e-3, "vae", "Adam's learning rate", low=1e-7, high=1)
+    vae_weight_decay: float = field(1e-6, "vae", "Adam's weight decay", low=0, high=1)
+
+    latent_epochs: int = field(50, "latent", "passes over the pairs of consecutive windows", low=1, high=10_000)
+    latent_batch: int = field(32, "latent", "pairs a step", low=1, high=4096)
+    latent_lr: float = field(1e-3, "latent", "Adam's learning rate at the first epoch", low=1e-7, high=1)
+    latent_lr_decay: float = field(0.95, "latent", "its factor an epoch", low=0.1, high=1)
+    dropout: float = field(0.2, "latent", "of MelodyNN", low=0, high=0.9)
+
+    noise_sd: float = field(0.5, "generate", "sd of the noise on latents", low=0, high=100)
+    noise_place: str = field(
+        "after", "generate", "before MelodyNN as written, or after each network as coded", choices=("before", "after")
+    )
+    threshold_rule: str = field(
+        "calibrated", "generate", "absolute on the decoder's output, or each track's best on validation songs",
+        choices=("calibrated", "absolute"),
+    )  # fmt: skip
+    threshold: float = field(0.3, "generate", "the absolute threshold", low=-10, high=10)
+    feedback: str = field(
+        "binary", "generate", "window encoded for the next step: binary, or at 0.8 (strings 0.6) as coded",
+        choices=("binary", "velocity"),
+    )  # fmt: skip
+
+    def check(self) -> None:
+        if self.steps % 16:
+            raise UserError(f"steps takes a multiple of 16, which the convolutions divide by, not {self.steps}.")
+
+
+class ConvVAE(nn.Module):
+    """One instrument's VAE; windows `(n, 1, steps, 128)` to K means and log-sigmas and back."""
+
+    def __init__(self, config: VaeNNConfig) -> None:
+        super().__init__()
+        w, last = config.width, (config.steps // 16, 8)
+        self.latent_dim, self.bernoulli = config.latent_dim, config.likelihood == "bernoulli"
+        sigmas = config.latent_dim if config.log_sigma == "per_dimension" else 1
+        self.encoder = nn.Sequential(
+            nn.Conv2d(1, w, 4, 4), nn.ReLU(),
+            nn.Conv2d(w, 2 * w, 4, 4), nn.ReLU(),
+            nn.Conv2d(2 * w, 4 * w, last, last), nn.ReLU(),
+            nn.Flatten(), nn.Linear(4 * w, config.latent_dim + sigmas),
+        )  # fmt: skip
+        self.decoder = nn.Sequential(
+            nn.Linear(config.latent_dim, 4 * w), nn.ReLU(), nn.Unflatten(1, (4 * w, 1, 1)),
+            nn.ConvTranspose2d(4 * w, 2 * w, last, last), nn.ReLU(),
+            nn.ConvTranspose2d(2 * w, w, 4, 4), nn.ReLU(),
+            nn.ConvTranspose2d(w, 1, 4, 4),
+        )  # fmt: skip
+        # The likelihood's log-sigma, one for all cells; the Bernoulli likelihood has none and leaves it alone.
+        self.log_scale = nn.Parameter(torch.zeros(()))
+
+    def encode(self, x_N1TP: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Posterior means `(n, K)` and log-sigmas, `(n, K)` too (a shared one is repeated)."""
+        out = self.encoder(x_N1TP)
+        mean, log_sigma = out[:, : self.latent_dim], out[:, self.latent_dim :]
+        return mean, log_sigma.clamp(-10, 10).expand_as(mean)
+
+    def decode(self, z_NK: torch.Tensor) -> torch.Tensor:
+        """Activations `(n, 1, steps, 128)`: probabilities, or the Gaussian's mean as it comes."""
+        raw = self.decoder(z_NK)
+        return raw.sigmoid() if self.bernoulli else raw
+
+    def terms(self, x: torch.Tensor, noise_NK: torch.Tensor, sampled_kl: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """Negative log-likelihood and KL to N(0, 1), in nats a window; `noise_NK` is the reparametrisation's draw.
+
+        The Gaussian's is a density on near-binary data: good for training, not a number of bits.
+        """
+        mean, log_sigma = self.encode(x)
+        z = mean + log_sigma.exp() * noise_NK
+        raw = self.decoder(z)
+        if self.bernoulli:
+            nll = F.binary_cross_entropy_with_logits(raw, x, reduction="sum")
+        else:
+            log_scale = _LOG_SIGMA_FLOOR + F.softplus(self.log_scale - _LOG_SIGMA_FLOOR)
+            squares = ((x - raw) ** 2).sum()
+            nll = 0.5 * squares * torch.exp(-2 * log_scale) + x.numel() * (log_scale + 0.5 * math.log(2 * math.pi))
+        if sampled_kl:
+            kl = (-log_sigma - 0.5 * noise_NK**2 + 0.5 * z**2).sum()
+        else:
+            kl = 0.5 * (mean**2 + (2 * log_sigma).exp() - 1 - 2 * log_sigma).sum()
+        return nll / len(x), kl / len(x)
+
+
+def melody_nn(config: VaeNNConfig) -> nn.Module:
+    """K -> 128 -> 128 -> K: the piano's next latent from its last."""
+    return nn.Sequential(
+        nn.Linear(config.latent_dim, 128), nn.ReLU(), nn.Dropout(config.dropout),
+        nn.Linear(128, 128), nn.ReLU(), nn.Dropout(config.dropout),
+        nn.Linear(128, config.latent_dim),
+    )  # fmt: skip
+
+
+def conditional_nn(config: VaeNNConfig) -> nn.Module:
+    """2K -> 128 -> K: an instrument's next latent from its last and the piano's current one."""
+    return nn.Sequential(nn.Linear(2 * config.latent_dim, 128), nn.ReLU(), nn.Linear(128, config.latent_dim))
+
+
+class VaeLearner(Learner):
+    """The VAEs of all instruments that sound, trained side by side on the same batches, each by its own optimiser.
+
+    An instrument silent in all training windows has nothing to learn: it gets no VAE, and stays silent.
+    """
+
+    def __init__(self, run: StageRun) -> None:
+        self.run, config = run, run.config
+        self.sounding = _sounding(run)
+        self.modules, self.optimizers = {}, {}
+        for name in self.sounding:
+            with run.block.global_torch("init", "vae", name):
+                vae = ConvVAE(config)
+            # The layout that convolutions on CPUs and tensor cores are fastest in.
+            self.modules[name] = vae.to(run.device, memory_format=torch.channels_last)
+            self.optimizers[name] = torch.optim.Adam(
+                vae.parameters(), lr=config.vae_lr, weight_decay=config.vae_weight_decay
+            )
+
+    def epoch(self, number: int) -> dict[str, float]:
+        run, config, sums = self.run, self.run.config, _Sums()
+        noise = run.block.torch("sampling", "vae", number)
+        for batch in shuffled(len(run.windows.train), config.vae_batch, run.block.torch("data", "vae", number)):
+            x_NRTP = unpack(run.windows.packed(run.windows.train[batch.numpy()]), run.device)
+            # Drawn for all instruments, silent ones too, so that no instrument shifts another's draws.
+            noise_NRK = torch.randn(len(batch), len(TRACKS), config.latent_dim, generator=noise).to(run.device)
+            for name, vae in self.modules.items():
+                track = TRACKS.index(name)
+                nll, kl = vae.terms(x_NRTP[:, track : track + 1], noise_NRK[:, track], config.kl == "sample")
+                loss = nll + config.beta * kl
+                self.optimizers[name].zero_grad()
+                loss.backward()
+                self.optimizers[name].step()
+                sums.add(len(batch), {f"train/loss.{name}": loss, f"train/kl.{name}": kl})
+        return sums.means() | self._validation()
+
+    @torch.no_grad()
+    def _validation(self) -> dict[str, float]:
+        """The same loss on the validation windows at the posterior means, which needs no draws."""
+        sums, config = _Sums(), self.run.config
+        for x_NRTP in _batches(self.run, self.run.windows.validation):
+            for name, vae in self.modules.items():
+                track = TRACKS.index(name)
+                zeros = torch.zeros(len(x_NRTP), config.latent_dim, device=self.run.device)
+                nll, kl = vae.terms(x_NRTP[:, track : track + 1], zeros, sampled_kl=False)
+                sums.add(len(x_NRTP), {f"val/loss.{name}": nll + config.beta * kl, f"val/kl.{name}": kl})
+        return sums.means()
+
+
+class LatentLearner(Learner):
+    """MelodyNN and the ConditionalNNs, trained on frozen VAEs' posterior means of consecutive windows."""
+
+    def __init__(self, run: StageRun, vaes: "Vaes") -> None:
+        self.run, config = run, run.config
+        # (pairs, 2, track, K): small enough to be encoded once and kept.
+        self.latents = torch.stack([vaes.means(run.windows.pairs[:, place]) for place in (0, 1)], dim=1)
+        self.modules, self.optimizers = {}, {}
+        for track, name in enumerate(TRACKS):
+            with run.block.global_torch("init", "latent", name):
+                module = melody_nn(config) if track == PIANO else conditional_nn(config)
+            self.modules[name] = module.to(run.device)
+            self.optimizers[name] = torch.optim.Adam(module.parameters(), lr=config.latent_lr)
+
+    def epoch(self, number: int) -> dict[str, float]:
+        run, config, sums = self.run, self.run.config, _Sums()
+        for optimizer in self.optimizers.values():
+            optimizer.param_groups[0]["lr"] = config.latent_lr * config.latent_lr_decay**number
+        with run.block.global_torch("dropout", "latent", number):
+            for batch in shuffled(len(self.latents), config.latent_batch, run.block.torch("data", "latent", number)):
+                last, current = self.latents[batch].unbind(1)
+                for track, name in enumerate(TRACKS):
+                    loss = F.mse_loss(predict(self.modules[name], track, last, current[:, PIANO]), current[:, track])
+                    self.optimizers[name].zero_grad()
+                    loss.backward()
+                    self.optimizers[name].step()
+                    sums.add(len(batch), {f"train/next_mse.{name}": loss})
+        return sums.means()
+
+
+def predict(module: nn.Module, track: int, last_NRK: torch.Tensor, piano_NK: torch.Tensor) -> torch.Tensor:
+    """An instrument's next latent `(n, K)` from all last latents and the piano's current one (not used for piano)."""
+    return module(last_NRK[:, track] if track == PIANO else torch.cat([last_NRK[:, track], piano_NK], dim=1))
+
+
+class Vaes:
+    """The five trained VAEs as one coder of whole windows; an instrument without a VAE has latents of 0 and never sounds."""
+
+    def __init__(self, run: StageRun, files: Files) -> None:
+        state, meta = tensors.from_bytes(files.read(WEIGHTS))
+        self.run, self.modules = run, {}
+        for name in meta["sounding"]:
+            vae = ConvVAE(run.config)
+            vae.load_state_dict(tensors.under(name, state))
+            self.modules[TRACKS.index(name)] = vae.to(run.device, memory_format=torch.channels_last).eval()
+
+    @torch.no_grad()
+    def posterior(self, x_NRTP: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Means and log-sigmas, each `(n, track, K)`."""
+        mean = torch.zeros(len(x_NRTP), len(TRACKS), self.run.config.latent_dim, device=self.run.device)
+        log_sigma = torch.zeros_like(mean)
+        for track, vae in self.modules.items():
+            mean[:, track], log_sigma[:, track] = vae.encode(x_NRTP[:, track : track + 1])
+        return mean, log_sigma
+
+    def means(self, indices: np.ndarray) -> torch.Tensor:
+        """Posterior means `(n, track, K)` of the windows at `indices`."""
+        return torch.cat([self.posterior(x_NRTP)[0] for x_NRTP in _batches(self.run, indices)])
+
+    @torch.no_grad()
+    def decode(self, z_NRK: torch.Tensor) -> torch.Tensor:
+        """Activations `(n, track, steps, 128)` float32; -inf, under every threshold, where there is no VAE."""
+        out = torch.full((len(z_NRK), len(TRACKS), self.run.config.steps, 128), -math.inf, device=self.run.device)
+        for track, vae in self.modules.items():
+            out[:, track] = vae.decode(z_NRK[:, track])[:, 0]
+        return out
+
+    def reconstructions(
+        self, indices: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Real windows, means, log-sigmas and activations at the means, in batches."""
+        for x_NRTP in _batches(self.run, indices):
+            mean, log_sigma = self.posterior(x_NRTP)
+            yield x_NRTP.bool().cpu().numpy(), mean, log_sigma, self.decode(mean)
+
+
+class VaeNN(System):
+    """VAE + NN; see the module's docstring."""
+
+    name = "vae_nn"
+    config = VaeNNConfig
+    stages = ("vae", "latent", "generate", MEASURE)
+    presets = {
+        # The same architecture, narrower and shorter: any data set within the minutes of a demo.
+        "demo": {
+            "width": 16, "vae_epochs": 10, "vae_batch": 64, "vae_lr": 2e-3, "max_train": 2048, "max_eval": 384,
+            "latent_epochs": 15, "latent_batch": 64,
+        },
+        # As coded where the code decides (the text gives no such detail), as written for the place of the noise.
+        "article": {
+            "kl": "sample", "log_sigma": "shared", "noise_place": "before", "threshold_rule": "absolute",
+            "threshold": 0.3, "feedback": "velocity",
+        },
+    }  # fmt: skip
+
+    def run_stage(self, stage: str, run: StageRun) -> None:
+        {"vae": _train_vaes, "latent": _train_latent, "generate": _generate}[stage](run)
+
+    def own_measures(self, run: StageRun) -> dict[str, float]:
+        """Held-out reconstruction at the shipped threshold, active units and KL, per track and over tracks."""
+        vaes = Vaes(run, run.files.product("vae"))
+        thresholds = torch.tensor(json.loads(run.files.product("generate").read(THRESHOLDS)), device=run.device)
+        actual, predicted, means, log_sigmas = [], [], [], []
+        for real, mean, log_sigma, activation in vaes.reconstructions(run.windows.reference):
+            actual.append(real)
+            predicted.append((activation > thresholds[:, None, None]).cpu().numpy())
+            means.append(mean)
+            log_sigmas.append(log_sigma)
+        values = reconstruction_measures(np.concatenate(predicted), np.concatenate(actual))
+        means_NRK, log_sigmas_NRK = torch.cat(means).cpu().numpy(), torch.cat(log_sigmas).cpu().numpy()
+        return values | posterior_measures(
+            {TRACKS[track]: (means_NRK[:, track], log_sigmas_NRK[:, track]) for track in vaes.modules}
+        )
+
+    def estimated_seconds(self, config: VaeNNConfig, windows: int) -> float:
+        """Training time of the five VAEs, which is nearly all of a trial's, from a few steps on noise."""
+        x = (torch.rand(config.vae_batch, 1, config.steps, 128) < 0.05).float()
+        noise = torch.zeros(config.vae_batch, config.latent_dim)
+        vae = ConvVAE(config).to(memory_format=torch.channels_last)
+        optimizer = torch.optim.Adam(vae.parameters())
+        for step in range(8):
+            if step == 3:  # the first steps pay for memory and for choosing kernels
+                began = time.perf_counter()
+            optimizer.zero_grad()
+            sum(vae.terms(x, noise, sampled_kl=False)).backward()
+            optimizer.step()
+        a_step = (time.perf_counter() - began) / 5
+        seen = min(windows, config.max_train or windows)
+        return a_step * len(TRACKS) * config.vae_epochs * math.ceil(seen / config.vae_batch)
+
+
+def _train_vaes(run: StageRun) -> None:
+    learner = VaeLearner(run)
+    fit(learner, run.config.vae_epochs, run.files)
+    run.files.write(WEIGHTS, tensors.to_bytes(learner.weights(), {"sounding": learner.sounding}))
+
+
+def _train_latent(run: StageRun) -> None:
+    learner = LatentLearner(run, Vaes(run, run.files.product("vae")))
+    fit(learner, run.config.latent_epochs, run.files)
+    run.files.write(WEIGHTS, tensors.to_bytes(learner.weights()))
+
+
+@torch.no_grad()
+def _generate(run: StageRun) -> None:
+    """Continue each start window by `continuation` windows, all starts at once; keep them and the thresholds."""
+    config, vaes = run.config, Vaes(run, run.files.product("vae"))
+    networks = _latent_networks(run)
+    thresholds = _thresholds(run, vaes)
+    cut = torch.tensor(thresholds, device=run.device)[:, None, None]
+    window = unpack(run.windows.packed(run.windows.starts[:, 0]), run.device)
+    noise = run.block.torch("sampling", "generate")
+    continuations = []
+    for _ in range(config.continuation):
+        draw = torch.randn(len(window), len(TRACKS), config.latent_dim, generator=noise).to(run.device)
+        latents = _next_latents(networks, _encoded(vaes, window), config.noise_sd * draw, config.noise_place)
+        cells = torch.cat([vaes.decode(part) > cut for part in latents.split(_EVAL_BATCH)])
+        continuations.append(pack(cells.cpu().numpy()))
+        window = cells.float()
+        if config.feedback == "velocity":
+            window *= 0.8
+            window[:, STRINGS] *= 0.75
+    run.files.write(THRESHOLDS, json.dumps(thresholds).encode())
+    write_generated(run.files, np.stack(continuations, axis=1))
+
+
+def _next_latents(
+    networks: list[nn.Module], last_NRK: torch.Tensor, noise_NRK: torch.Tensor, place: str
+) -> torch.Tensor:
+    """All instruments' next latents `(n, track, K)`: the piano first, the others given the piano."""
+    before, after = (noise_NRK, 0 * noise_NRK) if place == "before" else (0 * noise_NRK, noise_NRK)
+    noisy = last_NRK.clone()
+    noisy[:, PIANO] += before[:, PIANO]  # as written: to the latent that goes into MelodyNN, and nowhere else
+    piano = predict(networks[PIANO], PIANO, noisy, noisy[:, PIANO]) + after[:, PIANO]
+    each = [
+        piano if track == PIANO else predict(network, track, last_NRK, piano) + after[:, track]
+        for track, network in enumerate(networks)
+    ]
+    return torch.stack(each, dim=1)
+
+
+def _encoded(vaes: Vaes, window_NRTP: torch.Tensor) -> torch.Tensor:
+    return torch.cat([vaes.posterior(part)[0] for part in window_NRTP.split(_EVAL_BATCH)])
+
+
+def _latent_networks(run: StageRun) -> list[nn.Module]:
+    state, _ = tensors.from_bytes(run.files.product("latent").read(WEIGHTS))
+    networks = []
+    for track, name in enumerate(TRACKS):
+        network = melody_nn(run.config) if track == PIANO else conditional_nn(run.config)
+        network.load_state_dict(tensors.under(name, state))
+        networks.append(network.to(run.device).eval())
+    return networks
+
+
+def _thresholds(run: StageRun, vaes: Vaes) -> list[float]:
+    """One threshold a track: the config's, or the one of the best frame F1 on validation songs."""
+    thresholds = [run.config.threshold] * len(TRACKS)
+    if run.config.threshold_rule == "calibrated":
+        parts = [(real, out.cpu().numpy()) for real, _, _, out in vaes.reconstructions(run.windows.validation)]
+        for track in vaes.modules:
+            activation = np.concatenate([out[:, track] for _, out in parts])
+            actual = np.concatenate([real[:, track] for real, _ in parts])
+            if actual.any():  # else there is nothing to calibrate on
+                thresholds[track] = best_threshold(activation, actual, _CANDIDATES)
+    return thresholds
+
+
+def _sounding(run: StageRun) -> list[str]:
+    """Names of the tracks that have a note in some training window."""
+    sounds = np.zeros(len(TRACKS), bool)
+    for at in range(0, len(run.windows.train), _EVAL_BATCH):
+        sounds |= run.windows.packed(run.windows.train[at : at + _EVAL_BATCH]).any(axis=(0, 2, 3))
+    return [name for name, sound in zip(TRACKS, sounds, strict=True) if sound]
+
+
+def _batches(run: StageRun, indices: np.ndarray) -> Iterator[torch.Tensor]:
+    """Windows at `indices` as float rolls on the device."""
+    for at in range(0, len(indices), _EVAL_BATCH):
+        yield unpack(run.windows.packed(indices[at : at + _EVAL_BATCH]), run.device)
+
+
+class _Sums:
+    """Running means of named losses, kept on the device so that no step waits for a number."""
+
+    def __init__(self) -> None:
+        self.count, self.totals = {}, {}
+
+    def add(self, n: int, values: dict[str, torch.Tensor]) -> None:
+        for name, value in values.items():
+            self.totals[name] = self.totals.get(name, 0) + value.detach().double() * n
+            self.count[name] = self.count.get(name, 0) + n
+
+    def means(self) -> dict[str, float]:
+        return {name: float(total) / self.count[name] for name, total in self.totals.items()}

@@ -1,0 +1,93 @@
+"""The fit loop: epochs with curves, a checkpoint after each, and a resume that equals going straight through."""
+
+import contextlib
+import json
+import math
+import time
+from abc import ABC, abstractmethod
+from typing import Protocol
+
+import torch
+
+from musiclab.training import tensors
+
+CHECKPOINT = "checkpoint.safetensors"
+CURVES = "curves.json"
+
+
+class Diverged(Exception):
+    """A loss left the finite numbers; the message names the curve and the epoch."""
+
+
+class Point(dict):
+    """One point of a curve: `name`, `step` (epochs done), `value`, `time` (Unix seconds)."""
+
+    def __init__(self, name: str, step: int, value: float, at: float) -> None:
+        super().__init__(name=name, step=step, value=value, time=at)
+
+
+class Files(Protocol):
+    """Where a stage keeps its files: `read` raises FileNotFoundError, `write` replaces a file in one step."""
+
+    def read(self, name: str) -> bytes: ...
+
+    def write(self, name: str, data: bytes) -> None: ...
+
+
+class Learner(ABC):
+    """What `fit` trains: modules with their optimisers, known by name so that checkpoints are readable.
+
+    An epoch takes all its draws from streams named after its number, so `state` is the weights and moments alone.
+    """
+
+    modules: dict[str, torch.nn.Module]
+    optimizers: dict[str, torch.optim.Optimizer]
+
+    @abstractmethod
+    def epoch(self, number: int) -> dict[str, float]:
+        """Train epoch `number` (from 0) and return the curves' values after it, by full name (`train/...`)."""
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """All modules' parameters and buffers."""
+        return {
+            f"{name}/{key}": tensor
+            for name, module in self.modules.items()
+            for key, tensor in module.state_dict().items()
+        }
+
+    def checkpoint(self, done: int, points: list[Point]) -> bytes:
+        """All that `restore` needs to go on after epoch `done`."""
+        state = tensors.prefixed("weights", self.weights())
+        for name, optimizer in self.optimizers.items():
+            state |= tensors.prefixed(f"optimizers/{name}", tensors.optimizer_tensors(optimizer))
+        return tensors.to_bytes(state, {"epochs": done, "points": points})
+
+    def restore(self, data: bytes) -> tuple[int, list[Point]]:
+        """Take up a checkpoint; returns how many epochs it had done and the curves so far."""
+        state, meta = tensors.from_bytes(data)
+        for name, module in self.modules.items():
+            module.load_state_dict(tensors.under(f"weights/{name}", state))
+        for name, optimizer in self.optimizers.items():
+            tensors.load_optimizer(optimizer, tensors.under(f"optimizers/{name}", state))
+        return meta["epochs"], [Point(p["name"], p["step"], p["value"], p["time"]) for p in meta["points"]]
+
+
+def fit(learner: Learner, epochs: int, files: Files) -> list[Point]:
+    """Train `learner` up to `epochs`, from the checkpoint in `files` if there is one, and return its curves.
+
+    Raises Diverged where a training curve is no longer finite. A half-written checkpoint cannot exist (writes replace
+    a file in one step); one that cannot be read, from a failing disk say, is passed over and training starts afresh.
+    """
+    done, points = 0, []
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        done, points = learner.restore(files.read(CHECKPOINT))
+    for number in range(done, epochs):
+        values = learner.epoch(number)
+        now = time.time()
+        points += [Point(name, number + 1, value, now) for name, value in values.items()]
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            raise Diverged(f"diverged: {bad[0]} is not finite after epoch {number + 1}")
+        files.write(CHECKPOINT, learner.checkpoint(number + 1, points))
+        files.write(CURVES, json.dumps(points).encode())
+    return points

@@ -1,0 +1,42 @@
+"""Small real files that tests write themselves, and an environment that talks to nobody outside."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["DO_NOT_TRACK"] = "true"
+for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI"):
+    os.environ.pop(name, None)
+
+from musiclab.rendering.midi import to_midi  # noqa: E402 - after the environment is set
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def song_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty short songs as MIDI files: scales over triads, a bass, a beat; strings are silent."""
+    folder = tmp_path_factory.mktemp("songs")
+    for number in range(20):
+        rng = np.random.default_rng(number)
+        roll = np.zeros((5, 6 * 32, 128), bool)
+        root = 48 + int(rng.integers(12))
+        for step in range(0, roll.shape[1], 2):
+            degree = int(rng.choice([0, 2, 4, 5, 7, 9, 11]))
+            roll[0, step, [36, 42] if step % 4 else [38]] = True
+            roll[1, step : step + 2, root + 12 + degree] = True
+            roll[2, step : step + 2, [root, root + 4, root + 7]] = True
+            roll[3, step, root - 12] = True
+        (folder / f"song {number:02}.mid").write_bytes(to_midi(roll, 2, 120.0))
+    return folder
+
+
+# A study of this size takes a second or two a trial.
+TINY = (
+    "--set width=4 --set vae_epochs=3 --set vae_batch=16 --set latent_epochs=2 --set max_eval=32 --set starts=8 "
+    "--set continuation=2"
+).split()

@@ -1,0 +1,202 @@
+"""Measures of sets: the Frechet distance against closed forms, the others against cases worked out by hand."""
+
+import numpy as np
+import pytest
+
+from musiclab.measures.sets import (
+    diversity_ratio,
+    embed,
+    frechet_distance,
+    mean_distance,
+    start_sensitivity,
+)
+
+DRUMS, PIANO, GUITAR, BASS, STRINGS = range(5)
+FEATURES = 52
+
+
+def silence(n: int = 1, steps: int = 32) -> np.ndarray:
+    return np.zeros((n, 5, steps, 128), dtype=bool)
+
+
+def random_rolls(seed: int, n: int, density: float = 0.03) -> np.ndarray:
+    rolls = silence(n)
+    rolls[..., 40:80] = np.random.default_rng(seed).random((n, 5, 32, 40)) < density
+    return rolls
+
+
+def vectors(seed: int, n: int, shift: float = 0.0, sd: float = 1.0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(shift, sd, size=(n, FEATURES))
+
+
+def test_silence_has_a_finite_embedding_in_its_stated_place() -> None:
+    (vector,) = embed(silence(), resolution=2)
+    assert vector.shape == (FEATURES,)
+    np.testing.assert_array_equal(vector[:15], [0, 1, 0] * 5)
+    np.testing.assert_array_equal(vector[15:23], [60, 0, 55, 0, 40, 0, 62, 0])
+    np.testing.assert_array_equal(vector[23:35], [1 / 12] * 12)
+    np.testing.assert_array_equal(vector[35:51], [1 / 8] * 16)
+    assert vector[51] == 1
+    assert embed(silence(0), resolution=2).shape == (0, FEATURES)
+
+
+def test_embedding_of_a_few_notes_is_what_its_docstring_says() -> None:
+    rolls = silence()
+    rolls[0, PIANO, 0:4, [60, 64]] = True  # two notes of four steps
+    rolls[0, DRUMS, [2, 10], 36] = True  # the second beat of the first two bars
+    (vector,) = embed(rolls, resolution=2)
+    np.testing.assert_allclose(vector[3:6], [np.log(1 + 2 / 16), 1 - 4 / 32, np.log(1 + 8 / 32)])
+    np.testing.assert_allclose(vector[15:17], [(4 * 60 + 4 * 64 + 60) / 9, 2])
+    np.testing.assert_allclose(vector[23:35], (np.array([4, 0, 0, 0, 4] + [0] * 7) + 1) / 20)
+    np.testing.assert_allclose(vector[35:43], (np.array([2] + [0] * 7) + 1) / 10)
+    np.testing.assert_allclose(vector[43:51], (np.array([0, 0, 2] + [0] * 5) + 1) / 10)
+    # Bars 1 and 2 share one of nine cells, 2 and 3 none of one, 3 and 4 are both silent.
+    np.testing.assert_allclose(vector[51], (1 / 9 + 0 + 1) / 3)
+
+
+def test_one_stray_cell_moves_no_feature_far() -> None:
+    rolls = silence()
+    rolls[0, STRINGS, 5, 100] = True
+    difference = np.abs(embed(rolls, resolution=2) - embed(silence(), resolution=2))
+    assert difference[0, 15:23].max() <= 20  # semitones: half way to the cell
+    assert np.delete(difference[0, :51], range(15, 23)).max() < 0.15
+
+
+def test_embedding_does_not_depend_on_resolution_where_the_music_is_the_same() -> None:
+    coarse = random_rolls(0, 6)
+    fine = np.repeat(coarse, 2, axis=2)
+    np.testing.assert_allclose(embed(fine, resolution=4), embed(coarse, resolution=2))
+
+
+def test_frechet_of_identical_sets_is_zero_even_where_features_are_dependent() -> None:
+    flat = vectors(0, 100)
+    flat[:, 30:] = flat[:, :22]
+    assert frechet_distance(flat, flat, flat) == pytest.approx(0, abs=1e-6)
+
+
+def test_frechet_is_symmetric_and_grows_with_the_shift() -> None:
+    reference = vectors(0, 400)
+    distances = [frechet_distance(vectors(1, 200, shift), reference, reference) for shift in (0.0, 0.5, 1.0, 2.0)]
+    assert distances == sorted(distances)
+    a, b = vectors(2, 90, sd=2), vectors(3, 150, shift=1)
+    assert frechet_distance(a, b, reference) == pytest.approx(frechet_distance(b, a, reference))
+
+
+def test_frechet_of_scaled_and_shifted_copies_is_the_closed_form() -> None:
+    # The same draws stretched by s and moved by m: C_b = s^2 C_a, so d^2 = |m|^2 + (1 - s)^2 tr C_a.
+    a = vectors(0, 300, sd=5)  # above the smallest sd of every feature
+    scale = a.std(axis=0, ddof=1)
+    shift = np.arange(FEATURES) / 10
+    b = (a - a.mean(axis=0)) * 3 + a.mean(axis=0) + shift * scale
+    expected = np.sum(shift**2) + 4 * FEATURES
+    assert frechet_distance(a, b, a) == pytest.approx(expected)
+
+
+def test_frechet_counts_correlation_that_each_feature_alone_does_not_show() -> None:
+    # Two features with correlation r against -r: d^2 = 2 tr(C) - 4 sqrt(1 - r^2) = 4 (1 - sqrt(1 - r^2)).
+    r = 0.8
+    basis = np.zeros((400, FEATURES))
+    basis[:, :2] = np.random.default_rng(0).normal(size=(400, 2))
+    basis[:, :2] -= basis[:, :2].mean(axis=0)
+    basis[:, :2] = np.linalg.qr(basis[:, :2])[0] * np.sqrt(399)  # exactly uncorrelated, unit variance
+    a, b = basis.copy(), basis.copy()
+    a[:, 1] = r * basis[:, 0] + np.sqrt(1 - r**2) * basis[:, 1]
+    b[:, 1] = -r * basis[:, 0] + np.sqrt(1 - r**2) * basis[:, 1]
+    assert frechet_distance(a, b, basis) == pytest.approx(4 * (1 - np.sqrt(1 - r**2)))
+
+
+def test_frechet_floor_is_the_one_stated() -> None:
+    reference = vectors(0, 4000)
+    n = 256
+    expected = 2 / n * (FEATURES + FEATURES * (FEATURES + 1) / 4)
+    assert frechet_distance(vectors(1, n), vectors(2, n), reference) == pytest.approx(expected, rel=0.2)
+
+
+def test_a_feature_that_never_varies_drops_out_until_a_set_departs_from_it() -> None:
+    a, b, reference = vectors(0, 50), vectors(1, 50), vectors(2, 50)
+    for constant in (a, b, reference):
+        constant[:, 0] = 0.3
+    without = frechet_distance(a, b, reference)
+    rescaled = reference.copy()
+    rescaled[:, 0] = 0.7  # another constant changes nothing
+    assert frechet_distance(a, b, rescaled) == pytest.approx(without)
+    b[:, 0] = 0.4  # two floors of 0.05 away
+    assert frechet_distance(a, b, reference) == pytest.approx(without + 4)
+
+
+def test_frechet_tells_real_variety_from_collapse_and_noise() -> None:
+    real, other, noise = random_rolls(0, 200), random_rolls(1, 200), random_rolls(2, 200, density=0.2)
+    reference = embed(real, 2)
+    same = frechet_distance(embed(other, 2), reference, reference)
+    collapsed = frechet_distance(embed(np.repeat(other[:1], 200, axis=0), 2), reference, reference)
+    noisy = frechet_distance(embed(noise, 2), reference, reference)
+    assert same < collapsed < noisy
+
+
+def test_fewer_than_two_windows_have_no_distance() -> None:
+    many, one = vectors(0, 10), vectors(1, 1)
+    for sets in ((one, many, many), (many, one, many), (many, many, one)):
+        assert np.isnan(frechet_distance(*sets))
+    assert np.isnan(mean_distance(silence(1)))
+    assert np.isnan(mean_distance(silence(0)))
+
+
+def test_mean_distance_is_that_of_all_pairs() -> None:
+    rolls = silence(4)
+    rolls[0, PIANO, 0, [60, 62]] = True
+    rolls[1, PIANO, 0, [60, 64]] = True  # windows 2 and 3 are silent
+    # 0-1: 1 - 1/3; each of 0, 1 with each silent window: 1; silent with silent: 0.
+    assert mean_distance(rolls) == pytest.approx((2 / 3 + 4) / 6)
+
+
+def test_mean_distance_does_not_depend_on_its_blocks() -> None:
+    rolls = random_rolls(0, 600, density=0.1)[:, :, :4]  # three blocks of rows
+    flat = rolls.reshape(600, -1)
+    total = sum(
+        (1 - (flat[i] & flat[i + 1 :]).sum(axis=1) / (flat[i] | flat[i + 1 :]).sum(axis=1)).sum() for i in range(599)
+    )
+    assert mean_distance(rolls) == pytest.approx(total / (600 * 599 / 2), rel=1e-12)
+
+
+def test_diversity_is_zero_for_a_collapsed_set_and_about_one_for_two_halves() -> None:
+    real = random_rolls(0, 100)
+    assert diversity_ratio(np.repeat(real[:1], 50, axis=0), real) == 0
+    assert diversity_ratio(silence(50), real) == 0
+    assert diversity_ratio(real[:50], real[50:]) == pytest.approx(1, abs=0.02)
+    assert np.isnan(diversity_ratio(real, np.repeat(real[:1], 2, axis=0)))
+    assert np.isnan(diversity_ratio(real[:1], real))
+
+
+def test_a_continuation_that_follows_its_start_scores_one() -> None:
+    real = random_rolls(0, 20)
+    assert start_sensitivity(real, np.arange(20), real) == pytest.approx(1)
+    assert start_sensitivity(np.repeat(real, 3, axis=0), np.repeat(np.arange(20), 3), real) == pytest.approx(1)
+
+
+def test_a_continuation_that_ignores_its_start_scores_zero() -> None:
+    real = random_rolls(0, 20)
+    equal = np.repeat(real[:1], 20, axis=0)
+    assert start_sensitivity(equal, np.arange(20), real) == 0
+    # As varied as real music, but by chance alone: what a diversity ratio cannot tell.
+    varied = random_rolls(1, 80)
+    assert diversity_ratio(varied, real) == pytest.approx(1, abs=0.02)
+    assert start_sensitivity(varied, np.repeat(np.arange(20), 4), real) == pytest.approx(0, abs=0.02)
+
+
+def test_noise_within_a_start_is_taken_off() -> None:
+    rolls = silence(4)
+    rolls[:2, PIANO, 0, [60, 62]] = True
+    rolls[1, PIANO, 0, 64] = True  # same start: 1 - 2/3
+    rolls[2:, GUITAR, 0, 60] = True  # the other start: equal twice, at 1 from both
+    real = silence(2)
+    real[0, PIANO, 0, [60, 62]] = True
+    real[1, PIANO, 0, [60, 64]] = True  # 2/3 apart
+    starts = np.array(["x", "x", "y", "y"])
+    assert start_sensitivity(rolls, starts, real) == pytest.approx((1 - (1 / 3 + 0) / 2) / (2 / 3))
+
+
+def test_one_start_has_no_sensitivity_and_wrong_starts_are_refused() -> None:
+    real = random_rolls(0, 4)
+    assert np.isnan(start_sensitivity(real, np.zeros(4), real))
+    with pytest.raises(ValueError, match="one start a window"):
+        start_sensitivity(real, np.arange(3), real)

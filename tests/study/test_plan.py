@@ -1,0 +1,117 @@
+"""Spaces, cells, keys and the queue, all without starting anything."""
+
+from dataclasses import replace
+
+import pytest
+
+from musiclab.errors import UserError
+from musiclab.study.plan import Cell, Queue, Variant, cells, edition, sharing
+from musiclab.study.space import Grid, grid_variants
+from musiclab.systems.vae_nn import VaeNN, VaeNNConfig
+from musiclab.training.streams import Block
+
+SYSTEM = VaeNN()
+
+
+def _cells(field: str, values: list, blocks: int, data: str = "d") -> list[Cell]:
+    variants = [Variant({field: value}, VaeNNConfig(**{field: value}), data) for value in values]
+    return cells(SYSTEM, variants, [Block(0, index) for index in range(blocks)])
+
+
+def test_grids_are_crossed_in_order() -> None:
+    assert grid_variants({"a": Grid(1, 2), "b": Grid("x", "y")}) == [
+        {"a": 1, "b": "x"},
+        {"a": 1, "b": "y"},
+        {"a": 2, "b": "x"},
+        {"a": 2, "b": "y"},
+    ]
+
+
+def test_wrong_grids_are_refused() -> None:
+    with pytest.raises(UserError, match="twice"):
+        Grid(8, 16, 8)
+    with pytest.raises(UserError, match="at least one"):
+        Grid()
+    with pytest.raises(UserError, match="takes a Grid"):
+        grid_variants({"a": [1, 2]})
+
+
+def test_keys_depend_on_all_that_makes_a_trial_and_on_nothing_else() -> None:
+    base = _cells("latent_dim", [16], 1)[0]
+    assert base.key == _cells("latent_dim", [16], 3)[0].key
+    others = [
+        _cells("latent_dim", [8], 1)[0],
+        _cells("latent_dim", [16], 2)[1],
+        _cells("latent_dim", [16], 1, data="other")[0],
+        _cells("noise_sd", [0.7], 1)[0],
+        _cells("max_eval", [99], 1)[0],
+    ]
+    assert len({base.key, *(cell.key for cell in others)}) == 6
+
+
+def test_a_field_changes_its_own_stage_and_later_ones_only() -> None:
+    quiet, loud = _cells("noise_sd", [0.1, 0.9], 1)
+    assert quiet.stages["vae"] == loud.stages["vae"]
+    assert quiet.stages["latent"] == loud.stages["latent"]
+    assert quiet.stages["generate"] != loud.stages["generate"]
+    narrow, wide = _cells("width", [8, 16], 1)
+    assert set(narrow.stages.values()).isdisjoint(wide.stages.values())
+
+
+def test_code_is_part_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = _cells("latent_dim", [16], 1)[0].key
+    monkeypatch.setattr("musiclab.systems.base.code_version", lambda *modules: "another")
+    assert _cells("latent_dim", [16], 1)[0].key != before
+
+
+def test_adding_blocks_or_variants_adds_cells_only() -> None:
+    small = {cell.key for cell in _cells("latent_dim", [8, 16], 2)}
+    large = {cell.key for cell in _cells("latent_dim", [8, 16, 32], 3)}
+    assert small < large
+    assert edition("s", SYSTEM, {"beta": 1.0}, "d", 0) != edition("s", SYSTEM, {"beta": 2.0}, "d", 0)
+
+
+def test_cells_travel_as_json() -> None:
+    cell = _cells("latent_dim", [8], 1)[0]
+    assert Cell.from_json(cell.to_json(), SYSTEM) == cell
+
+
+def test_queue_never_runs_two_makers_of_one_stage() -> None:
+    queue = Queue(_cells("noise_sd", [0.1, 0.5, 0.9], 2), finished=lambda key: False)
+    first, second = queue.next(), queue.next()
+    assert (first.block.index, second.block.index) == (0, 1)
+    assert queue.next() is None
+    assert queue
+
+
+def test_queue_releases_followers_when_the_stage_is_there() -> None:
+    finished: set[str] = set()
+    queue = Queue(_cells("noise_sd", [0.1, 0.5, 0.9], 1), finished=finished.__contains__)
+    leader = queue.next()
+    finished |= {leader.stages["vae"], leader.stages["latent"], leader.stages["generate"]}
+    queue.done(leader.key)
+    assert {queue.next().variant.name, queue.next().variant.name} == {"noise_sd=0.5", "noise_sd=0.9"}
+    assert not queue
+
+
+def test_queue_goes_on_when_a_leader_failed() -> None:
+    queue = Queue(_cells("noise_sd", [0.1, 0.5], 1), finished=lambda key: False)
+    queue.done(queue.next().key)
+    assert queue.next().variant.name == "noise_sd=0.5"
+
+
+def test_independent_cells_all_run_at_once() -> None:
+    queue = Queue(_cells("latent_dim", [8, 16, 32], 1), finished=lambda key: False)
+    assert [queue.next() is not None for _ in range(3)] == [True] * 3
+
+
+def test_sharing_counts_stages_once() -> None:
+    todo = _cells("noise_sd", [0.1, 0.5, 0.9], 2)
+    assert sharing(todo, lambda key: False)["vae"] == (2, 6)
+    assert sharing(todo, lambda key: key == todo[0].stages["vae"])["vae"] == (1, 6)
+    assert sharing(todo, lambda key: False)["generate"] == (6, 6)
+
+
+def test_control_of_another_block_is_another_cell() -> None:
+    cell = _cells("latent_dim", [16], 1)[0]
+    assert replace(cell, block=Block(1, 0)) != cell

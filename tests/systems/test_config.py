@@ -1,0 +1,57 @@
+"""Configs: types, ranges and the sentences that say what would be right."""
+
+import dataclasses
+
+import pytest
+
+from musiclab.errors import UserError
+from musiclab.systems import find_system
+from musiclab.systems.vae_nn import VaeNN, VaeNNConfig
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "value"),
+    [("latent_dim", "8", 8), ("beta", "0", 0.0), ("beta", 2, 2.0), ("likelihood", "bernoulli", "bernoulli")],
+)
+def test_texts_become_typed_values(name: str, given: object, value: object) -> None:
+    got = getattr(VaeNNConfig().with_values({name: given}), name)
+    assert got == value
+    assert type(got) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "sentence"),
+    [
+        ("latent_dim", "many", "latent_dim takes a whole number from 1 to 256, not 'many'."),
+        ("latent_dim", 8.5, "latent_dim takes a whole number from 1 to 256, not 8.5."),
+        ("latent_dim", True, "latent_dim takes a whole number from 1 to 256, not True."),
+        ("latent_dim", 0, "latent_dim takes a whole number from 1 to 256, not 0."),
+        ("beta", "nan", "beta takes a number from 0 to 100, not 'nan'."),
+        ("beta", float("inf"), "beta takes a number from 0 to 100, not inf."),
+        ("likelihood", "poisson", "likelihood takes one of gaussian, bernoulli, not 'poisson'."),
+        ("resolution", 5, "resolution takes a divisor of 24, not 5."),
+        ("steps", 40, "steps takes a multiple of 16, which the convolutions divide by, not 40."),
+    ],
+)
+def test_wrong_values_say_what_is_right(name: str, given: object, sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        VaeNNConfig().with_values({name: given})
+    assert str(caught.value) == sentence
+
+
+def test_unknown_field_and_system_suggest_the_nearest() -> None:
+    with pytest.raises(UserError, match="did you mean 'latent_dim'"):
+        VaeNNConfig().with_values({"latent_dims": 8})
+    with pytest.raises(UserError, match="did you mean 'vae_nn'"):
+        find_system("vae_n")
+
+
+def test_every_field_has_a_sentence_and_a_stage_of_the_system() -> None:
+    for spec in dataclasses.fields(VaeNNConfig):
+        assert spec.metadata["doc"]
+        assert spec.metadata["stage"] in ("windows", *VaeNN.stages)
+
+
+@pytest.mark.parametrize("scale", ["demo", "article"])
+def test_presets_are_valid(scale: str) -> None:
+    VaeNNConfig().with_values(VaeNN.presets[scale])
