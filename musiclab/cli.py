@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from pathlib import Path
 
 from musiclab.data.describe import describe
 from musiclab.data.sources import open_source

@@ -35,8 +35,8 @@ def song_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-# A study of this size takes a second or two a trial.
-TINY = (
-    "--set width=4 --set vae_epochs=3 --set vae_batch=16 --set latent_epochs=2 --set max_eval=32 --set starts=8 "
-    "--set continuation=2"
-).split()
+@pytest.fixture(scope="session")
+def tiny() -> list[str]:
+    """Options that make a study of `vae_nn` take a second or two a trial."""
+    fields = "width=4 vae_epochs=3 vae_batch=16 vae_lr=0.001 latent_epochs=2 max_eval=32 starts=8 continuation=2"
+    return [part for assignment in fields.split() for part in ("--set", assignment)]

@@ -16,7 +16,7 @@ from musiclab.hashing import content_hash
 
 _NAMES_FILE = "unique_tracks.txt"
 _MAX_NAMES_BYTES = 128 << 20  # MSD's own, of a million tracks, has 84 MB
-_MAX_SONG_ARRAYS = 64 << 20  # what the arrays of one song may take once decompressed
+_MAX_SONG_ARRAYS = 16 << 20  # what the arrays of one song may take once decompressed
 _MAX_TRACKS = 128
 _PITCHES = 128
 _TRACK_ID = re.compile(r"TR[A-Z]{5}[0-9A-F]{11}")

@@ -72,6 +72,7 @@ def read_events(data: bytes) -> Events:
     if not 0 < resolution < 0x8000:
         raise BadSong("time not counted in beats")
     events = Events(resolution)
+    missing = int.from_bytes(data[10:12])
     position = 8 + int.from_bytes(data[4:8])
     while position + 8 <= len(data):
         size = int.from_bytes(data[position + 4 : position + 8])
@@ -80,7 +81,10 @@ def read_events(data: bytes) -> Events:
             if len(body) < size:
                 raise BadSong("a track ends early")
             _read_track(body, events)
+            missing -= 1
         position += 8 + size
+    if missing > 0:
+        raise BadSong(f"ends early: {missing} tracks are missing")
     return events
 
 

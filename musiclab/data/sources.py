@@ -67,7 +67,7 @@ class Source(ABC):
             raise BadSong(f"larger than {cls.max_bytes >> 20} MiB")
         try:
             return cls.read(name, data)
-        except BadSong:
+        except (BadSong, OSError, MemoryError):  # a full disk or memory is no fault of the song, whose bytes are here
             raise
         except Exception as error:  # readers raise all there is on damaged bytes
             reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

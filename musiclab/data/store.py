@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from musiclab.data.songs import TRACKS, clean_text
 from musiclab.data.sources import Source
@@ -22,6 +21,13 @@ from musiclab.data.windows import PITCH_BYTES, WindowSpec, unpack
 from musiclab.data.workers import Chunk, Workers, read_part
 from musiclab.errors import UserError
 from musiclab.hashing import code_version, content_hash
+from musiclab.progress import Progress
+
+# The modules that decide what a store holds; a change of the others leaves it as it is.
+_CODE = tuple(
+    f"musiclab.data.{name}"
+    for name in ("archives", "chorales", "lpd5", "midi", "songs", "sources", "store", "windows", "workers")
+)
 
 _WINDOWS = "windows.npy"
 _TABLE = "songs.json"
@@ -108,11 +114,11 @@ def open_store(folder: Path) -> WindowStore:
 
 
 def store_fingerprint(source: Source, spec: WindowSpec) -> str:
-    """Name of the store of a source cut by a spec: hash of the data, the spec and the code of this layer."""
-    return content_hash([source.fingerprint(), asdict(spec), code_version("musiclab.data")])
+    """Name of the store of a source cut by a spec: hash of the data, the spec and the code that cuts."""
+    return content_hash([source.fingerprint(), asdict(spec), code_version(*_CODE)])
 
 
-def build(source: Source, spec: WindowSpec, root: Path, workers: int, progress: bool = True) -> WindowStore:
+def build(source: Source, spec: WindowSpec, root: Path, workers: int) -> WindowStore:
     """The store of a source in `root/<fingerprint>`, built by `workers` processes if it is not there yet.
 
     The result does not depend on `workers`. A build that was killed goes on where it stopped; one that another process
@@ -128,7 +134,7 @@ def build(source: Source, spec: WindowSpec, root: Path, workers: int, progress: 
         with _alone(Path(root) / f"{fingerprint}.lock"):
             if not folder.exists():
                 parts.mkdir(exist_ok=True)
-                _build_parts(source, spec, parts, workers, progress)
+                _build_parts(source, spec, parts, workers)
                 _merge(source, spec, fingerprint, parts, folder)
                 shutil.rmtree(parts)
     except UserError:
@@ -152,22 +158,22 @@ def _alone(lock_file: Path) -> Iterator[None]:
         yield
 
 
-def _build_parts(source: Source, spec: WindowSpec, parts: Path, workers: int, progress: bool) -> None:
+def _build_parts(source: Source, spec: WindowSpec, parts: Path, workers: int) -> None:
     """One part on disk for each chunk of songs; chunks in flight are bounded, so memory is too."""
     running: set[Future] = set()
     with (
         Workers(workers, source.parse, spec) as pool,
-        tqdm(total=source.count(), desc="Building windows", unit=" songs", disable=not progress) as bar,
+        Progress("songs cut into windows", source.count()) as progress,
     ):
         for chunk in _chunks(source, parts):
             if chunk.is_done():
-                bar.update(len(chunk.items))
+                progress.update(len(chunk.items))
                 continue
             if len(running) > workers:
-                running = _collect(running, pool, bar)
+                running = _collect(running, pool, progress)
             running.add(pool.submit(chunk))
         while running:
-            running = _collect(running, pool, bar)
+            running = _collect(running, pool, progress)
 
 
 def _chunks(source: Source, parts: Path) -> Iterator[Chunk]:
@@ -182,10 +188,10 @@ def _chunks(source: Source, parts: Path) -> Iterator[Chunk]:
         yield Chunk(parts / f"{number:06d}", items)
 
 
-def _collect(running: set[Future], pool: Workers, bar: tqdm) -> set[Future]:
+def _collect(running: set[Future], pool: Workers, progress: Progress) -> set[Future]:
     done, running = wait(running, return_when=FIRST_COMPLETED)
     for future in done:
-        bar.update(pool.result(future))
+        progress.update(pool.result(future))
     return running
 
 

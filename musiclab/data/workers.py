@@ -97,7 +97,10 @@ class Workers:
                     pool.submit(_make_part, chunk, self._parse, self._spec, frozenset(crashed), trace).result()
                     return
                 except BrokenProcessPool:
-                    crashed.add(int(trace.read_text()))
+                    number = int(trace.read_text())
+                    if number in crashed:  # skipped already, so no song is at fault
+                        raise
+                    crashed.add(number)
 
     @staticmethod
     def _new_pool(workers: int) -> ProcessPoolExecutor:

@@ -49,7 +49,7 @@ MEASURES = (
     Measure("note_density", "music", "onsets/beat", "real", "Onsets a beat"),
     Measure("frechet", "set", "squared sds", "lower", "Frechet distance to real windows in musical features"),
     Measure("diversity_ratio", "set", "ratio", "real", "Variety of the windows, real ones being 1"),
-    Measure("start_sensitivity", "set", "ratio", "real", "Dependence on the start window, real music being 1"),
+    Measure("start_sensitivity", "set", "ratio", "real", "Dependence on the start window (0 is none)"),
 )
 
 

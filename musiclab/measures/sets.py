@@ -30,11 +30,12 @@ _SMALLEST_SD = 0.05
 _ROWS_AT_ONCE = 256
 
 _PER_TRACK, _PER_PITCHED = 3, 2
+_HARMONICS = PITCH_CLASSES // 2
 _FLOORS = np.concatenate(
     [
         np.full(_PER_TRACK * len(_REGISTER), _SMALLEST_SD),
         np.full(_PER_PITCHED * len(PITCHED), _SMALLEST_PITCH_SD),
-        np.full(PITCH_CLASSES + 2 * _POSITIONS + 1, _SMALLEST_SD),
+        np.full(_HARMONICS + 2 * _POSITIONS + 1, _SMALLEST_SD),
     ]
 )
 
@@ -42,11 +43,13 @@ _FLOORS = np.concatenate(
 def embed(rolls: np.ndarray, resolution: int) -> np.ndarray:
     """One vector of musical features for each window: the embedding of our Frechet distance, our own and untrained.
 
-    Its 52 features, in this order:
+    Its 46 features, in this order:
         15: for each track, log(1 + onsets a beat), the share of silent steps, log(1 + mean number of pitches that
             sound at a step);
          8: for each pitched track, mean pitch and sd of pitch over its sounding time, in semitones;
-        12: pitch classes of the pitched tracks, the share of their sounding time;
+         6: magnitudes of the discrete Fourier transform, at 1 to 6, of the distribution over pitch classes (as shares
+            of sounding time) of the pitched tracks together: the same in every key; the third is high for triads, the
+            fifth for notes of one scale (Quinn 2006, Amiot 2016), and both fall when tracks disagree;
         16: onset positions in the bar by eighth note, of the pitched tracks and of the drums, the share of onsets;
          1: likeness of neighbouring bars, the mean Jaccard similarity of a bar with the next one.
 
@@ -59,7 +62,7 @@ def embed(rolls: np.ndarray, resolution: int) -> np.ndarray:
         resolution: steps a beat; a bar is four beats.
 
     Returns:
-        float64 `(n, 52)`.
+        float64 `(n, 46)`.
     """
     starts = onsets(rolls)
     positions = _onset_positions(starts, resolution)
@@ -68,7 +71,7 @@ def embed(rolls: np.ndarray, resolution: int) -> np.ndarray:
     features = [
         _activity(rolls, starts, resolution),
         _register(eighths),
-        _shares(pitch_classes(eighths.sum(axis=1))),
+        _harmony(eighths),
         _shares(positions[:, PITCHED, :].sum(axis=1)),
         _shares(positions[:, DRUMS, :]),
         _bar_likeness(rolls, resolution)[:, None],
@@ -85,8 +88,8 @@ def frechet_distance(a: np.ndarray, b: np.ndarray, reference: np.ndarray) -> flo
     it drops out unless a set departs from it.
 
     Finite sets are never at 0: two samples of n and m windows of one Gaussian source are apart by about
-    (1/n + 1/m) (d + d (d + 1) / 4), most of it from the covariances; with d = 52 that is 5.8 for 256 windows each and
-    1.4 for 1,024 (fewer where features are correlated, as in music). Compare only distances of equally large sets,
+    (1/n + 1/m) (d + d (d + 1) / 4), most of it from the covariances; with d = 46 that is 4.6 for 256 windows each and
+    1.1 for 1,024 (fewer where features are correlated, as in music). Compare only distances of equally large sets,
     and read them beside the floor between two halves of real music of that size. The value depends on this embedding:
     it is not comparable with a published Frechet Music Distance or with any other.
 
@@ -150,18 +153,20 @@ def diversity_ratio(generated: np.ndarray, real: np.ndarray) -> float:
 
 
 def start_sensitivity(generated: np.ndarray, starts: np.ndarray, real: np.ndarray) -> float:
-    """How much a continuation depends on the window it started from; 1 is as much as in real music, 0 not at all.
+    """How much windows depend on the start they continue: 0 not at all, 1 entirely and as varied as real music.
 
-    (mean distance of continuations of different starts - mean distance of continuations of the same start) / mean
-    distance of real windows, all Jaccard distances over pairs. The second term takes away what noise alone changes: a
-    sampler that ignores its start scores 0 however varied it is. It needs at least two draws of some start. Where no
-    start has two, it counts as 0, which is right only for a system without noise or one whose starts all share theirs.
+    (mean distance of windows of different starts - mean distance of windows of the same start) / mean distance of real
+    windows, all Jaccard distances over pairs. The second term takes away what changes without the start: a sampler
+    that ignores it scores 0 however varied it is. It needs at least two windows of some start, draws or successive
+    windows of one continuation. Where no start has two, the term counts as 0, which is right only for a system without
+    noise or one whose starts all share theirs.
 
-    Best at 1. The classic failure is 0: the output does not change with its condition.
+    Best closest to the value of real music, which is that of real windows with their songs as starts (`suite.floors`).
+    The classic failure is 0: the output does not change with its condition.
 
     Args:
         generated: bool `(n, track, time, pitch)`.
-        starts: `(n,)`, which start window each continuation belongs to; any values that compare equal.
+        starts: `(n,)`, which start each window continues; any values that compare equal.
         real: bool `(m, track, time, pitch)`, real windows of as many steps, such as the real continuations.
 
     Returns:
@@ -201,6 +206,14 @@ def _register(cells: np.ndarray) -> np.ndarray:
     own_mean = cells @ pitch / playing
     variance = (cells * (pitch - own_mean[..., None]) ** 2).sum(axis=2) / playing
     return np.stack([mean, np.sqrt(variance)], axis=2).reshape(len(cells), _PER_PITCHED * len(PITCHED))
+
+
+def _harmony(eighths: np.ndarray) -> np.ndarray:
+    """Fourier magnitudes of the pitch classes of all pitched tracks together, `(n, 6)`; all 0 for an even mixture."""
+    shares = _shares(pitch_classes(eighths.sum(axis=1)))
+    k = np.arange(PITCH_CLASSES)
+    waves = np.exp(-2j * np.pi * np.outer(k, np.arange(1, _HARMONICS + 1)) / PITCH_CLASSES)
+    return np.abs(shares @ waves)
 
 
 def _onset_positions(starts: np.ndarray, resolution: int) -> np.ndarray:

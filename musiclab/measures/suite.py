@@ -102,7 +102,7 @@ def floors(
         `better="real"` asks for (windows of one song standing for those that continue one start window);
         the same with `.floor`: its absolute difference from the value on the other songs;
         `set/frechet.floor`: the distance between the two sets;
-        `set/diversity_ratio`: 1, its real value by definition; with `.floor`, how far the quotient of the two is from 1;
+        `set/diversity_ratio`: 1, its real value by definition; with `.floor`, how far the quotient is from 1;
         `latent/frame_f1.floor` and its like: the score of taking, for each reference window, some window of the other
         songs, drawn evenly; what a decoder scores that ignores its code and plays other real music.
 

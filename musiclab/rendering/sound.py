@@ -1,7 +1,6 @@
 """A MIDI file as sound, played with the SoundFont that pretty_midi's package carries."""
 
 import io
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,12 +8,13 @@ import numpy as np
 import soundfile
 from symusic import Score, Synthesizer
 
+# The SoundFont's own rate. At 22,050 the synthesizer never returns for some keys of the guitar.
 RATE = 44_100
 # Full scale is 1. Compression overshoots the peak by a few per cent, hence the headroom; the loudness is that of a
 # piece with a peak ten times its root mean square, common for a mix of five tracks.
 _PEAK = 0.85
 _LOUDNESS = 0.1
-# LAME's variable bit rate, about 65 kbit/s for one channel: a player embeds dozens of these in one page.
+# LAME's variable bit rate, about 55 kbit/s for one channel: a player embeds dozens of these in one page.
 _COMPRESSION = 0.7
 # A synthesizer stops dead when the file ends; a fade of this many seconds takes the click away.
 _FADE = 0.02
@@ -22,8 +22,8 @@ _FADE = 0.02
 _SHORTEST_SILENCE = 1.0
 
 
-def to_wave(midi: bytes, rate: int = RATE) -> np.ndarray:
-    """The file played, float32 `(sample, channel)` with two channels, between -1 and 1.
+def to_wave(midi: bytes) -> np.ndarray:
+    """The file played at `RATE`, float32 `(sample, channel)` with two channels, between -1 and 1.
 
     Loudness is evened out: the gain brings the root mean square to 0.1, or the peak to 0.85 where that comes first, so
     that variants heard side by side differ in their music only. A file without notes is silence of its length,
@@ -31,11 +31,12 @@ def to_wave(midi: bytes, rate: int = RATE) -> np.ndarray:
     """
     score = Score.from_midi(midi)
     if score.note_num() == 0:
-        return np.zeros((round(max(_seconds(score), _SHORTEST_SILENCE) * rate), 2), dtype=np.float32)
-    wave = np.array(_synthesizer(rate).render(score, stereo=True).T, dtype=np.float32, order="C")
-    wave = _filled(wave, round(_seconds(score) * rate))
+        return np.zeros((round(max(_seconds(score), _SHORTEST_SILENCE) * RATE), 2), dtype=np.float32)
+    # A new one a file: a synthesizer keeps what it made of every key that it has played, hundreds of megabytes in time.
+    played = Synthesizer(str(_soundfont()), RATE, 0).render(score, stereo=True)
+    wave = _filled(np.array(played.T, dtype=np.float32, order="C"), round(_seconds(score) * RATE))
     wave *= _gain(wave)
-    fade = min(round(_FADE * rate), len(wave))
+    fade = min(round(_FADE * RATE), len(wave))
     wave[len(wave) - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)[:, None]
     return wave
 
@@ -70,12 +71,6 @@ def _gain(wave: np.ndarray) -> float:
     peak = float(np.abs(wave).max(initial=0))
     loudness = float(np.sqrt(np.square(wave, dtype=np.float64).mean()))
     return min(_PEAK / peak, _LOUDNESS / loudness) if peak > 0 else 1.0
-
-
-@lru_cache(maxsize=1)
-def _synthesizer(rate: int) -> Synthesizer:
-    """The synthesizer with its SoundFont read in, kept for the next file."""
-    return Synthesizer(str(_soundfont()), rate, 0)
 
 
 def _soundfont() -> Path:

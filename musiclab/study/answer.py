@@ -82,7 +82,9 @@ def sentence(answer: Answer) -> str:
     parts = []
     for names, word in ((better, "better"), (worse, "worse")):
         if names:
-            each = "; ".join(f"{name} ({_p(answer.comparisons[name].p_holm)})" for name in names)
+            each = "; ".join(
+                f"{name} (p = {_p(answer.comparisons[name].p_holm)})".replace("= <", "<") for name in names
+            )
             parts.append(f"{word} than the control {control} on {objective.name}: {each}")
     said = ". ".join(part[0].upper() + part[1:] for part in parts)
     if not parts:
@@ -105,25 +107,32 @@ def underpowered(blocks: int, comparisons: int) -> str:
 
 
 def table(answer: Answer) -> str:
-    """Measures x variants, mean and 95 % interval; under the objective, the paired differences to the control."""
+    """Measures x variants: the mean, under it its 95 % interval; below the objective, differences to the control.
+
+    The column "real v. real" says what real music scores against other real music of the same held-out songs: its value
+    where that is the aim, then how far apart the two are; for reconstruction, what a guess of other music would score.
+    """
     names = list(answer.measures)
-    rows = [["measure (better)", "real v. real", *names]]
+    rows = [["", "better", "real v. real", *(f"{name}*" if name == answer.control else name for name in names)]]
     for measure in MEASURES:
         full = measure.full_name
-        cells = [answer.measures[name].get(full) for name in names]
-        if any(cells):
-            rows.append([f"{full} ({measure.better})", _real(answer, full), *map(_interval, cells)])
+        if not any(full in answer.measures[name] for name in names):
+            continue
+        intervals = [answer.measures[name].get(full) for name in names]
+        rows.append([full, measure.better, _real(answer, full), *map(_mean, intervals)])
+        rows.append(["", "", "", *map(_bounds, intervals)])
         if measure == answer.objective:
             compared = [answer.comparisons.get(name) for name in names]
-            rows.append(["  - control", "", *(_interval(c.difference) if c else "control" for c in compared)])
-            rows.append(["  p (Holm)", "", *(_p(c.p_holm) if c else "" for c in compared)])
-    blocks = [str(max((i.n for i in answer.measures[name].values()), default=0)) for name in names]
-    rows.append(["blocks", "", *blocks])
+            rows.append(["  difference to *", "", "", *(_mean(c.difference) if c else "*" for c in compared)])
+            rows.append(["", "", "", *(_bounds(c.difference) if c else "" for c in compared)])
+            rows.append(["  p (Holm)", "", "", *(_p(c.p_holm) if c else "" for c in compared)])
+    blocks = [max((i.n for i in answer.measures[name].values()), default=0) for name in names]
+    rows.append(["blocks", "", "", *map(str, blocks)])
     if any(answer.missing.values()):
-        rows.append(["trials missing", "", *map(str, answer.missing.values())])
+        rows.append(["trials missing", "", "", *map(str, answer.missing.values())])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *filter(None, lines[1:])])
 
 
 def _intervals(of_blocks: list[dict[str, float]]) -> dict[str, Interval]:
@@ -141,15 +150,17 @@ def _paired(variant: dict[int, dict], control: dict[int, dict], measure: str) ->
 
 
 def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3g}"
-
-
-def _interval(interval: Interval | None) -> str:
-    if interval is None or math.isnan(interval.mean):
+    if math.isnan(value):
         return "-"
-    if math.isnan(interval.low):
-        return _number(interval.mean)
-    return f"{_number(interval.mean)} [{_number(interval.low)}, {_number(interval.high)}]"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _mean(interval: Interval | None) -> str:
+    return _number(interval.mean) if interval else "-"
+
+
+def _bounds(interval: Interval | None) -> str:
+    return f"[{_number(interval.low)}, {_number(interval.high)}]" if interval and not math.isnan(interval.low) else ""
 
 
 def _real(answer: Answer, full: str) -> str:
@@ -159,4 +170,4 @@ def _real(answer: Answer, full: str) -> str:
 
 
 def _p(p: float) -> str:
-    return "-" if math.isnan(p) else f"p {p:.3f}" if p >= 0.001 else "p < 0.001"
+    return "-" if math.isnan(p) else f"{p:.3f}" if p >= 0.001 else "< 0.001"

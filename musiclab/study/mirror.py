@@ -23,7 +23,6 @@ from musiclab.study.answer import Answer, answer, sentence, table
 from musiclab.study.plan import Cell
 from musiclab.study.records import Records
 from musiclab.study.storage import Storage
-from musiclab.systems import find_system
 
 _EVERY_S = 2.0
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -54,7 +53,7 @@ def check_tracking_uri(uri: str) -> str:
 
 
 class Mirror:
-    """The mirror of one study's plan, as its starter sees it: `start`, then `stop`, which waits until MLflow is level."""
+    """The mirror of one study's plan, as its starter sees it: `start`, then `stop`, which waits for it."""
 
     def __init__(self, storage: str, plan: str, uri: str) -> None:
         self._command = [sys.executable, "-m", "musiclab.study.mirror", storage, plan, uri]
@@ -176,14 +175,13 @@ class _Follower:
         plan = json.loads(self._storage.read(self._plan_name))
         if self._runs is None:
             self._connect(plan)
-        system = find_system(plan["system"])
-        cells = [Cell.from_json(value, system) for value in plan["cells"]]
+        cells = [Cell.from_json(value) for value in plan["cells"]]
         study = self._runs.get("study", plan["edition"], plan["study"], None, plan["began"], plan["base"])
         variants = {}
         for cell in cells:
             if cell.variant.name not in variants:
                 variants[cell.variant.name] = self._runs.get(
-                    "variant", cell.variant.name, cell.variant.name, study, plan["began"], cell.variant.config.to_json()
+                    "variant", cell.variant.name, cell.variant.name, study, plan["began"], cell.variant.config
                 )
             self._trial(cell, variants[cell.variant.name])
         self._variants(
@@ -214,7 +212,7 @@ class _Follower:
         cost = self._records.run(key)
         began = cost.get("began", time.time())
         name = f"{cell.variant.name}, block {cell.block.index}"
-        params = cell.variant.config.to_json() | {"block": cell.block.index, "seed": cell.block.seed}
+        params = cell.variant.config | {"block": cell.block.index, "seed": cell.block.seed}
         run = runs.get("trial", key, name, variant, began, params)
         state = "finished" if record else "failed" if self._records.failure(key) else ""
         if state and runs.mirrored[run] == state:

@@ -1,21 +1,25 @@
 """The planner: cells, their keys and stages, and which may run now; pure, it reads and starts nothing."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from musiclab.hashing import content_hash
-from musiclab.systems.base import System
-from musiclab.systems.config import Config
 from musiclab.training.streams import Block
+
+if TYPE_CHECKING:  # a system brings torch with it, which whoever only reads plans does without
+    from musiclab.systems.base import System
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One configuration of a study: the swept fields' values, the whole config they make, the window store it needs."""
+    """One configuration of a study: the swept fields' values, the whole config they make, the window store it needs.
+
+    The config is plain values here; a trial makes the system's typed one of them again.
+    """
 
     values: dict[str, Any]
-    config: Config
+    config: dict[str, Any]
     data: str
 
     @property
@@ -38,33 +42,26 @@ class Cell:
         return list(self.stages.values())[-1]
 
     def to_json(self) -> dict[str, Any]:
-        """As it travels to a worker; `from_json` makes it again."""
-        return {
-            "values": self.variant.values,
-            "config": self.variant.config.to_json(),
-            "data": self.variant.data,
-            "block": [self.block.seed, self.block.index],
-            "stages": list(self.stages.items()),
-        }
+        """As it travels to a worker and into a plan; `from_json` makes it again."""
+        return asdict(self) | {"stages": list(self.stages.items())}  # pairs: JSON that sorts keys would lose the order
 
     @classmethod
-    def from_json(cls, value: dict[str, Any], system: System) -> "Cell":
-        """The cell that `to_json` took, of the given system."""
-        variant = Variant(value["values"], system.config(**value["config"]), value["data"])
-        return cls(variant, Block(*value["block"]), dict(value["stages"]))
+    def from_json(cls, value: dict[str, Any]) -> "Cell":
+        """The cell that `to_json` took."""
+        return cls(Variant(**value["variant"]), Block(**value["block"]), dict(value["stages"]))
 
 
-def cells(system: System, variants: Iterable[Variant], blocks: Iterable[Block]) -> list[Cell]:
+def cells(system: "System", variants: Iterable[Variant], blocks: Iterable[Block]) -> list[Cell]:
     """Every variant on every block, block by block, so that a study cut short has whole blocks to compare."""
-    variants = list(variants)
+    typed = [(variant, system.config(**variant.config)) for variant in variants]
     return [
-        Cell(variant, block, system.stage_keys(variant.config, block, variant.data))
+        Cell(variant, block, system.stage_keys(config, block, variant.data))
         for block in blocks
-        for variant in variants
+        for variant, config in typed
     ]
 
 
-def edition(study: str, system: System, base: dict[str, Any], data: str, seed: int) -> str:
+def edition(study: str, system: "System", base: dict[str, Any], data: str, seed: int) -> str:
     """Name of what makes trials comparable: all but the swept fields and the blocks, so that both may grow."""
     return content_hash([study, system.name, base, data, seed], 12)
 

@@ -11,6 +11,7 @@ from typing import Any
 # records. Variables that the user has set stay.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new one prints tables at every verbosity
 
 import ray
 from ray import tune

@@ -1,8 +1,9 @@
 """Records: what lasts of a trial, written so that it is there whole or not at all.
 
-Under the storage: `stages/<key>/` holds a stage's product (with `done` written last), `trials/<key>/` a trial's samples,
-`run.json` (what it cost and where it ran) and, written last, `record.json`, which is equal to the bit wherever the
-trial ran; `failed.json` stands there instead where the trial failed. `studies/<name>/` holds plans, `data/` windows.
+Under the storage: `stages/<key>/` holds a stage's product (with `done` written last), `trials/<key>/` a trial's
+samples, `run.json` (what it cost and where it ran) and, written last, `record.json`, which is equal to the bit wherever
+the trial ran; `failed.json` stands there instead where the trial failed. `studies/<name>/` holds plans, `data/` window
+stores, `splits/` the splits that records name.
 """
 
 import json
@@ -10,8 +11,7 @@ from typing import Any
 
 from musiclab.study.plan import Cell
 from musiclab.study.storage import Storage
-from musiclab.systems.base import StageFiles
-from musiclab.training.fit import CHECKPOINT, CURVES
+from musiclab.training.files import CHECKPOINT, CURVES, Files
 
 DONE = "done"
 
@@ -20,7 +20,7 @@ def _bytes(value: Any) -> bytes:
     return json.dumps(value, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
 
 
-class StoredFiles(StageFiles):
+class StoredFiles(Files):
     """A stage's files in the storage; finished stages are never written to again."""
 
     def __init__(self, storage: Storage, cell: Cell, stage: str) -> None:

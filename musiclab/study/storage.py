@@ -2,13 +2,14 @@
 
 import contextlib
 import os
-import tempfile
 import uuid
 from pathlib import Path
 
 import pyarrow.fs
 
 from musiclab.errors import UserError
+
+_HALF = ".half-"  # begins the names of files that are being written
 
 
 class Storage:
@@ -55,15 +56,15 @@ class Storage:
             return
         folder = Path(target).parent
         folder.mkdir(parents=True, exist_ok=True)
-        handle, half = tempfile.mkstemp(dir=folder, prefix=".half-")
+        half = folder / f"{_HALF}{uuid.uuid4().hex}"
         try:
-            with os.fdopen(handle, "wb") as stream:
+            with half.open("xb") as stream:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
-            Path(half).replace(target)
+            half.replace(target)
         except BaseException:
-            Path(half).unlink(missing_ok=True)
+            half.unlink(missing_ok=True)
             raise
 
     def exists(self, name: str) -> bool:
@@ -73,7 +74,7 @@ class Storage:
     def names(self, folder: str) -> list[str]:
         """Names of the files and folders in `folder`, sorted; none where it does not exist."""
         found = self._fs.get_file_info(pyarrow.fs.FileSelector(f"{self._base}/{folder}", allow_not_found=True))
-        return sorted(info.base_name for info in found if not info.base_name.startswith(".half-"))
+        return sorted(info.base_name for info in found if not info.base_name.startswith(_HALF))
 
     def remove(self, name: str) -> None:
         """Remove a file; nothing happens where there is none."""
@@ -95,7 +96,7 @@ class Storage:
             return Path(self._base) / name
         copy = cache_folder() / name
         if not copy.exists():
-            half = copy.with_name(f".half-{uuid.uuid4().hex}")
+            half = copy.with_name(f"{_HALF}{uuid.uuid4().hex}")
             pyarrow.fs.copy_files(
                 f"{self._base}/{name}",
                 str(half),

@@ -12,27 +12,31 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from musiclab import __version__
 from musiclab.data.sources import Source, open_source
 from musiclab.data.store import build, store_fingerprint
+from musiclab.data.windows import WindowSpec
 from musiclab.errors import UserError
 from musiclab.measures.registry import find_measure
+from musiclab.progress import Progress, duration
 from musiclab.study.answer import answer, best, sentence, table, underpowered
-from musiclab.study.execution import Executor, InProcess
 from musiclab.study.mirror import Mirror, check_tracking_uri
 from musiclab.study.options import parse_options
 from musiclab.study.plan import Cell, Queue, Variant, cells, edition, sharing
-from musiclab.study.progress import Progress, duration
 from musiclab.study.records import Records
 from musiclab.study.space import Grid, grid_variants
 from musiclab.study.statistics import ALPHA, blocks_needed, smallest_p
 from musiclab.study.storage import Storage, cache_folder
-from musiclab.study.trial import Trials, trial_windows
 from musiclab.systems import find_system
-from musiclab.systems.base import MEASURE
 from musiclab.training.streams import Block
+
+if TYPE_CHECKING:
+    from musiclab.study.execution import Executor
+
+# What runs trials is imported where it is used: it brings torch or Ray, seconds and hundreds of megabytes that --help,
+# an error in the options, and the mirror do without.
 
 
 @dataclass(frozen=True)
@@ -78,10 +82,12 @@ class Study:
             print(_plan_text(self, design, records, options))
             return 0
         print(f"{self.name}: {self.question}\ndata {options.data}, scale {options.scale}, storage {storage.root}")
-        for variant in design.variants:
-            _ensure_store(design.source, variant, storage)
+        for cell in design.cells[: len(design.variants)]:
+            _ensure_store(design.source, cell.variant.data, design.config(cell).window_spec, storage)
+        from musiclab.study.trial import trial_windows
+
         for cell in design.cells:  # before anything starts: every block must have what it needs
-            trial_windows(storage, cell)
+            trial_windows(storage, cell, design.config(cell))
         plan = design.write(storage)
         return _execute(design, records, storage, Mirror(storage.root, plan, uri), options)
 
@@ -116,7 +122,11 @@ class _Design:
     def _variant(self, base: Any, values: dict[str, Any]) -> Variant:
         config = base.with_values(values)
         values = {name: getattr(config, name) for name in values}
-        return Variant(values, config, store_fingerprint(self.source, config.window_spec))
+        return Variant(values, config.to_json(), store_fingerprint(self.source, config.window_spec))
+
+    def config(self, cell: Cell) -> Any:
+        """The system's typed config of a cell."""
+        return self.system.config(**cell.variant.config)
 
     def write(self, storage: Storage) -> str:
         """Write the plan that the mirror and reports follow; its name in the storage."""
@@ -149,7 +159,6 @@ def _execute(design: _Design, records: Records, storage: Storage, mirror: Mirror
     todo = [cell for cell in design.cells if cell.key not in found]
     print(f"{len(found)} of {len(design.cells)} trials done, {len(todo)} to run")
     failed: dict[str, Cell] = {}
-    progress = Progress(len(found), len(design.cells)) if todo else None
 
     def summary() -> Any:
         return answer(design.cells, found, design.control, design.objective)
@@ -161,17 +170,18 @@ def _execute(design: _Design, records: Records, storage: Storage, mirror: Mirror
         else:
             failed[cell.key] = cell
         leader = best(summary())
-        progress.ended(f"best so far {leader}" if leader else "none finished well")
+        progress.update(note=f"best so far {leader}" if leader else "none finished well")
 
-    mirror.start(progress.say if progress else lambda line: print(line, file=sys.stderr))
-    try:
-        if todo:
-            with _executor(options) as executor:
-                executor.run(Queue(todo, records.stage_done), Trials(design.system.name, storage.root), ended)
-    finally:
-        if progress:
-            progress.close()
-        where = mirror.stop()
+    from musiclab.study.trial import Trials
+
+    with Progress("trials", len(design.cells), len(found)) as progress:
+        mirror.start(progress.say)
+        try:
+            if todo:
+                with _executor(options) as executor:
+                    executor.run(Queue(todo, records.stage_done), Trials(design.system.name, storage.root), ended)
+        finally:
+            where = mirror.stop()
     result = summary()
     print(f"\n{table(result)}\n\n{sentence(result)}\n")
     for cell in failed.values():
@@ -186,8 +196,10 @@ def _execute(design: _Design, records: Records, storage: Storage, mirror: Mirror
 
 
 @contextlib.contextmanager
-def _executor(options: argparse.Namespace) -> Iterator[Executor]:
+def _executor(options: argparse.Namespace) -> Iterator["Executor"]:
     if options.in_process:
+        from musiclab.study.execution import InProcess
+
         yield InProcess()
         return
     from musiclab.study.ray_tune import RayTune  # Ray takes a second to import, and --in-process does without it
@@ -204,13 +216,13 @@ def _tracking_uri(options: argparse.Namespace, storage: Storage) -> str:
     return f"sqlite:///{(Path(storage.root) if storage.is_local else cache_folder()) / 'mlflow.db'}"
 
 
-def _ensure_store(source: Source, variant: Variant, storage: Storage) -> None:
+def _ensure_store(source: Source, fingerprint: str, spec: WindowSpec, storage: Storage) -> None:
     """Cut the songs into the windows that a variant needs, where that has not been done."""
-    name = f"data/{variant.data}"
+    name = f"data/{fingerprint}"
     if storage.is_local:
-        build(source, variant.config.window_spec, storage.local("data"), workers=os.cpu_count() or 1)
+        build(source, spec, storage.local("data"), workers=os.cpu_count() or 1)
     elif not storage.exists(f"{name}/songs.json"):
-        built = build(source, variant.config.window_spec, cache_folder() / "data", workers=os.cpu_count() or 1)
+        built = build(source, spec, cache_folder() / "data", workers=os.cpu_count() or 1)
         storage.upload(built.folder, name)
 
 
@@ -227,9 +239,8 @@ def _plan_text(study: Study, design: _Design, records: Records, options: argpars
         left = sum(cell.variant.name == variant.name for cell in todo)
         role = " (control)" if variant.name == design.control else ""
         lines.append(f"  {variant.name}{role}: {len(design.blocks) - left} done, {left} to run")
-    for stage, (times, needed) in sharing(todo, records.stage_done).items():
-        if stage != MEASURE:
-            lines.append(f"stage {stage}: runs {times} time{'' if times == 1 else 's'} for {needed} trials")
+    for stage, (times, needed) in list(sharing(todo, records.stage_done).items())[:-1]:  # all but measure: never shared
+        lines.append(f"stage {stage}: runs {times} time{'' if times == 1 else 's'} for {needed} trials")
     lines.append(_time_text(design, records, todo, options))
     if comparisons:
         p = smallest_p(len(design.blocks), comparisons)
@@ -259,18 +270,21 @@ def _time_text(design: _Design, records: Records, todo: list[Cell], options: arg
             windows = _training_windows(design, cell, records.storage)
             if windows is None:
                 return "time: not known before the windows are built (musiclab data build)"
-            timed[name] = design.system.estimated_seconds(cell.variant.config, windows)
+            timed[name] = design.system.estimated_seconds(design.config(cell), windows)
             basis = "a few training steps timed on this machine"
         seconds += statistics.median(took[name]) if name in took else timed[name]
     workers = 1 if options.in_process else min(len(todo), options.workers or os.cpu_count() or 1)
-    return f"time: about {duration(seconds / workers)} with {workers} worker{'' if workers == 1 else 's'} like this machine's (from {basis})"
+    plural = "" if workers == 1 else "s"
+    return f"time: about {duration(seconds / workers)} with {workers} worker{plural} like this machine's (from {basis})"
 
 
 def _training_windows(design: _Design, cell: Cell, storage: Storage) -> int | None:
     """How many training windows a cell sees; its cap, which the data may not fill, where they are not built yet."""
     if storage.exists(f"data/{cell.variant.data}/songs.json"):
-        return len(trial_windows(storage, cell).train)
-    return cell.variant.config.max_train or None
+        from musiclab.study.trial import trial_windows
+
+        return len(trial_windows(storage, cell, design.config(cell)).train)
+    return cell.variant.config["max_train"] or None
 
 
 def _commit() -> str:

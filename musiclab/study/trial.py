@@ -23,6 +23,7 @@ from musiclab.study.records import Records, StoredFiles
 from musiclab.study.storage import Storage
 from musiclab.systems import find_system
 from musiclab.systems.base import MEASURE, StageRun, read_generated
+from musiclab.systems.config import Config
 from musiclab.training.fit import Diverged
 from musiclab.training.windows import BlockWindows, block_windows
 
@@ -40,7 +41,7 @@ class Trials:
         """Run a cell to its record; False where it failed, with the reason left in `failed.json`."""
         system = find_system(self.system)
         storage = Storage(self.storage)
-        cell = Cell.from_json(cell_json, system)
+        cell = Cell.from_json(cell_json)
         records = Records(storage)
         if records.get(cell.key):
             return True
@@ -63,9 +64,9 @@ def _run(cell: Cell, system: Any, storage: Storage) -> tuple[dict, dict, dict[st
     torch.set_num_threads(1)
     torch.backends.cudnn.deterministic = True
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    config, records = cell.variant.config, Records(storage)
+    config, records = system.config(**cell.variant.config), Records(storage)
     began = time.time()
-    windows = trial_windows(storage, cell)
+    windows = trial_windows(storage, cell, config)
     seconds, reused = {}, []
     for stage, key in cell.stages.items():
         files = StoredFiles(storage, cell, stage)
@@ -84,7 +85,7 @@ def _run(cell: Cell, system: Any, storage: Storage) -> tuple[dict, dict, dict[st
     record = {
         "key": cell.key,
         "system": system.name,
-        "config": config.to_json(),
+        "config": cell.variant.config,
         "block": {"seed": cell.block.seed, "index": cell.block.index},
         "stages": cell.stages,
         "data": {
@@ -116,9 +117,8 @@ def _run(cell: Cell, system: Any, storage: Storage) -> tuple[dict, dict, dict[st
     return record, cost, samples
 
 
-def trial_windows(storage: Storage, cell: Cell) -> BlockWindows:
+def trial_windows(storage: Storage, cell: Cell, config: Config) -> BlockWindows:
     """What a cell's block sees of the store; UserError where the data do not suffice."""
-    config = cell.variant.config
     return block_windows(
         open_store(storage.local(f"data/{cell.variant.data}")),
         cell.block,

@@ -10,7 +10,7 @@ import torch
 
 from musiclab.hashing import code_version, content_hash
 from musiclab.systems.config import Config
-from musiclab.training.fit import Files
+from musiclab.training.files import Files
 from musiclab.training.streams import Block
 from musiclab.training.windows import BlockWindows
 
@@ -18,17 +18,9 @@ GENERATED = "generated.npy"
 
 # The stage that every system ends with; its fields are those of `measure`, its product is a trial's measures.
 MEASURE = "measure"
-# Code that every stage of every system rests on, so that a change of it changes their keys; that of the data is in the
-# fingerprint of the window store.
-_COMMON = ("musiclab.training", "musiclab.systems.base")
-
-
-class StageFiles(Files):
-    """A stage's own files, and by `product` those of the stages before it."""
-
-    @abstractmethod
-    def product(self, stage: str) -> Files:
-        """The finished files of an earlier stage of the same trial."""
+# Code that every stage of every system rests on, so that a change of it changes their keys; that of the windows is in
+# the fingerprint of their store.
+_COMMON = ("musiclab.data.splits", "musiclab.training", "musiclab.systems.base")
 
 
 @dataclass(frozen=True)
@@ -38,7 +30,7 @@ class StageRun:
     config: Any
     block: Block
     windows: BlockWindows
-    files: StageFiles
+    files: Files
     device: torch.device
 
 

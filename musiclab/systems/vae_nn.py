@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -28,7 +29,8 @@ from musiclab.systems.base import MEASURE, StageRun, System, write_generated
 from musiclab.systems.config import Config, field
 from musiclab.training import tensors
 from musiclab.training.batches import shuffled, unpack
-from musiclab.training.fit import Files, Learner, fit
+from musiclab.training.files import Files
+from musiclab.training.fit import Learner, fit
 
 PIANO, STRINGS = TRACKS.index("Piano"), TRACKS.index("Strings")
 WEIGHTS, THRESHOLDS = "weights.safetensors", "thresholds.json"
@@ -61,6 +63,10 @@ class VaeNNConfig(Config):
     log_sigma: str = field(
         "per_dimension", "vae", "posterior log-sigma: one a dimension, or one shared as coded",
         choices=("per_dimension", "shared"),
+    )  # fmt: skip
+    sigma_start: str = field(
+        "data", "vae", "the Gaussian's sigma at first: the track's own root mean square, or one as coded",
+        choices=("data", "one"),
     )  # fmt: skip
     vae_epochs: int = field(25, "vae", "passes over the training windows", low=1, high=10_000)
     vae_batch: int = field(32, "vae", "windows a step", low=1, high=4096)
@@ -95,7 +101,7 @@ class VaeNNConfig(Config):
 class ConvVAE(nn.Module):
     """One instrument's VAE; windows `(n, 1, steps, 128)` to K means and log-sigmas and back."""
 
-    def __init__(self, config: VaeNNConfig) -> None:
+    def __init__(self, config: VaeNNConfig, sigma: float = 1.0) -> None:
         super().__init__()
         w, last = config.width, (config.steps // 16, 8)
         self.latent_dim, self.bernoulli = config.latent_dim, config.likelihood == "bernoulli"
@@ -112,8 +118,9 @@ class ConvVAE(nn.Module):
             nn.ConvTranspose2d(2 * w, w, 4, 4), nn.ReLU(),
             nn.ConvTranspose2d(w, 1, 4, 4),
         )  # fmt: skip
-        # The likelihood's log-sigma, one for all cells; the Bernoulli likelihood has none and leaves it alone.
-        self.log_scale = nn.Parameter(torch.zeros(()))
+        # The likelihood's log-sigma, one for all cells; the Bernoulli likelihood has none and leaves it alone. Started
+        # at 1, ten times what such sparse rolls deviate, it lets the KL term collapse the posterior before it falls.
+        self.log_scale = nn.Parameter(torch.tensor(math.log(sigma)))
 
     def encode(self, x_N1TP: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Posterior means `(n, K)` and log-sigmas, `(n, K)` too (a shared one is repeated)."""
@@ -169,15 +176,17 @@ class VaeLearner(Learner):
 
     def __init__(self, run: StageRun) -> None:
         self.run, config = run, run.config
-        self.sounding = _sounding(run)
+        cells_on = _cells_on(run)
+        self.sounding = [name for name, share in cells_on.items() if share]
         self.modules, self.optimizers = {}, {}
         for name in self.sounding:
+            sigma = math.sqrt(cells_on[name]) if config.sigma_start == "data" else 1.0
             with run.block.global_torch("init", "vae", name):
-                vae = ConvVAE(config)
+                vae = ConvVAE(config, sigma)
             # The layout that convolutions on CPUs and tensor cores are fastest in.
             self.modules[name] = vae.to(run.device, memory_format=torch.channels_last)
             self.optimizers[name] = torch.optim.Adam(
-                vae.parameters(), lr=config.vae_lr, weight_decay=config.vae_weight_decay
+                vae.parameters(), lr=config.vae_lr, weight_decay=config.vae_weight_decay, fused=True
             )
 
     def epoch(self, number: int) -> dict[str, float]:
@@ -222,7 +231,7 @@ class LatentLearner(Learner):
             with run.block.global_torch("init", "latent", name):
                 module = melody_nn(config) if track == PIANO else conditional_nn(config)
             self.modules[name] = module.to(run.device)
-            self.optimizers[name] = torch.optim.Adam(module.parameters(), lr=config.latent_lr)
+            self.optimizers[name] = torch.optim.Adam(module.parameters(), lr=config.latent_lr, fused=True)
 
     def epoch(self, number: int) -> dict[str, float]:
         run, config, sums = self.run, self.run.config, _Sums()
@@ -246,7 +255,7 @@ def predict(module: nn.Module, track: int, last_NRK: torch.Tensor, piano_NK: tor
 
 
 class Vaes:
-    """The five trained VAEs as one coder of whole windows; an instrument without a VAE has latents of 0 and never sounds."""
+    """The five trained VAEs as one coder of windows; an instrument without one has latents of 0 and never sounds."""
 
     def __init__(self, run: StageRun, files: Files) -> None:
         state, meta = tensors.from_bytes(files.read(WEIGHTS))
@@ -292,16 +301,16 @@ class VaeNN(System):
     name = "vae_nn"
     config = VaeNNConfig
     stages = ("vae", "latent", "generate", MEASURE)
-    presets = {
+    presets: ClassVar = {
         # The same architecture, narrower and shorter: any data set within the minutes of a demo.
         "demo": {
-            "width": 16, "vae_epochs": 10, "vae_batch": 64, "vae_lr": 2e-3, "max_train": 2048, "max_eval": 384,
+            "width": 16, "vae_epochs": 16, "vae_lr": 4e-3, "max_train": 1024, "max_eval": 384,
             "latent_epochs": 15, "latent_batch": 64,
         },
         # As coded where the code decides (the text gives no such detail), as written for the place of the noise.
         "article": {
-            "kl": "sample", "log_sigma": "shared", "noise_place": "before", "threshold_rule": "absolute",
-            "threshold": 0.3, "feedback": "velocity",
+            "kl": "sample", "log_sigma": "shared", "sigma_start": "one", "noise_place": "before",
+            "threshold_rule": "absolute", "threshold": 0.3, "feedback": "velocity",
         },
     }  # fmt: skip
 
@@ -329,7 +338,7 @@ class VaeNN(System):
         x = (torch.rand(config.vae_batch, 1, config.steps, 128) < 0.05).float()
         noise = torch.zeros(config.vae_batch, config.latent_dim)
         vae = ConvVAE(config).to(memory_format=torch.channels_last)
-        optimizer = torch.optim.Adam(vae.parameters())
+        optimizer = torch.optim.Adam(vae.parameters(), fused=True)
         for step in range(8):
             if step == 3:  # the first steps pay for memory and for choosing kernels
                 began = time.perf_counter()
@@ -418,12 +427,12 @@ def _thresholds(run: StageRun, vaes: Vaes) -> list[float]:
     return thresholds
 
 
-def _sounding(run: StageRun) -> list[str]:
-    """Names of the tracks that have a note in some training window."""
-    sounds = np.zeros(len(TRACKS), bool)
-    for at in range(0, len(run.windows.train), _EVAL_BATCH):
-        sounds |= run.windows.packed(run.windows.train[at : at + _EVAL_BATCH]).any(axis=(0, 2, 3))
-    return [name for name, sound in zip(TRACKS, sounds, strict=True) if sound]
+def _cells_on(run: StageRun) -> dict[str, float]:
+    """Share of each track's cells that are on in the training windows: the mean square of its binary rolls."""
+    counts = np.zeros(len(TRACKS))
+    for x_NRTP in _batches(run, run.windows.train):
+        counts += x_NRTP.sum(dim=(0, 2, 3), dtype=torch.float64).cpu().numpy()
+    return dict(zip(TRACKS, counts / (len(run.windows.train) * run.config.steps * 128), strict=True))
 
 
 def _batches(run: StageRun, indices: np.ndarray) -> Iterator[torch.Tensor]:

@@ -5,14 +5,11 @@ import json
 import math
 import time
 from abc import ABC, abstractmethod
-from typing import Protocol
 
 import torch
 
 from musiclab.training import tensors
-
-CHECKPOINT = "checkpoint.safetensors"
-CURVES = "curves.json"
+from musiclab.training.files import CHECKPOINT, CURVES, Files
 
 
 class Diverged(Exception):
@@ -24,14 +21,6 @@ class Point(dict):
 
     def __init__(self, name: str, step: int, value: float, at: float) -> None:
         super().__init__(name=name, step=step, value=value, time=at)
-
-
-class Files(Protocol):
-    """Where a stage keeps its files: `read` raises FileNotFoundError, `write` replaces a file in one step."""
-
-    def read(self, name: str) -> bytes: ...
-
-    def write(self, name: str, data: bytes) -> None: ...
 
 
 class Learner(ABC):

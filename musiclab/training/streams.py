@@ -4,9 +4,12 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -14,7 +17,8 @@ class Block:
     """One paired replicate: all variants of a block share its split, data order, start windows and noise.
 
     Purposes are names such as `("init", "Piano")` or `("data", epoch)`; equal names give equal draws in every process,
-    straight through or resumed, because no stream's state is ever carried along: a new name is a new stream.
+    straight through or resumed, because no stream's state is ever carried along: a new name is a new stream. PyTorch is
+    imported where it is used: plans hold blocks, and whoever reads plans does without it.
     """
 
     seed: int
@@ -29,13 +33,17 @@ class Block:
         """The purpose's stream for NumPy."""
         return np.random.default_rng(self.stream_seed(*purpose))
 
-    def torch(self, *purpose: str | int) -> torch.Generator:
+    def torch(self, *purpose: str | int) -> "torch.Generator":
         """The purpose's stream for PyTorch, always on the CPU so that a GPU trial sees the same draws."""
+        import torch
+
         return torch.Generator().manual_seed(self.stream_seed(*purpose))
 
     @contextmanager
     def global_torch(self, *purpose: str | int) -> Iterator[None]:
         """Seed PyTorch's global stream inside the block: initialisers and dropout draw from nothing else."""
+        import torch
+
         with torch.random.fork_rng():
             torch.manual_seed(self.stream_seed(*purpose))
             yield

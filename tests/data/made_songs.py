@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+
 from musiclab.data.songs import Song
 
 # (track, pitch, start, end) in beats: the same music whichever file carries it; 10 bars of 4/4.

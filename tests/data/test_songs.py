@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from made_songs import song
+
 from musiclab.data.songs import TRACKS, clean_text, first_tempo, to_ticks, track_of
 
 

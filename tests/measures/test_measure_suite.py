@@ -20,7 +20,7 @@ def everything(rolls: np.ndarray) -> dict[str, float]:
     return (
         music_measures(rolls, 2)
         | reconstruction_measures(rolls, rolls)
-        | posterior_measures(means, np.zeros(len(rolls)))
+        | posterior_measures({"Piano": (means, np.zeros(len(rolls))), "Bass": (means, np.zeros(len(rolls)))})
         | set_measures(rolls, np.arange(len(rolls)) // 2, rolls, 2)
     )
 
@@ -65,41 +65,65 @@ def test_a_set_against_itself_is_perfect() -> None:
     assert values["latent/frame_f1"] == values["latent/onset_recall.Drums"] == 1
 
 
-def test_kl_is_summed_over_dimensions() -> None:
+def test_kl_is_summed_over_dimensions_and_averaged_over_tracks() -> None:
     means = np.array([[1.0, 2.0], [-1.0, -2.0]])
-    values = posterior_measures(means, np.zeros(2))
-    assert values == {"latent/active_units": 2, "latent/kl": 2.5}
+    values = posterior_measures({"Piano": (means, np.zeros(2)), "Bass": (means * [0, 1], np.zeros((2, 1)))})
+    assert values == {
+        "latent/active_units": 1.5,
+        "latent/active_units.Piano": 2,
+        "latent/active_units.Bass": 1,
+        "latent/kl": 2.25,
+        "latent/kl.Piano": 2.5,
+        "latent/kl.Bass": 2,
+    }
 
 
-def test_floors_of_a_half_against_itself_are_zero_and_its_values_are_the_real_ones() -> None:
+def floors_of(other: np.ndarray, reference: np.ndarray, seed: int = 0) -> dict[str, float]:
+    """Floors where each song has two windows."""
+    other_songs, reference_songs = np.arange(len(other)) // 2, np.arange(len(reference)) // 2
+    return floors(other, other_songs, reference, reference_songs, 2, np.random.default_rng(seed))
+
+
+def test_floors_of_a_set_against_itself_are_zero_and_its_values_are_the_real_ones() -> None:
     real = random_rolls(0, 40)
-    result = floors(real, real, 2, np.random.default_rng(0))
-    assert result["music/note_density.Piano"] == music_measures(real, 2)["music/note_density.Piano"]
+    result = floors_of(real, real)
+    assert result["music/note_density.Piano"] == music_measures(real, 2)["music/note_density.Piano"] > 0
     assert result["music/note_density.floor"] == result["music/tonal_distance.Piano-Bass.floor"] == 0
     assert result["set/frechet.floor"] == pytest.approx(0, abs=1e-6)
-    assert result["set/diversity_ratio.floor"] == 0
+    assert result["set/diversity_ratio.floor"] == result["set/start_sensitivity.floor"] == 0
+    assert result["set/diversity_ratio"] == 1
 
 
-def test_floors_are_the_differences_between_the_halves() -> None:
-    a, b = random_rolls(0, 40), random_rolls(1, 40)
-    b[20:, PIANO] = False
-    result = floors(a, b, 2, np.random.default_rng(0))
-    assert result["music/empty_bars.Piano"] == music_measures(b, 2)["music/empty_bars.Piano"] >= 0.5
-    assert result["music/empty_bars.Piano.floor"] == pytest.approx(result["music/empty_bars.Piano"], abs=0.05)
+def test_floors_are_the_differences_between_the_sets() -> None:
+    other, reference = random_rolls(0, 40), random_rolls(1, 40)
+    reference[20:, PIANO] = False
+    result = floors_of(other, reference)
+    real = music_measures(reference, 2)["music/empty_bars.Piano"]
+    assert result["music/empty_bars.Piano"] == real >= 0.5
+    assert result["music/empty_bars.Piano.floor"] == pytest.approx(real, abs=0.05)
     assert result["set/frechet.floor"] > 1
     # Random windows of density 0.05 in forty pitches agree by chance: F1 about 0.05.
     assert result["latent/frame_f1.Guitar.floor"] == pytest.approx(0.05, abs=0.02)
     assert all(type(value) is float for value in result.values())
 
 
+def test_the_real_sensitivity_is_that_of_windows_to_their_songs() -> None:
+    songs = np.repeat(random_rolls(0, 20), 2, axis=0)  # each song repeats itself exactly
+    unlike = random_rolls(1, 40)  # no song has anything of its own
+    result = floors_of(unlike, songs)
+    # Different songs are further apart than pairs are in general, some of which are of one song.
+    assert result["set/start_sensitivity"] == pytest.approx(40 * 39 / (40 * 38), rel=1e-6)
+    assert result["set/start_sensitivity.floor"] == pytest.approx(result["set/start_sensitivity"], abs=0.03)
+
+
 def test_floors_name_a_real_value_for_every_measure_that_asks_for_one() -> None:
-    result = floors(random_rolls(0, 6), random_rolls(1, 6), 2, np.random.default_rng(0))
+    result = floors_of(random_rolls(0, 6), random_rolls(1, 6))
     for measure in MEASURES:
         assert (measure.full_name in result) == (measure.better == "real")
 
 
 def test_floors_follow_their_generator() -> None:
-    a, b = random_rolls(0, 20), random_rolls(1, 20)
-    first, again, other = (floors(a, b, 2, np.random.default_rng(seed)) for seed in (3, 3, 4))
+    other, reference = random_rolls(0, 20), random_rolls(1, 20)
+    first, again, another = (floors_of(other, reference, seed) for seed in (3, 3, 4))
     np.testing.assert_equal(first, again)  # NaN is NaN
-    assert first["latent/frame_f1.floor"] != other["latent/frame_f1.floor"]
+    assert first["latent/frame_f1.floor"] != another["latent/frame_f1.floor"]

@@ -47,6 +47,12 @@ def test_everything_at_once_does_not_clip() -> None:
     assert 0.2 < np.abs(wave_of(roll)).max() < 0.86
 
 
+def test_one_hit_in_a_long_silence_does_not_clip() -> None:
+    roll = silence(64)
+    roll[DRUMS, 0, 38] = True
+    assert np.abs(wave_of(roll)).max() == pytest.approx(0.85, abs=0.01)
+
+
 def test_one_soft_note_is_as_loud_as_a_piece() -> None:
     roll = silence(4)
     roll[STRINGS, :, 60] = True

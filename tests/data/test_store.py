@@ -1,0 +1,291 @@
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_songs import MUSIC, midi_bytes, npz_bytes, write_files, write_tar
+
+from musiclab.data import store as store_module
+from musiclab.data.lpd5 import Lpd5
+from musiclab.data.midi import Midi
+from musiclab.data.store import WindowStore, build, open_store, store_fingerprint
+from musiclab.data.windows import WindowSpec, cut, unpack
+from musiclab.data.workers import CRASHED
+from musiclab.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT.parent / "shared" / "data"
+SPEC = WindowSpec()
+
+
+def song_of(windows: int, pitch: int) -> bytes:
+    return midi_bytes([(1, pitch, 0, 16 * windows), (1, pitch + 1, 1, 2)])
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Midi:
+    """Songs of 2, 1 and 3 windows; one too short and one damaged."""
+    files = {"a.mid": song_of(2, 60), "b.mid": song_of(1, 62), "c/d.mid": song_of(3, 64)}
+    return Midi(write_files(tmp_path / "songs", files | {"bad.mid": b"MThd", "short.mid": midi_bytes(MUSIC[40:41])}))
+
+
+@pytest.fixture
+def store(source: Midi, tmp_path: Path) -> WindowStore:
+    return build(source, SPEC, tmp_path / "stores", workers=1)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_the_store_holds_every_song_s_windows_in_order(source: Midi, store: WindowStore) -> None:
+    songs = {name: source.parse(name, data) for name, data in source.items() if name not in ("bad.mid", "short.mid")}
+    assert [(row.id, row.first, row.count) for row in store.songs] == [("a", 0, 2), ("b", 2, 1), ("c/d", 3, 3)]
+    assert np.array_equal(store.windows, np.concatenate([cut(song, SPEC) for song in songs.values()]))
+    assert store.windows.dtype == np.uint8
+    assert isinstance(store.windows, np.memmap)
+    row = store.songs[2]
+    assert (row.artist, row.title, row.tempo, row.bar_ticks) == ("c", "d", 100.0, 96)
+    assert store.source == source.spec
+    assert store.spec == SPEC
+    assert store.fingerprint == store.folder.name == store_fingerprint(source, SPEC)
+
+
+def test_skipped_songs_are_listed_with_their_reasons(store: WindowStore) -> None:
+    assert [name for name, _ in store.skipped] == ["bad.mid", "short.mid"]
+    assert store.skipped[1][1] == "shorter than one window"
+
+
+def test_indices_pairs_and_batches(store: WindowStore) -> None:
+    assert store.indices(["c/d", "a"]).tolist() == [3, 4, 5, 0, 1]
+    assert store.indices([]).dtype == np.int64
+    assert store.pairs(["a", "b", "c/d"]).tolist() == [[0, 1], [3, 4], [4, 5]]
+    assert store.pairs(["b"]).shape == (0, 2)
+    batch = store.batch(np.array([5, 0]))
+    assert batch.dtype == bool
+    assert np.array_equal(batch, unpack(store.windows[[5, 0]]))
+    assert batch[1, 1, :, 60].all()
+    with pytest.raises(KeyError):
+        store.indices(["nobody"])
+
+
+def test_a_store_is_pickled_by_its_folder(store: WindowStore) -> None:
+    blob = pickle.dumps(store)
+    assert len(blob) < 1000
+    assert np.array_equal(pickle.loads(blob).windows, store.windows)
+
+
+def test_a_finished_store_is_opened_and_not_built(source: Midi, store: WindowStore, monkeypatch) -> None:
+    monkeypatch.setattr(store_module, "_build_parts", None)
+    assert build(source, SPEC, store.folder.parent, workers=1).songs == store.songs
+
+
+def test_the_fingerprint_is_of_data_and_spec(source: Midi) -> None:
+    first = store_fingerprint(source, SPEC)
+    assert store_fingerprint(source, WindowSpec(resolution=4)) != first
+    (source.path / "a.mid").write_bytes(song_of(2, 61))
+    assert store_fingerprint(source, SPEC) != first
+
+
+def test_the_result_does_not_depend_on_the_number_of_workers(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(store_module, "_CHUNK_SONGS", 3)
+    songs = {f"{number:02}.mid": song_of(1 + number % 3, 40 + number) for number in range(20)}
+    source = Midi(write_files(tmp_path / "songs", songs | {"07.mid": b"damaged"}))
+    one, two = (build(source, SPEC, tmp_path / str(count), count) for count in (1, 2))
+    assert files_of(one.folder) == files_of(two.folder)
+    assert len(one.songs) == 19
+
+
+def test_a_store_of_one_chunk_equals_one_of_many(tmp_path: Path, monkeypatch) -> None:
+    songs = {f"{number:02}.mid": song_of(1, 40 + number) for number in range(7)}
+    source = Midi(write_files(tmp_path / "songs", songs))
+    one = build(source, SPEC, tmp_path / "one", 1)
+    monkeypatch.setattr(store_module, "_CHUNK_BYTES", 1)
+    assert files_of(build(source, SPEC, tmp_path / "many", 2).folder) == files_of(one.folder)
+
+
+def test_ids_are_unique_and_names_clean(tmp_path: Path) -> None:
+    track = "TRAAEQM128F28E8281"
+    names = f"{track}<SEP>S<SEP>{'A' * 9999}<SEP>two\x1b[2J\x85lines\n".encode()
+    files = {f"{track}/1.npz": npz_bytes(), f"{track}/2.npz": npz_bytes(), "unique_tracks.txt": names}
+    store = build(Lpd5(write_tar(tmp_path / "x.tgz", files)), SPEC, tmp_path / "stores", 1)
+    assert [row.id for row in store.songs] == [track, f"{track} #2"]
+    assert {(row.artist, row.title) for row in store.songs} == {("A" * 200, "two [2J lines")}
+
+
+def test_no_usable_song_names_the_source_and_the_commonest_reason(tmp_path: Path) -> None:
+    files = {f"{number}.mid": midi_bytes(MUSIC[40:41]) for number in range(3)} | {"bad.mid": b"MThd"}
+    source = Midi(write_files(tmp_path / "songs", files))
+    with pytest.raises(UserError, match="all 4 were skipped, 3 of them as: shorter than one window") as error:
+        build(source, SPEC, tmp_path / "stores", 1)
+    assert source.spec in str(error.value)
+    assert not list((tmp_path / "stores").glob("*.building"))
+
+
+def test_a_tar_without_songs_names_the_source(tmp_path: Path) -> None:
+    source = Midi(write_tar(tmp_path / "archive", {"readme": b"1"}))
+    with pytest.raises(UserError, match=r"holds no .mid or .midi files"):
+        build(source, SPEC, tmp_path / "stores", 1)
+
+
+def test_a_truncated_archive_is_no_smaller_data_set(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "archive", {f"{number}.bin.mid": os.urandom(9000) for number in range(9)})
+    path.write_bytes(path.read_bytes()[:40_000])
+    with pytest.raises(UserError, match=r"archive .* is damaged or ends early"):
+        build(Midi(path), SPEC, tmp_path / "stores", 1)
+
+
+def test_a_place_that_cannot_be_written_is_named(source: Midi, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UserError, match=r"cannot be written in .*file"):
+        build(source, SPEC, tmp_path / "file" / "stores", 1)
+
+
+def test_a_missing_store_says_how_to_build_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no window store"):
+        open_store(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("name", ["windows.npy", "songs.json"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "gone", "other"])
+def test_a_damaged_store_is_named(store: WindowStore, source: Midi, name: str, damage: str) -> None:
+    path = store.folder / name
+    data = path.read_bytes()
+    path.unlink()
+    if damage != "gone":
+        path.write_bytes({"cut": data[:-100], "empty": b"", "other": b"[1, 2]"}[damage])
+    with pytest.raises(UserError, match="damaged window store"):
+        open_store(store.folder)
+    with pytest.raises(UserError, match=store.fingerprint):
+        build(source, SPEC, store.folder.parent, 1)
+
+
+# A source whose songs take their time, or crash or hang the process that reads them, told by their names.
+SCRIPT = """
+import os, sys, time
+from pathlib import Path
+from musiclab.data import store, workers
+from musiclab.data.midi import Midi
+from musiclab.data.windows import WindowSpec
+
+store._CHUNK_SONGS = 4
+workers._SECONDS_A_SONG = 3
+
+
+class Slow(Midi):
+    @classmethod
+    def read(cls, name, data):
+        with open(os.environ["READ_LOG"], "a") as log:
+            print(name, file=log)
+        if "slow" in name:
+            time.sleep(0.05)
+        if "crash" in name:
+            os.abort()
+        if "hang" in name:
+            time.sleep(60)
+        return super().read(name, data)
+
+
+if __name__ == "__main__":
+    built = store.build(Slow(Path(sys.argv[1])), WindowSpec(), Path(sys.argv[2]), int(sys.argv[3]), progress=True)
+    print(len(built.songs), built.skipped)
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch) -> list[str]:
+    monkeypatch.setenv("READ_LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (tmp_path / "script.py").write_text(SCRIPT)
+    return [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "songs")]
+
+
+def test_songs_that_kill_or_stall_their_reader_are_skipped_alone(script: list[str], tmp_path: Path) -> None:
+    files = {f"{number:02}.mid": song_of(1, 40 + number) for number in range(10)}
+    bad = ("05 crash.mid", "06 crash.mid", "08 hang.mid")
+    write_files(tmp_path / "songs", files | {name: song_of(1, 90) for name in bad})
+    done = subprocess.run([*script, str(tmp_path / "stores"), "2"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"10 {[(name, CRASHED) for name in bad]}"
+
+
+def test_a_killed_build_goes_on_where_it_stopped(script: list[str], tmp_path: Path) -> None:
+    names = [f"{number:03} slow.mid" for number in range(60)]
+    write_files(tmp_path / "songs", {name: song_of(1, 30 + number) for number, name in enumerate(names)})
+    stores, log = tmp_path / "stores", tmp_path / "log"
+    with subprocess.Popen([*script, str(stores), "2"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as killed:
+        wait_for(lambda: len(list(stores.glob("*.building/*.json"))) >= 4)
+        assert len(orphans(tmp_path / "script.py")) == 2
+        killed.send_signal(signal.SIGKILL)
+    assert not [path for path in stores.iterdir() if path.is_dir() and path.suffix != ".building"]
+    wait_for(lambda: not orphans(tmp_path / "script.py"))  # the workers do not outlive it
+    kept = {f"{int(path.stem):06}" for path in stores.glob("*.building/*.json")}
+    log.unlink()
+    done = subprocess.run([*script, str(stores), "2"], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "60 []\n", done.stderr
+    assert sorted(log.read_text().splitlines()) == [n for i, n in enumerate(names) if f"{i // 4:06}" not in kept]
+    assert not list(stores.glob("*.building"))
+    fresh = subprocess.run([*script, str(tmp_path / "fresh"), "1"], capture_output=True, text=True, timeout=60)
+    assert fresh.returncode == 0
+    one, two = (files_of(next(p for p in root.iterdir() if p.is_dir())) for root in (stores, tmp_path / "fresh"))
+    assert one == two
+
+
+def test_two_builds_at_once_make_one_store(script: list[str], tmp_path: Path) -> None:
+    names = [f"{number:03} slow.mid" for number in range(20)]
+    write_files(tmp_path / "songs", {name: song_of(1, 30 + number) for number, name in enumerate(names)})
+    command = [*script, str(tmp_path / "stores"), "1"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = [process.communicate(timeout=60) for process in both]
+    assert [out for out, _ in outputs] == ["20 []\n"] * 2
+    assert sum("waiting for it" in err for _, err in outputs) == 1
+    assert sorted((tmp_path / "log").read_text().splitlines()) == names  # each song was read once
+
+
+def test_progress_says_what_is_done(script: list[str], tmp_path: Path) -> None:
+    write_files(tmp_path / "songs", {"a.mid": song_of(1, 60)})
+    done = subprocess.run([*script, str(tmp_path / "stores"), "1"], capture_output=True, text=True, timeout=60)
+    assert "Building windows: 100%" in done.stderr
+    assert "1/1" in done.stderr
+
+
+def orphans(script: Path) -> list[str]:
+    """Processes that were spawned by the script, by what their parents told them to import."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            environment, command = process.read_bytes(), process.with_name("cmdline").read_bytes()
+        except OSError:
+            continue
+        if str(script.parent / "log").encode() in environment and b"spawn_main" in command:
+            found.append(process.parent.name)
+    return found
+
+
+def wait_for(condition, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(not SAMPLE.is_dir(), reason="the sample data beside the repository is absent")
+@pytest.mark.parametrize(
+    ("spec", "songs", "windows"),
+    [
+        ("lpd5:lpd_5_sample.tar.gz", 400, 10_210),
+        pytest.param("midi:midi_songs.tar.xz", 1325, 32_170, marks=pytest.mark.slow),
+    ],
+)
+def test_the_sample_data_builds_whole(spec: str, songs: int, windows: int, tmp_path: Path) -> None:
+    kind, _, name = spec.partition(":")
+    source = {"lpd5": Lpd5, "midi": Midi}[kind](SAMPLE / name)
+    store = build(source, SPEC, tmp_path, workers=2)
+    assert (len(store.songs), len(store.windows), store.skipped) == (songs, windows, [])
+    assert all(row.title for row in store.songs)
+    assert sum(bool(row.artist) for row in store.songs) > songs / 3
