@@ -19,7 +19,7 @@ class Progress(contextlib.AbstractContextManager):
     def __init__(self, what: str, total: int | None, done: int = 0) -> None:
         self._what, self._total, self._before, self._done = what, total, done, done
         self._began = time.monotonic()
-        self._said = -float("inf")
+        self._said, self._printed = -float("inf"), 0
         self._bar = None
         if sys.stderr.isatty():
             self._bar = tqdm(
@@ -33,8 +33,7 @@ class Progress(contextlib.AbstractContextManager):
         if self._bar is not None:
             self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(n)
-        elif time.monotonic() - self._said >= _LOG_EVERY_S or self._done == self._total:
-            self._said = time.monotonic()
+        elif time.monotonic() - self._said >= _LOG_EVERY_S:
             self._print(note)
 
     def say(self, line: str) -> None:
@@ -47,8 +46,11 @@ class Progress(contextlib.AbstractContextManager):
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
+        elif self._done > max(self._before, self._printed):
+            self._print("")
 
     def _print(self, note: str) -> None:
+        self._said, self._printed = time.monotonic(), self._done
         parts = [f"{self._what} {self._done}" + (f"/{self._total}" if self._total else "")]
         if self._total and self._done > self._before:
             pace = (time.monotonic() - self._began) / (self._done - self._before)

@@ -44,9 +44,9 @@ class Lpd5(Source):
                 self._names = data
             yield name, data
 
-    def fingerprint(self) -> str:
+    def content(self) -> str:
         beside = self._names_beside
-        return content_hash([super().fingerprint(), file_digest(beside) if beside.is_file() else None])
+        return content_hash([super().content(), file_digest(beside) if beside.is_file() else None])
 
     def names(self, ids: Iterable[str]) -> dict[str, tuple[str, str]]:
         # The file is kept as it is and searched once: a million names as Python strings would fill the memory.

@@ -48,6 +48,7 @@ class Source(ABC):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.spec = f"{self.kind}:{path}"
+        self._fingerprint = ""
         self._check()
 
     @classmethod
@@ -98,7 +99,15 @@ class Source(ABC):
         return count_members(self.path, self._song_limit)
 
     def fingerprint(self) -> str:
-        """Hash of what the files hold and how they are named inside the source; where they lie does not matter."""
+        """Hash of what the files hold and how they are named inside the source; where they lie does not matter.
+
+        Read once an instance: a release of gigabytes takes seconds.
+        """
+        self._fingerprint = self._fingerprint or self.content()
+        return self._fingerprint
+
+    def content(self) -> str:
+        """The hash of `fingerprint`, from the files as they are now."""
         if not self.path.is_dir():
             return content_hash([self.kind, file_digest(self.path)])
         names = list_folder(self.path, self.limit)

@@ -62,8 +62,9 @@ def answer(cells: list[Cell], records: dict[str, dict[str, Any]], control: str, 
 
 
 def best(answer: Answer) -> str | None:
-    """The variant with the best mean objective; None where no trial has finished."""
-    means = {name: of[answer.objective.full_name].mean for name, of in answer.measures.items() if of}
+    """The variant with the best mean objective; None where no trial has finished, or none has a value of it."""
+    objective = answer.objective.full_name
+    means = {name: of[objective].mean for name, of in answer.measures.items() if objective in of}
     means = {name: mean for name, mean in means.items() if not math.isnan(mean)}
     sign = 1 if answer.objective.better == "lower" else -1
     return min(means, key=lambda name: sign * means[name]) if means else None
@@ -74,7 +75,8 @@ def sentence(answer: Answer) -> str:
     objective, control = answer.objective, answer.control
     leader = best(answer)
     if leader is None:
-        return "No trial has finished, so there is no answer."
+        lack = f"No finished trial has a value of {objective.name}" if any(answer.measures.values()) else "No trial has finished"
+        return f"{lack}, so there is no answer."
     lower_is_better = objective.better == "lower"
     shown = {name: c for name, c in answer.comparisons.items() if c.p_holm <= ALPHA}
     better = [name for name, c in shown.items() if (c.difference.mean < 0) == lower_is_better]
@@ -142,7 +144,7 @@ def _intervals(of_blocks: list[dict[str, float]]) -> dict[str, Interval]:
 
 def _paired(variant: dict[int, dict], control: dict[int, dict], measure: str) -> list[float]:
     pairs = [
-        (variant[block]["measures"][measure], control[block]["measures"][measure])
+        (variant[block]["measures"].get(measure, math.nan), control[block]["measures"].get(measure, math.nan))
         for block in variant
         if block in control
     ]

@@ -9,23 +9,26 @@ from musiclab.errors import UserError
 
 @dataclass(frozen=True)
 class Grid:
-    """All the given values of a field; several grids of a space are crossed."""
+    """All the given values of a field; several grids of a space are crossed.
+
+    It takes anything: a study's file makes it while it is imported, where an error could only be a traceback.
+    """
 
     values: tuple[Any, ...]
 
     def __init__(self, *values: Any) -> None:
-        if not values:
-            raise UserError("Grid() needs at least one value.")
-        if len(set(map(repr, values))) < len(values):
-            raise UserError(f"Grid{values} holds a value twice; each may stand once.")
         object.__setattr__(self, "values", values)
 
 
 def grid_variants(space: dict[str, Grid]) -> list[dict[str, Any]]:
-    """Every combination of the grids' values, the last field varying fastest."""
+    """Every combination of the grids' values, the last field varying fastest; UserError for a space that has none."""
+    if not isinstance(space, dict) or not space:
+        raise UserError(f"space takes fields with their grids, such as {{'latent_dim': Grid(8, 16)}}, not {space!r}.")
     for name, grid in space.items():
         if not isinstance(grid, Grid):
             raise UserError(f"space[{name!r}] takes a Grid, such as Grid(8, 16), not {grid!r}.")
+        if not grid.values:
+            raise UserError(f"space[{name!r}] takes a Grid of at least one value, such as Grid(8, 16).")
     return [
         dict(zip(space, values, strict=True)) for values in itertools.product(*(grid.values for grid in space.values()))
     ]

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import uuid
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pyarrow.fs
 
 from musiclab.errors import UserError
 
+LOCAL = pyarrow.fs.LocalFileSystem()
 _HALF = ".half-"  # begins the names of files that are being written
 
 
@@ -20,17 +22,17 @@ class Storage:
     """
 
     def __init__(self, root: str) -> None:
-        self.root = root if "://" in root else str(Path(root).expanduser().absolute())
         try:
-            self._fs, self._base = pyarrow.fs.FileSystem.from_uri(self.root) if "://" in root else (
-                pyarrow.fs.LocalFileSystem(), self.root)  # fmt: skip
+            self._fs, self._base = _opened(root)
             self.is_local = isinstance(self._fs, pyarrow.fs.LocalFileSystem)
+            self.root = self._base if self.is_local else root
             self._fs.create_dir(self._base, recursive=True)
             probe = f".writable-{uuid.uuid4().hex}"
             self.write(probe, b"")
             self.remove(probe)
-        except (OSError, ValueError, pyarrow.ArrowException) as error:
-            reason = str(error).splitlines()[0]
+        # RuntimeError: the home of a user that there is not.
+        except (OSError, ValueError, RuntimeError, pyarrow.ArrowException) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             raise UserError(
                 f"--storage {root!r} cannot be written to: {reason}; name a folder or URI that can."
             ) from None
@@ -40,7 +42,10 @@ class Storage:
 
     def path(self, name: str) -> str:
         """Where `name` lies, for a person or a program that takes paths and URIs."""
-        return f"{self.root}/{name}"
+        if self.is_local:
+            return f"{self.root}/{name}"
+        place, mark, query = self.root.partition("?")
+        return f"{place.rstrip('/')}/{name}{mark}{query}"
 
     def read(self, name: str) -> bytes:
         """The file's bytes; FileNotFoundError where there is none."""
@@ -81,11 +86,11 @@ class Storage:
         with contextlib.suppress(FileNotFoundError):
             self._fs.delete_file(f"{self._base}/{name}")
 
-    def upload(self, folder: Path, name: str) -> None:
-        """Put a local folder's files under `name`."""
-        for file in sorted(folder.rglob("*")):
-            if file.is_file():
-                self.write(f"{name}/{file.relative_to(folder).as_posix()}", file.read_bytes())
+    def upload(self, folder: Path, name: str, last: str) -> None:
+        """Put a local folder's files under `name`, the one called `last`, which makes them count, after the others."""
+        files = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
+        for file in sorted(files, key=lambda file: (file == last, file)):
+            _copy(LOCAL, str(folder / file), self._fs, f"{self._base}/{name}/{file}")
 
     def local(self, name: str) -> Path:
         """A folder of this machine that holds what `name` holds: itself on a local disk, else a copy kept in the cache.
@@ -97,15 +102,26 @@ class Storage:
         copy = cache_folder() / name
         if not copy.exists():
             half = copy.with_name(f"{_HALF}{uuid.uuid4().hex}")
-            pyarrow.fs.copy_files(
-                f"{self._base}/{name}",
-                str(half),
-                source_filesystem=self._fs,
-                destination_filesystem=pyarrow.fs.LocalFileSystem(),
-            )
-            with contextlib.suppress(OSError):  # another worker of this machine was faster
-                half.rename(copy)
+            try:
+                _copy(self._fs, f"{self._base}/{name}", LOCAL, str(half))
+                with contextlib.suppress(OSError):  # another worker of this machine was faster
+                    half.rename(copy)
+            finally:
+                shutil.rmtree(half, ignore_errors=True)
         return copy
+
+
+def _opened(root: str) -> tuple[pyarrow.fs.FileSystem, str]:
+    """The file system of a folder or URI, and where the root lies in it."""
+    if "://" in root:
+        return pyarrow.fs.FileSystem.from_uri(root)
+    return LOCAL, str(Path(root).expanduser().absolute())
+
+
+def _copy(source: pyarrow.fs.FileSystem, path: str, target: pyarrow.fs.FileSystem, to: str) -> None:
+    """Copy a file or folder piece by piece: window stores are larger than memory."""
+    target.create_dir(to.rpartition("/")[0], recursive=True)
+    pyarrow.fs.copy_files(path, to, source_filesystem=source, destination_filesystem=target)
 
 
 def cache_folder() -> Path:

@@ -5,10 +5,12 @@ import contextlib
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +46,8 @@ class Study:
     """A question about a system: which values of which fields, on how many paired blocks, judged by what.
 
     `control` names the variant that the others are compared with, `objective` a measure that has a better direction,
-    `seed` the random streams of all blocks. The question itself is the docstring of the file it stands in.
+    `seed` the random streams of all blocks. The question itself is the docstring of the file it stands in. Nothing is
+    checked before `main`, which has a sentence for what is wrong where an import would have a traceback.
     """
 
     name: str
@@ -96,6 +99,7 @@ class _Design:
     """A study with a command line's options applied: its variants and cells on a data source."""
 
     def __init__(self, study: Study, options: argparse.Namespace) -> None:
+        _check(study)
         self.study = study
         self.system = find_system(study.system)
         self.objective = find_measure(study.objective)
@@ -110,6 +114,9 @@ class _Design:
         self.base = {name: value for name, value in base.to_json().items() if name not in study.space}
         self.source: Source = open_source(options.data)
         self.variants = [self._variant(base, values) for values in grid_variants(study.space)]
+        for name, times in Counter(variant.name for variant in self.variants).items():
+            if times > 1:
+                raise UserError(f"{study.name} has the variant {name} {times} times; each value of a Grid stands once.")
         control = {name: self.system.config.value(name, value) for name, value in study.control.items()}
         named = [variant for variant in self.variants if variant.values == control]
         if not named:
@@ -152,6 +159,18 @@ class _Design:
         path = f"studies/{self.study.name}/{name}/plan.json"
         storage.write(path, json.dumps(plan, indent=1).encode())
         return path
+
+
+def _check(study: Study) -> None:
+    """UserError where the study's own fields, those that systems and measures do not know of, cannot be right."""
+    if not (isinstance(study.name, str) and re.fullmatch(r"\w[\w.-]*", study.name)):
+        raise UserError(f"A study's name, which names folders, takes letters, digits, '_', '-', '.', not {study.name!r}.")
+    for name, low in (("blocks", 1), ("seed", 0)):
+        value = getattr(study, name)
+        if not isinstance(value, int) or value < low:
+            raise UserError(f"A study's {name} takes a whole number of at least {low}, not {value!r}.")
+    if not isinstance(study.control, dict):
+        raise UserError(f"control takes fields with their values, such as {{'latent_dim': 16}}, not {study.control!r}.")
 
 
 def _execute(design: _Design, records: Records, storage: Storage, mirror: Mirror, options: argparse.Namespace) -> int:
@@ -223,7 +242,7 @@ def _ensure_store(source: Source, fingerprint: str, spec: WindowSpec, storage: S
         build(source, spec, storage.local("data"), workers=os.cpu_count() or 1)
     elif not storage.exists(f"{name}/songs.json"):
         built = build(source, spec, cache_folder() / "data", workers=os.cpu_count() or 1)
-        storage.upload(built.folder, name)
+        storage.upload(built.folder, name, last="songs.json")
 
 
 def _plan_text(study: Study, design: _Design, records: Records, options: argparse.Namespace) -> str:

@@ -1,5 +1,6 @@
 """Weights and optimiser states as bytes that cannot execute anything (safetensors)."""
 
+import hashlib
 import json
 from typing import Any
 
@@ -10,15 +11,20 @@ import torch
 def to_bytes(tensors: dict[str, torch.Tensor], meta: dict[str, Any] | None = None) -> bytes:
     """`tensors` and a JSON-serialisable `meta` as one safetensors file."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return safetensors.torch.save(contiguous, {"meta": json.dumps(meta or {})})
+    kept = {"value": meta or {}, "sha256": _digest(contiguous, meta or {})}
+    return safetensors.torch.save(contiguous, {"meta": json.dumps(kept)})
 
 
 def from_bytes(data: bytes) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The tensors, on the CPU, and the meta of `to_bytes`; ValueError where `data` is not such a file."""
+    """The tensors, on the CPU, and the meta of `to_bytes`; ValueError where `data` is not such a file, whole."""
     try:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        return safetensors.torch.load(data), json.loads(header["__metadata__"]["meta"])
-    except (KeyError, TypeError, UnicodeDecodeError, ValueError, safetensors.SafetensorError) as error:
+        tensors, kept = safetensors.torch.load(data), json.loads(header["__metadata__"]["meta"])
+        # The format itself notices no flipped bit, and training would go on from it.
+        if kept["sha256"] != _digest(tensors, kept["value"]):
+            raise ValueError("its content does not match its checksum")
+        return tensors, kept["value"]
+    except _DAMAGE as error:
         raise ValueError(f"not a weights file of this project: {error}") from error
 
 
@@ -46,3 +52,15 @@ def load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Te
         index, slot = name.split("/")
         state.setdefault(int(index), {})[slot] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+# What the readers of the header and of the tensors raise on bytes from anywhere.
+_DAMAGE = (AttributeError, KeyError, RecursionError, TypeError, ValueError, safetensors.SafetensorError)
+
+
+def _digest(tensors: dict[str, torch.Tensor], meta: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

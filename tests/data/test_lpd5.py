@@ -184,6 +184,7 @@ def test_names_may_lie_in_the_folder_or_beside_it_and_count(tmp_path: Path) -> N
     beside = Lpd5(write_files(tmp_path / "beside" / "data", song))
     without = beside.fingerprint()
     write_files(tmp_path / "beside", {"unique_tracks.txt": NAMES})
+    beside = Lpd5(beside.path)
     assert inside.names([TRACK_ID]) == beside.names([TRACK_ID]) == {TRACK_ID: ("Sure Dread", "Dis Dread\x1b Is Sure")}
     assert len({inside.fingerprint(), beside.fingerprint(), without}) == 3
     assert inside.count() == 1

@@ -1,0 +1,202 @@
+#!/usr/bin/env python
+"""The demo study beside what a user would write without this project: a plain Ray Tune sweep of the same trials.
+
+    python benchmarks/study_v_sweep.py [--blocks 7]
+
+The plain sweep trains the same models on the same windows, epochs and steps, generates, measures and renders the same
+samples. It does what tutorials do: a function trainable, windows as float32 tensors handed over by `with_parameters`,
+`tune.report` every epoch, and Ray's own MLflowLoggerCallback on SQLite. Nothing in it resumes, pairs or answers.
+"""
+
+import argparse
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+import numpy as np
+
+LATENT_DIMS = (8, 16, 32, 64)
+STUDY = Path(__file__).parents[1] / "studies" / "latent_dim.py"
+
+
+def run_study(storage: Path, blocks: int) -> float:
+    """Seconds of the whole command, on windows that are already cut."""
+    return _timed([sys.executable, str(STUDY), "--storage", str(storage), "--blocks", str(blocks)])
+
+
+def run_sweep(storage: Path, blocks: int) -> float:
+    """Seconds of the plain sweep, likewise a process of its own."""
+    return _timed([sys.executable, __file__, "--sweep", str(storage), "--blocks", str(blocks)])
+
+
+def _timed(command: list[str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - began
+
+
+def sweep(storage: Path, blocks: int) -> None:
+    """The plain Ray Tune sweep."""
+    import ray
+    from ray import tune
+    from ray.air.integrations.mlflow import MLflowLoggerCallback
+
+    from musiclab.data.store import open_store
+
+    store = next(open_store(path) for path in (storage / "data").iterdir() if path.is_dir())
+    pairs = store.pairs(song.id for song in store.songs)
+    windows = store.batch(np.arange(len(store.windows))).astype(np.float32)
+    ray.init(address="local", include_dashboard=False, log_to_driver=False)
+    tune.Tuner(
+        tune.with_parameters(_plain_trial, windows=windows, pairs=pairs),
+        param_space={"latent_dim": tune.grid_search(list(LATENT_DIMS)), "seed": tune.grid_search(list(range(blocks)))},
+        run_config=tune.RunConfig(
+            storage_path=str(storage / "ray"),
+            verbose=0,
+            callbacks=[
+                MLflowLoggerCallback(f"sqlite:///{storage}/sweep.db", experiment_name="plain", save_artifact=True)
+            ],
+        ),
+    ).fit()
+
+
+def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
+    import torch
+    from ray import tune
+    from torch.nn import functional as F
+
+    from musiclab.data.songs import TRACKS
+    from musiclab.measures.reconstruction import best_threshold
+    from musiclab.measures.suite import (
+        floors,
+        music_measures,
+        posterior_measures,
+        reconstruction_measures,
+        set_measures,
+    )
+    from musiclab.rendering.sample import render_sample
+    from musiclab.systems.vae_nn import ConvVAE, VaeNN, VaeNNConfig, conditional_nn, melody_nn, predict
+
+    c = VaeNNConfig().with_values(VaeNN.presets["demo"] | {"latent_dim": config["latent_dim"]})
+    torch.manual_seed(config["seed"])
+    rng = np.random.default_rng(config["seed"])
+    order = rng.permutation(len(windows))
+    held_out = len(windows) // 10
+    test, validation = windows[order[:held_out]], windows[order[held_out : 2 * held_out]]
+    train = torch.tensor(windows[order[2 * held_out :]][: c.max_train])
+    sounding = [track for track in range(len(TRACKS)) if train[:, track].any()]
+    vaes = {track: ConvVAE(c, math.sqrt(train[:, track].mean())) for track in sounding}
+    optimizers = {
+        track: torch.optim.Adam(vae.parameters(), c.vae_lr, weight_decay=c.vae_weight_decay)
+        for track, vae in vaes.items()
+    }
+    for epoch in range(c.vae_epochs):
+        metrics = {}
+        for batch in torch.utils.data.DataLoader(train, c.vae_batch, shuffle=True):
+            for track, vae in vaes.items():
+                nll, kl = vae.terms(batch[:, track : track + 1], torch.randn(len(batch), c.latent_dim), False)
+                optimizers[track].zero_grad()
+                (nll + kl).backward()
+                optimizers[track].step()
+                metrics |= {f"train/loss.{TRACKS[track]}": (nll + kl).item(), f"train/kl.{TRACKS[track]}": kl.item()}
+        with torch.no_grad():
+            for track, vae in vaes.items():
+                x = torch.tensor(validation[:, track : track + 1])
+                nll, kl = vae.terms(x, torch.zeros(len(x), c.latent_dim), False)
+                metrics |= {f"val/loss.{TRACKS[track]}": (nll + kl).item(), f"val/kl.{TRACKS[track]}": kl.item()}
+        tune.report(metrics | {"epoch": epoch})
+
+    def encode(x: torch.Tensor) -> torch.Tensor:
+        out = torch.zeros(len(x), len(TRACKS), c.latent_dim)
+        for track, vae in vaes.items():
+            out[:, track] = vae.encode(x[:, track : track + 1])[0]
+        return out
+
+    def decode(z: torch.Tensor) -> torch.Tensor:
+        out = torch.full((len(z), len(TRACKS), c.steps, 128), -math.inf)
+        for track, vae in vaes.items():
+            out[:, track] = vae.decode(z[:, track])[:, 0]
+        return out
+
+    with torch.no_grad():
+        rows = pairs[rng.permutation(len(pairs))[: c.max_train]]
+        last, current = (encode(torch.tensor(windows[rows[:, place]])) for place in (0, 1))
+    networks = [melody_nn(c) if name == "Piano" else conditional_nn(c) for name in TRACKS]
+    trainers = [torch.optim.Adam(network.parameters(), c.latent_lr) for network in networks]
+    for epoch in range(c.latent_epochs):
+        metrics = {}
+        for batch in torch.randperm(len(last)).split(c.latent_batch):
+            for track, network in enumerate(networks):
+                loss = F.mse_loss(predict(network, track, last[batch], current[batch, 1]), current[batch, track])
+                trainers[track].zero_grad()
+                loss.backward()
+                trainers[track].step()
+                metrics[f"train/next_mse.{TRACKS[track]}"] = loss.item()
+        tune.report(metrics | {"epoch": epoch})
+    with torch.no_grad():
+        cut = torch.full((len(TRACKS), 1, 1), c.threshold)
+        out = decode(encode(torch.tensor(validation))).numpy()
+        for track in vaes:
+            cut[track] = best_threshold(out[:, track], validation[:, track] > 0, [step / 50 for step in range(1, 50)])
+        starts = window = torch.tensor(windows[pairs[rng.permutation(len(pairs))[: c.starts], 0]])
+        generated = []
+        for network in networks:
+            network.eval()
+        for _ in range(c.continuation):
+            last = encode(window)
+            piano = predict(networks[1], 1, last, last[:, 1]) + c.noise_sd * torch.randn(len(last), c.latent_dim)
+            latents = [
+                piano if track == 1 else predict(network, track, last, piano) + c.noise_sd * torch.randn_like(piano)
+                for track, network in enumerate(networks)
+            ]
+            window = (decode(torch.stack(latents, 1)) > cut).float()
+            generated.append(window.bool().numpy())
+        means = encode(torch.tensor(test))
+        rebuilt = (decode(means) > cut).numpy()
+    count = len(validation)
+    songs = np.arange(count) // 3
+    tiled = np.tile(np.arange(c.starts), c.continuation)[:count]
+    made, real, other = np.concatenate(generated)[:count], test > 0, validation > 0
+    values = reconstruction_measures(rebuilt, real) | music_measures(made, c.resolution)
+    values |= set_measures(made, tiled, real, c.resolution) | floors(
+        other, songs, real, songs[: len(real)], c.resolution, rng
+    )
+    values |= posterior_measures({TRACKS[t]: (means[:, t].numpy(), np.zeros((len(real), c.latent_dim))) for t in vaes})
+    for number in range(4):
+        roll = np.concatenate([starts[number].bool().numpy(), *(step[number] for step in generated)], axis=1)
+        for kind, data in render_sample(roll, c.resolution, 120.0, f"start {number}", c.steps).items():
+            Path(f"start-{number}.{kind}").write_bytes(data)
+    tune.report({name: value for name, value in values.items() if not math.isnan(value)})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--blocks", type=int, default=7)
+    parser.add_argument("--sweep", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.sweep:
+        sweep(options.sweep, options.blocks)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        storage = Path(folder)
+        command = [str(Path(sys.executable).with_name("musiclab")), "data", "build", "chorales", "--storage", folder]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        ours, plain = run_study(storage, options.blocks), run_sweep(storage, options.blocks)
+    trials = len(LATENT_DIMS) * options.blocks
+    print(
+        f"{trials} trials of latent_dim, demo scale, chorales; {os.cpu_count()} CPUs, Python {sys.version.split()[0]}"
+    )
+    print(f"{'':<34}{'seconds':>9}{'s/trial':>9}{'ratio':>7}")
+    for name, seconds in (("this study, answer included", ours), ("plain Ray Tune + MLflow callback", plain)):
+        print(f"{name:<34}{seconds:>9.1f}{seconds / trials:>9.2f}{seconds / ours:>7.2f}")
+
+
+if __name__ == "__main__":
+    main()
