@@ -20,6 +20,7 @@ class Progress(contextlib.AbstractContextManager):
         self._what, self._total, self._before, self._done = what, total, done, done
         self._began = time.monotonic()
         self._said, self._printed = -float("inf"), 0
+        self._note = ""
         self._bar = None
         if sys.stderr.isatty():
             self._bar = tqdm(
@@ -30,11 +31,12 @@ class Progress(contextlib.AbstractContextManager):
     def update(self, n: int = 1, note: str = "") -> None:
         """`n` more are done."""
         self._done += n
+        self._note = note
         if self._bar is not None:
             self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(n)
         elif time.monotonic() - self._said >= _LOG_EVERY_S:
-            self._print(note)
+            self._print()
 
     def say(self, line: str) -> None:
         """A line of its own beside the progress."""
@@ -47,15 +49,15 @@ class Progress(contextlib.AbstractContextManager):
         if self._bar is not None:
             self._bar.close()
         elif self._done > max(self._before, self._printed):
-            self._print("")
+            self._print()
 
-    def _print(self, note: str) -> None:
+    def _print(self) -> None:
         self._said, self._printed = time.monotonic(), self._done
         parts = [f"{self._what} {self._done}" + (f"/{self._total}" if self._total else "")]
         if self._total and self._done > self._before:
             pace = (time.monotonic() - self._began) / (self._done - self._before)
             parts.append(f"left {duration(pace * max(0, self._total - self._done))}")
-        print(", ".join(filter(None, [*parts, note])), file=sys.stderr, flush=True)
+        print(", ".join(filter(None, [*parts, self._note])), file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:

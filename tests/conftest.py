@@ -12,7 +12,10 @@ os.environ["DO_NOT_TRACK"] = "true"
 for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI"):
     os.environ.pop(name, None)
 
-from musiclab.rendering.midi import to_midi  # noqa: E402 - after the environment is set
+from musiclab.data.midi import Midi  # noqa: E402 - after the environment is set, as all below
+from musiclab.data.store import WindowStore, build  # noqa: E402
+from musiclab.data.windows import WindowSpec  # noqa: E402
+from musiclab.rendering.midi import to_midi  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,6 +36,12 @@ def song_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             roll[3, step, root - 12] = True
         (folder / f"song {number:02}.mid").write_bytes(to_midi(roll, 2, 120.0))
     return folder
+
+
+@pytest.fixture(scope="session")
+def store(song_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> WindowStore:
+    """The window store of `song_folder`: six windows a song."""
+    return build(Midi(song_folder), WindowSpec(), tmp_path_factory.mktemp("stores"), workers=1)
 
 
 @pytest.fixture(scope="session")

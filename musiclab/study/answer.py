@@ -4,7 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from musiclab.measures.registry import MEASURES, Measure
+from musiclab.measures.rolls import nan_mean
 from musiclab.measures.suite import FLOOR
 from musiclab.study.plan import Cell
 from musiclab.study.statistics import ALPHA, Interval, blocks_needed, holm, mean_interval, sign_flip_p, smallest_p
@@ -27,7 +30,7 @@ class Answer:
     control: str
     measures: dict[str, dict[str, Interval]]
     comparisons: dict[str, Comparison]
-    floor: dict[str, Interval]
+    floor: dict[str, float]
     missing: dict[str, int]
 
 
@@ -47,7 +50,7 @@ def answer(cells: list[Cell], records: dict[str, dict[str, Any]], control: str, 
         name: _intervals([record["measures"] for record in by_block.values()]) for name, by_block in found.items()
     }
     # The floor is a matter of the block's real music; variants share it unless they cut windows differently.
-    floor = _intervals([record["floor"] for record in found[control].values()])
+    floor = _means([record["floor"] for record in found[control].values()])
     differences = {
         name: _paired(by_block, found[control], objective.full_name)
         for name, by_block in found.items()
@@ -75,7 +78,11 @@ def sentence(answer: Answer) -> str:
     objective, control = answer.objective, answer.control
     leader = best(answer)
     if leader is None:
-        lack = f"No finished trial has a value of {objective.name}" if any(answer.measures.values()) else "No trial has finished"
+        lack = (
+            f"No finished trial has a value of {objective.name}"
+            if any(answer.measures.values())
+            else "No trial has finished"
+        )
         return f"{lack}, so there is no answer."
     lower_is_better = objective.better == "lower"
     shown = {name: c for name, c in answer.comparisons.items() if c.p_holm <= ALPHA}
@@ -138,8 +145,14 @@ def table(answer: Answer) -> str:
 
 
 def _intervals(of_blocks: list[dict[str, float]]) -> dict[str, Interval]:
-    names = {name: None for values in of_blocks for name in values}
+    """The measures that the records have, by full name; values of single tracks stay in the records."""
+    names = [measure.full_name for measure in MEASURES if any(measure.full_name in values for values in of_blocks)]
     return {name: mean_interval([values.get(name, math.nan) for values in of_blocks]) for name in names}
+
+
+def _means(of_blocks: list[dict[str, float]]) -> dict[str, float]:
+    names = {name: None for values in of_blocks for name in values}
+    return {name: nan_mean(np.array([values.get(name, math.nan) for values in of_blocks])) for name in names}
 
 
 def _paired(variant: dict[int, dict], control: dict[int, dict], measure: str) -> list[float]:
@@ -167,8 +180,8 @@ def _bounds(interval: Interval | None) -> str:
 
 def _real(answer: Answer, full: str) -> str:
     """What real music scores: its value where that is the aim, and the floor, other real music's distance from it."""
-    floor = _number(answer.floor[full + FLOOR].mean) if full + FLOOR in answer.floor else "-"
-    return f"{_number(answer.floor[full].mean)} ± {floor}" if full in answer.floor else floor
+    floor = _number(answer.floor[full + FLOOR]) if full + FLOOR in answer.floor else "-"
+    return f"{_number(answer.floor[full])} ± {floor}" if full in answer.floor else floor
 
 
 def _p(p: float) -> str:

@@ -27,9 +27,10 @@ from musiclab.study.storage import Storage
 _EVERY_S = 2.0
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens when it is told nothing else
-# Read by MLflow when it is imported. A server that is down is asked again on the next round, not within a call.
+# Read by MLflow when it is imported. A server that is down is asked again on the next round, not within a call: a
+# second try of a call that came through, but whose answer was lost, would make a second run.
 _ENVIRONMENT = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -98,6 +99,7 @@ class _Runs:
     def __init__(self, client: Any, experiment: str, edition: str) -> None:
         self._client, self._experiment, self._edition = client, experiment, edition
         self._ids: dict[tuple[str, str], str] = {}
+        self._described: set[str] = set()
         self.mirrored: dict[str, str] = {}
         token = None
         while token != "":
@@ -119,10 +121,12 @@ class _Runs:
             run = self._client.create_run(self._experiment, int(began * 1000), tags, run_name=name[:250])
             self._ids[role, key] = run.info.run_id
             self.mirrored[run.info.run_id] = ""
-            self._batch(
-                run.info.run_id, params=[_entity("Param", key=k, value=str(v)[:6000]) for k, v in params.items()]
-            )
-        return self._ids[role, key]
+        run = self._ids[role, key]
+        if not self.mirrored[run] and run not in self._described:
+            # Also of a run that was found: whoever made it may have been killed before it came to this.
+            self._batch(run, params=[_entity("Param", key=k, value=str(v)[:6000]) for k, v in params.items()])
+            self._described.add(run)
+        return run
 
     def points(self, run: str, points: list[dict[str, Any]]) -> None:
         """Log points (`name`, `step`, `value`, `time`) in batches; NaN, which says nothing, is left out."""
@@ -168,10 +172,20 @@ class _Follower:
         self._records = Records(storage)
         self._found: dict[str, dict[str, Any]] = {}
         self._sent: dict[str, int] = {}
+        self._level: set[str] = set()
+        self._answered = 0
         self._runs: _Runs | None = None
 
     def round(self) -> list[str]:
         """One round; the links to the study's runs and to the comparison. Raises what MLflow raises."""
+        try:
+            return self._round()
+        except Exception:
+            # What came through before it failed is not known, a run without an answer for one: look again next time.
+            self._runs = None
+            raise
+
+    def _round(self) -> list[str]:
         plan = json.loads(self._storage.read(self._plan_name))
         if self._runs is None:
             self._connect(plan)
@@ -184,9 +198,10 @@ class _Follower:
                     "variant", cell.variant.name, cell.variant.name, study, plan["began"], cell.variant.config
                 )
             self._trial(cell, variants[cell.variant.name])
-        self._variants(
-            plan, study, variants, answer(cells, self._found, plan["control"], find_measure(plan["objective"]))
-        )
+        if self._answered != len(self._found):  # thousands of resamples a measure are nothing for every round
+            objective = find_measure(plan["objective"])
+            self._variants(plan, study, variants, answer(cells, self._found, plan["control"], objective))
+            self._answered = len(self._found)
         return self._links(variants)
 
     def _connect(self, plan: dict[str, Any]) -> None:
@@ -204,7 +219,9 @@ class _Follower:
 
     def _trial(self, cell: Cell, variant: str) -> None:
         key, runs = cell.key, self._runs
-        record = self._found.get(key) or self._records.get(key)
+        if key in self._level:
+            return
+        record = self._records.get(key)
         if record:
             self._found[key] = record
         elif not self._records.curves(cell.stages) and not self._records.failure(key):
@@ -216,6 +233,7 @@ class _Follower:
         run = runs.get("trial", key, name, variant, began, params)
         state = "finished" if record else "failed" if self._records.failure(key) else ""
         if state and runs.mirrored[run] == state:
+            self._level.add(key)
             return
         points = self._records.curves(cell.stages)
         runs.points(run, points[self._sent.get(key, 0) :])

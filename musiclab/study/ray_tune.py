@@ -4,6 +4,7 @@ import contextlib
 import logging
 import math
 import os
+import socket
 import tempfile
 from typing import Any
 
@@ -27,6 +28,7 @@ _TRIALS_A_GPU = 4
 # How often a trial whose worker died goes on from its last checkpoint before it counts as failed.
 _WORKER_DEATHS = 3
 _OBJECT_STORE_BYTES = 100 * 2**20  # trials hand over file names only
+_KNOCK_S = 10  # to a cluster that is there, a connection takes far less
 
 
 class RayTune:
@@ -118,11 +120,12 @@ def _connect() -> None:
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
         if address:
+            _knock(address)
             ray.init(address=address, **quiet)
         else:
             # Named "local": a Ray that was killed leaves its address behind, and a bare init would try that.
             ray.init(address="local", include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **quiet)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         if not address:
             raise
         with contextlib.suppress(Exception):
@@ -132,6 +135,13 @@ def _connect() -> None:
             f"The Ray cluster at RAY_ADDRESS={address} cannot be reached ({reason}); start it, or unset RAY_ADDRESS to "
             "run on this machine."
         ) from None
+
+
+def _knock(address: str) -> None:
+    """OSError where nothing listens at HOST:PORT: Ray itself would try again for a quarter of an hour."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():  # else it is a word, such as auto, or of a kind that Ray knows better
+        socket.create_connection((host.strip("[]"), int(port)), _KNOCK_S).close()
 
 
 def _gpu_share(asked: float | None, cpus: int, gpus: float) -> float:

@@ -164,7 +164,9 @@ class _Design:
 def _check(study: Study) -> None:
     """UserError where the study's own fields, those that systems and measures do not know of, cannot be right."""
     if not (isinstance(study.name, str) and re.fullmatch(r"\w[\w.-]*", study.name)):
-        raise UserError(f"A study's name, which names folders, takes letters, digits, '_', '-', '.', not {study.name!r}.")
+        raise UserError(
+            f"A study's name, which names folders, takes letters, digits, '_', '-', '.', not {study.name!r}."
+        )
     for name, low in (("blocks", 1), ("seed", 0)):
         value = getattr(study, name)
         if not isinstance(value, int) or value < low:

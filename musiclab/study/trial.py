@@ -1,6 +1,7 @@
 """A trial: the stages of one cell that are not there yet, then its samples and its record. Runs in any process."""
 
 import json
+import os
 import platform
 import resource
 import time
@@ -106,6 +107,7 @@ def _run(cell: Cell, system: Any, storage: Storage) -> tuple[dict, dict, dict[st
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "host": platform.node(),
+        "pid": os.getpid(),
         "source": windows.store.source,
         "versions": {
             "musiclab": __version__,

@@ -6,13 +6,13 @@ import importlib
 from musiclab.errors import UserError
 
 # Modules, not classes: a driver that only plans asks for one system and does not pay for the others.
-_MODULES = {"vae_nn": "VaeNN"}
+SYSTEMS = {"vae_nn": "VaeNN"}
 
 
 def find_system(name: str):
     """The system called `name`, as an instance; UserError with the names there are."""
-    if name not in _MODULES:
-        near = difflib.get_close_matches(str(name), _MODULES, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(_MODULES)}."
+    if name not in SYSTEMS:
+        near = difflib.get_close_matches(str(name), SYSTEMS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(SYSTEMS)}."
         raise UserError(f"There is no system {name!r}; {hint}")
-    return getattr(importlib.import_module(f"musiclab.systems.{name}"), _MODULES[name])()
+    return getattr(importlib.import_module(f"musiclab.systems.{name}"), SYSTEMS[name])()

@@ -47,9 +47,14 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tenso
 
 def load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
     """Put back what `optimizer_tensors` took; settings such as the learning rate are the caller's."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in tensors.items():
         index, slot = name.split("/")
+        like = parameters[int(index)]
+        if tensor.shape == like.shape:
+            # Fused optimisers walk parameter and moments in the order of memory, whatever their layouts are.
+            tensor = torch.empty_like(like, dtype=tensor.dtype).copy_(tensor)
         state.setdefault(int(index), {})[slot] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 

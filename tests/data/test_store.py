@@ -89,7 +89,7 @@ def test_the_fingerprint_is_of_data_and_spec(source: Midi) -> None:
     first = store_fingerprint(source, SPEC)
     assert store_fingerprint(source, WindowSpec(resolution=4)) != first
     (source.path / "a.mid").write_bytes(song_of(2, 61))
-    assert store_fingerprint(source, SPEC) != first
+    assert store_fingerprint(Midi(source.path), SPEC) != first
 
 
 def test_the_result_does_not_depend_on_the_number_of_workers(tmp_path: Path, monkeypatch) -> None:

@@ -1,0 +1,109 @@
+"""Studies as a user runs them, as processes of their own, and the servers that they talk to."""
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from study_processes import ROOT, Head, Run, end, free_port, run_study, wait_for
+
+# Two variants that train for some seconds, so that there is a middle to be killed in.
+_LONG = """
+from musiclab.study import Grid, Study
+
+if __name__ == "__main__":
+    Study(
+        name="long", system="vae_nn", space={"latent_dim": Grid(8, 16)}, control={"latent_dim": 16},
+        blocks=1, objective="frechet",
+    ).main()
+"""
+
+
+@pytest.fixture(scope="session")
+def options(song_folder: Path, tiny: list[str]) -> list[str]:
+    """Options of a study whose trials take a second or two."""
+    return ["--data", f"midi:{song_folder}", *tiny, "--blocks", "1"]
+
+
+@pytest.fixture(scope="session")
+def long_options(options: list[str]) -> list[str]:
+    """The same with some seconds of training a trial."""
+    return [*options, "--set", "vae_epochs=25"]
+
+
+@pytest.fixture(scope="session")
+def long_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study file of two variants, for `long_options`."""
+    file = tmp_path_factory.mktemp("studies") / "long.py"
+    file.write_text(_LONG)
+    return file
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow database, to be copied: making one takes MLflow ten seconds."""
+    file = tmp_path_factory.mktemp("database") / "mlflow.db"
+    make = "import sys, mlflow; mlflow.MlflowClient(sys.argv[1]).get_experiment_by_name('none')"
+    subprocess.run([sys.executable, "-c", make, f"sqlite:///{file}"], cwd=file.parent, check=True, capture_output=True)
+    return file
+
+
+@pytest.fixture
+def storage(tmp_path: Path, database: Path) -> Path:
+    """A storage with nothing in it but MLflow's empty database."""
+    folder = tmp_path / "storage"
+    folder.mkdir()
+    shutil.copy(database, folder / "mlflow.db")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(options: list[str], database: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """`latent_dim` on one block, run in one process, not to be changed: copy its storage for that."""
+    folder = tmp_path_factory.mktemp("finished")
+    shutil.copy(database, folder / "mlflow.db")
+    return run_study(*options, "--in-process", storage=folder)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(
+    long_study: Path, long_options: list[str], database: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
+    """The long study straight through in one process."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    shutil.copy(database, folder / "mlflow.db")
+    return run_study(*long_options, "--in-process", storage=folder, file=long_study)
+
+
+@pytest.fixture(scope="session")
+def head() -> Iterator[Head]:
+    """A Ray head node on this machine with two CPUs and one GPU that is declared only, and its dashboard."""
+    folder = tempfile.mkdtemp(prefix="ray-")  # short: Ray puts sockets under it, whose paths may not be long
+    port, dashboard = free_port(), free_port()
+    # `python` in a job is the head's; nothing but the working directory may lead a job to musiclab, see test_job.py.
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(16),
+    }
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--node-ip-address=127.0.0.1",
+            f"--port={port}", "--num-cpus=2", "--num-gpus=1", f"--temp-dir={folder}", "--include-dashboard=true",
+            "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", "--disable-usage-stats",
+            f"--object-store-memory={100 * 2**20}",
+        ],
+        env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        made = Head(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}", environment)
+        wait_for(made.ready, 120, "Ray's head node with its dashboard")
+        yield made
+    finally:
+        end(process)
+        shutil.rmtree(folder, ignore_errors=True)

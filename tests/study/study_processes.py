@@ -1,0 +1,149 @@
+"""Studies and servers as processes: starting, watching, killing and ending them by their ids."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+LATENT_DIM = ROOT / "studies" / "latent_dim.py"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A study's process that has ended, and where it kept its records."""
+
+    code: int
+    out: str
+    err: str
+    storage: Path
+    seconds: float
+
+    @property
+    def table(self) -> str:
+        """What it printed as its answer: table and sentence."""
+        return self.out.partition("to run\n")[2].partition("\nrecords:")[0].strip()
+
+    @property
+    def records(self) -> dict[str, bytes]:
+        """The records' bytes by key."""
+        return {file.parent.name: file.read_bytes() for file in sorted(self.storage.glob("trials/*/record.json"))}
+
+    @property
+    def costs(self) -> list[dict[str, Any]]:
+        """What `run.json` says, of every trial."""
+        return [json.loads(file.read_text()) for file in sorted(self.storage.glob("trials/*/run.json"))]
+
+
+@dataclass(frozen=True)
+class Head:
+    """A Ray head node: its address for drivers, its dashboard's for jobs, the environment that both need."""
+
+    address: str
+    dashboard: str
+    environment: dict[str, str]
+
+    def ready(self) -> bool:
+        """Whether it takes jobs."""
+        token = {"Authorization": f"Bearer {self.environment['RAY_AUTH_TOKEN']}"}
+        return answers(urllib.request.Request(f"{self.dashboard}/api/jobs/", headers=token))
+
+
+def start_study(
+    *options: str, storage: Path, file: Path = LATENT_DIM, env: dict[str, str] | None = None
+) -> subprocess.Popen:
+    """A study's process, to be given to `ended` (or killed)."""
+    return subprocess.Popen(
+        [sys.executable, str(file), *options, "--storage", str(storage)],
+        cwd=ROOT, env=os.environ | (env or {}), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def ended(process: subprocess.Popen, storage: Path, code: int = 0) -> Run:
+    """Wait for a study's end, which must be with exit status `code`."""
+    began = time.monotonic()
+    try:
+        out, err = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    assert process.returncode == code, f"exit status {process.returncode}, not {code}\n{out}\n{err}"
+    return Run(process.returncode, out, err, storage, time.monotonic() - began)
+
+
+def run_study(
+    *options: str, storage: Path, file: Path = LATENT_DIM, code: int = 0, env: dict[str, str] | None = None
+) -> Run:
+    """A study from start to end, which must be with exit status `code`."""
+    return ended(start_study(*options, storage=storage, file=file, env=env), storage, code)
+
+
+def wait_for(true: Callable[[], Any], seconds: float, what: str) -> Any:
+    """What `true` returns as soon as that is true."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if value := true():
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"waited {seconds:g} s in vain for {what}")
+
+
+def descendants(pid: int, having: str = "") -> list[int]:
+    """Ids of all processes under `pid` whose command line has `having`."""
+    parents, commands = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, IndexError):
+            # The second field, the name in parentheses, may hold anything; the parent is the second after it.
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            commands[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+    found, layer = [], {pid}
+    while layer := {child for child, parent in parents.items() if parent in layer}:
+        found += layer
+    return [child for child in found if having in commands.get(child, "")]
+
+
+def kill(*pids: int) -> None:
+    """Kill the processes as nothing else than SIGKILL does."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def end(process: subprocess.Popen) -> None:
+    """End a server and all that it started."""
+    children = descendants(process.pid)
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(20)
+    kill(process.pid, *children)
+    process.wait()
+
+
+def free_port() -> int:
+    """A port of the loopback that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def answers(request: str | urllib.request.Request) -> bool:
+    """Whether a server answers with a success."""
+    try:
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return response.status == 200
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def files(folder: Path) -> dict[str, int]:
+    """Every file under `folder` with when it was written."""
+    return {str(file.relative_to(folder)): file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}

@@ -1,0 +1,170 @@
+"""Studies in one process: what they leave, what they do not do again, and what a kill costs."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from study_processes import Run, files, kill, run_study, start_study, wait_for
+
+from musiclab.hashing import content_hash
+
+pytestmark = pytest.mark.slow
+
+_NOISE = """
+from musiclab.study import Grid, Study
+
+if __name__ == "__main__":
+    Study(
+        name="noise", system="vae_nn", space={"noise_sd": Grid(0.0, 0.5, 2.0)}, control={"noise_sd": 0.5},
+        blocks=2, objective="frechet",
+    ).main()
+"""
+
+_ALONE = """
+from musiclab.study import Grid, Study
+
+if __name__ == "__main__":
+    Study(
+        name="alone", system="vae_nn", space={"latent_dim": Grid(16)}, control={"latent_dim": 16},
+        blocks=1, objective="frechet",
+    ).main()
+"""
+
+
+@pytest.fixture
+def copied(finished: Run, tmp_path: Path, database: Path) -> Path:
+    """A copy of the finished study's storage, with an MLflow that knows nothing of it."""
+    folder = tmp_path / "copied"
+    shutil.copytree(finished.storage, folder, ignore=shutil.ignore_patterns("mlflow*"))
+    shutil.copy(database, folder / "mlflow.db")
+    return folder
+
+
+def test_a_trial_leaves_its_record_and_its_samples(finished: Run) -> None:
+    assert len(finished.records) == 4
+    begins = {".mid": b"MThd", ".png": b"\x89PNG", ".mp3": (b"ID3", b"\xff\xfb", b"\xff\xf3")}
+    for key, data in finished.records.items():
+        record, folder = json.loads(data), finished.storage / "trials" / key
+        assert record["key"] == key
+        assert record["stages"]["measure"] == key
+        assert record["measures"]["set/frechet"] > 0
+        samples = {file.name: file.read_bytes() for file in (folder / "samples").iterdir()}
+        assert set(samples) == {f"start-{number}{kind}" for number in (1, 2, 3, 4) for kind in begins}
+        for name, sample in samples.items():
+            assert sample.startswith(begins[Path(name).suffix]), name
+            assert record["samples"][name] == content_hash(sample.hex())
+    assert [cost["device"] for cost in finished.costs] == ["cpu"] * 4
+
+
+def test_the_answer_names_every_variant_and_says_that_one_block_shows_nothing(finished: Run) -> None:
+    assert all(f"latent_dim={size}" in finished.table for size in (8, 16, 32, 64))
+    assert "Underpowered by design: with 1 block and 3 comparisons" in finished.table
+
+
+def test_running_again_runs_nothing(finished: Run, options: list[str]) -> None:
+    before = {part: files(finished.storage / part) for part in ("trials", "stages", "data", "splits")}
+    again = run_study(*options, "--in-process", storage=finished.storage)
+    assert "4 of 4 trials done, 0 to run" in again.out
+    assert again.table == finished.table
+    assert {part: files(finished.storage / part) for part in before} == before
+
+
+def test_only_what_is_missing_runs_and_finished_stages_serve(finished: Run, copied: Path, options: list[str]) -> None:
+    lost = next(key for key, data in finished.records.items() if json.loads(data)["config"]["latent_dim"] == 32)
+    (copied / "trials" / lost / "record.json").unlink()
+    before = {part: files(copied / part) for part in ("trials", "stages")}
+    again = run_study(*options, "--in-process", "--blocks", "2", storage=copied)
+    assert "3 of 8 trials done, 5 to run" in again.out
+    assert len(again.records) == 8
+    # Block 0 as it was, to the bit, and no file of its stages or of its other trials written again.
+    assert {key: again.records[key] for key in finished.records} == finished.records
+    assert files(copied / "stages").items() >= before["stages"].items()
+    kept = {name: time for name, time in before["trials"].items() if not name.startswith(lost)}
+    assert files(copied / "trials").items() >= kept.items()
+    cost = json.loads((copied / "trials" / lost / "run.json").read_text())
+    assert cost["reused"] == ["vae", "latent", "generate"]
+    assert list(cost["seconds"]) == ["measure"]
+
+
+def test_variants_that_differ_in_generation_only_share_one_training_a_block(
+    storage: Path, options: list[str], tmp_path: Path
+) -> None:
+    study = tmp_path / "noise.py"
+    study.write_text(_NOISE)
+    asked = [*options, "--blocks", "2"]
+    plan = run_study(*asked, "--plan", storage=storage, file=study).out
+    assert "stage vae: runs 2 times for 6 trials" in plan
+    assert "stage generate: runs 6 times for 6 trials" in plan
+    run = run_study(*asked, "--in-process", storage=storage, file=study)
+    for stage, times in {"vae": 2, "latent": 2, "generate": 6, "measure": 6}.items():
+        assert sum(stage in cost["seconds"] for cost in run.costs) == times, stage
+    generated = {json.loads(data)["samples"]["start-1.mid"] for data in run.records.values()}
+    assert len(generated) == 6
+
+
+def test_a_plan_starts_nothing_and_counts_right(finished: Run, options: list[str], tmp_path: Path) -> None:
+    fresh = run_study(*options, "--plan", storage=tmp_path)
+    assert "4 variants x 1 blocks = 4 trials: 0 done, 4 to run" in fresh.out
+    assert files(tmp_path) == {}
+    before = files(finished.storage)
+    more = run_study(*options, "--plan", "--blocks", "3", storage=finished.storage)
+    assert "4 variants x 3 blocks = 12 trials: 4 done, 8 to run" in more.out
+    assert "latent_dim=16 (control): 1 done, 2 to run" in more.out
+    assert "stage vae: runs 8 times for 8 trials" in more.out
+    assert files(finished.storage) == before
+    # Python says what it imports: neither what runs trials nor what follows them.
+    imports = run_study(*options, "--plan", storage=finished.storage, env={"PYTHONPROFILEIMPORTTIME": "1"}).err
+    imported = {line.rpartition("|")[2].strip() for line in imports.splitlines() if line.startswith("import time:")}
+    assert "musiclab.study.study" in imported
+    assert imported.isdisjoint({"ray", "mlflow"})
+
+
+def test_a_trial_alone_in_another_storage_leaves_the_same_record(
+    finished: Run, storage: Path, options: list[str], tmp_path: Path
+) -> None:
+    study = tmp_path / "alone.py"
+    study.write_text(_ALONE)
+    alone = run_study(*options, "--in-process", storage=storage, file=study)
+    assert len(alone.records) == 1
+    assert alone.records.items() <= finished.records.items()
+    assert len(alone.costs[0]["seconds"]) == 4  # it did train
+
+
+def test_held_out_songs_are_never_trained_on(finished: Run, song_folder: Path) -> None:
+    records = [json.loads(data) for data in finished.records.values()]
+    assert len({record["data"]["split"] for record in records}) == 1  # one block, one split
+    data = records[0]["data"]
+    split = json.loads((finished.storage / "splits" / f"{data['split']}.json").read_text())
+    songs = [song for part in split.values() for song in part]
+    assert set(split) == {"train", "validation", "test"}
+    assert all(split.values())
+    assert len(songs) == len(set(songs))
+    assert set(songs) == {file.stem for file in song_folder.iterdir()}
+    assert data["songs"] == {part: len(names) for part, names in split.items()}
+    # Each song has six windows: those trained on are the training songs' and no others, those judged by held out.
+    assert data["windows"]["train"] == 6 * len(split["train"])
+    assert data["windows"]["reference"] <= 6 * len(split["test"])
+
+
+def test_a_killed_study_goes_on_from_its_checkpoint(
+    undisturbed: Run, storage: Path, long_study: Path, long_options: list[str]
+) -> None:
+    process = start_study(*long_options, "--in-process", storage=storage, file=long_study)
+    records, checkpoints = storage / "trials", storage / "stages"
+    wait_for(lambda: [*records.glob("*/record.json")], 120, "the first record")
+    (checkpoint,) = wait_for(lambda: [*checkpoints.glob("*/checkpoint.safetensors")], 60, "the second trial's training")
+    wait_for((checkpoint.parent / "curves.json").exists, 30, "its curves")
+    kill(process.pid)
+    process.communicate()
+    assert len([*records.glob("*/record.json")]) == 1
+    (first,) = records.glob("*/record.json")
+    before, curves = files(first.parent), json.loads((checkpoint.parent / "curves.json").read_text())
+
+    run = run_study(*long_options, "--in-process", storage=storage, file=long_study)
+    assert "1 of 2 trials done, 1 to run" in run.out
+    assert run.records == undisturbed.records
+    assert files(first.parent) == before
+    # It went on, and did not start again: the points from before the kill still carry their times.
+    assert json.loads((checkpoint.parent / "curves.json").read_text())[: len(curves)] == curves
+    assert not checkpoint.exists()

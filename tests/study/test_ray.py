@@ -1,0 +1,69 @@
+"""The same studies on Ray: the same records, whatever dies, on a cluster as on this machine; and what it refuses."""
+
+import json
+from pathlib import Path
+
+import pytest
+from study_processes import Head, Run, descendants, ended, free_port, kill, run_study, start_study, wait_for
+
+pytestmark = pytest.mark.slow
+
+
+def test_records_equal_those_of_one_process_and_workers_are_kept(
+    finished: Run, storage: Path, options: list[str]
+) -> None:
+    run = run_study(*options, "--workers", "2", storage=storage)
+    assert "0 of 4 trials done, 4 to run" in run.out
+    assert run.records == finished.records
+    assert run.table == finished.table
+    # Four trials in at most two processes: torch is imported once a worker, not once a trial.
+    assert 1 <= len({cost["pid"] for cost in run.costs}) <= 2
+
+
+def test_a_killed_worker_costs_no_trial_and_no_digit(
+    undisturbed: Run, storage: Path, long_study: Path, long_options: list[str]
+) -> None:
+    process = start_study(*long_options, storage=storage, file=long_study)
+    curves = wait_for(lambda: [*storage.glob("stages/*/curves.json")], 120, "a training")[0]
+    before = json.loads(curves.read_text())
+    workers = descendants(process.pid, "ray::ResourceTrainable")
+    assert workers
+    kill(*workers)
+    run = ended(process, storage)
+    assert run.records == undisturbed.records
+    assert {cost["pid"] for cost in run.costs}.isdisjoint(workers)
+    # The new worker went on from the checkpoint: the points from before the kill still carry their times.
+    assert json.loads(curves.read_text())[: len(before)] == before
+
+
+@pytest.mark.parametrize("gpus", [[], ["--gpus-per-trial", "0.5"]])
+def test_a_cluster_that_declares_gpus_runs_trials_on_shares_of_them(
+    head: Head, undisturbed: Run, storage: Path, long_study: Path, long_options: list[str], gpus: list[str]
+) -> None:
+    environment = head.environment | {"RAY_ADDRESS": head.address}
+    run = run_study(*long_options, *gpus, storage=storage, file=long_study, env=environment)
+    assert run.records == undisturbed.records
+    assert [cost["device"] for cost in run.costs] == ["cpu", "cpu"]  # declared is not there
+    assert len({cost["pid"] for cost in run.costs}) == 2  # both at once: half a GPU each
+
+
+def test_more_gpus_than_there_are_is_one_sentence(head: Head, storage: Path, options: list[str]) -> None:
+    environment = head.environment | {"RAY_ADDRESS": head.address}
+    refused = run_study(*options, "--gpus-per-trial", "2", storage=storage, code=2, env=environment)
+    assert _error(refused) == "error: --gpus-per-trial 2 is more than the 1 GPUs that the cluster has."
+    assert refused.records == {}
+
+
+def test_a_cluster_that_is_not_there_is_one_sentence_soon(storage: Path, options: list[str]) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    refused = run_study(*options, storage=storage, code=2, env={"RAY_ADDRESS": address})
+    assert _error(refused).startswith(f"error: The Ray cluster at RAY_ADDRESS={address} cannot be reached (")
+    assert _error(refused).endswith("start it, or unset RAY_ADDRESS to run on this machine.")
+    assert refused.seconds < 60
+
+
+def _error(run: Run) -> str:
+    """The one line that an error is."""
+    (line,) = [line for line in run.err.splitlines() if "error" in line]
+    assert "Traceback" not in run.err
+    return line

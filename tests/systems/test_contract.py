@@ -1,0 +1,187 @@
+"""What every system of the registry promises; a new system joins by a line in TINY."""
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from made_trials import Interrupted, MemoryFiles, made_store, products, run_stages, stage_run, windows_of
+
+from musiclab.data.songs import TRACKS
+from musiclab.data.store import WindowStore
+from musiclab.data.windows import unpack
+from musiclab.systems import SYSTEMS, find_system
+from musiclab.systems.base import MEASURE, System, read_generated
+from musiclab.training.files import CHECKPOINT
+from musiclab.training.streams import Block
+
+STRINGS = TRACKS.index("Strings")
+BLOCK = Block(0, 0)
+# Seconds of training, and what of the output hangs on the start window and on the noise.
+TINY: dict[str, dict[str, Any]] = {
+    "vae_nn": {
+        "width": 8, "latent_dim": 4, "beta": 0.1, "vae_epochs": 6, "vae_batch": 8, "vae_lr": 1e-2,
+        "latent_epochs": 6, "latent_batch": 8, "latent_lr": 1e-2,
+    },
+}  # fmt: skip
+COMMON = {"max_train": 64, "max_eval": 24, "starts": 6, "continuation": 3}
+
+
+@pytest.fixture(scope="module", params=SYSTEMS)
+def system(request: pytest.FixtureRequest) -> System:
+    assert request.param in TINY, f"give {request.param} a config of seconds in TINY"
+    return find_system(request.param)
+
+
+@pytest.fixture(scope="module")
+def config(system: System) -> Any:
+    return system.config().with_values(COMMON | TINY[system.name])
+
+
+@pytest.fixture(scope="module")
+def trained(system: System, config: Any, store: WindowStore) -> MemoryFiles:
+    """All products of a trial, from which tests take what they do not change."""
+    return run_stages(system, stage_run(store, BLOCK, config, MemoryFiles()))
+
+
+def _training(system: System) -> tuple[str, ...]:
+    return system.stages[: system.stages.index(MEASURE) - 1]
+
+
+def _generated(system: System, store: WindowStore, config: Any, trained: MemoryFiles, **change: Any) -> np.ndarray:
+    """The continuations `(starts, continuation, track, steps, 128)` bool of already trained networks."""
+    windows = dataclasses.replace(windows_of(store, BLOCK, config), **change)
+    stage = system.stages[system.stages.index(MEASURE) - 1]
+    files = run_stages(system, stage_run(store, BLOCK, config, MemoryFiles(dict(trained.trial)), windows), (stage,))
+    return unpack(read_generated(files.product(stage)))
+
+
+@pytest.mark.parametrize("scale", ["demo", "article"])
+def test_presets_make_configs(system: System, scale: str) -> None:
+    made = system.config().with_values(system.presets[scale])
+    assert made == system.config(**made.to_json())
+    assert system.presets.keys() == {"demo", "article"}
+
+
+def test_fields_belong_to_stages_and_the_last_stage_measures(system: System, config: Any) -> None:
+    assert system.stages[-1] == MEASURE
+    assert len(set(system.stages)) == len(system.stages) >= 2
+    of_stages = [config.of_stages((stage,)) for stage in ("windows", *system.stages)]
+    assert sum(map(len, of_stages)) == len(config.to_json())
+
+
+def test_continuations_are_packed_windows(system: System, config: Any, trained: MemoryFiles) -> None:
+    generated = read_generated(trained.product(system.stages[-2]))
+    assert generated.shape == (6, 3, 5, 32, 16)
+    assert generated.dtype == np.uint8
+    assert generated.any()
+
+
+def test_an_instrument_that_never_plays_stays_silent(system: System, trained: MemoryFiles, store: WindowStore) -> None:
+    assert not store.windows[:, STRINGS].any()
+    assert not read_generated(trained.product(system.stages[-2]))[:, :, STRINGS].any()
+
+
+def test_the_same_block_gives_the_same_numbers_and_another_one_others(
+    system: System, config: Any, trained: MemoryFiles, store: WindowStore
+) -> None:
+    again = run_stages(system, stage_run(store, BLOCK, config, MemoryFiles()))
+    assert products(again) == products(trained)
+    other = run_stages(system, stage_run(store, Block(0, 1), config, MemoryFiles()))
+    for key, data in trained.trial.items():
+        assert other.trial[key] != data, key
+
+
+def test_a_resume_equals_going_straight_through(
+    system: System, config: Any, trained: MemoryFiles, store: WindowStore
+) -> None:
+    run = functools.partial(stage_run, store, BLOCK, config, windows=windows_of(store, BLOCK, config))
+    kept: dict = {}
+    for stage in _training(system):
+        earlier = dict(kept)
+        for done in range(100):
+            files = MemoryFiles(dict(earlier), stage, checkpoints=done)
+            try:
+                system.run_stage(stage, run(files))
+                break
+            except Interrupted:
+                assert ((stage, CHECKPOINT) in files.trial) == (done > 0)
+            files = MemoryFiles(files.trial, stage)
+            system.run_stage(stage, run(files))
+            assert any(key[0] == stage for key in products(files))
+            assert products(files).items() <= products(trained).items(), (stage, done)
+        assert done > 1, "a stage that trains leaves a checkpoint after each epoch"
+        kept |= files.trial
+
+
+def test_silence_can_be_continued(system: System, config: Any, trained: MemoryFiles, store: WindowStore) -> None:
+    windows = np.array(store.windows)
+    silent = made_store(windows, [song.count for song in store.songs])
+    starts = windows_of(store, BLOCK, config).starts
+    windows[starts] = 0
+    generated = _generated(system, silent, config, trained, starts=starts)
+    assert generated.shape == (6, 3, 5, 32, 128)
+
+
+def test_the_output_depends_on_the_start_window(
+    system: System, config: Any, trained: MemoryFiles, store: WindowStore
+) -> None:
+    starts = windows_of(store, BLOCK, config).starts
+    one, other = (_generated(system, store, config, trained, starts=s) for s in (starts, np.roll(starts, 1, axis=0)))
+    # The same places, and so the same noise, after other windows.
+    assert (one != other).any(axis=(1, 2, 3, 4)).sum() >= len(starts) // 2
+
+
+def test_the_output_depends_on_the_noise(system: System, config: Any, trained: MemoryFiles, store: WindowStore) -> None:
+    if not hasattr(config, "noise_sd"):
+        pytest.skip(f"{system.name} has no noise_sd")
+    few, more = (_generated(system, store, config.with_values({"noise_sd": sd}), trained) for sd in (0.1, 2.0))
+    assert (few != more).any()
+
+
+def test_measures_are_numbers_or_nan_under_known_names(
+    system: System, config: Any, trained: MemoryFiles, store: WindowStore
+) -> None:
+    measures = system.own_measures(stage_run(store, BLOCK, config, trained.product(MEASURE)))
+    for name, value in measures.items():
+        assert type(value) is float
+        assert not math.isinf(value), name
+        assert name.split("/")[0] == "latent"
+    again = system.own_measures(stage_run(store, BLOCK, config, trained.product(MEASURE)))
+    np.testing.assert_equal(again, measures)
+
+
+def test_more_starts_than_a_batch_holds(system: System, config: Any, trained: MemoryFiles, store: WindowStore) -> None:
+    starts = np.tile(windows_of(store, BLOCK, config).starts, (60, 1))[:300]
+    many = _generated(system, store, config.with_values({"starts": 300, "continuation": 1}), trained, starts=starts)
+    assert many.shape[:2] == (300, 1)
+    assert many[280:].any()
+
+
+def test_time_is_estimated_before_anything_is_trained(system: System, config: Any) -> None:
+    assert 0 < system.estimated_seconds(config, 64) < 60
+
+
+def test_each_field_changes_the_keys_of_its_stage_and_of_no_earlier_one(system: System, config: Any) -> None:
+    base = system.stage_keys(config, BLOCK, "d")
+    assert list(base) == list(system.stages)
+    for spec in dataclasses.fields(config):
+        stage = spec.metadata["stage"]
+        first = 0 if stage == "windows" else system.stages.index(stage)
+        keys = system.stage_keys(_changed(config, spec), BLOCK, "d")
+        assert [keys[name] != base[name] for name in system.stages] == [
+            number >= first for number in range(len(system.stages))
+        ], spec.name
+    for keys in (system.stage_keys(config, Block(0, 1), "d"), system.stage_keys(config, BLOCK, "e")):
+        assert set(keys.values()).isdisjoint(base.values())
+
+
+def _changed(config: Any, spec: dataclasses.Field) -> Any:
+    """The config with another value of one field, which only its keys are asked for."""
+    value = getattr(config, spec.name)
+    other = next((choice for choice in spec.metadata["choices"] if choice != value), None)
+    changed = dataclasses.replace(config)
+    object.__setattr__(changed, spec.name, other if other is not None else not value if value is True else value + 1)
+    return changed

@@ -1,0 +1,374 @@
+"""vae_nn against the article's facts and against formulas that torch.distributions knows."""
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from made_trials import MemoryFiles, made_store, run_stages, stage_run
+from torch import distributions
+
+from musiclab.data.songs import TRACKS
+from musiclab.data.store import WindowStore
+from musiclab.data.windows import pack, unpack
+from musiclab.errors import UserError
+from musiclab.systems import vae_nn
+from musiclab.systems.base import StageRun, read_generated
+from musiclab.systems.vae_nn import ConvVAE, LatentLearner, VaeLearner, VaeNN, VaeNNConfig, conditional_nn, melody_nn
+from musiclab.training.streams import Block
+
+PIANO, STRINGS = TRACKS.index("Piano"), TRACKS.index("Strings")
+BLOCK = Block(0, 0)
+TINY = VaeNNConfig(
+    width=8, latent_dim=4, beta=0.1, vae_epochs=10, vae_batch=8, vae_lr=1e-2, latent_epochs=6, latent_batch=8,
+    latent_lr=1e-2, max_train=48, max_eval=16, starts=4, continuation=2,
+)  # fmt: skip
+
+
+def _parameters(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _vae(**fields: Any) -> ConvVAE:
+    torch.manual_seed(0)
+    return ConvVAE(VaeNNConfig(width=4, latent_dim=3, steps=16).with_values(fields), 0.3)
+
+
+def _x(n: int = 5, steps: int = 16) -> torch.Tensor:
+    return (torch.rand(n, 1, steps, 128, generator=torch.Generator().manual_seed(1)) < 0.1).float()
+
+
+def _noise(n: int = 5, seed: int = 2) -> torch.Tensor:
+    return torch.randn(n, 3, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_article_s_vae_has_the_article_s_parameters() -> None:
+    article = VaeNNConfig().with_values(VaeNN.presets["article"])
+    assert (article.latent_dim, article.width, article.steps) == (16, 64, 32)
+    assert _parameters(ConvVAE(article)) == 1_322_131
+
+
+@pytest.mark.parametrize("steps", [16, 32, 64])
+@pytest.mark.parametrize("log_sigma", ["shared", "per_dimension"])
+def test_shapes_of_the_vae(steps: int, log_sigma: str) -> None:
+    vae = ConvVAE(VaeNNConfig(width=4, latent_dim=7, steps=steps, log_sigma=log_sigma))
+    mean, log_sigmas = vae.encode(_x(3, steps))
+    assert mean.shape == log_sigmas.shape == (3, 7)
+    assert (log_sigmas.std(dim=1) > 0).all() == (log_sigma == "per_dimension")
+    assert vae.decode(mean).shape == (3, 1, steps, 128)
+
+
+def test_shapes_of_the_latent_networks() -> None:
+    config = VaeNNConfig(latent_dim=7)
+    melody, conditional = melody_nn(config), conditional_nn(config)
+    assert [layer.weight.shape for layer in melody if isinstance(layer, torch.nn.Linear)] == [
+        (128, 7),
+        (128, 128),
+        (7, 128),
+    ]
+    assert [layer.p for layer in melody if isinstance(layer, torch.nn.Dropout)] == [0.2, 0.2]
+    assert [layer.weight.shape for layer in conditional if isinstance(layer, torch.nn.Linear)] == [(128, 14), (7, 128)]
+    assert not [layer for layer in conditional if isinstance(layer, torch.nn.Dropout)]
+
+
+def _posterior(vae: ConvVAE, x: torch.Tensor) -> distributions.Normal:
+    mean, log_sigma = vae.encode(x)
+    return distributions.Normal(mean, log_sigma.exp())
+
+
+@pytest.mark.parametrize("log_sigma", ["shared", "per_dimension"])
+def test_gaussian_likelihood_and_kl_are_those_of_torch(log_sigma: str) -> None:
+    vae, x, noise = _vae(log_sigma=log_sigma), _x(), _noise()
+    nll, kl = vae.terms(x, noise, sampled_kl=False)
+    q = _posterior(vae, x)
+    sigma = math.exp(-6 + math.log1p(math.exp(math.log(0.3) + 6)))
+    p = distributions.Normal(vae.decode(q.loc + q.scale * noise), sigma)
+    torch.testing.assert_close(nll, -p.log_prob(x).sum() / 5, rtol=1e-4, atol=1e-3)
+    prior = distributions.Normal(torch.zeros(5, 3), torch.ones(5, 3))
+    torch.testing.assert_close(kl, distributions.kl_divergence(q, prior).sum() / 5)
+
+
+def test_sigma_starts_where_it_is_told_and_never_reaches_zero() -> None:
+    vae = _vae()
+    assert vae.log_scale.item() == pytest.approx(math.log(0.3))
+    with torch.no_grad():
+        vae.log_scale.fill_(-1000.0)
+    nll, _ = vae.terms(_x(), _noise(), sampled_kl=False)
+    assert nll.isfinite()
+
+
+def test_bernoulli_likelihood_is_that_of_torch_and_decodes_to_probabilities() -> None:
+    vae, x, noise = _vae(likelihood="bernoulli"), _x(), _noise()
+    nll, _ = vae.terms(x, noise, sampled_kl=False)
+    q = _posterior(vae, x)
+    p = vae.decode(q.loc + q.scale * noise)
+    assert ((p > 0) & (p < 1)).all()
+    torch.testing.assert_close(nll, -distributions.Bernoulli(p).log_prob(x).sum() / 5, rtol=1e-4, atol=1e-3)
+
+
+def test_the_sampled_kl_is_one_draw_of_the_analytic_one() -> None:
+    vae, x = _vae(), _x()
+    with torch.no_grad():
+        vae.encoder[-1].bias += torch.tensor([0.5, -1, 0, 0.3, -0.5, 0])
+        noise = _noise()
+        q = _posterior(vae, x)
+        z = q.loc + q.scale * noise
+        prior = distributions.Normal(torch.zeros(5, 3), torch.ones(5, 3))
+        one_draw = (q.log_prob(z) - prior.log_prob(z)).sum() / 5
+        torch.testing.assert_close(vae.terms(x, noise, sampled_kl=True)[1], one_draw)
+        analytic = vae.terms(x, noise, sampled_kl=False)[1].item()
+        draws = [vae.terms(x, _noise(seed=seed), sampled_kl=True)[1].item() for seed in range(1500)]
+    assert analytic > 0.5
+    assert np.mean(draws) == pytest.approx(analytic, abs=4 * np.std(draws) / math.sqrt(len(draws)))
+    assert np.std(draws) > 0
+
+
+# One trial's VAEs and latent networks, used by all that follows.
+
+
+@pytest.fixture(scope="module")
+def trained(store: WindowStore) -> MemoryFiles:
+    run = stage_run(store, BLOCK, TINY, MemoryFiles())
+    return run_stages(VaeNN(), run, ("vae", "latent"))
+
+
+def _run(store: WindowStore, files: MemoryFiles | None = None, **fields: Any) -> StageRun:
+    return stage_run(store, BLOCK, TINY.with_values(fields), MemoryFiles(dict(files.trial) if files else {}, "vae"))
+
+
+def _generate(store: WindowStore, trained: MemoryFiles, **fields: Any) -> np.ndarray:
+    run = _run(store, trained, **fields)
+    return unpack(read_generated(run_stages(VaeNN(), run, ("generate",)).product("generate")))
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+def test_beta_weighs_the_kl_term(store: WindowStore, likelihood: str) -> None:
+    def trained_with(**fields: Any) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+        learner = VaeLearner(_run(store, likelihood=likelihood, **fields))
+        return learner.epoch(0), learner.weights()
+
+    free, weights = trained_with(beta=0.0)
+    # Without its weight the KL term leaves no trace: whichever it is, the same weights come out.
+    other, other_weights = trained_with(beta=0.0, kl="sample")
+    assert all(torch.equal(weights[name], other_weights[name]) for name in weights)
+    assert free["train/loss.Piano"] == other["train/loss.Piano"]
+    assert free["train/kl.Piano"] != other["train/kl.Piano"]
+    bound, _ = trained_with(beta=50.0)
+    assert bound["train/kl.Piano"] < free["train/kl.Piano"]
+
+
+def test_the_loss_is_the_likelihood_plus_beta_times_kl(store: WindowStore) -> None:
+    learners = [VaeLearner(_run(store, beta=beta)) for beta in (0.0, 1.0, 50.0)]
+    zero, one, more = (learner._validation() for learner in learners)  # of equal weights: nothing is trained yet
+    kl = one["val/kl.Bass"]
+    assert kl == zero["val/kl.Bass"] == more["val/kl.Bass"] > 0
+    assert one["val/loss.Bass"] - zero["val/loss.Bass"] == pytest.approx(kl, abs=1e-3)
+    assert more["val/loss.Bass"] - zero["val/loss.Bass"] == pytest.approx(50 * kl, abs=1e-3)
+
+
+def test_sigma_starts_at_the_track_s_own_root_mean_square_or_at_one(store: WindowStore) -> None:
+    run = _run(store)
+    rolls = unpack(run.windows.packed(run.windows.train))
+    own = VaeLearner(run).modules
+    assert own["Piano"].log_scale.item() == pytest.approx(0.5 * math.log(rolls[:, PIANO].mean()), abs=1e-5)
+    assert own["Bass"].log_scale.item() != own["Piano"].log_scale.item()
+    assert VaeLearner(_run(store, sigma_start="one")).modules["Piano"].log_scale.item() == 0
+
+
+def test_one_instrument_shifts_no_other_s_draws(store: WindowStore) -> None:
+    windows = np.array(store.windows)
+    windows[:, TRACKS.index("Bass")] = 0
+    without = made_store(windows, [song.count for song in store.songs])
+    without.songs, without._rows = store.songs, store._rows
+    one, other = VaeLearner(_run(store)), VaeLearner(_run(without))
+    assert set(one.modules) - set(other.modules) == {"Bass"}
+    for learner in (one, other):
+        learner.epoch(0)
+    for name, tensor in other.weights().items():
+        assert torch.equal(one.weights()[name], tensor), name
+
+
+def test_the_latent_networks_learning_rate_decays_with_the_epoch(store: WindowStore, trained: MemoryFiles) -> None:
+    run = _run(store, trained, latent_lr=2e-3)
+    learner = LatentLearner(run, vae_nn.Vaes(run, run.files.product("vae")))
+    rates = []
+    for number in (0, 1, 10):
+        learner.epoch(number)
+        rates.append({optimizer.param_groups[0]["lr"] for optimizer in learner.optimizers.values()})
+    assert rates == [{2e-3 * 0.95**number} for number in (0, 1, 10)]
+
+
+def test_the_latent_networks_learn_from_posterior_means_and_the_current_piano(
+    store: WindowStore, trained: MemoryFiles
+) -> None:
+    run = _run(store, trained)
+    vaes = vae_nn.Vaes(run, run.files.product("vae"))
+    learner = LatentLearner(run, vaes)
+    last, current = run.windows.pairs[:, 0], run.windows.pairs[:, 1]
+    torch.testing.assert_close(learner.latents[:, 0], vaes.means(last))
+    torch.testing.assert_close(learner.latents[:, 1], vaes.means(current))
+    # A conditional network sees its own last and the piano's current latent, MelodyNN the piano's last alone.
+    seen = []
+    for track in (PIANO, 3):
+        vae_nn.predict(lambda z: seen.append(z), track, learner.latents[:, 0], learner.latents[:, 1, PIANO])
+    torch.testing.assert_close(seen[0], vaes.means(last)[:, PIANO])
+    torch.testing.assert_close(seen[1], torch.cat([vaes.means(last)[:, 3], vaes.means(current)[:, PIANO]], dim=1))
+
+
+class _Doubling(torch.nn.Module):
+    """Stands for a network: twice the first K inputs plus, where there are 2K, the second K."""
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return 2 * z[:, :3] + (z[:, 3:] if z.shape[1] == 6 else 0)
+
+
+def test_noise_is_added_before_melody_nn_as_written_or_after_each_network_as_coded() -> None:
+    networks, last = [_Doubling() for _ in TRACKS], torch.randn(4, 5, 3)
+    noise = torch.randn(4, 5, 3)
+    before = vae_nn._next_latents(networks, last, noise, "before")
+    piano = 2 * (last[:, PIANO] + noise[:, PIANO])
+    torch.testing.assert_close(before[:, PIANO], piano)
+    for track in {0, 2, 3, 4}:
+        torch.testing.assert_close(before[:, track], 2 * last[:, track] + piano)
+    after = vae_nn._next_latents(networks, last, noise, "after")
+    piano = 2 * last[:, PIANO] + noise[:, PIANO]
+    torch.testing.assert_close(after[:, PIANO], piano)
+    for track in {0, 2, 3, 4}:
+        torch.testing.assert_close(after[:, track], 2 * last[:, track] + piano + noise[:, track])
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_without_noise_the_noise_stream_does_not_matter(
+    place: str, store: WindowStore, trained: MemoryFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = {"noise_place": place, "threshold_rule": "absolute", "threshold": 0.1}
+    still, loud = (_generate(store, trained, noise_sd=sd, **fields) for sd in (0.0, 3.0))
+    monkeypatch.setattr(Block, "torch", lambda self, *purpose: torch.Generator().manual_seed(99))
+    np.testing.assert_array_equal(_generate(store, trained, noise_sd=0.0, **fields), still)
+    assert (_generate(store, trained, noise_sd=3.0, **fields) != loud).any()
+
+
+def test_noise_differs_from_start_to_start_and_window_to_window(store: WindowStore, trained: MemoryFiles) -> None:
+    run = _run(store, trained, noise_sd=3.0, starts=3, continuation=2)
+    run.windows.starts[:] = run.windows.starts[0]
+    run = dataclasses.replace(run, files=MemoryFiles(dict(trained.trial)))
+    generated = read_generated(run_stages(VaeNN(), run, ("generate",)).product("generate"))
+    assert len({window.tobytes() for start in generated for window in start}) == 6
+
+
+def test_calibrated_thresholds_are_the_best_on_validation_songs(store: WindowStore, trained: MemoryFiles) -> None:
+    run = _run(store, trained)
+    vaes = vae_nn.Vaes(run, run.files.product("vae"))
+    thresholds = vae_nn._thresholds(run, vaes)
+    real, _, _, activation = next(vaes.reconstructions(run.windows.validation))
+
+    def f1(threshold: float, track: int) -> float:
+        predicted, actual = (activation[:, track] > threshold).numpy(), real[:, track]
+        return 2 * (predicted & actual).sum() / (predicted.sum() + actual.sum())
+
+    assert thresholds[STRINGS] == 0.3  # silent: nothing to calibrate on
+    for track in set(range(5)) - {STRINGS}:
+        assert f1(thresholds[track], track) == max(f1(step / 50, track) for step in range(1, 50))
+    assert len(set(thresholds)) > 1
+    run_stages(VaeNN(), dataclasses.replace(run, files=run.files.product("")), ("generate",))
+    assert json.loads(run.files.product("generate").read(vae_nn.THRESHOLDS)) == thresholds
+
+
+def test_absolute_thresholds_are_as_given_and_a_higher_one_lets_less_through(
+    store: WindowStore, trained: MemoryFiles
+) -> None:
+    run = _run(store, trained, threshold_rule="absolute", threshold=-0.25)
+    assert vae_nn._thresholds(run, vae_nn.Vaes(run, run.files.product("vae"))) == [-0.25] * 5
+    counts = [
+        _generate(store, trained, threshold_rule="absolute", threshold=threshold, continuation=1).sum()
+        for threshold in (-10, 0.05, 0.15, 10)
+    ]
+    assert counts[0] == 4 * 4 * 32 * 128  # all cells of all tracks that have a VAE
+    assert counts[0] > counts[1] > counts[2] > counts[3] == 0
+
+
+def test_a_track_without_a_vae_never_sounds(store: WindowStore, trained: MemoryFiles) -> None:
+    run = _run(store, trained)
+    assert VaeLearner(run).sounding == [name for name in TRACKS if name != "Strings"]
+    generated = _generate(store, trained, threshold_rule="absolute", threshold=-10.0)
+    assert not generated[:, :, STRINGS].any()
+    assert generated[:, :, PIANO].all()
+    vaes = vae_nn.Vaes(run, run.files.product("vae"))
+    assert (vaes.posterior(torch.ones(2, 5, 32, 128))[0][:, STRINGS] == 0).all()
+
+
+@pytest.mark.parametrize(("feedback", "levels"), [("binary", [1.0] * 5), ("velocity", [0.8] * 4 + [0.6])])
+def test_windows_are_fed_back_at_their_velocity(
+    feedback: str, levels: list[float], store: WindowStore, trained: MemoryFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fed, encoded = [], vae_nn._encoded
+    monkeypatch.setattr(vae_nn, "_encoded", lambda vaes, window: fed.append(window.clone()) or encoded(vaes, window))
+    decoded = torch.zeros(1, 5, 32, 128)
+    decoded[:, :, :, 60] = 1
+    monkeypatch.setattr(vae_nn.Vaes, "decode", lambda self, z: decoded.expand(len(z), -1, -1, -1))
+    generated = _generate(store, trained, feedback=feedback, continuation=3, starts=4)
+    assert len(fed) == 3
+    assert set(fed[0].unique().tolist()) == {0.0, 1.0}  # a start window is real music
+    for window in fed[1:]:
+        assert window.shape == (4, 5, 32, 128)
+        assert (window[..., :60] == 0).all()
+        for track, level in enumerate(levels):
+            assert window[:, track, :, 60].unique().tolist() == [pytest.approx(level)]
+    assert generated[..., 60].all()
+
+
+def test_the_start_window_goes_in_as_it_is(
+    store: WindowStore, trained: MemoryFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fed, encoded = [], vae_nn._encoded
+    monkeypatch.setattr(vae_nn, "_encoded", lambda vaes, window: fed.append(window) or encoded(vaes, window))
+    _generate(store, trained, continuation=1)
+    run = _run(store)
+    np.testing.assert_array_equal(pack(fed[0].bool().numpy()), run.windows.packed(run.windows.starts[:, 0]))
+
+
+def test_reconstruction_is_measured_on_test_songs_at_the_shipped_threshold(
+    store: WindowStore, trained: MemoryFiles
+) -> None:
+    run = _run(store, trained, threshold_rule="absolute", threshold=-10.0)
+    files = run_stages(VaeNN(), dataclasses.replace(run, files=run.files.product("")), ("generate",))
+    measures = VaeNN().own_measures(dataclasses.replace(run, files=files.product("measure")))
+    # Everything passes that threshold, so precision is the share of cells that are on in the reference windows.
+    real = unpack(run.windows.packed(run.windows.reference))
+    assert measures["latent/frame_recall.Piano"] == 1
+    assert measures["latent/frame_precision.Piano"] == pytest.approx(real[:, PIANO].mean())
+    assert math.isnan(measures["latent/frame_f1.Strings"])
+    assert "latent/kl.Strings" not in measures
+    assert measures["latent/active_units.Piano"] in range(5)
+
+
+def test_all_tracks_silent_is_no_crash(store: WindowStore) -> None:
+    silent = made_store(np.zeros_like(store.windows), [song.count for song in store.songs])
+    run = stage_run(silent, BLOCK, TINY, MemoryFiles())
+    files = run_stages(VaeNN(), run)
+    assert not read_generated(files.product("generate")).any()
+    measures = VaeNN().own_measures(dataclasses.replace(run, files=files.product("measure")))
+    assert all(math.isnan(value) for value in measures.values())
+
+
+def test_training_lowers_the_loss(store: WindowStore) -> None:
+    run = _run(store, vae_lr=5e-3)
+    learner = VaeLearner(run)
+    curves = [learner.epoch(number) for number in range(5)]
+    assert curves[-1]["train/loss.Piano"] < curves[0]["train/loss.Piano"]
+    assert curves[-1]["val/loss.Piano"] < curves[0]["val/loss.Piano"]
+    assert curves[0].keys() == {
+        f"{part}/{name}.{track}"
+        for part in ("train", "val")
+        for name in ("loss", "kl")
+        for track in TRACKS
+        if track != "Strings"
+    }
+
+
+def test_steps_that_the_convolutions_cannot_divide_are_refused() -> None:
+    with pytest.raises(UserError, match="steps takes a multiple of 16"):
+        VaeNNConfig(steps=24)

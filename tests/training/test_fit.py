@@ -1,0 +1,134 @@
+"""The fit loop: a resume equals going straight through, to the bit."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from made_trials import Interrupted, MemoryFiles
+
+from musiclab.training.batches import shuffled, unpack
+from musiclab.training.files import CHECKPOINT, CURVES
+from musiclab.training.fit import Diverged, Learner, fit
+from musiclab.training.streams import Block
+
+EPOCHS = 5
+
+
+class Small(Learner):
+    """A network with all that a resume could get wrong: dropout, running means, moments, two optimisers, layouts."""
+
+    def __init__(self, block: Block, diverge_at: int | None = None) -> None:
+        self.block, self.diverge_at, self.trained = block, diverge_at, []
+        with block.global_torch("init"):
+            conv = torch.nn.Sequential(
+                torch.nn.Conv2d(2, 4, 2), torch.nn.BatchNorm2d(4), torch.nn.Dropout(0.3), torch.nn.Conv2d(4, 1, 3)
+            )
+            self.modules = {"conv": conv.to(memory_format=torch.channels_last), "head": torch.nn.Linear(1, 1)}
+        self.optimizers = {
+            name: torch.optim.Adam(module.parameters(), lr=0.01, fused=True) for name, module in self.modules.items()
+        }
+        self.x = torch.randn(20, 2, 4, 4, generator=block.torch("x"))
+
+    def epoch(self, number: int) -> dict[str, float]:
+        self.trained.append(number)
+        with self.block.global_torch("dropout", number):
+            for batch in shuffled(len(self.x), 6, self.block.torch("data", number)):
+                loss = self.modules["head"](self.modules["conv"](self.x[batch]).flatten(1)).square().mean()
+                for optimizer in self.optimizers.values():
+                    optimizer.zero_grad()
+                loss.backward()
+                for optimizer in self.optimizers.values():
+                    optimizer.step()
+        value = math.nan if number == self.diverge_at else loss.item()
+        return {"train/loss": value, "val/loss": loss.item() / 2}
+
+
+def _values(points: list) -> list[tuple]:
+    return [(p["name"], p["step"], p["value"]) for p in points]
+
+
+@pytest.fixture(scope="module")
+def straight() -> tuple[Small, list]:
+    learner = Small(Block(0, 0))
+    return learner, fit(learner, EPOCHS, MemoryFiles())
+
+
+@pytest.mark.parametrize("done", range(EPOCHS))
+def test_a_resume_after_any_epoch_equals_going_straight_through(done: int, straight: tuple[Small, list]) -> None:
+    files = MemoryFiles(checkpoints=done)
+    with pytest.raises(Interrupted):
+        fit(Small(Block(0, 0)), EPOCHS, files)
+    torch.manual_seed(done)  # whatever the new process has drawn before
+    learner = Small(Block(0, 0))
+    points = fit(learner, EPOCHS, MemoryFiles(files.trial))
+    assert learner.trained == list(range(done, EPOCHS))
+    assert _values(points) == _values(straight[1])
+    assert learner.weights().keys() == straight[0].weights().keys()
+    for name, tensor in straight[0].weights().items():
+        assert torch.equal(learner.weights()[name], tensor), name
+
+
+def test_a_finished_fit_trains_no_more(straight: tuple[Small, list]) -> None:
+    files = MemoryFiles()
+    fit(Small(Block(0, 0)), EPOCHS, files)
+    learner = Small(Block(0, 0))
+    assert _values(fit(learner, EPOCHS, files)) == _values(straight[1])
+    assert learner.trained == []
+
+
+def test_curves_are_there_after_each_epoch() -> None:
+    files = MemoryFiles(checkpoints=2)
+    with pytest.raises(Interrupted):
+        fit(Small(Block(0, 0)), EPOCHS, files)
+    points = json.loads(files.read(CURVES))
+    assert [(p["name"], p["step"]) for p in points] == [
+        (name, step) for step in (1, 2) for name in ("train/loss", "val/loss")
+    ]
+    assert points[0]["time"] <= points[-1]["time"]
+
+
+def test_a_resume_keeps_the_times_of_its_points() -> None:
+    files = MemoryFiles(checkpoints=2)
+    with pytest.raises(Interrupted):
+        fit(Small(Block(0, 0)), EPOCHS, files)
+    before = json.loads(files.read(CURVES))
+    assert fit(Small(Block(0, 0)), EPOCHS, MemoryFiles(files.trial))[: len(before)] == before
+
+
+def test_a_loss_that_leaves_the_finite_numbers_ends_the_training_and_names_its_curve() -> None:
+    files = MemoryFiles()
+    with pytest.raises(Diverged, match="train/loss is not finite after epoch 3"):
+        fit(Small(Block(0, 0), diverge_at=2), EPOCHS, files)
+    # What was sound stays: a checkpoint of a diverged network would never come back from it.
+    learner = Small(Block(0, 0))
+    fit(learner, EPOCHS, files)
+    assert learner.trained == [2, 3, 4]
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: b"", lambda data: data[:-9] + bytes(9)])
+def test_a_damaged_checkpoint_is_passed_over(damage, straight: tuple[Small, list]) -> None:
+    files = MemoryFiles(checkpoints=3)
+    with pytest.raises(Interrupted):
+        fit(Small(Block(0, 0)), EPOCHS, files)
+    files.trial["", CHECKPOINT] = damage(files.trial["", CHECKPOINT])
+    learner = Small(Block(0, 0))
+    points = fit(learner, EPOCHS, MemoryFiles(files.trial))
+    assert learner.trained == list(range(EPOCHS))
+    assert _values(points) == _values(straight[1])
+
+
+def test_shuffled_batches_hold_every_index_once() -> None:
+    batches = list(shuffled(10, 4, Block(0, 0).torch("data", 0)))
+    assert [len(batch) for batch in batches] == [4, 4, 2]
+    assert sorted(torch.cat(batches).tolist()) == list(range(10))
+    assert torch.cat(batches).tolist() != list(range(10))
+
+
+def test_unpacking_on_the_device_equals_unpacking_in_numpy(store) -> None:
+    rolls = store.batch(range(3))
+    unpacked = unpack(np.array(store.windows[:3]), torch.device("cpu"))
+    assert unpacked.dtype == torch.float32
+    assert rolls.any()
+    assert (unpacked.numpy() == rolls).all()
