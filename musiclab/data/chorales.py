@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from musiclab.data.songs import BEAT_TICKS, MAX_BEATS, TRACKS, BadSong, Song, first_tempo, to_ticks
-from musiclab.data.sources import Source
+from musiclab.data.source import Source
 from musiclab.errors import UserError
 
 # Parts come in this order in every file of four; the drums are silent.

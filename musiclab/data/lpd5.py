@@ -11,7 +11,7 @@ import numpy as np
 
 from musiclab.data.archives import file_digest, read_file
 from musiclab.data.songs import BEAT_TICKS, MAX_BEATS, BadSong, Song, clean_text, first_tempo, to_ticks, track_of
-from musiclab.data.sources import Source
+from musiclab.data.source import Source
 from musiclab.hashing import content_hash
 
 _NAMES_FILE = "unique_tracks.txt"

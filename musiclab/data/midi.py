@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from musiclab.data.songs import BEAT_TICKS, MAX_BEATS, BadSong, Song, first_tempo, to_ticks, track_of
-from musiclab.data.sources import Source
+from musiclab.data.source import Source
 
 _DRUM_CHANNEL = 9
 _FOUR_FOUR = (4, 4)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from musiclab.data.songs import TRACKS, clean_text
-from musiclab.data.sources import Source
+from musiclab.data.source import Source
 from musiclab.data.windows import PITCH_BYTES, WindowSpec, unpack
 from musiclab.data.workers import Chunk, Workers, read_part
 from musiclab.errors import UserError
@@ -26,7 +26,7 @@ from musiclab.progress import Progress
 # The modules that decide what a store holds; a change of the others leaves it as it is.
 _CODE = tuple(
     f"musiclab.data.{name}"
-    for name in ("archives", "chorales", "lpd5", "midi", "songs", "sources", "store", "windows", "workers")
+    for name in ("archives", "chorales", "lpd5", "midi", "songs", "source", "store", "windows", "workers")
 )
 
 _WINDOWS = "windows.npy"

@@ -55,9 +55,12 @@ class Storage:
     def write(self, name: str, data: bytes) -> None:
         """Replace the file in one step; parents are made."""
         target = f"{self._base}/{name}"
-        if not self.is_local:  # an object store shows an object only when it is whole
-            with self._fs.open_output_stream(target) as stream:
-                stream.write(data)
+        if not self.is_local:
+            try:
+                self._put(target, data)
+            except FileNotFoundError:  # no object store, which has no folders to miss
+                self._fs.create_dir(target.rpartition("/")[0], recursive=True)
+                self._put(target, data)
             return
         folder = Path(target).parent
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,6 +74,10 @@ class Storage:
         except BaseException:
             half.unlink(missing_ok=True)
             raise
+
+    def _put(self, target: str, data: bytes) -> None:
+        with self._fs.open_output_stream(target) as stream:  # an object store shows an object only when it is whole
+            stream.write(data)
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file or folder."""
@@ -90,7 +97,9 @@ class Storage:
         """Put a local folder's files under `name`, the one called `last`, which makes them count, after the others."""
         files = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
         for file in sorted(files, key=lambda file: (file == last, file)):
-            _copy(LOCAL, str(folder / file), self._fs, f"{self._base}/{name}/{file}")
+            target = f"{self._base}/{name}/{file}"
+            self._fs.create_dir(target.rpartition("/")[0], recursive=True)
+            _copy(LOCAL, str(folder / file), self._fs, target)
 
     def local(self, name: str) -> Path:
         """A folder of this machine that holds what `name` holds: itself on a local disk, else a copy kept in the cache.
@@ -102,6 +111,7 @@ class Storage:
         copy = cache_folder() / name
         if not copy.exists():
             half = copy.with_name(f"{_HALF}{uuid.uuid4().hex}")
+            half.mkdir(parents=True)
             try:
                 _copy(self._fs, f"{self._base}/{name}", LOCAL, str(half))
                 with contextlib.suppress(OSError):  # another worker of this machine was faster
@@ -119,8 +129,7 @@ def _opened(root: str) -> tuple[pyarrow.fs.FileSystem, str]:
 
 
 def _copy(source: pyarrow.fs.FileSystem, path: str, target: pyarrow.fs.FileSystem, to: str) -> None:
-    """Copy a file or folder piece by piece: window stores are larger than memory."""
-    target.create_dir(to.rpartition("/")[0], recursive=True)
+    """Copy a file, or what a folder holds into another, piece by piece: window stores are larger than memory."""
     pyarrow.fs.copy_files(path, to, source_filesystem=source, destination_filesystem=target)
 
 

@@ -100,6 +100,7 @@ class _Design:
 
     def __init__(self, study: Study, options: argparse.Namespace) -> None:
         _check(study)
+        combinations = grid_variants(study.space)
         self.study = study
         self.system = find_system(study.system)
         self.objective = find_measure(study.objective)
@@ -113,7 +114,7 @@ class _Design:
         base = self.system.config().with_values(self.system.presets[options.scale] | fixed)
         self.base = {name: value for name, value in base.to_json().items() if name not in study.space}
         self.source: Source = open_source(options.data)
-        self.variants = [self._variant(base, values) for values in grid_variants(study.space)]
+        self.variants = [self._variant(base, values) for values in combinations]
         for name, times in Counter(variant.name for variant in self.variants).items():
             if times > 1:
                 raise UserError(f"{study.name} has the variant {name} {times} times; each value of a Grid stands once.")

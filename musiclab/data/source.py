@@ -1,0 +1,127 @@
+"""The one interface of all sources: songs in the files of a folder or an archive."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+from musiclab.data.archives import (
+    MAX_SONG_BYTES,
+    check_archive,
+    count_members,
+    file_digest,
+    list_folder,
+    read_archive,
+    read_file,
+)
+from musiclab.data.songs import BadSong, Song, clean_text
+from musiclab.errors import UserError
+from musiclab.hashing import content_hash
+
+
+class Source(ABC):
+    """Songs in the files of a folder or an archive; a subclass says which files and how one is read.
+
+    Attributes: `kind` and `spec` as in --data; `suffixes` of song files, in lower case; `path` of the folder or
+    archive. UserError on construction where the path is missing, is neither folder nor archive, or plainly empty.
+    """
+
+    kind: str
+    suffixes: tuple[str, ...]
+    max_bytes = MAX_SONG_BYTES
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.spec = f"{self.kind}:{path}"
+        self._fingerprint = ""
+        self._check()
+
+    @classmethod
+    @abstractmethod
+    def read(cls, name: str, data: bytes) -> Song:
+        """The song in one file; may raise anything, `parse` makes it a BadSong."""
+
+    @classmethod
+    def parse(cls, name: str, data: bytes) -> Song:
+        """The song in the file `name` with content `data`; a pure function that can be sent to another process.
+
+        BadSong with a short reason where there is none.
+        """
+        if not data:
+            raise BadSong("empty or unreadable file")
+        if len(data) > cls.max_bytes:
+            raise BadSong(f"larger than {cls.max_bytes >> 20} MiB")
+        try:
+            return cls.read(name, data)
+        except (BadSong, OSError, MemoryError):  # a full disk or memory is no fault of the song, whose bytes are here
+            raise
+        except Exception as error:  # readers raise all there is on damaged bytes
+            reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            raise BadSong(f"damaged or not a {cls.suffixes[0]} file ({clean_text(reason)})") from error
+
+    def items(self) -> Iterator[tuple[str, bytes]]:
+        """Name and content of each song file: a folder's sorted, an archive's as they lie; one in memory at a time."""
+        for name, data in self.members():
+            if self._is_song(name):
+                yield name, data
+
+    def members(self) -> Iterator[tuple[str, bytes]]:
+        """What `items` gives, and the other files that the source wants to see."""
+        if not self.path.is_dir():
+            yield from read_archive(self.path, self.limit)
+            return
+        for name in list_folder(self.path, self.limit):
+            yield name, read_file(self.path / name, self.limit(name))
+
+    def limit(self, name: str) -> int:
+        """How many bytes a file may have; 0 for one that is none of the source's."""
+        return MAX_SONG_BYTES if self._is_song(name) else 0
+
+    def count(self) -> int | None:
+        """How many song files there are, None where only reading them all would tell."""
+        if self.path.is_dir():
+            return len(list_folder(self.path, self._song_limit))
+        return count_members(self.path, self._song_limit)
+
+    def fingerprint(self) -> str:
+        """Hash of what the files hold and how they are named inside the source; where they lie does not matter.
+
+        Read once an instance: a release of gigabytes takes seconds.
+        """
+        self._fingerprint = self._fingerprint or self.content()
+        return self._fingerprint
+
+    def content(self) -> str:
+        """The hash of `fingerprint`, from the files as they are now."""
+        if not self.path.is_dir():
+            return content_hash([self.kind, file_digest(self.path)])
+        names = list_folder(self.path, self.limit)
+        return content_hash([self.kind, [[name, _digest(self.path / name)] for name in names]])
+
+    def names(self, ids: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """Artist and title of those songs whose names stand outside of their files; call it after `items` ran out."""
+        return {}
+
+    def _is_song(self, name: str) -> bool:
+        return PurePosixPath(name).suffix.lower() in self.suffixes
+
+    def _song_limit(self, name: str) -> int:
+        return MAX_SONG_BYTES if self._is_song(name) else 0
+
+    def _check(self) -> None:
+        if not self.path.exists():
+            raise UserError(f"--data: {self.path} does not exist; give a folder or an archive of {self._files}.")
+        if not self.path.is_dir():
+            check_archive(self.path)
+        if self.count() == 0:
+            raise UserError(f"--data: {self.path} holds no {self._files}; give a folder or an archive that does.")
+
+    @property
+    def _files(self) -> str:
+        return f"{' or '.join(self.suffixes)} files"
+
+
+def _digest(path: Path) -> str:
+    try:
+        return file_digest(path)
+    except OSError:
+        return "unreadable"
