@@ -2,31 +2,22 @@
 
 import argparse
 import os
-import sys
 
 from musiclab.data.describe import describe
 from musiclab.data.sources import open_source
 from musiclab.data.store import build
 from musiclab.data.windows import WindowSpec
-from musiclab.errors import UserError
+from musiclab.errors import UserError, exit_with
 from musiclab.study.options import DEFAULT_STORAGE, Parser, number
 from musiclab.study.storage import Storage
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 2 a wrong option or input, 130 interrupted."""
-    try:
-        _run(_parser().parse_args(argv))
-        code = 0
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = error.exit_code
-    except KeyboardInterrupt:
-        code = 130
-    sys.exit(code)
+    exit_with(lambda: _run(_parser().parse_args(argv)))
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> int:
     try:
         spec = WindowSpec(options.resolution, options.steps, options.hop)
     except ValueError as error:
@@ -39,6 +30,7 @@ def _run(options: argparse.Namespace) -> None:
         print(describe(store))
     else:
         print(f"{len(store.songs)} songs, {len(store.windows)} windows, {len(store.skipped)} skipped: {store.folder}")
+    return 0
 
 
 def _parser() -> Parser:

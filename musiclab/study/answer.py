@@ -65,12 +65,25 @@ def answer(cells: list[Cell], records: dict[str, dict[str, Any]], control: str, 
 
 
 def best(answer: Answer) -> str | None:
-    """The variant with the best mean objective; None where no trial has finished, or none has a value of it."""
-    objective = answer.objective.full_name
-    means = {name: of[objective].mean for name, of in answer.measures.items() if objective in of}
-    means = {name: mean for name, mean in means.items() if not math.isnan(mean)}
-    sign = 1 if answer.objective.better == "lower" else -1
-    return min(means, key=lambda name: sign * means[name]) if means else None
+    """The variant with the best mean objective; None where no trial has finished."""
+    full = answer.objective.full_name
+    return _leader({name: of[full].mean for name, of in answer.measures.items() if full in of}, answer.objective)
+
+
+def best_so_far(cells: list[Cell], records: dict[str, dict[str, Any]], objective: Measure) -> str | None:
+    """The same from the records alone, without an interval: for whoever asks after every trial."""
+    values: dict[str, list[float]] = {}
+    for cell in cells:
+        if cell.key in records:
+            values.setdefault(cell.variant.name, []).append(records[cell.key]["measures"][objective.full_name])
+    return _leader({name: nan_mean(np.array(of)) for name, of in values.items()}, objective)
+
+
+def _leader(means: dict[str, float], objective: Measure) -> str | None:
+    sign = 1 if objective.better == "lower" else -1
+    return min(
+        (name for name in means if not math.isnan(means[name])), key=lambda name: sign * means[name], default=None
+    )
 
 
 def sentence(answer: Answer) -> str:

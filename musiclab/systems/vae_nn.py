@@ -10,6 +10,7 @@ Where the text and the code differ there is a field; the rolls here are binary, 
 
 import json
 import math
+import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -339,15 +340,17 @@ class VaeNN(System):
         noise = torch.zeros(config.vae_batch, config.latent_dim)
         vae = ConvVAE(config).to(memory_format=torch.channels_last)
         optimizer = torch.optim.Adam(vae.parameters(), fused=True)
-        for step in range(8):
-            if step == 3:  # the first steps pay for memory and for choosing kernels
-                began = time.perf_counter()
+        torch.set_num_threads(1)  # as in a trial
+        took = []
+        for _ in range(12):
+            began = time.perf_counter()
             optimizer.zero_grad()
             sum(vae.terms(x, noise, sampled_kl=False)).backward()
             optimizer.step()
-        a_step = (time.perf_counter() - began) / 5
+            took.append(time.perf_counter() - began)
         seen = min(windows, config.max_train or windows)
-        return a_step * len(TRACKS) * config.vae_epochs * math.ceil(seen / config.vae_batch)
+        # The median: the first steps pay for memory and kernels, and others may want the machine at times.
+        return statistics.median(took) * len(TRACKS) * config.vae_epochs * math.ceil(seen / config.vae_batch)
 
 
 def _train_vaes(run: StageRun) -> None:

@@ -1,5 +1,6 @@
 """Studies as a user runs them, as processes of their own, and the servers that they talk to."""
 
+import importlib.util
 import os
 import secrets
 import shutil
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from study_processes import ROOT, Head, Run, end, free_port, run_study, wait_for
+from study_processes import Head, Run, end, free_port, run_study, wait_for
 
 # Two variants that train for some seconds, so that there is a middle to be killed in.
 _LONG = """
@@ -82,27 +83,33 @@ def undisturbed(
 
 @pytest.fixture(scope="session")
 def head() -> Iterator[Head]:
-    """A Ray head node on this machine with two CPUs and one GPU that is declared only, and its dashboard."""
-    folder = tempfile.mkdtemp(prefix="ray-")  # short: Ray puts sockets under it, whose paths may not be long
+    """A Ray head node on this machine: two CPUs, one GPU that is only declared, a dashboard where Ray has its parts."""
+    folder = Path(tempfile.mkdtemp(prefix="ray-"))  # short: Ray puts sockets under it, whose paths may not be long
     port, dashboard = free_port(), free_port()
-    # `python` in a job is the head's; nothing but the working directory may lead a job to musiclab, see test_job.py.
+    with_dashboard = importlib.util.find_spec("aiohttp_cors") is not None  # of ray[default]
     environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # a job's `python` is the head's
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(16),
     }
-    process = subprocess.Popen(
-        [
-            sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--node-ip-address=127.0.0.1",
-            f"--port={port}", "--num-cpus=2", "--num-gpus=1", f"--temp-dir={folder}", "--include-dashboard=true",
-            "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", "--disable-usage-stats",
-            f"--object-store-memory={100 * 2**20}",
-        ],
-        env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+    command = [
+        sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--node-ip-address=127.0.0.1",
+        f"--port={port}", "--num-cpus=2", "--num-gpus=1", f"--temp-dir={folder}",
+        f"--include-dashboard={with_dashboard}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
+        "--disable-usage-stats", f"--object-store-memory={100 * 2**20}",
+    ]  # fmt: skip
+    log = folder / "head.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            command, env=environment, cwd=folder, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+        )
     try:
-        made = Head(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}", environment)
-        wait_for(made.ready, 120, "Ray's head node with its dashboard")
+        wait_for(lambda: "Ray runtime started" in log.read_text(), 120, "Ray's head node")
+        made = Head(
+            f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}" if with_dashboard else None, folder, environment
+        )
+        if with_dashboard:
+            wait_for(made.takes_jobs, 120, "Ray's dashboard")
         yield made
     finally:
         end(process)

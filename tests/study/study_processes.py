@@ -47,14 +47,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Head:
-    """A Ray head node: its address for drivers, its dashboard's for jobs, the environment that both need."""
+    """A Ray head node: its address for drivers, its dashboard's for jobs, its folder, the environment for both."""
 
     address: str
-    dashboard: str
+    dashboard: str | None
+    folder: Path
     environment: dict[str, str]
 
-    def ready(self) -> bool:
-        """Whether it takes jobs."""
+    def takes_jobs(self) -> bool:
+        """Whether its dashboard answers."""
         token = {"Authorization": f"Bearer {self.environment['RAY_AUTH_TOKEN']}"}
         return answers(urllib.request.Request(f"{self.dashboard}/api/jobs/", headers=token))
 

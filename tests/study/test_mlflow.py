@@ -1,0 +1,271 @@
+"""The MLflow mirror: the tree it builds, and that nothing is lost or doubled whichever process dies."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run as MlflowRun
+from study_processes import (
+    Run, answers, descendants, end, ended, free_port, kill, run_study, start_study, wait_for,
+)  # fmt: skip
+
+from musiclab.study import mirror
+from musiclab.study.storage import Storage
+
+pytestmark = pytest.mark.slow
+
+
+class Server:
+    """`mlflow server` on the loopback over a database of its own, which outlives it."""
+
+    def __init__(self, folder: Path, database: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+        folder.mkdir()
+        shutil.copy(database, folder / "mlflow.db")
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [
+                sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port),
+                "--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}",
+                "--artifacts-destination", str(self.folder / "artifacts"),
+            ],
+            cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        wait_for(lambda: answers(f"{self.uri}/health"), 120, "the MLflow server")
+
+    def kill(self) -> None:
+        kill(self.process.pid, *descendants(self.process.pid))
+        self.process.wait()
+
+    def end(self) -> None:
+        end(self.process)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Iterator[Server]:
+    """A server that runs all the time, for tests that do not kill it."""
+    made = Server(tmp_path_factory.mktemp("server") / "mlflow", database)
+    made.start()
+    yield made
+    made.end()
+
+
+def test_the_tree_has_the_study_its_variants_and_their_trials(finished: Run) -> None:
+    client, runs = _runs(f"sqlite:///{finished.storage / 'mlflow.db'}", "latent_dim")
+    (study,) = _role(runs, "study")
+    assert "Claim C1" in study.data.tags["mlflow.note.content"]
+    assert "Best mean: " in study.data.tags["mlflow.note.content"]
+    assert {"answer.txt", "plan.json"} <= {file.path for file in client.list_artifacts(study.info.run_id)}
+    variants = {run.info.run_name: run for run in _role(runs, "variant")}
+    assert set(variants) == {f"latent_dim={size}" for size in (8, 16, 32, 64)}
+    records = {json.loads(data)["config"]["latent_dim"]: json.loads(data) for data in finished.records.values()}
+    for name, variant in variants.items():
+        record = records[int(variant.data.params["latent_dim"])]
+        assert variant.data.tags["mlflow.parentRunId"] == study.info.run_id
+        assert variant.data.metrics["set/frechet"] == pytest.approx(record["measures"]["set/frechet"])
+        (trial,) = [run for run in _role(runs, "trial") if run.data.tags["mlflow.parentRunId"] == variant.info.run_id]
+        assert trial.info.run_name == f"{name}, block 0"
+        assert trial.data.params["block"] == "0"
+        assert trial.data.params["width"] == "4"
+        assert record["measures"].items() <= trial.data.metrics.items()
+        samples = {file.path for file in client.list_artifacts(trial.info.run_id, "samples")}
+        assert samples == {f"samples/{name}" for name in record["samples"]}
+        assert {file.path for file in client.list_artifacts(trial.info.run_id)} >= {"record.json", "run.json"}
+    assert {variant.data.tags["musiclab.comparison"] for variant in variants.values()} == {"control", "variant"}
+    _assert_level(finished, f"sqlite:///{finished.storage / 'mlflow.db'}", "latent_dim")
+
+
+def test_intervals_come_with_the_second_block_and_nothing_is_doubled(
+    storage: Path, long_study: Path, options: list[str]
+) -> None:
+    uri, asked = f"sqlite:///{storage / 'mlflow.db'}", [*options, "--blocks", "2", "--in-process"]
+    first = run_study(*asked, storage=storage, file=long_study)
+    _assert_level(first, uri, "long")
+    _, runs = _runs(uri, "long")
+    for variant in _role(runs, "variant"):
+        metrics = variant.data.metrics
+        assert metrics["set/frechet.low"] < metrics["set/frechet"] < metrics["set/frechet.high"]
+    before = _contents(uri, "long")
+    second = run_study(*asked, storage=storage, file=long_study)
+    assert "4 of 4 trials done, 0 to run" in second.out
+    assert _contents(uri, "long") == before
+
+
+def test_a_dead_server_costs_nothing_and_has_all_of_it_once_it_lives(
+    undisturbed: Run, storage: Path, database: Path, long_study: Path, long_options: list[str], tmp_path: Path
+) -> None:
+    server = Server(tmp_path / "server", database)
+    asked = [*long_options, "--in-process"]
+    # The address by environment here, by option everywhere else.
+    environment = {"MLFLOW_TRACKING_URI": server.uri}
+    alone = run_study(*asked, storage=storage, file=long_study, env=environment)
+    assert alone.records == undisturbed.records
+    assert alone.seconds < 1.5 * undisturbed.seconds + 10
+    assert alone.err.count(f"MLflow at {server.uri} does not answer") == 1
+    assert f"MLflow at {server.uri} is behind (" in alone.out
+    server.start()
+    try:
+        again = run_study(*asked, storage=storage, file=long_study, env=environment)
+        assert "2 of 2 trials done, 0 to run" in again.out
+        assert f"the study's runs {server.uri}/#/experiments/" in again.out
+        _assert_level(again, server.uri, "long")
+    finally:
+        server.end()
+
+
+def test_a_server_killed_in_the_middle_misses_no_point_and_doubles_none(
+    undisturbed: Run, storage: Path, database: Path, long_study: Path, long_options: list[str], tmp_path: Path
+) -> None:
+    server = Server(tmp_path / "server", database)
+    server.start()
+    try:
+        asked = [*long_options, "--in-process", "--tracking-uri", server.uri]
+        process = start_study(*asked, storage=storage, file=long_study)
+        wait_for(lambda: _logged(server.uri, "long"), 120, "the first points of a curve")
+        server.kill()
+        cut = ended(process, storage)
+        assert cut.records == undisturbed.records
+        assert f"MLflow at {server.uri} is behind (" in cut.out
+        server.start()
+        again = run_study(*asked, storage=storage, file=long_study)
+        assert again.records == undisturbed.records
+        _assert_level(again, server.uri, "long")
+    finally:
+        server.end()
+
+
+def test_a_mirror_killed_in_the_middle_is_made_up_for(
+    undisturbed: Run, storage: Path, long_study: Path, long_options: list[str]
+) -> None:
+    uri, asked = f"sqlite:///{storage / 'mlflow.db'}", [*long_options, "--in-process"]
+    process = start_study(*asked, storage=storage, file=long_study)
+    wait_for(lambda: _logged(uri, "long"), 120, "the first points of a curve")
+    (follower,) = descendants(process.pid, "musiclab.study.mirror")
+    kill(follower)
+    cut = ended(process, storage)
+    assert cut.records == undisturbed.records
+    assert "is behind (" in cut.out
+    again = run_study(*asked, storage=storage, file=long_study)
+    _assert_level(again, uri, "long")
+
+
+def test_points_go_in_batches(finished: Run, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = tmp_path / "storage"
+    shutil.copytree(finished.storage, storage, ignore=shutil.ignore_patterns("mlflow*"))
+    shutil.copy(database, storage / "mlflow.db")
+    calls, batch = Counter(), MlflowClient.log_batch
+
+    def counted(client: MlflowClient, run_id: str, metrics: Any = (), **rest: Any) -> None:
+        calls["batches"] += 1
+        calls["points"] += len(metrics)
+        batch(client, run_id, metrics=metrics, **rest)
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise AssertionError("a call for each value")
+
+    monkeypatch.setattr(MlflowClient, "log_batch", counted)
+    monkeypatch.setattr(MlflowClient, "log_metric", refused)
+    monkeypatch.setattr(MlflowClient, "log_param", refused)
+    (plan,) = storage.glob("studies/latent_dim/*/plan.json")
+    uri = f"sqlite:///{storage / 'mlflow.db'}"
+    follower = mirror._Follower(Storage(str(storage)), str(plan.relative_to(storage)), uri)
+    follower.round()
+    assert calls["points"] > 200
+    assert calls["batches"] <= 4 * 9  # for each of nine runs: params, curves, results, tags
+    _assert_level(finished, uri, "latent_dim")
+    calls.clear()
+    follower.round()
+    assert not calls["points"]  # and nothing again
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium here")
+def test_the_compare_page_answers_the_question(
+    finished: Run, server: Server, options: list[str], tmp_path: Path
+) -> None:
+    storage = tmp_path / "storage"
+    shutil.copytree(finished.storage, storage, ignore=shutil.ignore_patterns("mlflow*"))
+    run = run_study(*options, "--in-process", "--tracking-uri", server.uri, storage=storage)
+    (link,) = [line.split()[-1] for line in run.out.splitlines() if "the variants compared" in line]
+    page = _browse(link, tmp_path)
+    for size in (8, 16, 32, 64):
+        assert f"latent_dim={size}" in page
+    assert "set/frechet" in page
+
+
+def _browse(link: str, folder: Path) -> str:
+    """The page's text as the browser has it after its scripts have run."""
+    done = subprocess.run(
+        [
+            "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            f"--user-data-dir={folder / 'profile'}", "--window-size=1600,1200", "--virtual-time-budget=30000",
+            f"--screenshot={folder / 'page.png'}", "--dump-dom", link,
+        ],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    return done.stdout
+
+
+def _runs(uri: str, study: str) -> tuple[MlflowClient, list[MlflowRun]]:
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(f"musiclab/{study}")
+    return client, list(client.search_runs([experiment.experiment_id], max_results=1000)) if experiment else []
+
+
+def _role(runs: list[MlflowRun], role: str) -> list[MlflowRun]:
+    return [run for run in runs if run.data.tags["musiclab.role"] == role]
+
+
+def _logged(uri: str, study: str) -> bool:
+    """Whether a trial's curve has begun to show, and the study has not come to its end."""
+    return any(run.data.metrics and run.info.status == "RUNNING" for run in _role(_runs(uri, study)[1], "trial"))
+
+
+def _contents(uri: str, study: str) -> dict[str, Any]:
+    """All that MLflow holds of a study: each run with its state, params and metrics' points."""
+    client, runs = _runs(uri, study)
+    return {run.info.run_id: (run.info.status, run.data.params, _histories(client, run)) for run in runs}
+
+
+def _histories(client: MlflowClient, run: MlflowRun) -> dict[str, list[tuple[int, float]]]:
+    return {
+        name: [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, name)]
+        for name in run.data.metrics
+    }
+
+
+def _assert_level(run: Run, uri: str, study: str) -> None:
+    """MLflow holds each trial's curves and measures, every point once, each run once, and none still running."""
+    client, runs = _runs(uri, study)
+    assert Counter(each.info.status for each in runs) == {"FINISHED": len(runs)}
+    trials = {each.data.tags["musiclab.key"]: each for each in _role(runs, "trial")}
+    assert len(_role(runs, "trial")) == len(run.records)
+    assert set(trials) == set(run.records)
+    variants = {json.dumps(json.loads(data)["config"]) for data in run.records.values()}
+    assert Counter(each.data.tags["musiclab.role"] for each in runs) == {
+        "study": 1, "variant": len(variants), "trial": len(run.records),
+    }  # fmt: skip
+    for key, data in run.records.items():
+        record = json.loads(data)
+        wanted = {}
+        for stage in record["stages"].values():
+            curves = run.storage / "stages" / stage / "curves.json"
+            for point in json.loads(curves.read_text()) if curves.exists() else ():
+                wanted.setdefault(point["name"], []).append((point["step"], pytest.approx(point["value"])))
+        assert any(name.startswith("train/") for name in wanted)
+        histories = _histories(client, trials[key])
+        for name, points in wanted.items():
+            assert sorted(histories[name]) == points, name
+        for name, value in record["measures"].items():
+            assert histories.get(name, []) == ([] if value is None else [(0, pytest.approx(value))]), name
+        assert trials[key].data.params["latent_dim"] == str(record["config"]["latent_dim"])

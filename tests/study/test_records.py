@@ -1,0 +1,123 @@
+"""Records: there whole or not at all, and equal to what was written."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from musiclab.study.plan import Cell, Variant
+from musiclab.study.records import Records, StoredFiles
+from musiclab.study.storage import Storage
+from musiclab.training.files import CHECKPOINT, CURVES
+from musiclab.training.streams import Block
+
+RECORD = {"key": "k", "measures": {"set/frechet": 1.5, "latent/kl": math.nan}, "floor": {"a.floor": math.nan}}
+RUN = {"began": 1.0, "ended": 2.0}
+SAMPLES = {"start-1.mid": b"MThd", "start-1.png": b"\x89PNG"}
+FAILURE = {"reason": "diverged", "traceback": "...", "time": 3.0}
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Records:
+    return Records(Storage(str(tmp_path)))
+
+
+def _files(records: Records) -> StoredFiles:
+    stages = {"vae": "v1", "latent": "l1", "measure": "m1"}
+    return StoredFiles(records.storage, Cell(Variant({}, {}, "d"), Block(0, 0), stages), "vae")
+
+
+def test_a_record_comes_back_as_it_was(records: Records) -> None:
+    records.put("k", RECORD, RUN, SAMPLES)
+    found = records.get("k")
+    assert found.keys() == RECORD.keys()
+    assert found["measures"]["set/frechet"] == 1.5
+    assert math.isnan(found["measures"]["latent/kl"])
+    assert math.isnan(found["floor"]["a.floor"])
+    assert (records.run("k"), records.samples("k")) == (RUN, SAMPLES)
+    assert b"NaN" not in records.storage.read("trials/k/record.json")  # which is no JSON
+    assert math.isnan(RECORD["measures"]["latent/kl"])  # what was given is left alone
+
+
+def test_equal_records_are_equal_bytes(records: Records) -> None:
+    records.put("k", RECORD, RUN, {})
+    turned = {name: RECORD[name] for name in reversed(RECORD)}
+    records.put("other", turned | {"measures": dict(reversed(RECORD["measures"].items()))}, RUN, {})
+    read = records.storage.read
+    assert read("trials/k/record.json") == read("trials/other/record.json")
+
+
+def test_infinity_is_no_measure(records: Records) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        records.put("k", RECORD | {"measures": {"set/frechet": math.inf}}, RUN, {})
+    assert records.get("k") is None
+
+
+@pytest.mark.parametrize("writes", range(4))
+def test_a_record_that_was_cut_off_does_not_count(
+    records: Records, writes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, write = [writes], Storage.write
+
+    def limited(self: Storage, name: str, data: bytes) -> None:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        write(self, name, data)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Storage, "write", limited)
+        records.put("k", RECORD, RUN, SAMPLES)
+    assert records.get("k") is None
+    records.put("k", RECORD, RUN, SAMPLES)
+    assert records.get("k")
+
+
+def test_nothing_is_known_of_a_trial_that_never_ran(records: Records) -> None:
+    assert records.get("k") is None
+    assert records.failure("k") is None
+    assert records.run("k") == {}
+    assert records.samples("k") == {}
+
+
+def test_a_failure_stands_until_a_success(records: Records) -> None:
+    records.put_failure("k", FAILURE)
+    assert records.failure("k") == FAILURE
+    assert records.get("k") is None
+    records.put_failure("k", FAILURE | {"reason": "another"})
+    assert records.failure("k")["reason"] == "another"
+    records.put("k", RECORD, RUN, SAMPLES)
+    assert records.failure("k") is None
+    assert records.get("k")
+
+
+def test_a_stage_counts_when_it_is_finished(records: Records) -> None:
+    files = _files(records)
+    files.write("weights", b"w")
+    files.write(CHECKPOINT, b"c")
+    assert not records.stage_done("v1")
+    files.finish()
+    assert records.stage_done("v1")
+    assert files.read("weights") == b"w"
+    assert records.storage.names("stages/v1") == ["done", "weights"]  # the checkpoint has served
+    with pytest.raises(FileNotFoundError):
+        files.read(CHECKPOINT)
+
+
+def test_products_are_the_files_of_the_same_trial_s_stages(records: Records) -> None:
+    _files(records).product("latent").write("weights", b"l")
+    assert records.storage.read("stages/l1/weights") == b"l"
+    assert _files(records).product("latent").product("vae").product("latent").read("weights") == b"l"
+
+
+def test_curves_of_all_stages_one_after_another(records: Records) -> None:
+    def points(name: str) -> list[dict[str, Any]]:
+        return [{"name": name, "step": step, "value": 0.5, "time": 1.0} for step in (1, 2)]
+
+    stages = {"vae": "v1", "latent": "l1", "generate": "g1"}
+    assert records.curves(stages) == []
+    records.storage.write(f"stages/l1/{CURVES}", b'[{"name": "b", "step": 1, "value": 0.5, "time": 1.0}]')
+    assert records.curves(stages) == points("b")[:1]
+    records.storage.write(f"stages/v1/{CURVES}", str(points("a")).replace("'", '"').encode())
+    assert records.curves(stages) == points("a") + points("b")[:1]

@@ -1,0 +1,335 @@
+"""Wrong input, the whole list: one sentence that says what would be right, exit code 2, and no traceback."""
+
+import io
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from musiclab import cli
+from musiclab.study import Grid, Study, study
+
+ROOT = Path(__file__).parents[2]
+LATENT_DIM = Study("latent_dim", "vae_nn", {"latent_dim": Grid(2, 3)}, {"latent_dim": 2}, 2, "frechet", question="?")
+STUDY_FILE = '''"""How large?"""
+from musiclab.study import Grid, Study
+
+study = Study({})
+
+if __name__ == "__main__":
+    study.main()
+'''
+FIELDS = {
+    "name": '"q"',
+    "system": '"vae_nn"',
+    "space": '{"latent_dim": Grid(2, 3)}',
+    "control": '{"latent_dim": 2}',
+    "blocks": "2",
+    "objective": '"frechet"',
+}
+
+
+def _refused(run: Callable[[], None], capsys: pytest.CaptureFixture) -> str:
+    """The one sentence that `run` ends with, after "error: "."""
+    with pytest.raises(SystemExit) as ended:
+        run()
+    out, err = capsys.readouterr()
+    assert ended.value.code == 2, err
+    assert "Traceback" not in out + err
+    *before, last = err.splitlines()
+    # Songs that are read to be found wanting leave their line of progress.
+    assert all(line.startswith("songs cut into windows ") for line in before), err
+    assert last.startswith("error: ")
+    return last.removeprefix("error: ")
+
+
+@pytest.fixture
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture, song_folder: Path) -> Callable[..., str]:
+    """What a study says to options that come after good ones; later ones win."""
+
+    def said(*options: str) -> str:
+        good = ["--storage", str(tmp_path / "storage"), "--data", f"midi:{song_folder}", "--in-process"]
+        return _refused(lambda: LATENT_DIM.main([*good, *options]), capsys)
+
+    return said
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--sett", "a=1"], "Unrecognized arguments: --sett a=1; --help lists the options."),
+        (["--blok", "3"], "Unrecognized arguments: --blok 3; --help lists the options."),  # no abbreviations either
+        (["7"], "Unrecognized arguments: 7; --help lists the options."),
+        (["--set"], "Argument --set: expected one argument; --help lists the options."),
+        (["--set", "beta"], "Argument --set: takes FIELD=VALUE, not 'beta'; --help lists the options."),
+        (["--set", "=2"], "Argument --set: takes FIELD=VALUE, not '=2'; --help lists the options."),
+        (["--set", "beta="], "Argument --set: takes FIELD=VALUE, not 'beta='; --help lists the options."),
+        (["--set", "bta=1"], "There is no field 'bta' in VaeNNConfig; did you mean 'beta'?"),
+        (["--set", "beta=much"], "beta takes a number from 0 to 100, not 'much'."),
+        (["--set", "beta=nan"], "beta takes a number from 0 to 100, not 'nan'."),
+        (["--set", "beta=-1"], "beta takes a number from 0 to 100, not '-1'."),
+        (["--set", "width=3.5"], "width takes a whole number from 1 to 512, not '3.5'."),
+        (["--set", "width=0"], "width takes a whole number from 1 to 512, not '0'."),
+        (["--set", "kl=exact"], "kl takes one of analytic, sample, not 'exact'."),
+        (["--set", "steps=40"], "steps takes a multiple of 16, which the convolutions divide by, not 40."),
+        (["--set", "resolution=5"], "resolution takes a divisor of 24, not 5."),
+        (["--set", "latent_dim=4"], "--set latent_dim is not possible: latent_dim compares values of latent_dim."),
+        (
+            ["--blocks", "0"],
+            "Argument --blocks: takes a whole number of at least 1 and at most 10000, not '0'; --help lists the "
+            "options.",
+        ),
+        (
+            ["--blocks", "2.5"],
+            "Argument --blocks: takes a whole number of at least 1 and at most 10000, not '2.5'; --help lists the "
+            "options.",
+        ),
+        (["--workers", "2"], "--in-process runs one trial at a time; leave out --workers, or --in-process."),
+        (["--gpus-per-trial", "1"], "--gpus-per-trial is for Ray's trials; leave it out, or --in-process."),
+        (
+            ["--gpus-per-trial", "1.5"],
+            "Argument --gpus-per-trial: takes a fraction up to 1 or a whole number, not '1.5'; --help lists the "
+            "options.",
+        ),
+        (
+            ["--tracking-uri", "localhost:5000"],
+            "The tracking address 'localhost:5000' is none that MLflow takes; give http://HOST:PORT or "
+            "sqlite:////FOLDER/mlflow.db.",
+        ),
+        (
+            ["--data", "mid:songs"],
+            "--data: 'mid:songs' names no data; it must be chorales, lpd5:PATH or midi:PATH.",
+        ),
+        (["--data", "midi:"], "--data: 'midi:' names no data; it must be chorales, lpd5:PATH or midi:PATH."),
+        (["--data", "midi"], "--data: 'midi' names no data; it must be chorales, lpd5:PATH or midi:PATH."),
+    ],
+)
+def test_wrong_options(options: list[str], sentence: str, refused: Callable[..., str]) -> None:
+    assert refused(*options) == sentence
+
+
+@pytest.mark.parametrize("uri", ["http://", "http://host:port", "http://h:99999", "ftp://h", "mlflow.db", "sqlite://"])
+def test_addresses_that_are_none(uri: str, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refused("--tracking-uri", uri).startswith(f"The tracking address {uri!r} is none")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert refused().startswith(f"The tracking address {uri!r} is none")
+
+
+def test_scale(refused: Callable[..., str]) -> None:
+    said = refused("--scale", "huge")
+    assert said.startswith("Argument --scale: invalid choice: 'huge' (choose from ")
+    assert "demo" in said
+    assert "article" in said
+
+
+def test_storage_that_cannot_be_written(tmp_path: Path, refused: Callable[..., str]) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file/below", "nonsense://x"):
+        assert refused("--storage", str(place)).startswith(f"--storage {str(place)!r} cannot be written to: ")
+
+
+# Data.
+
+
+def _broken(kind: str, folder: Path, songs: Path) -> Path:
+    """A folder or archive with this fault."""
+    path = folder / kind
+    if kind == "empty folder":
+        path.mkdir()
+    elif kind == "folder without music":
+        path.mkdir()
+        (path / "notes.txt").write_text("la la la")
+    elif kind == "songs that are none":
+        path.mkdir()
+        for number in range(12):
+            (path / f"{number}.mid").write_bytes(b"la la la" * number)
+    elif kind == "too few songs":
+        path.mkdir()
+        for song in sorted(songs.glob("*.mid"))[:9]:
+            (path / song.name).write_bytes(song.read_bytes())
+    elif kind == "no archive":
+        path.write_bytes(b"la la la" * 200)
+    elif kind == "cut off.tar.gz":
+        with tarfile.open(path, "w:gz") as tar:
+            for song in sorted(songs.glob("*.mid")):
+                tar.add(song, song.name)
+        path.write_bytes(path.read_bytes()[:-200])
+    elif kind == "outward.tar":
+        with tarfile.open(path, "w") as tar:
+            member = tarfile.TarInfo("../../evil.mid")
+            member.size = 4
+            tar.addfile(member, io.BytesIO(b"MThd"))
+    elif kind == "outward.zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("good.mid", b"MThd")
+            archive.writestr("../evil.mid", b"MThd")
+    return path
+
+
+FAULTS = {
+    "missing": "does not exist; give a folder or an archive of .mid or .midi files.",
+    "empty folder": "holds no .mid or .midi files; give a folder or an archive that does.",
+    "folder without music": "holds no .mid or .midi files; give a folder or an archive that does.",
+    "songs that are none": "holds no usable song: all 12 were skipped",
+    "too few songs": "The data has 9 usable songs, and a split by song needs at least 10; give more songs.",
+    "no archive": "is neither a folder nor a whole tar or zip archive",
+    "cut off.tar.gz": "is damaged or ends early",
+    "outward.tar": "its member '../../evil.mid' points out of the archive.",
+    "outward.zip": "its member '../evil.mid' points out of the archive.",
+}
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_wrong_data(
+    kind: str, tmp_path: Path, song_folder: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    assert FAULTS[kind] in refused("--data", f"midi:{_broken(kind, tmp_path, song_folder)}")
+    assert not list(tmp_path.parent.glob("evil.mid"))
+    assert not (tmp_path / "storage" / "studies").exists()
+
+
+@pytest.mark.parametrize("command", ["build", "describe"])
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nothing"], "--data: 'nothing' names no data; it must be chorales, lpd5:PATH or midi:PATH."),
+        (["midi:/no/such/folder"], "--data: /no/such/folder does not exist; give a folder or an archive of "),
+        ([], "The following arguments are required: SOURCE; --help lists the options."),
+        (["chorales", "--resolution", "5"], "resolution must divide 24 steps a beat, got 5."),
+        (["chorales", "--resolution", "two"], "Argument --resolution: takes a whole number of at least 1 and at mo"),
+        (["chorales", "--steps", "0"], "Argument --steps: takes a whole number of at least 1 and at most 512, not '0'"),
+        (["chorales", "--hop", "-1"], "Argument --hop: takes a whole number of at least 1 and at most 512, not '-1'"),
+        (["chorales", "--workers", "0"], "Argument --workers: takes a whole number of at least 1 and at most 256"),
+        (["chorales", "--storage", "nonsense://x"], "--storage 'nonsense://x' cannot be written to: "),
+        (["chorales", "--stage", "x"], "Unrecognized arguments: --stage x; --help lists the options."),
+    ],
+)
+def test_wrong_use_of_the_data_command(
+    command: str, arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    storage = [] if "--storage" in arguments else ["--storage", str(tmp_path)]
+    said = _refused(lambda: cli.main(["data", command, *storage, *arguments]), capsys)
+    assert said.startswith(sentence)
+
+
+@pytest.mark.parametrize("arguments", [[], ["data"], ["date"], ["data", "bild", "chorales"]])
+def test_no_such_command(arguments: list[str], capsys: pytest.CaptureFixture) -> None:
+    assert _refused(lambda: cli.main(arguments), capsys).endswith("; --help lists the options.")
+
+
+def test_the_data_command_at_work(song_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    common = [f"midi:{song_folder}", "--storage", str(tmp_path), "--workers", "1"]
+    for command, words in (("build", "20 songs, 120 windows, 0 skipped"), ("describe", "Windows   120 of 16 beats")):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["data", command, *common])
+        assert ended.value.code == 0
+        assert words in capsys.readouterr().out
+
+
+# Study files: their objects are made while the file is imported, where an error could only be a traceback.
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("space", '{"latent_dim": Grid()}', "space['latent_dim'] takes a Grid of at least one value, such as"),
+        ("space", '{"latent_dim": [2, 3]}', "space['latent_dim'] takes a Grid, such as Grid(8, 16), not [2, 3]."),
+        ("space", "{}", "space takes fields with their grids, such as {'latent_dim': Grid(8, 16)}, not {}."),
+        ("space", "None", "space takes fields with their grids"),
+        ("space", '{"latent_dims": Grid(2)}', "There is no field 'latent_dims' in VaeNNConfig; did you mean"),
+        ("space", '{"latent_dim": Grid(2, "x")}', "latent_dim takes a whole number from 1 to 256, not 'x'."),
+        ("space", '{"latent_dim": Grid(2, 3, 2)}', "q has the variant latent_dim=2 2 times; each value of a Grid"),
+        ("space", '{"latent_dim": Grid(2, "2")}', "q has the variant latent_dim=2 2 times; each value of a Grid"),
+        ("space", '{"latent_dim": Grid(2, None)}', "latent_dim takes a whole number from 1 to 256, not None."),
+        ("system", '"vae_n"', "There is no system 'vae_n'; did you mean 'vae_nn'?"),
+        ("system", "None", "There is no system None; there is vae_nn"),
+        ("control", '{"latent_dim": 4}', "control takes one variant of the space with all its fields, not"),
+        ("control", "{}", "control takes one variant of the space with all its fields, not {}."),
+        ("control", '{"latentdim": 2}', "There is no field 'latentdim' in VaeNNConfig; did you mean 'latent_dim'?"),
+        ("control", '{"latent_dim": "two"}', "latent_dim takes a whole number from 1 to 256, not 'two'."),
+        ("control", "2", "control takes fields with their values, such as {'latent_dim': 16}, not 2."),
+        ("objective", '"frechett"', "no measure is named 'frechett' (nearest: set/frechet); there are "),
+        ("objective", '"note_density"', "note_density has no better direction, so it cannot be an objective; try"),
+        ("blocks", "0", "A study's blocks takes a whole number of at least 1, not 0."),
+        ("blocks", '"2"', "A study's blocks takes a whole number of at least 1, not '2'."),
+        ("name", '"../q"', "A study's name, which names folders, takes letters, digits, '_', '-', '.', not '../q'."),
+        ("name", '""', "A study's name, which names folders, takes"),
+        ("name", "None", "A study's name, which names folders, takes"),
+    ],
+)
+def test_wrong_study_files(
+    field: str,
+    value: str,
+    sentence: str,
+    tmp_path: Path,
+    song_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    fields = ", ".join(f"{name}={text}" for name, text in (FIELDS | {field: value}).items())
+    (tmp_path / "q.py").write_text(STUDY_FILE.replace("{}", fields))
+    options = ["--storage", str(tmp_path / "s"), "--data", f"midi:{song_folder}", "--plan"]
+    monkeypatch.setattr(sys, "argv", ["q.py", *options])
+    said = _refused(lambda: runpy.run_path(str(tmp_path / "q.py"), run_name="__main__"), capsys)
+    assert said.startswith(sentence)
+
+
+def test_a_right_study_file_has_its_docstring_as_the_question(
+    tmp_path: Path, song_folder: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Run as users run it: the file's own process, and nothing but the plan."""
+    fields = ", ".join(f"{name}={text}" for name, text in FIELDS.items())
+    (tmp_path / "q.py").write_text(STUDY_FILE.replace("{}", fields))
+    options = ["--plan", "--storage", str(tmp_path / "s"), "--data", f"midi:{song_folder}"]
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "q.py"), *options],
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("q: How large?\n2 variants x 2 blocks = 4 trials: 0 done, 4 to run\n")
+    assert list((tmp_path / "s").iterdir()) == []  # a plan starts nothing and leaves nothing
+
+
+def test_an_error_in_a_process_of_its_own_is_one_line_too(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "studies/latent_dim.py"), "--storage", str(tmp_path), "--data", "midi:/none"]
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --data: /none does not exist")
+    assert done.stderr.count("\n") == 1
+
+
+# Interrupted.
+
+
+def test_an_interrupt_ends_a_study_with_130_and_says_how_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "_ensure_store", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        LATENT_DIM.main(["--in-process", "--storage", str(tmp_path)])
+    assert ended.value.code == 130
+    err = capsys.readouterr().err
+    assert err.strip() == "Interrupted; the same command goes on from here."
+
+
+def test_an_interrupt_ends_the_data_command_with_130(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(cli, "build", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["data", "build", "chorales", "--storage", str(tmp_path)])
+    assert ended.value.code == 130
+    assert "Traceback" not in capsys.readouterr().err
