@@ -66,4 +66,4 @@ def find_measure(name: str) -> Measure:
     nearest = get_close_matches(name, by_spelling, n=1)
     suggestion = f" (nearest: {by_spelling[nearest[0]].full_name})" if nearest else ""
     names = ", ".join(measure.full_name for measure in MEASURES)
-    raise UserError(f"no measure is named {name!r}{suggestion}; there are {names}")
+    raise UserError(f"There is no measure {name!r}{suggestion}; there are {names}.")

@@ -83,13 +83,13 @@ class Mirror:
             reason = self._last.get("behind", "the mirror ended early")
             return f"MLflow at {self._uri} is behind ({reason}); run the same command again to bring it level."
         hint = f"mlflow ui --backend-store-uri {self._uri}\n  then " if self._uri.startswith(_DATABASES) else ""
-        return "MLflow: {}the study's runs {}\n  the variants compared {}".format(hint, *self._last["links"])
+        return "MLflow: {}the study {}\n  the variants compared {}".format(hint, *self._last["links"])
 
     def _read(self, say: Any) -> None:
         for line in self._process.stdout:
             with contextlib.suppress(ValueError):
-                self._last = json.loads(line)
-                if "behind" in self._last:
+                before, self._last = self._last, json.loads(line)
+                if "behind" in self._last and "behind" not in before:
                     say(f"MLflow at {self._uri} does not answer; the study goes on and MLflow is brought level later.")
 
 
@@ -154,6 +154,12 @@ class _Runs:
         self._client.set_tag(run, "musiclab.mirrored", mirrored)
         self.mirrored[run] = mirrored
 
+    def interrupt(self) -> None:
+        """Close the runs that are not level, so that none looks as if it ran; the study's next run makes them so."""
+        for run, state in self.mirrored.items():
+            if not state:
+                self._client.set_terminated(run, "KILLED")
+
     def _batch(self, run: str, **what: Any) -> None:
         self._client.log_batch(run, **what)
 
@@ -176,16 +182,16 @@ class _Follower:
         self._answered = 0
         self._runs: _Runs | None = None
 
-    def round(self) -> list[str]:
-        """One round; the links to the study's runs and to the comparison. Raises what MLflow raises."""
+    def round(self, last: bool = False) -> list[str]:
+        """One round; the links to the study's run and to the comparison. Raises what MLflow raises."""
         try:
-            return self._round()
+            return self._round(last)
         except Exception:
             # What came through before it failed is not known, a run without an answer for one: look again next time.
             self._runs = None
             raise
 
-    def _round(self) -> list[str]:
+    def _round(self, last: bool) -> list[str]:
         plan = json.loads(self._storage.read(self._plan_name))
         if self._runs is None:
             self._connect(plan)
@@ -202,7 +208,9 @@ class _Follower:
             objective = find_measure(plan["objective"])
             self._variants(plan, study, variants, answer(cells, self._found, plan["control"], objective))
             self._answered = len(self._found)
-        return self._links(variants)
+        if last:
+            self._runs.interrupt()
+        return self._links(study, variants)
 
     def _connect(self, plan: dict[str, Any]) -> None:
         from mlflow import MlflowClient
@@ -263,7 +271,8 @@ class _Follower:
             if not blocks or self._runs.mirrored[run] == state:
                 continue
             values = {}
-            for measure in MEASURES:
+            # The objective first: MLflow's compare page opens on the metric that was logged first.
+            for measure in sorted(MEASURES, key=lambda measure: measure != found.objective):
                 if interval := found.measures[name].get(measure.full_name):
                     values[measure.full_name] = interval.mean
                     values |= {f"{measure.full_name}.low": interval.low, f"{measure.full_name}.high": interval.high}
@@ -280,11 +289,11 @@ class _Follower:
             tags = {"mlflow.note.content": f"{plan['question']}\n\n{sentence(found)}\n\n```\n{table(found)}\n```"}
             self._runs.end(study, "FINISHED", now, tags, level)
 
-    def _links(self, variants: dict[str, str]) -> list[str]:
+    def _links(self, study: str, variants: dict[str, str]) -> list[str]:
         base = _UI if self._uri.startswith(_DATABASES) else self._uri.rstrip("/")
         runs, experiments = (quote(json.dumps(ids)) for ids in (list(variants.values()), [self._experiment]))
         compare = f"{base}/#/compare-runs?runs={runs}&experiments={experiments}"
-        return [f"{base}/#/experiments/{self._experiment}/runs", compare]
+        return [f"{base}/#/experiments/{self._experiment}/runs/{study}", compare]
 
 
 def main(storage: str, plan: str, uri: str) -> None:
@@ -302,7 +311,7 @@ def main(storage: str, plan: str, uri: str) -> None:
     while not last:
         last = over.wait(_EVERY_S)
         try:
-            said = {"links": follower.round()}
+            said = {"links": follower.round(last)}
             was_behind = False
         except (MlflowException, OSError, FileNotFoundError) as error:
             said = {"behind": (str(error).splitlines() or [type(error).__name__])[0][:300]}

@@ -84,6 +84,12 @@ def test_no_difference_is_said_as_such() -> None:
     assert said == "No variant is shown to differ from the control k=16 on frechet. Best mean: k=16 (5)."
 
 
+def test_what_only_the_uncorrected_p_shows_is_not_said() -> None:
+    found = _answer({"k=8": _about(1, 6), "k=16": [5.0] * 6, "k=32": _about(9, 6)})
+    assert {c.p for c in found.comparisons.values()} == {2 / 2**6}
+    assert sentence(found).startswith("No variant is shown to differ")
+
+
 def test_too_few_blocks_are_said_to_be_too_few() -> None:
     said = sentence(_answer({"k=8": _about(1, 3), "k=16": [5.0] * 3}))
     assert "No variant is shown to differ" in said

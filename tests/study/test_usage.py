@@ -65,7 +65,7 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture, song_folder: Path) ->
     ("options", "sentence"),
     [
         (["--sett", "a=1"], "Unrecognized arguments: --sett a=1; --help lists the options."),
-        (["--blok", "3"], "Unrecognized arguments: --blok 3; --help lists the options."),  # no abbreviations either
+        (["--block", "3"], "Unrecognized arguments: --block 3; --help lists the options."),  # no abbreviations either
         (["7"], "Unrecognized arguments: 7; --help lists the options."),
         (["--set"], "Argument --set: expected one argument; --help lists the options."),
         (["--set", "beta"], "Argument --set: takes FIELD=VALUE, not 'beta'; --help lists the options."),
