@@ -1,5 +1,6 @@
 """Where songs come from: the option --data names one of the sources."""
 
+import os
 from pathlib import Path
 
 from musiclab.data.chorales import Chorales
@@ -16,5 +17,5 @@ def open_source(spec: str) -> Source:
         return Chorales()
     for source in (Lpd5, Midi):
         if kind == source.kind and path:
-            return source(Path(path).expanduser())
+            return source(Path(os.path.expanduser(path)))  # noqa: PTH111 - Path's own raises where there is no such user
     raise UserError(f"--data: {spec!r} names no data; it must be chorales, lpd5:PATH or midi:PATH.")
