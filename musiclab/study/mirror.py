@@ -22,7 +22,7 @@ from musiclab.measures.registry import MEASURES, find_measure
 from musiclab.study.answer import Answer, answer, sentence, table
 from musiclab.study.plan import Cell
 from musiclab.study.records import Records
-from musiclab.study.storage import Storage
+from musiclab.study.storage import Storage, cache_folder
 
 _EVERY_S = 2.0
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -83,7 +83,7 @@ class Mirror:
             reason = self._last.get("behind", "the mirror ended early")
             return f"MLflow at {self._uri} is behind ({reason}); run the same command again to bring it level."
         hint = f"mlflow ui --backend-store-uri {self._uri}\n  then " if self._uri.startswith(_DATABASES) else ""
-        return "MLflow: {}the study {}\n  the variants compared {}".format(hint, *self._last["links"])
+        return "MLflow: {}the study {}\n  its runs {}\n  the variants compared {}".format(hint, *self._last["links"])
 
     def _read(self, say: Any) -> None:
         for line in self._process.stdout:
@@ -183,7 +183,7 @@ class _Follower:
         self._runs: _Runs | None = None
 
     def round(self, last: bool = False) -> list[str]:
-        """One round; the links to the study's run and to the comparison. Raises what MLflow raises."""
+        """One round; the links to the study's page, its runs and the comparison. Raises what MLflow raises."""
         try:
             return self._round(last)
         except Exception:
@@ -218,8 +218,10 @@ class _Follower:
         client, name = MlflowClient(self._uri), f"musiclab/{plan['study']}"
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
-            # A server keeps artifacts where it was told to; a bare database needs a place, and the storage is one.
-            place = self._storage.path("mlflow-artifacts") if self._uri.startswith(_DATABASES) else None
+            # A server keeps artifacts where it was told to; a bare database needs a place.
+            # Not a remote storage: MLflow would need that kind's own client library.
+            folder = self._storage.root if self._storage.is_local else cache_folder()
+            place = f"{folder}/mlflow-artifacts" if self._uri.startswith(_DATABASES) else None
             self._experiment = client.create_experiment(name, artifact_location=place)
         else:
             self._experiment = experiment.experiment_id
@@ -293,7 +295,8 @@ class _Follower:
         base = _UI if self._uri.startswith(_DATABASES) else self._uri.rstrip("/")
         runs, experiments = (quote(json.dumps(ids)) for ids in (list(variants.values()), [self._experiment]))
         compare = f"{base}/#/compare-runs?runs={runs}&experiments={experiments}"
-        return [f"{base}/#/experiments/{self._experiment}/runs/{study}", compare]
+        all_runs = f"{base}/#/experiments/{self._experiment}/runs"
+        return [f"{all_runs}/{study}", all_runs, compare]
 
 
 def main(storage: str, plan: str, uri: str) -> None:
@@ -305,15 +308,13 @@ def main(storage: str, plan: str, uri: str) -> None:
         over.set()
 
     threading.Thread(target=wait_for_end, daemon=True).start()
-    from mlflow.exceptions import MlflowException
-
     follower, was_behind, last = _Follower(Storage(storage), plan, uri), False, False
     while not last:
         last = over.wait(_EVERY_S)
         try:
             said = {"links": follower.round(last)}
             was_behind = False
-        except (MlflowException, OSError, FileNotFoundError) as error:
+        except Exception as error:  # whatever it is, MLflow is behind and is told on the next round
             said = {"behind": (str(error).splitlines() or [type(error).__name__])[0][:300]}
             if was_behind and not last:
                 continue

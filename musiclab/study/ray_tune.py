@@ -149,5 +149,5 @@ def _gpu_share(asked: float | None, cpus: int, gpus: float) -> float:
     if asked is None:
         return 1 / max(1, min(_TRIALS_A_GPU, math.floor(cpus / gpus))) if gpus else 0.0
     if asked > gpus:
-        raise UserError(f"--gpus-per-trial {asked:g} is more than the {gpus:g} GPUs that the cluster has.")
+        raise UserError(f"--gpus-per-trial {asked:g} is more than the cluster has: {gpus:g}.")
     return asked

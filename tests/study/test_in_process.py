@@ -8,6 +8,7 @@ import pytest
 from study_processes import Run, files, kill, run_study, start_study, wait_for
 
 from musiclab.hashing import content_hash
+from musiclab.study.trial import Trials
 
 pytestmark = pytest.mark.slow
 
@@ -55,6 +56,18 @@ def test_a_trial_leaves_its_record_and_its_samples(finished: Run) -> None:
             assert sample.startswith(begins[Path(name).suffix]), name
             assert record["samples"][name] == content_hash(sample.hex())
     assert [cost["device"] for cost in finished.costs] == ["cpu"] * 4
+
+
+def test_a_worker_that_is_handed_a_finished_trial_leaves_it_alone(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: object) -> None:
+        raise AssertionError("ran again")
+
+    monkeypatch.setattr("musiclab.study.trial._run", run)
+    plan = json.loads(next(copied.glob("studies/latent_dim/*/plan.json")).read_text())
+    assert Trials("vae_nn", str(copied))(plan["cells"][0])
+    assert not list(copied.glob("trials/*/failed.json"))
 
 
 def test_the_answer_names_every_variant_and_says_that_one_block_shows_nothing(finished: Run) -> None:
