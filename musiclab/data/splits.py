@@ -33,12 +33,16 @@ def split_songs(
 ) -> Split:
     """Song ids drawn into three parts of about the given fractions, none of them empty.
 
-    The same ids and random stream give the same split, in whatever order the ids come. UserError for fewer than 10
+    The same ids and random stream give the same split, in whatever order the ids come. Versions of one song, whose ids
+    differ in a ` #2` at the end only, stay together. UserError for fewer than 10
     songs, ValueError for fractions that do not add up to 1 or are not all positive.
     """
     if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
         raise ValueError(f"fractions must be positive and add up to 1, got {fractions}")
-    songs = sorted(set(ids))
+    versions: dict[str, list[str]] = {}
+    for song in sorted(set(ids)):
+        versions.setdefault(song.partition(" #")[0], []).append(song)
+    songs = list(versions)
     if len(songs) < MIN_SONGS:
         raise UserError(
             f"The data has {len(songs)} usable songs, and a split by song needs at least {MIN_SONGS}; give more songs."
@@ -47,4 +51,4 @@ def split_songs(
     train = max(1, len(songs) - validation - test)
     shuffled = [songs[index] for index in rng.permutation(len(songs))]
     cuts = shuffled[:train], shuffled[train : len(songs) - test], shuffled[len(songs) - test :]
-    return Split(*(tuple(sorted(part)) for part in cuts))
+    return Split(*(tuple(sorted(version for song in part for version in versions[song])) for part in cuts))

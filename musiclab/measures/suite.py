@@ -69,7 +69,9 @@ def posterior_measures(posteriors: dict[str, tuple[np.ndarray, np.ndarray]]) -> 
     return _by_part("latent/active_units", active, list(posteriors)) | _by_part("latent/kl", kl, list(posteriors))
 
 
-def set_measures(generated: np.ndarray, starts: np.ndarray, reference: np.ndarray, resolution: int) -> dict[str, float]:
+def set_measures(
+    generated: np.ndarray, starts: np.ndarray, reference: np.ndarray, resolution: int, frechet_windows: int
+) -> dict[str, float]:
     """Every measure of the group `set`: generated windows against held-out real ones.
 
     Args:
@@ -78,10 +80,13 @@ def set_measures(generated: np.ndarray, starts: np.ndarray, reference: np.ndarra
         reference: bool `(m, track, time, pitch)`, real windows of held-out songs, as many steps as `generated`. It
             also sets the scale of the Frechet distance, so keep it the same for everything that is to be compared.
         resolution: steps a beat.
+        frechet_windows: how many of the generated windows, spread evenly over them, the Frechet distance takes; it
+            grows as sets get smaller, so take as many as those that it is compared with have.
     """
     real = embed(reference, resolution)
+    spread = np.arange(frechet_windows) * len(generated) // max(1, frechet_windows)
     return {
-        "set/frechet": frechet_distance(embed(generated, resolution), real, real),
+        "set/frechet": frechet_distance(embed(generated[spread], resolution), real, real),
         "set/diversity_ratio": diversity_ratio(generated, reference),
         "set/start_sensitivity": start_sensitivity(generated, starts, reference),
     }

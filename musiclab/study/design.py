@@ -18,6 +18,7 @@ from musiclab.data.sources import open_source
 from musiclab.data.store import store_fingerprint
 from musiclab.errors import UserError
 from musiclab.measures.registry import find_measure
+from musiclab.study.mirror import masked
 from musiclab.study.plan import Cell, Variant, cells, edition
 from musiclab.study.space import grid_variants
 from musiclab.study.storage import Storage
@@ -58,7 +59,6 @@ class Design:
         self.control = named[0].name
         self.blocks = [Block(study.seed, index) for index in range(options.blocks or study.blocks)]
         self.cells = cells(self.system, self.variants, self.blocks)
-        self._command = sys.argv
 
     def _variant(self, base: Any, values: dict[str, Any]) -> Variant:
         config = base.with_values(values)
@@ -71,7 +71,8 @@ class Design:
 
     def write(self, storage: Storage) -> str:
         """Write the plan that the mirror and reports follow; its name in the storage."""
-        name = edition(self.study.name, self.system, self.base, self.source.fingerprint(), self.study.seed)
+        control = next(cell for cell in self.cells if cell.variant.name == self.control)
+        name = edition(self.study.name, self.objective.full_name, control)
         plan = {
             "study": self.study.name,
             "question": self.study.question,
@@ -82,7 +83,7 @@ class Design:
             "objective": self.objective.full_name,
             "cells": [cell.to_json() for cell in self.cells],
             "began": time.time(),
-            "command": self._command,
+            "command": [masked(word) for word in sys.argv],
             "environment": {
                 "musiclab": __version__,
                 "python": platform.python_version(),

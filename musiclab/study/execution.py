@@ -12,8 +12,6 @@ Ended = Callable[[Cell, bool], None]
 class Executor(Protocol):
     """Runs what a queue hands out."""
 
-    workers: int
-
     def run(self, queue: Queue, trials: Trials, ended: Ended) -> None:
         """Run cells until the queue is empty and nothing runs; call `ended(cell, well)` in this process for each."""
         ...
@@ -21,8 +19,6 @@ class Executor(Protocol):
 
 class InProcess:
     """One cell after the other in this very process: breakpoints stop, tracebacks are whole."""
-
-    workers = 1
 
     def run(self, queue: Queue, trials: Trials, ended: Ended) -> None:
         while cell := queue.next():

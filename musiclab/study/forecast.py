@@ -51,7 +51,10 @@ def _time_text(design: Design, records: Records, todo: list[Cell], options: argp
             took.setdefault(cell.variant.name, []).append(run["ended"] - run["began"])
     seconds, basis = 0.0, "finished trials"
     timed: dict[str, float] = {}
-    for cell in todo:
+    # A trial costs what its first stage does, which is the training of most of it, and that is done once for all that
+    # share it.
+    first = {next(iter(cell.stages.values())): cell for cell in reversed(todo)}
+    for cell in (cell for stage, cell in first.items() if not records.stage_done(stage)):
         name = cell.variant.name
         if name not in took and name not in timed:
             windows = _training_windows(design, cell, records.storage)
@@ -60,6 +63,8 @@ def _time_text(design: Design, records: Records, todo: list[Cell], options: argp
             timed[name] = design.system.estimated_seconds(design.config(cell), windows)
             basis = "a few training steps timed on this machine"
         seconds += statistics.median(took[name]) if name in took else timed[name]
+    if not seconds:
+        return "time: seconds a trial, for nothing is left to train"
     workers = 1 if options.in_process else min(len(todo), options.workers or os.cpu_count() or 1)
     plural = "" if workers == 1 else "s"
     return f"time: about {duration(seconds / workers)} with {workers} worker{plural} like this machine's (from {basis})"

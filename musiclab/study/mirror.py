@@ -8,6 +8,7 @@ one of two equal points. `Mirror` starts and stops it from a study; `python -m m
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -53,21 +54,28 @@ def check_tracking_uri(uri: str) -> str:
     return uri
 
 
+def masked(text: str) -> str:
+    """`text` with the user and password of any address in it hidden, to be printed or kept."""
+    return re.sub(r"://[^/@\s]+@", "://***@", text)
+
+
 class Mirror:
     """The mirror of one study's plan, as its starter sees it: `start`, then `stop`, which waits for it."""
 
     def __init__(self, storage: str, plan: str, uri: str) -> None:
-        self._command = [sys.executable, "-m", "musiclab.study.mirror", storage, plan, uri]
-        self._uri = uri
+        self._command = [sys.executable, "-m", "musiclab.study.mirror", storage, plan]
+        self._uri, self._shown = uri, masked(uri)
         self._last: dict[str, Any] = {}
 
     def start(self, say: Any) -> None:
         """Start following; `say` gets one line when MLflow stops answering."""
         root = Path(__file__).parents[2]  # an uninstalled checkout, as `ray job submit --working-dir` sends it
         path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+        # By MLflow's own variable: an address may hold a password, which a command line would show to everybody.
+        environment = os.environ | _ENVIRONMENT | {"PYTHONPATH": path, "MLFLOW_TRACKING_URI": self._uri}
         # In a session of its own, so that a Ctrl-C meant for the study does not cut it off in the middle.
         self._process = subprocess.Popen(
-            self._command, env=os.environ | _ENVIRONMENT | {"PYTHONPATH": path}, stdin=subprocess.PIPE,
+            self._command, env=environment, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, args=(say,), daemon=True)
@@ -81,16 +89,19 @@ class Mirror:
         self._process.wait()
         if "links" not in self._last:
             reason = self._last.get("behind", "the mirror ended early")
-            return f"MLflow at {self._uri} is behind ({reason}); run the same command again to bring it level."
-        hint = f"mlflow ui --backend-store-uri {self._uri}\n  then " if self._uri.startswith(_DATABASES) else ""
-        return "MLflow: {}the study {}\n  its runs {}\n  the variants compared {}".format(hint, *self._last["links"])
+            return f"MLflow at {self._shown} is behind ({reason}); run the same command again to bring it level."
+        mlflow = Path(sys.executable).with_name("mlflow")
+        served = f"{mlflow} ui --backend-store-uri {self._shown}\n  then " if self._uri.startswith(_DATABASES) else ""
+        return "MLflow: {}the study {}\n  its runs {}\n  the variants compared {}".format(served, *self._last["links"])
 
     def _read(self, say: Any) -> None:
         for line in self._process.stdout:
             with contextlib.suppress(ValueError):
                 before, self._last = self._last, json.loads(line)
                 if "behind" in self._last and "behind" not in before:
-                    say(f"MLflow at {self._uri} does not answer; the study goes on and MLflow is brought level later.")
+                    say(
+                        f"MLflow at {self._shown} does not answer; the study goes on and MLflow is brought level later."
+                    )
 
 
 class _Runs:
@@ -243,7 +254,8 @@ class _Follower:
         run = runs.get("trial", key, name, variant, began, params)
         state = "finished" if record else "failed" if self._records.failure(key) else ""
         if state and runs.mirrored[run] == state:
-            self._level.add(key)
+            if state == "finished":  # what failed may be under way again
+                self._level.add(key)
             return
         points = self._records.curves(cell.stages)
         runs.points(run, points[self._sent.get(key, 0) :])
@@ -292,14 +304,14 @@ class _Follower:
             self._runs.end(study, "FINISHED", now, tags, level)
 
     def _links(self, study: str, variants: dict[str, str]) -> list[str]:
-        base = _UI if self._uri.startswith(_DATABASES) else self._uri.rstrip("/")
+        base = _UI if self._uri.startswith(_DATABASES) else masked(self._uri.rstrip("/"))
         runs, experiments = (quote(json.dumps(ids)) for ids in (list(variants.values()), [self._experiment]))
         compare = f"{base}/#/compare-runs?runs={runs}&experiments={experiments}"
         all_runs = f"{base}/#/experiments/{self._experiment}/runs"
         return [f"{all_runs}/{study}", all_runs, compare]
 
 
-def main(storage: str, plan: str, uri: str) -> None:
+def main(storage: str, plan: str) -> None:
     """Follow until standard input ends, which it also does when the starter is killed, then do a last round."""
     over = threading.Event()
 
@@ -308,7 +320,7 @@ def main(storage: str, plan: str, uri: str) -> None:
         over.set()
 
     threading.Thread(target=wait_for_end, daemon=True).start()
-    follower, was_behind, last = _Follower(Storage(storage), plan, uri), False, False
+    follower, was_behind, last = _Follower(Storage(storage), plan, os.environ["MLFLOW_TRACKING_URI"]), False, False
     while not last:
         last = over.wait(_EVERY_S)
         try:

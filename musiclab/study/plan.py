@@ -61,9 +61,12 @@ def cells(system: "System", variants: Iterable[Variant], blocks: Iterable[Block]
     ]
 
 
-def edition(study: str, system: "System", base: dict[str, Any], data: str, seed: int) -> str:
-    """Name of what makes trials comparable: all but the swept fields and the blocks, so that both may grow."""
-    return content_hash([study, system.name, base, data, seed], 12)
+def edition(study: str, objective: str, control: Cell) -> str:
+    """Name of what makes trials comparable: all that is in the control's key, so that variants and blocks may grow.
+
+    `control` is the control's cell on the first block; its key stands for system, fixed fields, data, seed and code.
+    """
+    return content_hash([study, objective, control.variant.name, control.key], 12)
 
 
 @dataclass
@@ -71,13 +74,14 @@ class Queue:
     """Hands out cells so that no two running ones would make the same stage, and no worker waits for another.
 
     A cell is ready when every stage that it lacks is being made by nobody. `finished` tells which stages exist; it is
-    asked once a stage. This is also where a search that does not know its cells in advance would add them.
+    asked again only after a cell has ended, which alone can change it. This is also where a search that does not know
+    its cells in advance would add them.
     """
 
     waiting: list[Cell]
     finished: Callable[[str], bool]
     running: dict[str, Cell] = field(default_factory=dict)
-    _known: set[str] = field(default_factory=set)
+    _finished: dict[str, bool] = field(default_factory=dict)
 
     def next(self) -> Cell | None:
         """A cell that is ready, now running; None where each one left waits for a stage that is being made."""
@@ -91,6 +95,7 @@ class Queue:
 
     def done(self, key: str) -> Cell:
         """The cell of that key has ended, well or not; what it left behind is asked for anew."""
+        self._finished = {stage: True for stage, there in self._finished.items() if there}
         return self.running.pop(key)
 
     def __bool__(self) -> bool:
@@ -98,9 +103,10 @@ class Queue:
         return bool(self.waiting)
 
     def _missing(self, cell: Cell) -> set[str]:
-        missing = {key for key in cell.stages.values() if key not in self._known and not self.finished(key)}
-        self._known.update(key for key in cell.stages.values() if key not in missing)
-        return missing
+        for key in cell.stages.values():
+            if key not in self._finished:
+                self._finished[key] = self.finished(key)
+        return {key for key in cell.stages.values() if not self._finished[key]}
 
 
 def sharing(todo: list[Cell], finished: Callable[[str], bool]) -> dict[str, tuple[int, int]]:

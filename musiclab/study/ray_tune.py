@@ -6,12 +6,14 @@ import math
 import os
 import socket
 import tempfile
+from dataclasses import replace
 from typing import Any
 
 # Before Ray is imported, which reads them then: no report to its makers, and no second set of result files beside the
 # records. Variables that the user has set stay.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Tune's own would end a study as if it were done
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new one prints tables at every verbosity
 
 import ray
@@ -57,7 +59,10 @@ class RayTune:
         search = _QueueSearch(queue, ended)
         with tempfile.TemporaryDirectory(prefix="musiclab-tune-") as scratch:
             tune.Tuner(
-                tune.with_resources(tune.with_parameters(_Worker, trials=trials), {"cpu": 1, "gpu": self.gpus}),
+                tune.with_resources(
+                    tune.with_parameters(_Worker, trials=replace(trials, gpu=self.gpus > 0)),
+                    {"cpu": 1, "gpu": self.gpus},
+                ),
                 tune_config=tune.TuneConfig(
                     search_alg=search, num_samples=-1, max_concurrent_trials=self.workers, reuse_actors=True
                 ),

@@ -89,12 +89,14 @@ def _execute(design: Design, records: Records, storage: Storage, mirror: Mirror,
 
     from musiclab.study.trial import Trials
 
-    with Progress("trials", len(design.cells), len(found)) as progress:
+    with contextlib.ExitStack() as stack:
+        # Before the mirror: a cluster that cannot be reached leaves nothing in MLflow.
+        executor = stack.enter_context(_executor(options)) if todo else None
+        progress = stack.enter_context(Progress("trials", len(design.cells), len(found)))
         mirror.start(progress.say)
         try:
-            if todo:
-                with _executor(options) as executor:
-                    executor.run(Queue(todo, records.stage_done), Trials(design.system.name, storage.root), ended)
+            if executor:
+                executor.run(Queue(todo, records.stage_done), Trials(design.system.name, storage.root), ended)
         finally:
             where = mirror.stop()
     result = answer(design.cells, found, design.control, design.objective)
@@ -107,7 +109,7 @@ def _execute(design: Design, records: Records, storage: Storage, mirror: Mirror,
     if leader:
         print(f"listen: {storage.path(f'trials/{leader.key}/samples/start-1.mp3')}")
     print(where)
-    return 1 if failed else 0
+    return 0 if len(found) == len(design.cells) else 1
 
 
 @contextlib.contextmanager

@@ -17,7 +17,6 @@ from musiclab.data.store import open_store
 from musiclab.data.windows import unpack
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
-from musiclab.measures.suite import floors, music_measures, set_measures
 from musiclab.rendering.sample import render_sample
 from musiclab.study.plan import Cell
 from musiclab.study.records import Records, StoredFiles
@@ -25,6 +24,7 @@ from musiclab.study.storage import Storage
 from musiclab.systems import find_system
 from musiclab.systems.base import MEASURE, StageRun, read_generated
 from musiclab.systems.config import Config
+from musiclab.systems.measuring import measured
 from musiclab.training.fit import Diverged
 from musiclab.training.windows import BlockWindows, block_windows
 
@@ -33,10 +33,14 @@ SAMPLES = 4  # start windows whose continuations every trial leaves to be heard
 
 @dataclass(frozen=True)
 class Trials:
-    """All that the trials of a study have in common; callable in a worker that knows nothing else."""
+    """All that the trials of a study have in common; callable in a worker that knows nothing else.
+
+    `gpu` is whether a GPU may be used where there is one.
+    """
 
     system: str
     storage: str
+    gpu: bool = True
 
     def __call__(self, cell_json: dict[str, Any]) -> bool:
         """Run a cell to its record; False where it failed, with the reason left in `failed.json`."""
@@ -47,7 +51,7 @@ class Trials:
         if records.get(cell.key):
             return True
         try:
-            record, run, samples = _run(cell, system, storage)
+            record, run, samples = _run(cell, system, storage, self.gpu)
         except Exception as error:  # a trial that fails takes no other with it
             known = isinstance(error, UserError | Diverged)
             reason = str(error) if known else f"{type(error).__name__}: {error}"
@@ -60,11 +64,11 @@ class Trials:
         return True
 
 
-def _run(cell: Cell, system: Any, storage: Storage) -> tuple[dict, dict, dict[str, bytes]]:
+def _run(cell: Cell, system: Any, storage: Storage, gpu: bool) -> tuple[dict, dict, dict[str, bytes]]:
     # One thread: as fast as more for models of this size, and sums come out the same on machines of any width.
     torch.set_num_threads(1)
     torch.backends.cudnn.deterministic = True
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device("cuda" if gpu and torch.cuda.is_available() else "cpu")
     config, records = system.config(**cell.variant.config), Records(storage)
     began = time.time()
     windows = trial_windows(storage, cell, config)
@@ -74,7 +78,7 @@ def _run(cell: Cell, system: Any, storage: Storage) -> tuple[dict, dict, dict[st
         run = StageRun(config, cell.block, windows, files, device)
         start = time.perf_counter()
         if stage == MEASURE:
-            measures, floor = _measured(system, run)
+            measures, floor = measured(system, run)
         elif records.stage_done(key):
             reused.append(stage)
             continue
@@ -139,28 +143,6 @@ def _keep_split(storage: Storage, windows: BlockWindows) -> str:
     return name
 
 
-def _measured(system: Any, run: StageRun) -> tuple[dict[str, float], dict[str, float]]:
-    """The trial's measures, and the floor: the same of real windows against other real windows."""
-    resolution, windows = run.config.resolution, run.windows
-    generated = unpack(read_generated(run.files.product("generate")))
-    reference = unpack(windows.packed(windows.reference))
-    # As many generated windows as other real ones, or the Frechet distance and its floor would differ in bias; the
-    # first continuations of all starts come first.
-    count = min(generated.shape[0] * generated.shape[1], len(windows.validation))
-    starts = np.tile(np.arange(len(generated)), generated.shape[1])[:count]
-    generated = generated.swapaxes(0, 1).reshape(-1, *generated.shape[2:])[:count]
-    measures = system.own_measures(run)
-    measures |= music_measures(generated, resolution)
-    measures |= set_measures(generated, starts, reference, resolution)
-    other = windows.validation[:count]
-    floor = floors(
-        unpack(windows.packed(other)), windows.store.song_numbers(other),
-        reference, windows.store.song_numbers(windows.reference),
-        resolution, run.block.numpy("measure", "floor"),
-    )  # fmt: skip
-    return measures, floor
-
-
 def _samples(cell: Cell, run: StageRun) -> dict[str, bytes]:
     """The first start windows and their continuations as MIDI, picture and sound."""
     config, files = run.config, {}
@@ -168,7 +150,9 @@ def _samples(cell: Cell, run: StageRun) -> dict[str, bytes]:
     continuations = unpack(read_generated(run.files.product("generate"))[:SAMPLES])
     for number, (start, windows) in enumerate(zip(starts, continuations, strict=True), 1):
         roll = np.concatenate([start, *windows], axis=1)
-        title = f"start {number}, block {cell.block.index}, {cell.variant.name}"
+        title = (
+            f"start {number}, block {cell.block.index}"  # no variant: studies that share the trial name it differently
+        )
         for kind, data in render_sample(roll, config.resolution, 120.0, title, config.steps).items():
             files[f"start-{number}.{kind}"] = data
     return files

@@ -20,6 +20,7 @@ GENERATED = "generated.npy"
 MEASURE = "measure"
 # Code that every stage of every system rests on, so that a change of it changes their keys; that of the windows is in
 # the fingerprint of their store.
+_MEASURING = ("musiclab.measures", "musiclab.systems.measuring")
 _COMMON = ("musiclab.data.splits", "musiclab.training", "musiclab.systems.base")
 
 
@@ -38,13 +39,15 @@ class System(ABC):
     """One generator of the article. Subclasses are stateless; all that lasts is in the stages' files.
 
     `stages` names the steps in order; the last is always `measure`, the one before it writes `generated.npy`.
-    `presets` give the `demo` and `article` scales as changes of the config's defaults.
+    `rests_on` names modules outside the system's own whose code decides what its stages make. `presets` give the
+    `demo` and `article` scales as changes of the config's defaults.
     """
 
     name: ClassVar[str]
     config: ClassVar[type[Config]]
     presets: ClassVar[dict[str, dict[str, Any]]]
     stages: ClassVar[tuple[str, ...]]
+    rests_on: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def run_stage(self, stage: str, run: StageRun) -> None:
@@ -65,7 +68,7 @@ class System(ABC):
         """
         keys = {}
         for number, stage in enumerate(self.stages):
-            modules = (*_COMMON, type(self).__module__, *(("musiclab.measures",) if stage == MEASURE else ()))
+            modules = (*_COMMON, type(self).__module__, *(_MEASURING if stage == MEASURE else self.rests_on))
             keys[stage] = content_hash(
                 {
                     "system": self.name,

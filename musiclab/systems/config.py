@@ -36,7 +36,7 @@ class Config:
     max_train: int = field(0, "windows", "training windows drawn at most; 0 is all", low=0)
     max_eval: int = field(2000, "windows", "validation and test windows drawn at most; 0 is all", low=0)
 
-    starts: int = field(64, "generate", "start windows, from test songs", low=2, high=100_000)
+    starts: int = field(64, "generate", "start windows, from validation songs", low=2, high=100_000)
     continuation: int = field(4, "generate", "windows generated after each start window", low=1, high=1000)
 
     def __post_init__(self) -> None:

@@ -302,6 +302,7 @@ class VaeNN(System):
     name = "vae_nn"
     config = VaeNNConfig
     stages = ("vae", "latent", "generate", MEASURE)
+    rests_on = ("musiclab.measures.reconstruction", "musiclab.measures.rolls")  # for the thresholds
     presets: ClassVar = {
         # The same architecture, narrower and shorter: any data set within the minutes of a demo.
         "demo": {

@@ -14,8 +14,9 @@ from musiclab.training.streams import Block
 class BlockWindows:
     """Indices into `store.windows` `(n, track, steps, 16)` uint8, all drawn from the block's own streams.
 
-    `train` and `pairs` (m, 2) come from training songs, `validation` from validation songs; `reference` and `starts`
-    (windows that have a successor; `(n, 2)` with it) from test songs, which nothing is fitted or calibrated on.
+    `train` and `pairs` (m, 2) come from training songs, `validation` from validation songs, `reference` from test
+    songs, which nothing is fitted or calibrated on. `starts` (windows that have a successor; `(n, 2)` with it) come
+    from validation songs: started from the reference's own songs, a system that plays its start back would look good.
     """
 
     store: WindowStore
@@ -46,7 +47,7 @@ def block_windows(store: WindowStore, block: Block, max_train: int, max_eval: in
         "training pair": _drawn(store.pairs(split.train), max_train, block, "pairs"),
         "validation": _drawn(store.indices(split.validation), max_eval, block, "validation"),
         "test": _drawn(store.indices(split.test), max_eval, block, "reference"),
-        "start": _drawn(store.pairs(split.test), starts, block, "starts"),
+        "start": _drawn(store.pairs(split.validation), starts, block, "starts"),
     }
     for name, indices in parts.items():
         if len(indices) < 2:

@@ -48,3 +48,11 @@ def test_fractions_must_make_sense(fractions: tuple[float, float, float]) -> Non
 def test_a_split_survives_json() -> None:
     split = split_songs(IDS, np.random.default_rng(0))
     assert Split.from_json(json.loads(json.dumps(split.to_json()))) == split
+
+
+def test_versions_of_one_song_stay_together() -> None:
+    ids = [f"song {number}{suffix}" for number in range(20) for suffix in ("", " #2", " #3")]
+    split = split_songs(ids, np.random.default_rng(0))
+    parts = [{song.partition(" #")[0] for song in part} for part in (split.train, split.validation, split.test)]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 20
+    assert sorted((*split.train, *split.validation, *split.test)) == sorted(ids)

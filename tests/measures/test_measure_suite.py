@@ -21,7 +21,7 @@ def everything(rolls: np.ndarray) -> dict[str, float]:
         music_measures(rolls, 2)
         | reconstruction_measures(rolls, rolls)
         | posterior_measures({"Piano": (means, np.zeros(len(rolls))), "Bass": (means, np.zeros(len(rolls)))})
-        | set_measures(rolls, np.arange(len(rolls)) // 2, rolls, 2)
+        | set_measures(rolls, np.arange(len(rolls)) // 2, rolls, 2, len(rolls))
     )
 
 

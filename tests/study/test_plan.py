@@ -69,7 +69,11 @@ def test_adding_blocks_or_variants_adds_cells_only() -> None:
     small = {cell.key for cell in _cells("latent_dim", [8, 16], 2)}
     large = {cell.key for cell in _cells("latent_dim", [8, 16, 32], 3)}
     assert small < large
-    assert edition("s", SYSTEM, {"beta": 1.0}, "d", 0) != edition("s", SYSTEM, {"beta": 2.0}, "d", 0)
+    one, two = (
+        edition("s", "set/frechet", cells[0]) for cells in (_cells("beta", [1.0, 2.0], 2), _cells("beta", [2.0], 2))
+    )
+    assert one == edition("s", "set/frechet", _cells("beta", [1.0], 1)[0])
+    assert len({one, two, edition("s", "latent/frame_f1", _cells("beta", [1.0], 1)[0])}) == 3
 
 
 def test_cells_travel_as_json() -> None:
