@@ -114,6 +114,9 @@ def test_variants_that_differ_in_generation_only_share_one_training_a_block(
         assert sum(stage in cost["seconds"] for cost in run.costs) == times, stage
     generated = {json.loads(data)["samples"]["start-1.mid"] for data in run.records.values()}
     assert len(generated) == 6
+    longer = run_study(*asked, "--plan", "--set", "continuation=3", storage=storage, file=study).out
+    assert "0 done, 6 to run" in longer
+    assert "nothing is left to train" in longer
 
 
 def test_a_plan_starts_nothing_and_counts_right(finished: Run, options: list[str], tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from study_processes import (
 )  # fmt: skip
 
 from musiclab.study import mirror
+from musiclab.study.records import Records
 from musiclab.study.storage import Storage
 
 pytestmark = pytest.mark.slow
@@ -244,6 +245,30 @@ def test_a_follower_killed_between_two_calls_is_made_up_for(
             follower = follower if times % 2 else follow()  # the same one goes on, or a new one starts over
     assert times > 5
     _assert_level(finished, uri, "latent_dim")
+
+
+def test_a_trial_that_failed_and_then_went_well_is_level(finished: Run, database: Path, tmp_path: Path) -> None:
+    storage = tmp_path / "storage"
+    follow, uri = _follower(finished, database, storage)
+    key = next(iter(finished.records))
+    file = storage / "trials" / key / "record.json"
+    record = file.read_bytes()
+    file.unlink()
+    Records(Storage(str(storage))).put_failure(key, {"reason": "no luck", "traceback": "no luck", "time": 1.0})
+    follow().round()
+    (failed,) = [run for run in _runs(uri, "latent_dim")[1] if run.info.status == "FAILED"]
+    assert failed.data.tags["musiclab.failure"] == "no luck"
+    again = follow()  # that of the study's next run, which finds the failure and then the record
+    again.round()
+    file.write_bytes(record)
+    file.with_name("failed.json").unlink()
+    again.round()
+    _assert_level(finished, uri, "latent_dim")
+
+
+def test_a_password_is_not_shown() -> None:
+    assert mirror.masked("postgresql://me:secret@host/db x") == "postgresql://***@host/db x"
+    assert mirror.masked("sqlite:////folder/mlflow.db") == "sqlite:////folder/mlflow.db"
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium here")
