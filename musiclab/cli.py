@@ -1,8 +1,8 @@
 """The `musiclab` command: what concerns data rather than one study."""
 
 import argparse
-import os
 
+from musiclab.cpus import available_cpus
 from musiclab.data.describe import describe
 from musiclab.data.sources import open_source
 from musiclab.data.store import build
@@ -64,7 +64,7 @@ def _parser() -> Parser:
         add(
             "--workers",
             type=number(int, 1, 256),
-            default=os.cpu_count() or 1,
+            default=available_cpus(),
             metavar="N",
             help="processes (default: all CPUs)",
         )

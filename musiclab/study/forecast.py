@@ -1,9 +1,9 @@
 """The forecast of `--plan`: what would run, what is there, how long it takes, whether the blocks can show anything."""
 
 import argparse
-import os
 import statistics
 
+from musiclab.cpus import available_cpus
 from musiclab.progress import duration
 from musiclab.study.answer import underpowered
 from musiclab.study.design import Design
@@ -65,7 +65,7 @@ def _time_text(design: Design, records: Records, todo: list[Cell], options: argp
         seconds += statistics.median(took[name]) if name in took else timed[name]
     if not seconds:
         return "time: seconds a trial, for nothing is left to train"
-    workers = 1 if options.in_process else min(len(todo), options.workers or os.cpu_count() or 1)
+    workers = 1 if options.in_process else min(len(todo), options.workers or available_cpus())
     plural = "" if workers == 1 else "s"
     return f"time: about {duration(seconds / workers)} with {workers} worker{plural} like this machine's (from {basis})"
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from musiclab.cpus import available_cpus
 from musiclab.data.source import Source
 from musiclab.data.store import build
 from musiclab.data.windows import WindowSpec
@@ -151,7 +152,7 @@ def _ensure_store(source: Source, fingerprint: str, spec: WindowSpec, storage: S
     """Cut the songs into the windows that a variant needs, where that has not been done."""
     name = f"data/{fingerprint}"
     if storage.is_local:
-        build(source, spec, storage.local("data"), workers=os.cpu_count() or 1)
+        build(source, spec, storage.local("data"), workers=available_cpus())
     elif not storage.exists(f"{name}/songs.json"):
-        built = build(source, spec, cache_folder() / "data", workers=os.cpu_count() or 1)
+        built = build(source, spec, cache_folder() / "data", workers=available_cpus())
         storage.upload(built.folder, name, last="songs.json")
