@@ -49,7 +49,7 @@ def check_tracking_uri(uri: str) -> str:
     database = parts.scheme.split("+")[0] in _DATABASES and len(uri) > len(parts.scheme) + len("://")
     if not (server or (database and "://" in uri)):
         raise UserError(
-            f"The tracking address {uri!r} is none that MLflow takes; give http://HOST:PORT or sqlite:////FOLDER/mlflow.db."
+            f"The tracking address {masked(uri)!r} is none that MLflow takes; give http://HOST:PORT or sqlite:////FOLDER/mlflow.db."
         )
     return uri
 
@@ -135,7 +135,9 @@ class _Runs:
         run = self._ids[role, key]
         if not self.mirrored[run] and run not in self._described:
             # Also of a run that was found: whoever made it may have been killed before it came to this.
-            self._batch(run, params=[_entity("Param", key=k, value=str(v)[:6000]) for k, v in params.items()])
+            self._client.log_batch(
+                run, params=[_entity("Param", key=k, value=str(v)[:6000]) for k, v in params.items()]
+            )
             self._described.add(run)
         return run
 
@@ -147,7 +149,7 @@ class _Runs:
             if p["value"] == p["value"]
         ]
         for at in range(0, len(metrics), 1000):
-            self._batch(run, metrics=metrics[at : at + 1000])
+            self._client.log_batch(run, metrics=metrics[at : at + 1000])
 
     def artifacts(self, run: str, files: dict[str, bytes]) -> None:
         """Put files, named with their folders, into the run's artifacts."""
@@ -160,7 +162,7 @@ class _Runs:
 
     def end(self, run: str, state: str, ended: float, tags: dict[str, str], mirrored: str) -> None:
         """Close the run; the tag that says it is level comes last."""
-        self._batch(run, tags=[_entity("RunTag", key=k, value=str(v)[:4900]) for k, v in tags.items()])
+        self._client.log_batch(run, tags=[_entity("RunTag", key=k, value=str(v)[:4900]) for k, v in tags.items()])
         self._client.set_terminated(run, state, int(ended * 1000))
         self._client.set_tag(run, "musiclab.mirrored", mirrored)
         self.mirrored[run] = mirrored
@@ -170,9 +172,6 @@ class _Runs:
         for run, state in self.mirrored.items():
             if not state:
                 self._client.set_terminated(run, "KILLED")
-
-    def _batch(self, run: str, **what: Any) -> None:
-        self._client.log_batch(run, **what)
 
 
 def _entity(kind: str, **values: Any) -> Any:
@@ -229,8 +228,8 @@ class _Follower:
         client, name = MlflowClient(self._uri), f"musiclab/{plan['study']}"
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
-            # A server keeps artifacts where it was told to; a bare database needs a place.
-            # Not a remote storage: MLflow would need that kind's own client library.
+            # A server keeps artifacts where it was told to; a bare database needs a place, and not in a remote storage:
+            # MLflow would need that kind's own client library.
             folder = self._storage.root if self._storage.is_local else cache_folder()
             place = f"{folder}/mlflow-artifacts" if self._uri.startswith(_DATABASES) else None
             self._experiment = client.create_experiment(name, artifact_location=place)
@@ -242,22 +241,22 @@ class _Follower:
         key, runs = cell.key, self._runs
         if key in self._level:
             return
-        record = self._records.get(key)
+        record, failure = self._records.get(key), self._records.failure(key)
+        points = self._records.curves(cell.stages)
         if record:
             self._found[key] = record
-        elif not self._records.curves(cell.stages) and not self._records.failure(key):
+        elif not (points or failure):
             return  # not begun: no run yet
         cost = self._records.run(key)
         began = cost.get("began", time.time())
         name = f"{cell.variant.name}, block {cell.block.index}"
         params = cell.variant.config | {"block": cell.block.index, "seed": cell.block.seed}
         run = runs.get("trial", key, name, variant, began, params)
-        state = "finished" if record else "failed" if self._records.failure(key) else ""
+        state = "finished" if record else "failed" if failure else ""
         if state and runs.mirrored[run] == state:
             if state == "finished":  # what failed may be under way again
                 self._level.add(key)
             return
-        points = self._records.curves(cell.stages)
         runs.points(run, points[self._sent.get(key, 0) :])
         self._sent[key] = len(points)
         if state == "finished":
@@ -271,7 +270,6 @@ class _Follower:
             runs.artifacts(run, samples | documents | split)
             runs.end(run, "FINISHED", ended, {"musiclab.device": cost["device"], "musiclab.host": cost["host"]}, state)
         elif state == "failed":
-            failure = self._records.failure(key)
             runs.artifacts(run, {"failed.txt": failure["traceback"].encode()})
             runs.end(run, "FAILED", failure["time"], {"musiclab.failure": failure["reason"]}, state)
 
@@ -298,9 +296,10 @@ class _Follower:
             role = "control" if name == found.control else "variant"
             self._runs.end(run, "FINISHED", now, {"musiclab.comparison": role}, state)
         if self._found and self._runs.mirrored[study] != level:
-            text = f"{plan['question']}\n\n{table(found)}\n\n{sentence(found)}\n"
+            question, numbers, words = plan["question"], table(found), sentence(found)
+            text = f"{question}\n\n{numbers}\n\n{words}\n"
             self._runs.artifacts(study, {"answer.txt": text.encode(), "plan.json": json.dumps(plan, indent=1).encode()})
-            tags = {"mlflow.note.content": f"{plan['question']}\n\n{sentence(found)}\n\n```\n{table(found)}\n```"}
+            tags = {"mlflow.note.content": f"{question}\n\n{words}\n\n```\n{numbers}\n```"}
             self._runs.end(study, "FINISHED", now, tags, level)
 
     def _links(self, study: str, variants: dict[str, str]) -> list[str]:

@@ -150,9 +150,8 @@ def _samples(cell: Cell, run: StageRun) -> dict[str, bytes]:
     continuations = unpack(read_generated(run.files.product("generate"))[:SAMPLES])
     for number, (start, windows) in enumerate(zip(starts, continuations, strict=True), 1):
         roll = np.concatenate([start, *windows], axis=1)
-        title = (
-            f"start {number}, block {cell.block.index}"  # no variant: studies that share the trial name it differently
-        )
+        # Without the variant: studies that share the trial name it differently.
+        title = f"start {number}, block {cell.block.index}"
         for kind, data in render_sample(roll, config.resolution, 120.0, title, config.steps).items():
             files[f"start-{number}.{kind}"] = data
     return files
