@@ -3,6 +3,7 @@
 import numpy as np
 from symusic import Note, Score, Tempo, TextMeta, TimeSignature, Track
 
+from musiclab.data.notes import notes
 from musiclab.data.songs import TRACKS
 
 # General MIDI programs from 0, those of LPD-5. Drums are a matter of the channel (10), not of the program.
@@ -15,8 +16,8 @@ _TICKS_PER_STEP = 120
 def to_midi(roll: np.ndarray, resolution: int, tempo: float = 120.0) -> bytes:
     """The roll as a MIDI file in 4/4 with one track for each of `TRACKS`; the same roll gives the same bytes.
 
-    Cells of a pitch that are on in consecutive steps are one held note. A marker stands at the end of the roll, so
-    that a file that ends in silence, or is silent throughout, is as long as its roll.
+    A marker stands at the end of the roll, so that a file that ends in silence, or is silent throughout, is as long as
+    its roll.
 
     Args:
         roll: bool `(track, time, pitch)`.
@@ -31,17 +32,7 @@ def to_midi(roll: np.ndarray, resolution: int, tempo: float = 120.0) -> bytes:
         track = Track(name, PROGRAMS[name], name == "Drums")
         track.notes.extend(
             Note(int(start) * _TICKS_PER_STEP, int(length) * _TICKS_PER_STEP, int(pitch), VELOCITIES[name])
-            for start, length, pitch in _notes(cells)
+            for start, length, pitch in notes(cells)
         )
         score.tracks.append(track)
     return score.dumps_midi()
-
-
-def _notes(cells: np.ndarray) -> np.ndarray:
-    """Start, length (in steps) and pitch of every note of `(time, pitch)`, one a row, in order of start and pitch."""
-    edges = np.diff(cells.astype(np.int8), axis=0, prepend=0, append=0)
-    # Transposed, starts and ends come out by pitch and then by time, so that the i-th of each belong to one note.
-    pitches, starts = np.nonzero(edges.T == 1)
-    _, ends = np.nonzero(edges.T == -1)
-    notes = np.stack([starts, ends - starts, pitches], axis=1)
-    return notes[np.lexsort((pitches, starts))]

@@ -38,7 +38,7 @@ class Design:
         self.study = study
         self.system = find_system(study.system)
         self.objective = find_measure(study.objective)
-        if self.objective.better == "real":
+        if self.objective.better in ("real", "neither"):
             raise UserError(f"{study.objective} has no better direction, so it cannot be an objective; try frechet.")
         fixed = dict(options.set)
         for name in fixed:

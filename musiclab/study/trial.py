@@ -22,7 +22,7 @@ from musiclab.study.plan import Cell
 from musiclab.study.records import Records, StoredFiles
 from musiclab.study.storage import Storage
 from musiclab.systems import find_system
-from musiclab.systems.base import MEASURE, StageRun, read_generated
+from musiclab.systems.base import GENERATE, MEASURE, StageRun, read_generated
 from musiclab.systems.config import Config
 from musiclab.systems.measuring import measured
 from musiclab.training.fit import Diverged
@@ -147,7 +147,7 @@ def _samples(cell: Cell, run: StageRun) -> dict[str, bytes]:
     """The first start windows and their continuations as MIDI, picture and sound."""
     config, files = run.config, {}
     starts = unpack(run.windows.packed(run.windows.starts[:SAMPLES, 0]))
-    continuations = unpack(read_generated(run.files.product("generate"))[:SAMPLES])
+    continuations = unpack(read_generated(run.files.product(GENERATE))[:: config.variations][:SAMPLES])
     for number, (start, windows) in enumerate(zip(starts, continuations, strict=True), 1):
         roll = np.concatenate([start, *windows], axis=1)
         # Without the variant: studies that share the trial name it differently.

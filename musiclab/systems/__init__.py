@@ -6,7 +6,14 @@ import importlib
 from musiclab.errors import UserError
 
 # Modules, not classes: a driver that only plans asks for one system and does not pay for the others.
-SYSTEMS = {"vae_nn": "VaeNN"}
+SYSTEMS = {
+    "note_rnn": "NoteRNN",
+    "multitrack_rnn": "MultitrackRNN",
+    "melody_harmony_cnn": "MelodyHarmonyCNN",
+    "vae_nn": "VaeNN",
+    "gan": "GAN",
+    "transformer_xl": "TransformerXL",
+}
 
 
 def find_system(name: str):

@@ -1,4 +1,4 @@
-"""What every system is: a typed config, stages whose products can be kept, generated windows, measures of its own."""
+"""What every system is: a typed config, stages whose products can be kept, continued windows, measures of its own."""
 
 import io
 from abc import ABC, abstractmethod
@@ -16,8 +16,10 @@ from musiclab.training.windows import BlockWindows
 
 GENERATED = "generated.npy"
 
-# The stage that every system ends with; its fields are those of `measure`, its product is a trial's measures.
-MEASURE = "measure"
+# The stages that every system ends with: GENERATE continues the start windows, MEASURE's product is a trial's measures.
+GENERATE, MEASURE = "generate", "measure"
+# What a system's continuations may depend on, see `System.conditions`.
+CONDITIONS = ("start", "piano", "noise", "target", "alpha")
 # Code that every stage of every system rests on, so that a change of it changes their keys; that of the windows is in
 # the fingerprint of their store.
 _MEASURING = ("musiclab.measures", "musiclab.systems.measuring")
@@ -38,9 +40,10 @@ class StageRun:
 class System(ABC):
     """One generator of the article. Subclasses are stateless; all that lasts is in the stages' files.
 
-    `stages` names the steps in order; the last is always `measure`, the one before it writes `generated.npy`.
-    `rests_on` names modules outside the system's own whose code decides what its stages make. `presets` give the
-    `demo` and `article` scales as changes of the config's defaults.
+    `stages` names the steps in order: those that train, then `generate`, then `measure`. `rests_on` names modules
+    outside the system's own whose code decides what its stages make. `presets` give the `demo` and `article` scales as
+    changes of the config's defaults. `conditions` are those of CONDITIONS that its continuations depend on: the start
+    window, the piano in it (what the other instruments play hangs on it), the sampling noise, the target, alpha.
     """
 
     name: ClassVar[str]
@@ -48,14 +51,31 @@ class System(ABC):
     presets: ClassVar[dict[str, dict[str, Any]]]
     stages: ClassVar[tuple[str, ...]]
     rests_on: ClassVar[tuple[str, ...]] = ()
+    conditions: ClassVar[tuple[str, ...]]
 
     @abstractmethod
+    def train(self, stage: str, run: StageRun) -> None:
+        """Do one of the stages that train, resuming from its checkpoint if it left one."""
+
+    @abstractmethod
+    def continuations(self, run: StageRun, starts: np.ndarray) -> np.ndarray:
+        """Continue packed start windows `(n, track, steps, 16)`: `(n, continuation, track, steps, 16)`, packed too.
+
+        All draws come from the block's streams, so that equal starts give equal continuations. Of `run`, the windows
+        may be asked for nothing that a stage could have kept: whoever generates from a trained trial has no data.
+        """
+
     def run_stage(self, stage: str, run: StageRun) -> None:
-        """Do one stage, all but `measure`, resuming from its checkpoint if it left one."""
+        """Do one stage, all but `measure`: train, or continue the block's start windows and keep what comes."""
+        if stage == GENERATE:
+            starts = run.windows.packed(run.windows.starts[:, 0])
+            write_generated(run.files, self.continuations(run, np.repeat(starts, run.config.variations, axis=0)))
+        else:
+            self.train(stage, run)
 
     @abstractmethod
     def own_measures(self, run: StageRun) -> dict[str, float]:
-        """Measures that only this kind of system has, by full name (`latent/...`)."""
+        """Measures that only this kind of system has, by full name (`latent/...`, `tokens/...`)."""
 
     @abstractmethod
     def estimated_seconds(self, config: Any, windows: int) -> float:
@@ -83,7 +103,7 @@ class System(ABC):
 
 
 def write_generated(files: Files, rolls: np.ndarray) -> None:
-    """Keep generated continuations, packed `(starts, windows, track, steps, 16)` uint8."""
+    """Keep continuations, packed `(starts x variations, continuation, track, steps, 16)` uint8, a start's together."""
     buffer = io.BytesIO()
     np.save(buffer, rolls, allow_pickle=False)
     files.write(GENERATED, buffer.getvalue())

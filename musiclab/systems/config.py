@@ -38,6 +38,7 @@ class Config:
 
     starts: int = field(64, "generate", "start windows, from validation songs", low=2, high=100_000)
     continuation: int = field(4, "generate", "windows generated after each start window", low=1, high=1000)
+    variations: int = field(1, "generate", "continuations of each start window, by other noise", low=1, high=1000)
 
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):

@@ -10,8 +10,6 @@ Where the text and the code differ there is a field; the rolls here are binary, 
 
 import json
 import math
-import statistics
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -26,18 +24,18 @@ from musiclab.data.windows import pack
 from musiclab.errors import UserError
 from musiclab.measures.reconstruction import best_threshold
 from musiclab.measures.suite import posterior_measures, reconstruction_measures
-from musiclab.systems.base import MEASURE, StageRun, System, write_generated
+from musiclab.systems.base import GENERATE, MEASURE, StageRun, System
 from musiclab.systems.config import Config, field
 from musiclab.training import tensors
-from musiclab.training.batches import shuffled, unpack
+from musiclab.training.batches import EVAL_BATCH, in_order, shuffled, unpack
 from musiclab.training.files import Files
 from musiclab.training.fit import Learner, fit
+from musiclab.training.sums import Sums
+from musiclab.training.timing import seconds_a_step
 
 PIANO, STRINGS = TRACKS.index("Piano"), TRACKS.index("Strings")
 WEIGHTS, THRESHOLDS = "weights.safetensors", "thresholds.json"
 _CANDIDATES = [step / 50 for step in range(1, 50)]
-# Encoding needs no gradients and little memory: large batches.
-_EVAL_BATCH = 256
 # A decoder that explains its data perfectly would drive sigma to 0 and the likelihood to infinity; the floor of
 # sigma-VAE (Rybkin et al. 2021), reached smoothly.
 _LOG_SIGMA_FLOOR = -6.0
@@ -191,7 +189,7 @@ class VaeLearner(Learner):
             )
 
     def epoch(self, number: int) -> dict[str, float]:
-        run, config, sums = self.run, self.run.config, _Sums()
+        run, config, sums = self.run, self.run.config, Sums()
         noise = run.block.torch("sampling", "vae", number)
         for batch in shuffled(len(run.windows.train), config.vae_batch, run.block.torch("data", "vae", number)):
             x_NRTP = unpack(run.windows.packed(run.windows.train[batch.numpy()]), run.device)
@@ -210,8 +208,8 @@ class VaeLearner(Learner):
     @torch.no_grad()
     def _validation(self) -> dict[str, float]:
         """The same loss on the validation windows at the posterior means, which needs no draws."""
-        sums, config = _Sums(), self.run.config
-        for x_NRTP in _batches(self.run, self.run.windows.validation):
+        sums, config = Sums(), self.run.config
+        for x_NRTP in in_order(self.run.windows, self.run.windows.validation, self.run.device):
             for name, vae in self.modules.items():
                 track = TRACKS.index(name)
                 zeros = torch.zeros(len(x_NRTP), config.latent_dim, device=self.run.device)
@@ -235,7 +233,7 @@ class LatentLearner(Learner):
             self.optimizers[name] = torch.optim.Adam(module.parameters(), lr=config.latent_lr, fused=True)
 
     def epoch(self, number: int) -> dict[str, float]:
-        run, config, sums = self.run, self.run.config, _Sums()
+        run, config, sums = self.run, self.run.config, Sums()
         for optimizer in self.optimizers.values():
             optimizer.param_groups[0]["lr"] = config.latent_lr * config.latent_lr_decay**number
         with run.block.global_torch("dropout", "latent", number):
@@ -277,7 +275,7 @@ class Vaes:
 
     def means(self, indices: np.ndarray) -> torch.Tensor:
         """Posterior means `(n, track, K)` of the windows at `indices`."""
-        return torch.cat([self.posterior(x_NRTP)[0] for x_NRTP in _batches(self.run, indices)])
+        return torch.cat([self.posterior(x_NRTP)[0] for x_NRTP in in_order(self.run.windows, indices, self.run.device)])
 
     @torch.no_grad()
     def decode(self, z_NRK: torch.Tensor) -> torch.Tensor:
@@ -291,7 +289,7 @@ class Vaes:
         self, indices: np.ndarray
     ) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor]]:
         """Real windows, means, log-sigmas and activations at the means, in batches."""
-        for x_NRTP in _batches(self.run, indices):
+        for x_NRTP in in_order(self.run.windows, indices, self.run.device):
             mean, log_sigma = self.posterior(x_NRTP)
             yield x_NRTP.bool().cpu().numpy(), mean, log_sigma, self.decode(mean)
 
@@ -301,7 +299,8 @@ class VaeNN(System):
 
     name = "vae_nn"
     config = VaeNNConfig
-    stages = ("vae", "latent", "generate", MEASURE)
+    stages = ("vae", "latent", GENERATE, MEASURE)
+    conditions = ("start", "piano", "noise")
     rests_on = ("musiclab.measures.reconstruction", "musiclab.measures.rolls")  # for the thresholds
     presets: ClassVar = {
         # The same architecture, narrower and shorter: any data set within the minutes of a demo.
@@ -316,17 +315,36 @@ class VaeNN(System):
         },
     }  # fmt: skip
 
-    def run_stage(self, stage: str, run: StageRun) -> None:
-        {"vae": _train_vaes, "latent": _train_latent, "generate": _generate}[stage](run)
+    def train(self, stage: str, run: StageRun) -> None:
+        {"vae": _train_vaes, "latent": _train_latent}[stage](run)
+
+    @torch.no_grad()
+    def continuations(self, run: StageRun, starts: np.ndarray) -> np.ndarray:
+        """All starts at once, window by window: encode, predict the next latents, decode, threshold."""
+        config, vaes, networks = run.config, Vaes(run, run.files.product("vae")), _latent_networks(run)
+        cut = _thresholds(run)
+        window = unpack(starts, run.device)
+        noise = run.block.torch("sampling", "generate")
+        made = []
+        for _ in range(config.continuation):
+            draw = torch.randn(len(window), len(TRACKS), config.latent_dim, generator=noise).to(run.device)
+            latents = _next_latents(networks, _encoded(vaes, window), config.noise_sd * draw, config.noise_place)
+            cells = torch.cat([vaes.decode(part) > cut for part in latents.split(EVAL_BATCH)])
+            made.append(pack(cells.cpu().numpy()))
+            window = cells.float()
+            if config.feedback == "velocity":
+                window *= 0.8
+                window[:, STRINGS] *= 0.75
+        return np.stack(made, axis=1)
 
     def own_measures(self, run: StageRun) -> dict[str, float]:
         """Held-out reconstruction at the shipped threshold, active units and KL, per track and over tracks."""
         vaes = Vaes(run, run.files.product("vae"))
-        thresholds = torch.tensor(json.loads(run.files.product("generate").read(THRESHOLDS)), device=run.device)
+        cut = _thresholds(run)
         actual, predicted, means, log_sigmas = [], [], [], []
         for real, mean, log_sigma, activation in vaes.reconstructions(run.windows.reference):
             actual.append(real)
-            predicted.append((activation > thresholds[:, None, None]).cpu().numpy())
+            predicted.append((activation > cut).cpu().numpy())
             means.append(mean)
             log_sigmas.append(log_sigma)
         values = reconstruction_measures(np.concatenate(predicted), np.concatenate(actual))
@@ -341,52 +359,27 @@ class VaeNN(System):
         noise = torch.zeros(config.vae_batch, config.latent_dim)
         vae = ConvVAE(config).to(memory_format=torch.channels_last)
         optimizer = torch.optim.Adam(vae.parameters(), fused=True)
-        torch.set_num_threads(1)  # as in a trial
-        took = []
-        for _ in range(12):
-            began = time.perf_counter()
+
+        def step() -> None:
             optimizer.zero_grad()
             sum(vae.terms(x, noise, sampled_kl=False)).backward()
             optimizer.step()
-            took.append(time.perf_counter() - began)
+
         seen = min(windows, config.max_train or windows)
-        # The median: the first steps pay for memory and kernels, and others may want the machine at times.
-        return statistics.median(took) * len(TRACKS) * config.vae_epochs * math.ceil(seen / config.vae_batch)
+        return seconds_a_step(step) * len(TRACKS) * config.vae_epochs * math.ceil(seen / config.vae_batch)
 
 
 def _train_vaes(run: StageRun) -> None:
     learner = VaeLearner(run)
     fit(learner, run.config.vae_epochs, run.files)
     run.files.write(WEIGHTS, tensors.to_bytes(learner.weights(), {"sounding": learner.sounding}))
+    run.files.write(THRESHOLDS, json.dumps(_calibrated(run, Vaes(run, run.files))).encode())
 
 
 def _train_latent(run: StageRun) -> None:
     learner = LatentLearner(run, Vaes(run, run.files.product("vae")))
     fit(learner, run.config.latent_epochs, run.files)
     run.files.write(WEIGHTS, tensors.to_bytes(learner.weights()))
-
-
-@torch.no_grad()
-def _generate(run: StageRun) -> None:
-    """Continue each start window by `continuation` windows, all starts at once; keep them and the thresholds."""
-    config, vaes = run.config, Vaes(run, run.files.product("vae"))
-    networks = _latent_networks(run)
-    thresholds = _thresholds(run, vaes)
-    cut = torch.tensor(thresholds, device=run.device)[:, None, None]
-    window = unpack(run.windows.packed(run.windows.starts[:, 0]), run.device)
-    noise = run.block.torch("sampling", "generate")
-    continuations = []
-    for _ in range(config.continuation):
-        draw = torch.randn(len(window), len(TRACKS), config.latent_dim, generator=noise).to(run.device)
-        latents = _next_latents(networks, _encoded(vaes, window), config.noise_sd * draw, config.noise_place)
-        cells = torch.cat([vaes.decode(part) > cut for part in latents.split(_EVAL_BATCH)])
-        continuations.append(pack(cells.cpu().numpy()))
-        window = cells.float()
-        if config.feedback == "velocity":
-            window *= 0.8
-            window[:, STRINGS] *= 0.75
-    run.files.write(THRESHOLDS, json.dumps(thresholds).encode())
-    write_generated(run.files, np.stack(continuations, axis=1))
 
 
 def _next_latents(
@@ -405,7 +398,7 @@ def _next_latents(
 
 
 def _encoded(vaes: Vaes, window_NRTP: torch.Tensor) -> torch.Tensor:
-    return torch.cat([vaes.posterior(part)[0] for part in window_NRTP.split(_EVAL_BATCH)])
+    return torch.cat([vaes.posterior(part)[0] for part in window_NRTP.split(EVAL_BATCH)])
 
 
 def _latent_networks(run: StageRun) -> list[nn.Module]:
@@ -418,43 +411,29 @@ def _latent_networks(run: StageRun) -> list[nn.Module]:
     return networks
 
 
-def _thresholds(run: StageRun, vaes: Vaes) -> list[float]:
-    """One threshold a track: the config's, or the one of the best frame F1 on validation songs."""
-    thresholds = [run.config.threshold] * len(TRACKS)
+def _thresholds(run: StageRun) -> torch.Tensor:
+    """Each track's threshold `(track, 1, 1)`: the config's, or the calibrated one."""
+    values = [run.config.threshold] * len(TRACKS)
     if run.config.threshold_rule == "calibrated":
-        parts = [(real, out.cpu().numpy()) for real, _, _, out in vaes.reconstructions(run.windows.validation)]
-        for track in vaes.modules:
-            activation = np.concatenate([out[:, track] for _, out in parts])
-            actual = np.concatenate([real[:, track] for real, _ in parts])
-            if actual.any():  # else there is nothing to calibrate on
-                thresholds[track] = best_threshold(activation, actual, _CANDIDATES)
+        values = json.loads(run.files.product("vae").read(THRESHOLDS))
+    return torch.tensor(values, dtype=torch.float32, device=run.device)[:, None, None]
+
+
+def _calibrated(run: StageRun, vaes: Vaes) -> list[float]:
+    """The threshold of each track that gives the best frame F1 on validation songs; 0.5 where it has no note there."""
+    thresholds = [0.5] * len(TRACKS)
+    parts = [(real, out.cpu().numpy()) for real, _, _, out in vaes.reconstructions(run.windows.validation)]
+    for track in vaes.modules:
+        activation = np.concatenate([out[:, track] for _, out in parts])
+        actual = np.concatenate([real[:, track] for real, _ in parts])
+        if actual.any():
+            thresholds[track] = best_threshold(activation, actual, _CANDIDATES)
     return thresholds
 
 
 def _cells_on(run: StageRun) -> dict[str, float]:
     """Share of each track's cells that are on in the training windows: the mean square of its binary rolls."""
     counts = np.zeros(len(TRACKS))
-    for x_NRTP in _batches(run, run.windows.train):
+    for x_NRTP in in_order(run.windows, run.windows.train, run.device):
         counts += x_NRTP.sum(dim=(0, 2, 3), dtype=torch.float64).cpu().numpy()
     return dict(zip(TRACKS, counts / (len(run.windows.train) * run.config.steps * 128), strict=True))
-
-
-def _batches(run: StageRun, indices: np.ndarray) -> Iterator[torch.Tensor]:
-    """Windows at `indices` as float rolls on the device."""
-    for at in range(0, len(indices), _EVAL_BATCH):
-        yield unpack(run.windows.packed(indices[at : at + _EVAL_BATCH]), run.device)
-
-
-class _Sums:
-    """Running means of named losses, kept on the device so that no step waits for a number."""
-
-    def __init__(self) -> None:
-        self.count, self.totals = {}, {}
-
-    def add(self, n: int, values: dict[str, torch.Tensor]) -> None:
-        for name, value in values.items():
-            self.totals[name] = self.totals.get(name, 0) + value.detach().double() * n
-            self.count[name] = self.count.get(name, 0) + n
-
-    def means(self) -> dict[str, float]:
-        return {name: float(total) / self.count[name] for name, total in self.totals.items()}

@@ -64,8 +64,9 @@ class Learner(ABC):
 def fit(learner: Learner, epochs: int, files: Files) -> list[Point]:
     """Train `learner` up to `epochs`, from the checkpoint in `files` if there is one, and return its curves.
 
-    Raises Diverged where a training curve is no longer finite. A half-written checkpoint cannot exist (writes replace
-    a file in one step); one that cannot be read, from a failing disk say, is passed over and training starts afresh.
+    Raises Diverged where a curve is no longer finite; the curves up to there are kept. A half-written checkpoint cannot
+    exist (writes replace a file in one step); one that cannot be read, from a failing disk say, is passed over and
+    training starts afresh.
     """
     done, points = 0, []
     with contextlib.suppress(FileNotFoundError, ValueError):
@@ -73,10 +74,11 @@ def fit(learner: Learner, epochs: int, files: Files) -> list[Point]:
     for number in range(done, epochs):
         values = learner.epoch(number)
         now = time.time()
-        points += [Point(name, number + 1, value, now) for name, value in values.items()]
+        points += [Point(name, number + 1, value, now) for name, value in values.items() if math.isfinite(value)]
         bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if not bad:
+            files.write(CHECKPOINT, learner.checkpoint(number + 1, points))
+        files.write(CURVES, json.dumps(points).encode())
         if bad:
             raise Diverged(f"diverged: {bad[0]} is not finite after epoch {number + 1}")
-        files.write(CHECKPOINT, learner.checkpoint(number + 1, points))
-        files.write(CURVES, json.dumps(points).encode())
     return points

@@ -14,9 +14,11 @@ from musiclab.training.streams import Block
 class BlockWindows:
     """Indices into `store.windows` `(n, track, steps, 16)` uint8, all drawn from the block's own streams.
 
-    `train` and `pairs` (m, 2) come from training songs, `validation` from validation songs, `reference` from test
-    songs, which nothing is fitted or calibrated on. `starts` (windows that have a successor; `(n, 2)` with it) come
-    from validation songs: started from the reference's own songs, a system that plays its start back would look good.
+    `train` and `pairs` (m, 2) come from training songs, `validation` from validation songs, `reference` and
+    `reference_pairs` from test songs, which nothing is fitted or calibrated on. `starts` (windows that have a
+    successor; `(n, 2)` with it) come from validation songs: started from the reference's own songs, a system that plays
+    its start back would look good. `songs` has, for those that learn from whole songs, the songs (by their place in
+    `store.songs`) of the parts `train`, `validation` and `reference`, as many as hold that part's maximum of windows.
     """
 
     store: WindowStore
@@ -25,7 +27,9 @@ class BlockWindows:
     pairs: np.ndarray
     validation: np.ndarray
     reference: np.ndarray
+    reference_pairs: np.ndarray
     starts: np.ndarray
+    songs: dict[str, np.ndarray]
 
     def packed(self, indices: np.ndarray) -> np.ndarray:
         """The windows at `indices` (any shape), packed `(..., track, steps, 16)`; sorted access where it is mapped."""
@@ -34,6 +38,12 @@ class BlockWindows:
         rows = np.empty((len(flat), *self.store.windows.shape[1:]), np.uint8)
         rows[order] = self.store.windows[flat[order]]
         return rows.reshape(*np.shape(indices), *rows.shape[1:])
+
+    def song(self, number: int) -> np.ndarray:
+        """A whole song, packed `(track, time, 16)`; it takes windows that lie end to end (hop equal to steps)."""
+        row = self.store.songs[number]
+        windows = self.store.windows[row.first : row.first + row.count]
+        return np.concatenate(list(windows), axis=1)
 
 
 def block_windows(store: WindowStore, block: Block, max_train: int, max_eval: int, starts: int) -> BlockWindows:
@@ -47,6 +57,7 @@ def block_windows(store: WindowStore, block: Block, max_train: int, max_eval: in
         "training pair": _drawn(store.pairs(split.train), max_train, block, "pairs"),
         "validation": _drawn(store.indices(split.validation), max_eval, block, "validation"),
         "test": _drawn(store.indices(split.test), max_eval, block, "reference"),
+        "test pair": _drawn(store.pairs(split.test), max_eval, block, "reference pairs"),
         "start": _drawn(store.pairs(split.validation), starts, block, "starts"),
     }
     for name, indices in parts.items():
@@ -55,10 +66,23 @@ def block_windows(store: WindowStore, block: Block, max_train: int, max_eval: in
                 f"The data {store.source!r} is too little: block {block.index} has {len(indices)} {name} windows and "
                 "needs at least 2; give more songs, or longer ones."
             )
-    return BlockWindows(store, split, *parts.values())
+    songs = {
+        "train": _drawn_songs(store, split.train, max_train, block, "train"),
+        "validation": _drawn_songs(store, split.validation, max_eval, block, "validation"),
+        "reference": _drawn_songs(store, split.test, max_eval, block, "reference"),
+    }
+    return BlockWindows(store, split, *parts.values(), songs)
 
 
 def _drawn(indices: np.ndarray, limit: int, block: Block, purpose: str) -> np.ndarray:
     """At most `limit` of `indices`, in a shuffled order that a larger limit only extends."""
     order = block.numpy("windows", purpose).permutation(len(indices))
     return indices[order[:limit] if limit else order]
+
+
+def _drawn_songs(store: WindowStore, ids: tuple[str, ...], limit: int, block: Block, purpose: str) -> np.ndarray:
+    """Songs in a shuffled order, up to the one with which they have `limit` windows."""
+    numbers = np.flatnonzero(np.isin([song.id for song in store.songs], ids))
+    order = numbers[block.numpy("windows", purpose, "songs").permutation(len(numbers))]
+    counts = np.cumsum([store.songs[number].count for number in order])
+    return order[: np.searchsorted(counts, limit) + 1] if limit else order

@@ -18,8 +18,8 @@ def test_names_are_unique_without_their_groups() -> None:
 
 def test_declarations_are_complete() -> None:
     for measure in MEASURES:
-        assert measure.group in ("music", "latent", "set")
-        assert measure.better in ("lower", "higher", "real")
+        assert measure.group in ("music", "latent", "next", "tokens", "style", "set")
+        assert measure.better in ("lower", "higher", "real", "neither")
         assert measure.unit and measure.title
 
 

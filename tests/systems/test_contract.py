@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,14 +14,16 @@ from made_trials import Interrupted, MemoryFiles, made_store, products, run_stag
 from musiclab.data.songs import TRACKS
 from musiclab.data.store import WindowStore
 from musiclab.data.windows import unpack
+from musiclab.errors import UserError
+from musiclab.measures.registry import MEASURES
 from musiclab.systems import SYSTEMS, find_system
-from musiclab.systems.base import MEASURE, System, read_generated
+from musiclab.systems.base import CONDITIONS, GENERATE, MEASURE, System, read_generated
 from musiclab.training.files import CHECKPOINT
 from musiclab.training.streams import Block
 
-STRINGS = TRACKS.index("Strings")
+PIANO, STRINGS = TRACKS.index("Piano"), TRACKS.index("Strings")
 BLOCK = Block(0, 0)
-# Seconds of training, and what of the output hangs on the start window and on the noise.
+# Seconds of training, after which the output hangs on all that the system says it does.
 TINY: dict[str, dict[str, Any]] = {
     "vae_nn": {
         "width": 8, "latent_dim": 4, "beta": 0.1, "vae_epochs": 6, "vae_batch": 8, "vae_lr": 1e-2,
@@ -47,15 +51,14 @@ def trained(system: System, config: Any, store: WindowStore) -> MemoryFiles:
 
 
 def _training(system: System) -> tuple[str, ...]:
-    return system.stages[: system.stages.index(MEASURE) - 1]
+    return system.stages[:-2]
 
 
 def _generated(system: System, store: WindowStore, config: Any, trained: MemoryFiles, **change: Any) -> np.ndarray:
     """The continuations `(starts, continuation, track, steps, 128)` bool of already trained networks."""
     windows = dataclasses.replace(windows_of(store, BLOCK, config), **change)
-    stage = system.stages[system.stages.index(MEASURE) - 1]
-    files = run_stages(system, stage_run(store, BLOCK, config, MemoryFiles(dict(trained.trial)), windows), (stage,))
-    return unpack(read_generated(files.product(stage)))
+    files = run_stages(system, stage_run(store, BLOCK, config, MemoryFiles(dict(trained.trial)), windows), (GENERATE,))
+    return unpack(read_generated(files.product(GENERATE)))
 
 
 @pytest.mark.parametrize("scale", ["demo", "article"])
@@ -66,14 +69,14 @@ def test_presets_make_configs(system: System, scale: str) -> None:
 
 
 def test_fields_belong_to_stages_and_the_last_stage_measures(system: System, config: Any) -> None:
-    assert system.stages[-1] == MEASURE
-    assert len(set(system.stages)) == len(system.stages) >= 2
+    assert system.stages[-2:] == (GENERATE, MEASURE)
+    assert len(set(system.stages)) == len(system.stages) >= 3
     of_stages = [config.of_stages((stage,)) for stage in ("windows", *system.stages)]
     assert sum(map(len, of_stages)) == len(config.to_json())
 
 
 def test_continuations_are_packed_windows(system: System, config: Any, trained: MemoryFiles) -> None:
-    generated = read_generated(trained.product(system.stages[-2]))
+    generated = read_generated(trained.product(GENERATE))
     assert generated.shape == (6, 3, 5, 32, 16)
     assert generated.dtype == np.uint8
     assert generated.any()
@@ -81,7 +84,7 @@ def test_continuations_are_packed_windows(system: System, config: Any, trained: 
 
 def test_an_instrument_that_never_plays_stays_silent(system: System, trained: MemoryFiles, store: WindowStore) -> None:
     assert not store.windows[:, STRINGS].any()
-    assert not read_generated(trained.product(system.stages[-2]))[:, :, STRINGS].any()
+    assert not read_generated(trained.product(GENERATE))[:, :, STRINGS].any()
 
 
 def test_the_same_block_gives_the_same_numbers_and_another_one_others(
@@ -131,33 +134,66 @@ def test_the_output_depends_on_the_start_window(
     starts = windows_of(store, BLOCK, config).starts
     one, other = (_generated(system, store, config, trained, starts=s) for s in (starts, np.roll(starts, 1, axis=0)))
     # The same places, and so the same noise, after other windows.
-    assert (one != other).any(axis=(1, 2, 3, 4)).sum() >= len(starts) // 2
+    changed = (one != other).any(axis=(1, 2, 3, 4)).sum()
+    assert changed >= len(starts) // 2 if "start" in system.conditions else not changed
+
+
+def test_the_other_instruments_depend_on_the_piano(
+    system: System, config: Any, trained: MemoryFiles, store: WindowStore
+) -> None:
+    if "piano" not in system.conditions:
+        pytest.skip(f"{system.name} says that no instrument of it follows the piano")
+    windows = np.array(store.windows)
+    starts = windows_of(store, BLOCK, config).starts
+    windows[starts[:, 0], PIANO] = np.roll(windows[starts[:, 0], PIANO], 5, axis=0)
+    other_piano = made_store(windows, [song.count for song in store.songs])
+    one, other = (_generated(system, of, config, trained, starts=starts) for of in (store, other_piano))
+    others = [track for track in range(len(TRACKS)) if track != PIANO]
+    assert (one[:, :, others] != other[:, :, others]).any()
 
 
 def test_the_output_depends_on_the_noise(system: System, config: Any, trained: MemoryFiles, store: WindowStore) -> None:
-    if not hasattr(config, "noise_sd"):
-        pytest.skip(f"{system.name} has no noise_sd")
-    few, more = (_generated(system, store, config.with_values({"noise_sd": sd}), trained) for sd in (0.1, 2.0))
-    assert (few != more).any()
+    generated = _generated(system, store, config.with_values({"variations": 2}), trained)
+    one, other = generated[::2], generated[1::2]
+    assert (one != other).any() == ("noise" in system.conditions)
+
+
+def test_conditions_are_known_words(system: System) -> None:
+    assert set(system.conditions) <= set(CONDITIONS)
 
 
 def test_measures_are_numbers_or_nan_under_known_names(
     system: System, config: Any, trained: MemoryFiles, store: WindowStore
 ) -> None:
     measures = system.own_measures(stage_run(store, BLOCK, config, trained.product(MEASURE)))
+    known = {measure.full_name for measure in MEASURES}
     for name, value in measures.items():
         assert type(value) is float
         assert not math.isinf(value), name
-        assert name.split("/")[0] == "latent"
+        assert name.split(".")[0] in known
     again = system.own_measures(stage_run(store, BLOCK, config, trained.product(MEASURE)))
     np.testing.assert_equal(again, measures)
 
 
-def test_more_starts_than_a_batch_holds(system: System, config: Any, trained: MemoryFiles, store: WindowStore) -> None:
-    starts = np.tile(windows_of(store, BLOCK, config).starts, (60, 1))[:300]
-    many = _generated(system, store, config.with_values({"starts": 300, "continuation": 1}), trained, starts=starts)
-    assert many.shape[:2] == (300, 1)
-    assert many[280:].any()
+def test_more_starts_than_a_batch_holds_in_bounded_memory(
+    system: System, config: Any, trained: MemoryFiles, store: WindowStore
+) -> None:
+    starts = np.tile(windows_of(store, BLOCK, config).starts, (200, 1))[:1000]
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+    before = _peak_mib()
+    many = _generated(system, store, config.with_values({"starts": 1000, "continuation": 1}), trained, starts=starts)
+    assert many.shape[:2] == (1000, 1)
+    assert many[980:].any()
+    assert _peak_mib() - before < 1024
+
+
+def test_a_wrong_value_is_named_with_what_would_be_right(system: System) -> None:
+    for spec in dataclasses.fields(system.config):
+        for wrong in ("nonsense ", float("nan"), None, [1]):
+            with pytest.raises(UserError, match=rf"{spec.name} takes .*, not "):
+                system.config().with_values({spec.name: wrong})
+    with pytest.raises(UserError, match="There is no field 'no_such_field'"):
+        system.config().with_values({"no_such_field": 1})
 
 
 def test_time_is_estimated_before_anything_is_trained(system: System, config: Any) -> None:
@@ -176,6 +212,11 @@ def test_each_field_changes_the_keys_of_its_stage_and_of_no_earlier_one(system: 
         ], spec.name
     for keys in (system.stage_keys(config, Block(0, 1), "d"), system.stage_keys(config, BLOCK, "e")):
         assert set(keys.values()).isdisjoint(base.values())
+
+
+def _peak_mib() -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) // 1024
 
 
 def _changed(config: Any, spec: dataclasses.Field) -> Any:
