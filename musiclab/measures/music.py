@@ -5,7 +5,18 @@ from itertools import combinations
 import numpy as np
 
 from musiclab.data.songs import TRACKS
-from musiclab.measures.rolls import DRUMS, PITCH_CLASSES, PITCHED, bars, checked, onsets, pitch_classes, ratio
+from musiclab.measures.rolls import (
+    DRUMS,
+    PITCH_CLASSES,
+    PITCHED,
+    bars,
+    cells_by_pitch,
+    cells_by_step,
+    checked,
+    onsets,
+    pitch_classes,
+    ratio,
+)
 
 PITCHED_PAIRS = tuple(combinations(PITCHED, 2))
 
@@ -58,8 +69,8 @@ def tonal_distance(rolls: np.ndarray, resolution: int) -> np.ndarray:
     L2 between the two centroids: 0 for equal harmony, unchanged when both tracks are transposed together. MuseGAN
     takes it beat by beat; here it is bar by bar, so that a melody and its slow accompaniment meet in every bar.
 
-    Best closest to the value of real music. It moves little when tracks are shuffled between songs, so it cannot
-    certify harmony alone. Not comparable with MuseGAN's printed values, whose chroma is wrong.
+    Best closest to the value of real music. What it is by chance hangs on how many pitch classes sound, so it cannot
+    certify harmony alone: see `harmony_gain`. Not comparable with MuseGAN's printed values, whose chroma is wrong.
 
     Args:
         rolls: bool `(n, track, time, pitch)`.
@@ -71,16 +82,44 @@ def tonal_distance(rolls: np.ndarray, resolution: int) -> np.ndarray:
 
     Source: Harte, Sandler and Gasser 2006, "Detecting harmonic change in musical audio".
     """
-    cells = pitch_classes(bars(rolls, resolution).sum(axis=3, dtype=np.int64))
-    sounding = cells.any(axis=3)
-    centroids = (cells / np.maximum(cells.sum(axis=3, keepdims=True), 1)) @ _tonal_map()
-    result = np.full(len(PITCHED_PAIRS), np.nan)
-    for index, (first, second) in enumerate(PITCHED_PAIRS):
-        both = sounding[:, first] & sounding[:, second]
-        if both.any():
-            apart = centroids[:, first][both] - centroids[:, second][both]
-            result[index] = np.linalg.norm(apart, axis=1).mean()
-    return result
+    centroids, sounding = _centroids(rolls, resolution)
+    return _pair_distances(centroids, sounding, centroids, sounding)
+
+
+def harmony_gain(rolls: np.ndarray, resolution: int) -> np.ndarray:
+    """How much closer in harmony two tracks are than when one of them is taken from another window.
+
+    Tonal distance (`tonal_distance`) of a track of each window and the other track of the window half the set further
+    on, bar by bar, minus that of the two tracks as they are. Above 0 tracks fit one another better than by chance, at 0
+    they do not. Best closest to the value of real music.
+
+    The exchange is a fixed shift and not drawn: no window meets itself, and the same windows always score the same.
+    Half the set is the furthest there is on a circle. Windows that continue one start, or come from one song, stand
+    next to each other where they are generated and are shuffled where they are real, so that with two starts or more
+    tracks of different starts meet. That they then differ in key too is part of the gain.
+
+    For scale, 384 windows at a time: .29 (sd .01) on chorales and .66 (sd .03) on the LPD-5 sample, and .00 (sd .01)
+    where tracks are already exchanged. Most of that tells songs apart, their keys among the rest: a track of the next
+    window of the same song adds only .09 and .24. In other comparisons tonal distance barely told real from shuffled
+    music (.01 to .10 apart): read a gain beside its real value and floor, and take a small one as no proof of harmony.
+
+    Args:
+        rolls: bool `(n, track, time, pitch)`.
+        resolution: steps a beat; a bar is four beats, and steps after the last whole bar are left out.
+
+    Returns:
+        `(pair,)` in the order of `PITCHED_PAIRS`, in Harte distances. NaN for fewer than two windows and for a pair
+        that never sounds in one bar, as it is or exchanged.
+
+    Source: Dong et al. 2018 (MuseGAN) compare tonal distances with those of shuffled tracks; distance after Harte.
+    """
+    if len(checked(rolls)) < 2:
+        return np.full(len(PITCHED_PAIRS), np.nan)
+    centroids, sounding = _centroids(rolls, resolution)
+    shift = len(rolls) // 2
+    others, others_sounding = np.roll(centroids, shift, axis=0), np.roll(sounding, shift, axis=0)
+    exchanged = _pair_distances(centroids, sounding, others, others_sounding)
+    return exchanged - _pair_distances(centroids, sounding, centroids, sounding)
 
 
 def note_density(rolls: np.ndarray, resolution: int) -> np.ndarray:
@@ -97,12 +136,31 @@ def note_density(rolls: np.ndarray, resolution: int) -> np.ndarray:
         `(track,)`, onsets a beat. A silent track gives 0; NaN where there is no step at all.
     """
     n, _, steps, _ = checked(rolls).shape
-    return ratio(onsets(rolls).sum(axis=(0, 2, 3)), n * steps / resolution)
+    return ratio(cells_by_step(onsets(rolls)).sum(axis=(0, 2)), n * steps / resolution)
 
 
 def pair_name(pair: tuple[int, int]) -> str:
     """The two tracks of a pair as they stand in a measure's key, such as `Piano-Guitar`."""
     return f"{TRACKS[pair[0]]}-{TRACKS[pair[1]]}"
+
+
+def _centroids(rolls: np.ndarray, resolution: int) -> tuple[np.ndarray, np.ndarray]:
+    """Tonal centroids of each bar `(n, track, bar, 6)`, and whether the track sounds in it `(n, track, bar)`."""
+    cells = pitch_classes(cells_by_pitch(bars(rolls, resolution)))
+    return (cells / np.maximum(cells.sum(axis=3, keepdims=True), 1)) @ _tonal_map(), cells.any(axis=3)
+
+
+def _pair_distances(
+    firsts: np.ndarray, firsts_sounding: np.ndarray, seconds: np.ndarray, seconds_sounding: np.ndarray
+) -> np.ndarray:
+    """Mean distance `(pair,)` of the first track in `firsts` and the second in `seconds`, where both sound."""
+    result = np.full(len(PITCHED_PAIRS), np.nan)
+    for index, (first, second) in enumerate(PITCHED_PAIRS):
+        both = firsts_sounding[:, first] & seconds_sounding[:, second]
+        if both.any():
+            apart = firsts[:, first][both] - seconds[:, second][both]
+            result[index] = np.linalg.norm(apart, axis=1).mean()
+    return result
 
 
 def _tonal_map() -> np.ndarray:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from musiclab.measures.rolls import checked, onsets, ratio
+from musiclab.measures.rolls import checked, onsets, packed_by_step, ratio
 
 # Windows compared at once while a threshold is sought: bounds the temporary arrays at 20 MB for windows of 32 steps.
 _WINDOWS_AT_ONCE = 1024
@@ -37,9 +37,8 @@ def frame_scores(predicted: np.ndarray, actual: np.ndarray) -> Scores:
     """
     if checked(predicted).shape != checked(actual).shape:
         raise ValueError(f"predicted {predicted.shape} and actual {actual.shape} must have one shape")
-    hits = (predicted & actual).sum(axis=(0, 2, 3))
-    found = predicted.sum(axis=(0, 2, 3))
-    wanted = actual.sum(axis=(0, 2, 3))
+    first, second = np.packbits(predicted, axis=-1), np.packbits(actual, axis=-1)
+    hits, found, wanted = (packed_by_step(cells).sum(axis=(0, 2)) for cells in (first & second, first, second))
     return Scores(precision=ratio(hits, found), recall=ratio(hits, wanted), f1=ratio(2 * hits, found + wanted))
 
 
@@ -85,3 +84,31 @@ def best_threshold(activations: np.ndarray, actual: np.ndarray, candidates: Sequ
             found[index] += np.count_nonzero(predicted)
             hits[index] += np.count_nonzero(predicted & actual[block])
     return thresholds[int(np.argmax(2 * hits / (found + np.count_nonzero(actual))))]
+
+
+def best_constant(window: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    """The best frame F1 of saying one and the same window for all, made binary at each track's best threshold.
+
+    Of all sets `window > t` of a track's cells, the one with the best micro-averaged F1 on `actual` itself: an upper
+    bound of what a constant of this shape scores, for baselines that are to get every chance.
+
+    Args:
+        window: real numbers `(track, time, pitch)`, larger where a note is likelier.
+        actual: bool `(n, track, time, pitch)`.
+
+    Returns:
+        `(track,)`, between 0 and 1, higher is better. NaN for a track that is silent in `actual`: the best is silence.
+    """
+    if window.shape != checked(actual).shape[1:]:
+        raise ValueError(f"window {window.shape} must be one of actual {actual.shape}")
+    counts = actual.sum(axis=0).reshape(len(window), -1)
+    result = np.full(len(window), np.nan)
+    for track, (likely, count) in enumerate(zip(window.reshape(len(window), -1), counts, strict=True)):
+        if count.any():
+            order = np.argsort(-likely, kind="stable")
+            said = np.arange(1, len(order) + 1)
+            f1 = 2 * np.cumsum(count[order]) / (len(actual) * said + count.sum())
+            # Equally likely cells come together: a threshold lies after the last of them.
+            ends = np.append(np.diff(likely[order]) != 0, True)
+            result[track] = f1[ends].max()
+    return result

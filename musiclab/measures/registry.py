@@ -12,7 +12,8 @@ class Measure:
     """What a number under a measure's name means.
 
     A value for one track or pair has the full name and a suffix: `music/empty_bars.Piano`,
-    `music/tonal_distance.Piano-Guitar`. The plain full name is then the mean over those that have a value.
+    `music/tonal_distance.Piano-Guitar`. The plain full name is then the mean over those that have a value, but for
+    `set/noise_sensitivity`, where it is the value of whole windows, as it is for all measures of sets.
 
     Attributes:
         name: unique among all measures, so that it can be used without its group.
@@ -85,7 +86,7 @@ MEASURES = (
     Measure("diversity_ratio", "set", "ratio", "real", "Variety of the windows, real ones being 1"),
     Measure("duplicate_rate", "set", "share", "lower", "Share of windows that repeat another one"),
     Measure("start_sensitivity", "set", "ratio", "real", "Dependence on the start window (0 is none)"),
-    Measure("noise_sensitivity", "set", "ratio", "neither", "Variety of one start's continuations (0 is none)"),
+    Measure("noise_sensitivity", "set", "ratio", "neither", "Variety by noise alone after one start (0 is none)"),
 )
 
 

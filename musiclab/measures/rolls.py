@@ -5,6 +5,8 @@ import numpy as np
 from musiclab.data.songs import TRACKS
 
 BEATS_PER_BAR = 4
+# Onset positions are told apart to the eighth note, whatever the resolution.
+POSITIONS = 2 * BEATS_PER_BAR
 PITCHES = 128
 PITCH_CLASSES = 12
 DRUMS = TRACKS.index("Drums")
@@ -39,6 +41,37 @@ def onsets(rolls: np.ndarray) -> np.ndarray:
     starts = checked(rolls).copy()
     starts[:, :, 1:] &= ~rolls[:, :, :-1]
     return starts
+
+
+def cells_by_step(rolls: np.ndarray) -> np.ndarray:
+    """Number of pitches that sound at each step, int64 `(..., time)`, of bool `(..., time, pitch)`; as packed bits."""
+    return packed_by_step(np.packbits(rolls, axis=-1))
+
+
+def packed_by_step(packed: np.ndarray) -> np.ndarray:
+    """What `cells_by_step` counts, of uint8 `(..., time, 16)`, packed over pitch."""
+    return np.bitwise_count(np.ascontiguousarray(packed).view(np.uint64)).sum(axis=-1, dtype=np.int64)
+
+
+def cells_by_pitch(rolls: np.ndarray) -> np.ndarray:
+    """Number of steps at which each pitch sounds, int64 `(..., pitch)`, of bool `(..., time, pitch)`."""
+    result = np.zeros((*rolls.shape[:-2], rolls.shape[-1]), np.int64)
+    # Bytes add up several times faster than wider numbers, and hold the sum of 255 steps.
+    for first in range(0, rolls.shape[-2], 255):
+        result += rolls[..., first : first + 255, :].view(np.uint8).sum(axis=-2, dtype=np.uint8)
+    return result
+
+
+def onset_positions(starts: np.ndarray, resolution: int) -> np.ndarray:
+    """Onsets of each track at each eighth of the bar, `(n, track, 8)`."""
+    n, tracks, steps, _ = starts.shape
+    bar = BEATS_PER_BAR * resolution
+    eighths = np.arange(steps) % bar * POSITIONS // bar
+    by_step = cells_by_step(starts)
+    result = np.zeros((n, tracks, POSITIONS), dtype=np.int64)
+    for eighth in range(POSITIONS):
+        result[:, :, eighth] = by_step[:, :, eighths == eighth].sum(axis=2)
+    return result
 
 
 def pitch_classes(counts: np.ndarray) -> np.ndarray:

@@ -3,26 +3,27 @@
 import numpy as np
 
 from musiclab.data.windows import unpack
-from musiclab.measures.suite import floors, music_measures, set_measures
+from musiclab.measures.suite import RealWindows, floors, music_measures, set_measures
 from musiclab.systems.base import GENERATE, StageRun, System, read_generated
 
 
 def measured(system: System, run: StageRun) -> tuple[dict[str, float], dict[str, float]]:
     """The trial's measures by full name, and the floor: the same of real windows against other real windows."""
-    resolution, windows = run.config.resolution, run.windows
-    continuations = unpack(read_generated(run.files.product(GENERATE)))
-    generated = continuations.reshape(-1, *continuations.shape[2:])
-    starts = np.arange(len(generated)) // (run.config.variations * continuations.shape[1])
-    reference = unpack(windows.packed(windows.reference))
+    config, windows = run.config, run.windows
+    packed = read_generated(run.files.product(GENERATE))
+    # By start, variation and place in the continuation.
+    continuations = unpack(packed.reshape(-1, config.variations, *packed.shape[1:]))
+    generated = continuations.reshape(-1, *continuations.shape[3:])
     # As many generated windows as other real ones, or the Frechet distance and its floor would differ in bias.
     count = min(len(generated), len(windows.validation))
-    other = windows.validation[:count]
+    reference, other = _real(run, windows.reference), _real(run, windows.validation[:count])
     measures = system.own_measures(run)
-    measures |= music_measures(generated, resolution)
-    measures |= set_measures(generated, starts, reference, resolution, count)
-    floor = floors(
-        unpack(windows.packed(other)), windows.store.song_numbers(other),
-        reference, windows.store.song_numbers(windows.reference),
-        resolution, run.block.numpy("measure", "floor"),
-    )  # fmt: skip
-    return measures, floor
+    measures |= music_measures(generated, config.resolution)
+    measures |= set_measures(continuations, reference, count)
+    return measures, floors(other, reference, run.block.numpy("measure", "floor"))
+
+
+def _real(run: StageRun, indices: np.ndarray) -> RealWindows:
+    """The block's windows at `indices`, with their songs."""
+    windows = run.windows
+    return RealWindows(unpack(windows.packed(indices)), windows.store.song_numbers(indices), run.config.resolution)

@@ -1,10 +1,30 @@
 """The flat dicts of measures: their names, their means over tracks, and the floors of real music."""
 
+import math
+
 import numpy as np
 import pytest
 
 from musiclab.measures.registry import MEASURES, find_measure
-from musiclab.measures.suite import floors, music_measures, posterior_measures, reconstruction_measures, set_measures
+from musiclab.measures.sets import (
+    diversity_ratio,
+    duplicate_rate,
+    embed,
+    frechet_distance,
+    noise_sensitivity,
+    start_sensitivity,
+)
+from musiclab.measures.suite import (
+    RealWindows,
+    floors,
+    music_measures,
+    next_window_measures,
+    posterior_measures,
+    reconstruction_measures,
+    set_measures,
+    style_measures,
+    token_measures,
+)
 
 DRUMS, PIANO, GUITAR, BASS, STRINGS = range(5)
 
@@ -15,19 +35,39 @@ def random_rolls(seed: int, n: int) -> np.ndarray:
     return rolls
 
 
+# Declared, but made by systems themselves of what only they have.
+OF_SYSTEMS = {"latent/posterior_sd"}
+
+
+def as_variations(rolls: np.ndarray) -> np.ndarray:
+    """Windows as starts of two variations of one window each."""
+    return rolls.reshape(len(rolls) // 2, 2, 1, *rolls.shape[1:])
+
+
+def real_windows(rolls: np.ndarray) -> RealWindows:
+    """Windows where each song has two."""
+    return RealWindows(rolls, np.arange(len(rolls)) // 2, 2)
+
+
 def everything(rolls: np.ndarray) -> dict[str, float]:
+    """All that the suite makes: the rolls against themselves, and for `style` each one's likeness to itself."""
     means = np.random.default_rng(9).normal(size=(len(rolls), 3))
     return (
         music_measures(rolls, 2)
         | reconstruction_measures(rolls, rolls)
         | posterior_measures({"Piano": (means, np.zeros(len(rolls))), "Bass": (means, np.zeros(len(rolls)))})
-        | set_measures(rolls, np.arange(len(rolls)) // 2, rolls, 2, len(rolls))
+        | next_window_measures(rolls, rolls, np.zeros(rolls.shape[1:]), rolls)
+        | token_measures(1.0 if len(rolls) else np.nan, 2.0)
+        | style_measures(rolls[:, None], np.eye(len(rolls)), [window[None] for window in rolls], 2)
+        | set_measures(as_variations(rolls), real_windows(rolls), len(rolls))
     )
 
 
 def test_the_plain_names_are_exactly_the_declared_measures() -> None:
     values = everything(random_rolls(0, 8))
-    assert {name for name in values if "." not in name} == {measure.full_name for measure in MEASURES}
+    made = {name for name in values if "." not in name}
+    assert made | OF_SYSTEMS == {measure.full_name for measure in MEASURES}
+    assert not made & OF_SYSTEMS
     for name, value in values.items():
         find_measure(name.partition(".")[0])
         assert type(value) is float
@@ -39,6 +79,8 @@ def test_parts_are_tracks_and_pairs() -> None:
         f"music/empty_bars.{track}" for track in ("Drums", "Piano", "Guitar", "Bass", "Strings")
     }
     assert "music/tonal_distance.Piano-Guitar" in values
+    assert "music/harmony_gain.Bass-Strings" in values
+    assert {"next/next_f1.Bass", "next/gain_over_average.Drums", "set/noise_sensitivity.Strings"} <= set(values)
     assert sum(name.startswith("music/tonal_distance.") for name in values) == 6
 
 
@@ -54,6 +96,7 @@ def test_the_plain_value_is_the_mean_over_parts_that_have_one() -> None:
 
 def test_nothing_at_all_is_nan_everywhere() -> None:
     values = everything(random_rolls(0, 0))
+    del values["tokens/unigram_perplexity"]  # which was given
     assert all(np.isnan(value) for name, value in values.items() if not name.startswith("latent/kl"))
     assert np.isnan(values["latent/kl"])
 
@@ -80,8 +123,7 @@ def test_kl_is_summed_over_dimensions_and_averaged_over_tracks() -> None:
 
 def floors_of(other: np.ndarray, reference: np.ndarray, seed: int = 0) -> dict[str, float]:
     """Floors where each song has two windows."""
-    other_songs, reference_songs = np.arange(len(other)) // 2, np.arange(len(reference)) // 2
-    return floors(other, other_songs, reference, reference_songs, 2, np.random.default_rng(seed))
+    return floors(real_windows(other), real_windows(reference), np.random.default_rng(seed))
 
 
 def test_floors_of_a_set_against_itself_are_zero_and_its_values_are_the_real_ones() -> None:
@@ -119,7 +161,9 @@ def test_the_real_sensitivity_is_that_of_windows_to_their_songs() -> None:
 def test_floors_name_a_real_value_for_every_measure_that_asks_for_one() -> None:
     result = floors_of(random_rolls(0, 6), random_rolls(1, 6))
     for measure in MEASURES:
-        assert (measure.full_name in result) == (measure.better == "real")
+        assert (measure.full_name in result) == (measure.better == "real"), measure.full_name
+        if measure.group in ("music", "set") and measure.better != "neither":
+            assert measure.full_name + ".floor" in result
 
 
 def test_floors_follow_their_generator() -> None:
@@ -127,3 +171,85 @@ def test_floors_follow_their_generator() -> None:
     first, again, another = (floors_of(other, reference, seed) for seed in (3, 3, 4))
     np.testing.assert_equal(first, again)  # NaN is NaN
     assert first["latent/frame_f1.floor"] != another["latent/frame_f1.floor"]
+
+
+def test_set_measures_are_those_of_the_flat_windows() -> None:
+    made = random_rolls(0, 24).reshape(4, 3, 2, 5, 32, 128)  # 4 starts, 3 variations, 2 windows each
+    real = random_rolls(1, 20)
+    flat, starts = made.reshape(24, 5, 32, 128), np.repeat(np.arange(4), 6)
+    flat[7] = flat[3]
+    values = set_measures(made, real_windows(real), 24)
+    assert values["set/diversity_ratio"] == diversity_ratio(flat, real)
+    assert values["set/start_sensitivity"] == start_sensitivity(flat, starts, real)
+    assert values["set/duplicate_rate"] == duplicate_rate(flat) == 2 / 24
+    assert values["set/noise_sensitivity"] == noise_sensitivity(made, real)[0]
+    assert values["set/noise_sensitivity.Bass"] == noise_sensitivity(made, real)[1][BASS]
+    assert values["set/frechet"] == frechet_distance(embed(flat, 2), embed(real, 2), embed(real, 2))
+
+
+def test_the_floor_of_duplicates_is_that_of_the_other_songs() -> None:
+    other, reference = random_rolls(0, 20), random_rolls(1, 20)
+    other[:5] = other[0]
+    assert floors_of(other, reference)["set/duplicate_rate.floor"] == 5 / 20
+    assert floors_of(reference, other)["set/duplicate_rate.floor"] == 0
+
+
+def windows_of(cells: list[list[tuple[int, int, int]]]) -> np.ndarray:
+    """Windows of 8 steps with the given (track, step, pitch) on."""
+    rolls = np.zeros((len(cells), 5, 8, 128), dtype=bool)
+    for number, window in enumerate(cells):
+        for track, step, pitch in window:
+            rolls[number, track, step, pitch] = True
+    return rolls
+
+
+def test_gains_are_differences_of_f1() -> None:
+    actual = windows_of([[(PIANO, 0, 60), (PIANO, 1, 62)], [(PIANO, 0, 60), (PIANO, 2, 64)]])
+    predicted = windows_of([[(PIANO, 0, 60), (PIANO, 1, 62)], [(PIANO, 0, 60), (BASS, 0, 40)]])
+    last = windows_of([[(PIANO, 0, 60)], [(PIANO, 3, 60), (BASS, 0, 40)]])
+    mean = np.zeros((5, 8, 128))
+    mean[PIANO, 0, 60], mean[PIANO, 1, 62], mean[PIANO, 7, 90] = 0.9, 0.2, 0.2
+    values = next_window_measures(predicted, last, mean, actual)
+    assert values["next/next_f1.Piano"] == pytest.approx(2 * 3 / (3 + 4))
+    assert values["next/gain_over_repeat.Piano"] == pytest.approx(6 / 7 - 2 * 1 / (2 + 4))
+    # The first cell alone: 2 hits, F1 4/6; with the next two, which are equally likely, 3 hits of 6, F1 6/10.
+    assert values["next/gain_over_average.Piano"] == pytest.approx(6 / 7 - 4 / 6)
+    assert values["next/next_f1.Bass"] == 0 and values["next/gain_over_repeat.Bass"] == 0
+    assert np.isnan(values["next/gain_over_average.Bass"])  # silent is the best to say, and that has no F1
+    assert values["next/next_f1"] == pytest.approx(3 / 7)
+    assert all(np.isnan(values[f"next/{name}.Drums"]) for name in ("next_f1", "gain_over_repeat", "gain_over_average"))
+
+
+def test_perplexities_and_the_bits_between_them() -> None:
+    values = token_measures(math.log(8), math.log(32))
+    assert values["tokens/perplexity"] == pytest.approx(8)
+    assert values["tokens/unigram_perplexity"] == pytest.approx(32)
+    assert values["tokens/bits_over_unigram"] == pytest.approx(2)
+
+
+def test_no_loss_makes_an_infinite_number() -> None:
+    values = token_measures(1e6, 2.0)
+    assert values["tokens/perplexity"] == pytest.approx(1e30)
+    assert values["tokens/bits_over_unigram"] == pytest.approx((2 - 1e6) / math.log(2))
+    values = token_measures(math.inf, 2.0)
+    assert values["tokens/perplexity"] == pytest.approx(1e30) and np.isnan(values["tokens/bits_over_unigram"])
+    values = token_measures(2.0, math.nan)
+    assert values["tokens/perplexity"] == pytest.approx(math.exp(2))
+    assert np.isnan(values["tokens/unigram_perplexity"]) and np.isnan(values["tokens/bits_over_unigram"])
+    values = token_measures(math.inf, math.inf)
+    assert np.isnan(values["tokens/bits_over_unigram"]) and values["tokens/unigram_perplexity"] < math.inf
+
+
+def test_style_measures_are_means_over_continuations() -> None:
+    c = windows_of([[(PIANO, 0, 60)]])  # C on the first beat
+    d = windows_of([[(PIANO, 2, 62)]])  # D on the second
+    generated = np.stack([c, c, d])
+    targets = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
+    values = style_measures(generated, targets, [np.concatenate([c, c]), d], resolution=2)
+    assert values == {
+        "style/similarity": pytest.approx(2 / 3),
+        "style/specificity": pytest.approx((1 + 1 - 1) / 3),
+        "style/retrieval": pytest.approx(2 / 3),
+    }
+    with pytest.raises(ValueError, match=r"targets must be \(3, 2\)"):
+        style_measures(generated, np.zeros(3), [c, d], resolution=2)

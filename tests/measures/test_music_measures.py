@@ -7,6 +7,7 @@ import pytest
 from musiclab.measures.music import (
     PITCHED_PAIRS,
     empty_bars,
+    harmony_gain,
     note_density,
     pair_name,
     tonal_distance,
@@ -135,3 +136,59 @@ def test_pairs_are_named_after_their_tracks_and_leave_drums_out() -> None:
         "Guitar-Strings",
         "Bass-Strings",
     ]
+
+
+def chords(roots: list[int], others: list[int]) -> np.ndarray:
+    """A window of one bar for each pair of roots: a piano note and a guitar note."""
+    rolls = silence(len(roots), steps=8)
+    for window, (root, other) in enumerate(zip(roots, others, strict=True)):
+        rolls[window, PIANO, 0, root] = True
+        rolls[window, GUITAR, 0, other] = True
+    return rolls
+
+
+def test_harmony_gain_is_the_distance_that_exchange_adds() -> None:
+    tritone = tonal_distance(chords([60], [66]), resolution=2)[PIANO_GUITAR]
+    together = harmony_gain(chords([60, 66, 60, 66], [60, 66, 60, 66]), resolution=2)
+    assert together[PIANO_GUITAR] == pytest.approx(0)  # two further on is the same again
+    together = harmony_gain(chords([60, 60, 66, 66], [60, 60, 66, 66]), resolution=2)
+    assert together[PIANO_GUITAR] == pytest.approx(tritone)
+    apart = harmony_gain(chords([60, 60, 66, 66], [66, 66, 60, 60]), resolution=2)
+    assert apart[PIANO_GUITAR] == pytest.approx(-tritone)
+    assert np.isnan(np.delete(together, PIANO_GUITAR)).all()
+
+
+def test_tracks_of_one_start_are_not_exchanged_among_each_other() -> None:
+    # Two starts of three equal windows each: every exchanged pair is of both starts.
+    together = harmony_gain(chords([60] * 3 + [66] * 3, [60] * 3 + [66] * 3), resolution=2)
+    assert together[PIANO_GUITAR] == pytest.approx(tonal_distance(chords([60], [66]), resolution=2)[PIANO_GUITAR])
+
+
+def test_harmony_gain_of_tracks_that_do_not_fit_is_about_zero() -> None:
+    rng = np.random.default_rng(0)
+    roots = rng.integers(40, 80, size=400)
+    gain = harmony_gain(chords(list(roots), list(rng.integers(40, 80, size=400))), resolution=2)[PIANO_GUITAR]
+    assert abs(gain) < 0.1 < 1 < harmony_gain(chords(list(roots), list(roots)), resolution=2)[PIANO_GUITAR]
+
+
+def test_harmony_gain_takes_the_second_tracks_bars_where_they_are() -> None:
+    rolls = silence(2)  # two bars each
+    rolls[:, PIANO, 0, 60] = True
+    rolls[0, GUITAR, 0, 60] = True
+    rolls[1, GUITAR, 0, 66] = True
+    rolls[1, GUITAR, 8, 60] = True  # its bar has no piano in either window
+    assert harmony_gain(rolls, resolution=2)[PIANO_GUITAR] == pytest.approx(0)  # C-C and C-F# as they are and exchanged
+
+
+def test_a_bar_counts_where_both_sound_once_exchanged() -> None:
+    rolls = chords([60, 60], [60, 60])
+    rolls[1, GUITAR] = False  # the guitar of the first window meets the piano of the second
+    assert harmony_gain(rolls, resolution=2)[PIANO_GUITAR] == pytest.approx(0)
+
+
+def test_harmony_gain_needs_two_windows_and_bars_in_common() -> None:
+    assert np.isnan(harmony_gain(chords([60], [60]), resolution=2)).all()
+    assert np.isnan(harmony_gain(silence(0), resolution=2)).all()
+    rolls = chords([60, 66], [60, 66])
+    rolls[0, PIANO] = rolls[1, GUITAR] = False  # the piano sounds where the guitar does not
+    assert np.isnan(harmony_gain(rolls, resolution=2)).all()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from musiclab.measures.reconstruction import best_threshold, frame_scores, onset_scores
+from musiclab.measures.reconstruction import best_constant, best_threshold, frame_scores, onset_scores
 
 NAN = float("nan")
 DRUMS, PIANO, GUITAR, BASS, STRINGS = range(5)
@@ -87,3 +87,21 @@ def test_of_equal_thresholds_the_lowest_wins_and_its_own_value_is_off() -> None:
 
 def test_silence_has_no_best_threshold() -> None:
     assert np.isnan(best_threshold(np.ones((1, 5, 8, 128)), silence(), [0.5]))
+
+
+def test_the_best_constant_is_that_of_the_best_threshold() -> None:
+    rng = np.random.default_rng(0)
+    likely = rng.integers(0, 6, size=(5, 8, 128)) / 5  # many cells equally likely
+    actual = rng.random((7, 5, 8, 128)) < 0.3 * likely
+    actual[:, BASS] = False
+    best = best_constant(likely, actual)
+    for track in (DRUMS, PIANO, GUITAR, STRINGS):
+        f1 = [
+            frame_scores(np.repeat(likely[None] > threshold, 7, axis=0), actual).f1[track]
+            for threshold in (-1, 0, 0.2, 0.4, 0.6, 0.8)
+        ]
+        assert best[track] == pytest.approx(max(f1))
+        assert max(f1) > f1[0]
+    assert np.isnan(best[BASS])
+    with pytest.raises(ValueError, match="must be one of actual"):
+        best_constant(likely[:, :4], actual)

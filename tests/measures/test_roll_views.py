@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from musiclab.measures.rolls import bars, checked, nan_mean, onsets, pitch_classes, ratio
+from musiclab.measures.rolls import (
+    bars,
+    cells_by_pitch,
+    cells_by_step,
+    checked,
+    nan_mean,
+    onsets,
+    pitch_classes,
+    ratio,
+)
 
 
 def test_onsets_are_on_now_and_off_before() -> None:
@@ -52,3 +61,13 @@ def test_nothing_is_nan_and_not_zero() -> None:
     assert np.isnan(nan_mean(np.array([np.nan, np.nan])))
     assert nan_mean(np.array([1.0, np.nan, 2.0])) == 1.5
     np.testing.assert_array_equal(ratio(np.array([0, 3, 0]), np.array([0, 4, 2])), [np.nan, 0.75, 0.0])
+
+
+@pytest.mark.parametrize("steps", [1, 32, 255, 256, 600])
+def test_cells_are_counted_by_step_and_by_pitch_in_any_layout(steps: int) -> None:
+    rolls = np.random.default_rng(steps).random((2, 5, steps, 128)) < 0.9
+    for layout in (rolls, np.asfortranarray(rolls), np.moveaxis(np.moveaxis(rolls, 1, 3).copy(), 3, 1), rolls[::-1]):
+        np.testing.assert_array_equal(cells_by_step(layout), layout.sum(axis=3))
+        np.testing.assert_array_equal(cells_by_pitch(layout), layout.sum(axis=2))
+    assert (cells_by_pitch(np.ones((1, 5, steps, 128), bool)) == steps).all()
+    assert cells_by_step(rolls[:0]).shape == (0, 5, steps)

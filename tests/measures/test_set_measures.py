@@ -5,9 +5,12 @@ import pytest
 
 from musiclab.measures.sets import (
     diversity_ratio,
+    duplicate_rate,
     embed,
     frechet_distance,
     mean_distance,
+    noise_sensitivity,
+    pairs,
     start_sensitivity,
 )
 
@@ -211,3 +214,99 @@ def test_one_start_has_no_sensitivity_and_wrong_starts_are_refused() -> None:
     assert np.isnan(start_sensitivity(real, np.zeros(4), real))
     with pytest.raises(ValueError, match="one start a window"):
         start_sensitivity(real, np.arange(3), real)
+
+
+def bars_of(pitches: range) -> np.ndarray:
+    """A window with these piano pitches on at the first step."""
+    rolls = silence()
+    rolls[0, PIANO, 0, pitches] = True
+    return rolls
+
+
+def test_windows_alike_to_95_percent_are_duplicates() -> None:
+    whole, nineteen, eighteen = bars_of(range(40, 60)), bars_of(range(41, 60)), bars_of(range(42, 60))
+    assert duplicate_rate(np.concatenate([whole, nineteen])) == 1  # 19/20 is enough
+    assert duplicate_rate(np.concatenate([whole, eighteen])) == 0
+    # 18/19 is not: only two of three have a duplicate, one of them the other's.
+    assert duplicate_rate(np.concatenate([whole, nineteen, eighteen, bars_of(range(60, 70))])) == 2 / 4
+
+
+def test_silent_windows_are_duplicates_of_each_other_and_of_nothing_else() -> None:
+    assert duplicate_rate(np.concatenate([silence(2), bars_of(range(60, 61))])) == 2 / 3
+    assert duplicate_rate(np.concatenate([silence(1), bars_of(range(60, 61))])) == 0
+    assert np.isnan(duplicate_rate(silence(1))) and np.isnan(duplicate_rate(silence(0)))
+
+
+def test_duplicates_are_found_across_blocks() -> None:
+    rolls = random_rolls(0, 600)
+    assert duplicate_rate(rolls) == 0
+    rolls[590] = rolls[3]  # of other blocks of rows
+    rolls[[300, 301]] = rolls[299]  # of one block
+    assert duplicate_rate(rolls) == 5 / 600
+
+
+def test_pairs_within_and_between_groups_do_not_depend_on_blocks_or_order() -> None:
+    rolls, groups = random_rolls(0, 300), np.arange(300) % 7
+    one = pairs(rolls, groups)
+    within = [mean_distance(rolls[groups == group]) for group in range(7)]
+    counts = [sum(groups == group) for group in range(7)]
+    weights = [count * (count - 1) / 2 for count in counts]
+    assert one.within == pytest.approx(np.average(within, weights=weights), rel=1e-12)
+    everything = 300 * 299 / 2
+    assert one.mean == pytest.approx(
+        (one.within * sum(weights) + one.between * (everything - sum(weights))) / everything
+    )
+    order = np.random.default_rng(1).permutation(300)
+    assert pairs(rolls[order], groups[order]).between == pytest.approx(one.between, rel=1e-12)
+
+
+def test_noise_sensitivity_by_hand() -> None:
+    a, b, c = bars_of(range(60, 62)), bars_of(range(61, 63)), bars_of(range(70, 71))
+    real = np.concatenate([a, c])  # at 1 from each other
+    # One start, two variations, two places: a against b (1 - 1/3), then c against c.
+    made = np.stack([np.concatenate([a, c]), np.concatenate([b, c])])[None]
+    whole, by_track = noise_sensitivity(made, real)
+    assert whole == by_track[PIANO] == pytest.approx((2 / 3 + 0) / 2)
+    assert np.isnan(np.delete(by_track, PIANO)).all()
+
+
+def test_noise_sensitivity_is_that_of_windows_of_one_start_and_place() -> None:
+    made = random_rolls(0, 12).reshape(2, 3, 2, 5, 32, 128)
+    real = random_rolls(1, 9)
+    expected = np.mean([mean_distance(made[start, :, place]) for start in range(2) for place in range(2)])
+    assert noise_sensitivity(made, real)[0] == pytest.approx(expected / mean_distance(real), rel=1e-12)
+    by_track = noise_sensitivity(made, real)[1]
+    real[:5, BASS] = real[0, BASS]  # real basses vary less, so that of the continuations does more, compared with them
+    less_real = noise_sensitivity(made, real)[1]
+    assert less_real[BASS] == pytest.approx(by_track[BASS] / (1 - 10 / 36), rel=0.02)
+    np.testing.assert_array_equal(np.delete(less_real, BASS), np.delete(by_track, BASS))
+    repeated = np.repeat(made[:, :1], 3, axis=1)  # starts and places differ as before, variations do not
+    whole, by_track = noise_sensitivity(repeated, real)
+    assert whole == 0 and not by_track.any()
+
+
+def test_noise_that_moves_one_track_only_is_seen_in_that_track() -> None:
+    made = np.repeat(random_rolls(0, 4).reshape(4, 1, 1, 5, 32, 128), 2, axis=1)
+    made[:, 1, :, DRUMS] = random_rolls(1, 4)[:, None, DRUMS]
+    made[..., STRINGS, :, :] = False
+    real = random_rolls(2, 30)
+    whole, by_track = noise_sensitivity(made, real)
+    assert by_track[DRUMS] == pytest.approx(1, abs=0.05)
+    assert (by_track[[PIANO, GUITAR, BASS]] == 0).all()
+    assert 0.1 < whole < 0.5
+    assert np.isnan(by_track[STRINGS])  # it never sounds: neither follows the noise nor resists it
+    made[0, 0, 0, STRINGS, 0, 60] = True
+    assert noise_sensitivity(made, real)[1][STRINGS] == pytest.approx(1 / 4, rel=0.05)
+
+
+def test_noise_sensitivity_needs_two_variations_and_real_variety() -> None:
+    made = random_rolls(0, 4).reshape(2, 2, 1, 5, 32, 128)
+    for continuations, real in (
+        (made[:, :1], random_rolls(1, 4)),
+        (made[:0], random_rolls(1, 4)),
+        (made, random_rolls(1, 1)),
+        (made, silence(4)),
+        (np.zeros_like(made), random_rolls(1, 4)),
+    ):
+        whole, by_track = noise_sensitivity(continuations, real)
+        assert np.isnan(whole) and np.isnan(by_track).all()
