@@ -7,12 +7,15 @@ BadSong, reads the same notes from whole files, and takes milliseconds a song.
 
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from musiclab.data.archives import read_file
 from musiclab.data.songs import BEAT_TICKS, MAX_BEATS, BadSong, Song, first_tempo, to_ticks, track_of
 from musiclab.data.source import Source
+from musiclab.data.windows import WindowSpec, cut
+from musiclab.errors import UserError
 
 _DRUM_CHANNEL = 9
 _FOUR_FOUR = (4, 4)
@@ -46,6 +49,24 @@ class Midi(Source):
             length=int(bars[-1]),
             tempo=first_tempo(np.array([60e6 / micros for _, micros in sorted(events.tempos) if micros])),
         )
+
+
+def file_windows(name: str, spec: WindowSpec, option: str) -> np.ndarray:
+    """The windows (n, 5, steps, 16) of one MIDI file, n at least 1, packed over pitch.
+
+    UserError, which names the option that the file was given with, where there are none to be had.
+    """
+    path = Path(name)
+    if not path.is_file():
+        raise UserError(f"{option}: there is no file {name}; give a MIDI file.")
+    try:
+        windows = cut(Midi.parse(path.name, read_file(path, Midi.max_bytes)), spec)
+    except BadSong as error:
+        raise UserError(f"{option}: {name} cannot be used: {error}.") from error
+    if not len(windows):
+        beats = spec.steps / spec.resolution
+        raise UserError(f"{option}: {name} is shorter than one window of {beats:g} beats; give a longer song.")
+    return windows
 
 
 @dataclass

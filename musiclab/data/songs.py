@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 TRACKS = ("Drums", "Piano", "Guitar", "Bass", "Strings")
+# General MIDI programs from 0, those of LPD-5. Drums are a matter of the channel (10), not of the program.
+PROGRAMS = {"Drums": 0, "Piano": 0, "Guitar": 24, "Bass": 32, "Strings": 48}
 BEAT_TICKS = 24
 
 # Longer than any music; a few hostile bytes can claim years, and every array here grows with a song's length.

@@ -9,15 +9,14 @@ import numpy as np
 import torch
 
 from musiclab.hashing import code_version, content_hash
-from musiclab.systems.config import Config
+from musiclab.systems.config import GENERATE, MEASURE, Config
+from musiclab.systems.style import Targets
 from musiclab.training.files import Files
 from musiclab.training.streams import Block
 from musiclab.training.windows import BlockWindows
 
 GENERATED = "generated.npy"
 
-# The stages that every system ends with: GENERATE continues the start windows, MEASURE's product is a trial's measures.
-GENERATE, MEASURE = "generate", "measure"
 # What a system's continuations may depend on, see `System.conditions`.
 CONDITIONS = ("start", "piano", "noise", "target", "alpha")
 # Code that every stage of every system rests on, so that a change of it changes their keys; that of the windows is in
@@ -28,13 +27,18 @@ _COMMON = ("musiclab.data.splits", "musiclab.training", "musiclab.systems.base")
 
 @dataclass(frozen=True)
 class StageRun:
-    """What a stage works with: config, block, the block's windows, where its files are, the device."""
+    """What a stage works with: config, block, the block's windows, where its files are, the device.
+
+    `targets` are target songs from outside, such as a user's own; without them a system that follows any takes those
+    that its config names from the windows.
+    """
 
     config: Any
     block: Block
     windows: BlockWindows
     files: Files
     device: torch.device
+    targets: Targets | None = None
 
 
 class System(ABC):
@@ -82,21 +86,22 @@ class System(ABC):
         """Seconds of a trial's training on `windows` training windows, from a few steps timed here and now."""
 
     def stage_keys(self, config: Config, block: Block, data: str) -> dict[str, str]:
-        """Content hash of each stage: what goes into it, its own and earlier stages' fields, and the code that runs.
+        """Content hash of each stage: what goes into it, with the stage before, and the code that runs.
 
         The last one, of `measure`, rests on everything and is the trial's key.
         """
-        keys = {}
-        for number, stage in enumerate(self.stages):
+        keys, before = {}, ""
+        for stage in self.stages:
             modules = (*_COMMON, type(self).__module__, *(_MEASURING if stage == MEASURE else self.rests_on))
-            keys[stage] = content_hash(
+            keys[stage] = before = content_hash(
                 {
                     "system": self.name,
                     "stage": stage,
-                    "fields": config.of_stages(("windows", *self.stages[: number + 1])),
+                    "fields": config.of_stages(("windows", stage)),
                     "block": [block.seed, block.index],
                     "data": data,
                     "code": code_version(*modules),
+                    "before": before,
                 }
             )
         return keys

@@ -8,6 +8,9 @@ from typing import Any, Self
 from musiclab.data.windows import WindowSpec
 from musiclab.errors import UserError
 
+# The stages that every system ends with: GENERATE continues the start windows, MEASURE's product is a trial's measures.
+GENERATE, MEASURE = "generate", "measure"
+
 
 def field(
     default: Any,

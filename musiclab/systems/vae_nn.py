@@ -5,12 +5,20 @@ means; MelodyNN predicts the piano's next latent from its last; a ConditionalNN 
 latent from its own last and the *current* piano latent; the decoded window is thresholded and encoded again for the
 next step. Noise of sd `noise_sd` gives variation. 1,322,131 parameters per VAE at K = 16 and width 64.
 
+Style: every window of the target songs is encoded, and at each step one of an instrument's distinct latents is drawn,
+s, for z' = alpha s + (1 - alpha) z. As written, z is read here as the predicted next latent, whose mix is decoded: at
+alpha 1 without noise the target's own windows are played. Noise comes on top, unscaled. As coded, z is the *last*
+window's latent, ahead of the networks, and all five mixes are written into the piano's: that of the drums survives, the
+last one. So MelodyNN sees the drums' last latent and the drums' draw, of another VAE's space, and neither the piano's
+own past nor another instrument's draw, even at alpha 0; the other four keep their last latents and follow the piano
+that MelodyNN makes of this. The article's absolute threshold with style is 0.2.
+
 Where the text and the code differ there is a field; the rolls here are binary, the article's were grey (velocity/127).
 """
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -21,10 +29,13 @@ from torch.nn import functional as F
 
 from musiclab.data.songs import TRACKS
 from musiclab.data.windows import pack
+from musiclab.data.windows import unpack as unpack_bits
 from musiclab.errors import UserError
+from musiclab.measures import suite
 from musiclab.measures.reconstruction import best_threshold
-from musiclab.measures.suite import posterior_measures, reconstruction_measures
-from musiclab.systems.base import GENERATE, MEASURE, StageRun, System
+from musiclab.measures.rolls import nan_mean
+from musiclab.systems import style
+from musiclab.systems.base import GENERATE, MEASURE, StageRun, System, read_generated
 from musiclab.systems.config import Config, field
 from musiclab.training import tensors
 from musiclab.training.batches import EVAL_BATCH, in_order, shuffled, unpack
@@ -91,8 +102,20 @@ class VaeNNConfig(Config):
         "binary", "generate", "window encoded for the next step: binary, or at 0.8 (strings 0.6) as coded",
         choices=("binary", "velocity"),
     )  # fmt: skip
+    target: str = field(
+        style.NONE, "generate",
+        f"style: {style.NONE}, {style.DRAWN} (validation songs), or songs such as artist:NAME*2 + song:TITLE",
+    )  # fmt: skip
+    alpha: float = field(0.5, "generate", "style: share of the target's latent in the mix", low=0, high=1)
+    alpha_mix: str = field(
+        "per_instrument", "generate",
+        "style: what is mixed: each instrument's next latent, its last one (as coded but for the bug), or, as coded, "
+        "the last ones and all into the piano's", choices=("per_instrument", "last_window", "coded"),
+    )  # fmt: skip
 
     def check(self) -> None:
+        if self.target not in (style.NONE, style.DRAWN):
+            style.parse_target(self.target, files=False)
         if self.steps % 16:
             raise UserError(f"steps takes a multiple of 16, which the convolutions divide by, not {self.steps}.")
 
@@ -277,6 +300,11 @@ class Vaes:
         """Posterior means `(n, track, K)` of the windows at `indices`."""
         return torch.cat([self.posterior(x_NRTP)[0] for x_NRTP in in_order(self.run.windows, indices, self.run.device)])
 
+    def packed_means(self, packed_NRTB: np.ndarray) -> torch.Tensor:
+        """Posterior means `(n, track, K)` of packed windows."""
+        parts = torch.from_numpy(packed_NRTB).split(EVAL_BATCH)
+        return torch.cat([self.posterior(unpack(part, self.run.device))[0] for part in parts])
+
     @torch.no_grad()
     def decode(self, z_NRK: torch.Tensor) -> torch.Tensor:
         """Activations `(n, track, steps, 128)` float32; -inf, under every threshold, where there is no VAE."""
@@ -300,8 +328,9 @@ class VaeNN(System):
     name = "vae_nn"
     config = VaeNNConfig
     stages = ("vae", "latent", GENERATE, MEASURE)
-    conditions = ("start", "piano", "noise")
-    rests_on = ("musiclab.measures.reconstruction", "musiclab.measures.rolls")  # for the thresholds
+    conditions = ("start", "piano", "noise", "target", "alpha")
+    # For the thresholds, and for style.
+    rests_on = ("musiclab.measures.reconstruction", "musiclab.measures.rolls", "musiclab.systems.style")
     presets: ClassVar = {
         # The same architecture, narrower and shorter: any data set within the minutes of a demo.
         "demo": {
@@ -322,13 +351,15 @@ class VaeNN(System):
     def continuations(self, run: StageRun, starts: np.ndarray) -> np.ndarray:
         """All starts at once, window by window: encode, predict the next latents, decode, threshold."""
         config, vaes, networks = run.config, Vaes(run, run.files.product("vae")), _latent_networks(run)
-        cut = _thresholds(run)
+        cut, pull = _thresholds(run), _pull(run, vaes, len(starts))
         window = unpack(starts, run.device)
         noise = run.block.torch("sampling", "generate")
         made = []
         for _ in range(config.continuation):
             draw = torch.randn(len(window), len(TRACKS), config.latent_dim, generator=noise).to(run.device)
-            latents = _next_latents(networks, _encoded(vaes, window), config.noise_sd * draw, config.noise_place)
+            latents = _next_latents(
+                networks, _encoded(vaes, window), config.noise_sd * draw, config.noise_place, pull()
+            )
             cells = torch.cat([vaes.decode(part) > cut for part in latents.split(EVAL_BATCH)])
             made.append(pack(cells.cpu().numpy()))
             window = cells.float()
@@ -338,20 +369,10 @@ class VaeNN(System):
         return np.stack(made, axis=1)
 
     def own_measures(self, run: StageRun) -> dict[str, float]:
-        """Held-out reconstruction at the shipped threshold, active units and KL, per track and over tracks."""
+        """Of test songs: reconstruction, use of the latents, the next window's prediction; and of style, if any."""
         vaes = Vaes(run, run.files.product("vae"))
-        cut = _thresholds(run)
-        actual, predicted, means, log_sigmas = [], [], [], []
-        for real, mean, log_sigma, activation in vaes.reconstructions(run.windows.reference):
-            actual.append(real)
-            predicted.append((activation > cut).cpu().numpy())
-            means.append(mean)
-            log_sigmas.append(log_sigma)
-        values = reconstruction_measures(np.concatenate(predicted), np.concatenate(actual))
-        means_NRK, log_sigmas_NRK = torch.cat(means).cpu().numpy(), torch.cat(log_sigmas).cpu().numpy()
-        return values | posterior_measures(
-            {TRACKS[track]: (means_NRK[:, track], log_sigmas_NRK[:, track]) for track in vaes.modules}
-        )
+        measures = _latent_measures(run, vaes) | _next_measures(run, vaes)
+        return measures | (_style_measures(run) if run.config.target != style.NONE else {})
 
     def estimated_seconds(self, config: VaeNNConfig, windows: int) -> float:
         """Training time of the five VAEs, which is nearly all of a trial's, from a few steps on noise."""
@@ -382,19 +403,92 @@ def _train_latent(run: StageRun) -> None:
     run.files.write(WEIGHTS, tensors.to_bytes(learner.weights()))
 
 
+def _pull(run: StageRun, vaes: Vaes, starts: int) -> Callable[[], style.Pull | None]:
+    """What gives each step its Pull, or None where the config names no target and the run has none."""
+    targets = _targets(run)
+    if targets is None:
+        return lambda: None
+    # A stream of its own, so that style shifts no noise.
+    rng = run.block.numpy("sampling", "style", "latents")
+    latents = style.TargetLatents(targets, vaes.packed_means, starts, rng)
+    return lambda: style.Pull(latents.draw(), run.config.alpha, run.config.alpha_mix)
+
+
+def _targets(run: StageRun) -> style.Targets | None:
+    """The run's target songs: those given, or those that its config means."""
+    if run.targets is not None or run.config.target == style.NONE:
+        return run.targets
+    if run.windows is None:
+        raise UserError(f"target {run.config.target!r} is looked up in data, and none is given; name a target anew.")
+    return style.block_targets(run.config.target, run.windows, run.block)
+
+
 def _next_latents(
-    networks: list[nn.Module], last_NRK: torch.Tensor, noise_NRK: torch.Tensor, place: str
+    networks: list[nn.Module],
+    last_NRK: torch.Tensor,
+    noise_NRK: torch.Tensor,
+    place: str,
+    pull: style.Pull | None = None,
 ) -> torch.Tensor:
     """All instruments' next latents `(n, track, K)`: the piano first, the others given the piano."""
     before, after = (noise_NRK, 0 * noise_NRK) if place == "before" else (0 * noise_NRK, noise_NRK)
+    last_NRK = pull.last(last_NRK) if pull else last_NRK
     noisy = last_NRK.clone()
     noisy[:, PIANO] += before[:, PIANO]  # as written: to the latent that goes into MelodyNN, and nowhere else
-    piano = predict(networks[PIANO], PIANO, noisy, noisy[:, PIANO]) + after[:, PIANO]
-    each = [
-        piano if track == PIANO else predict(network, track, last_NRK, piano) + after[:, track]
-        for track, network in enumerate(networks)
-    ]
-    return torch.stack(each, dim=1)
+
+    def following(track: int, last: torch.Tensor, piano_NK: torch.Tensor) -> torch.Tensor:
+        z_NK = predict(networks[track], track, last, piano_NK)
+        return (pull.next(track, z_NK) if pull else z_NK) + after[:, track]
+
+    piano = following(PIANO, noisy, noisy[:, PIANO])
+    return torch.stack(
+        [piano if track == PIANO else following(track, last_NRK, piano) for track in range(len(networks))], dim=1
+    )
+
+
+def _latent_measures(run: StageRun, vaes: Vaes) -> dict[str, float]:
+    """Held-out reconstruction, active units, KL and the posterior's sd, per track and over tracks."""
+    cut = _thresholds(run)
+    actual, predicted, means, log_sigmas = [], [], [], []
+    for real, mean, log_sigma, activation in vaes.reconstructions(run.windows.reference):
+        actual.append(real)
+        predicted.append((activation > cut).cpu().numpy())
+        means.append(mean)
+        log_sigmas.append(log_sigma)
+    values = suite.reconstruction_measures(np.concatenate(predicted), np.concatenate(actual))
+    means_NRK, log_sigmas_NRK = torch.cat(means).cpu().numpy(), torch.cat(log_sigmas).cpu().numpy()
+    sds = {
+        f"latent/posterior_sd.{TRACKS[track]}": float(np.exp(log_sigmas_NRK[:, track]).mean()) for track in vaes.modules
+    }
+    values |= sds | {"latent/posterior_sd": nan_mean(np.array(list(sds.values())))}
+    return values | suite.posterior_measures(
+        {TRACKS[track]: (means_NRK[:, track], log_sigmas_NRK[:, track]) for track in vaes.modules}
+    )
+
+
+@torch.no_grad()
+def _next_measures(run: StageRun, vaes: Vaes) -> dict[str, float]:
+    """How well the next window of test songs is predicted from the last, without noise and without style."""
+    windows, cut, networks = run.windows, _thresholds(run), _latent_networks(run)
+    predicted = []
+    for last_NRTP in in_order(windows, windows.reference_pairs[:, 0], run.device):
+        latents = vaes.posterior(last_NRTP)[0]
+        predicted.append((vaes.decode(_next_latents(networks, latents, 0 * latents, "after")) > cut).cpu().numpy())
+    # A batch's counts are exact as they come; only their sum over all windows needs more digits.
+    total = sum(x.sum(dim=0).double() for x in in_order(windows, windows.train, run.device))
+    last, actual = (unpack_bits(windows.packed(windows.reference_pairs[:, place])) for place in (0, 1))
+    mean_window = (total / len(windows.train)).cpu().numpy()
+    return suite.next_window_measures(np.concatenate(predicted), last, mean_window, actual)
+
+
+def _style_measures(run: StageRun) -> dict[str, float]:
+    """How much what was generated is like its targets, among these and other validation songs."""
+    targets = _targets(run)
+    continuations = unpack_bits(read_generated(run.files.product(GENERATE)))
+    others = style.other_songs(targets, run.windows, run.block)
+    songs = [unpack_bits(song) for song in (*targets.songs, *others)]
+    weights = np.pad(targets.weights_of(len(continuations)), ((0, 0), (0, len(others))))
+    return suite.style_measures(continuations, weights, songs, run.config.resolution)
 
 
 def _encoded(vaes: Vaes, window_NRTP: torch.Tensor) -> torch.Tensor:

@@ -40,7 +40,10 @@ class BlockWindows:
         return rows.reshape(*np.shape(indices), *rows.shape[1:])
 
     def song(self, number: int) -> np.ndarray:
-        """A whole song, packed `(track, time, 16)`; it takes windows that lie end to end (hop equal to steps)."""
+        """A whole song, packed `(track, time, 16)`; it takes windows that lie end to end (hop equal to steps).
+
+        Where a song's bars do not divide a window, what lies between its windows is left out (a bar at most).
+        """
         row = self.store.songs[number]
         windows = self.store.windows[row.first : row.first + row.count]
         return np.concatenate(list(windows), axis=1)

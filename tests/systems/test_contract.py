@@ -26,8 +26,20 @@ BLOCK = Block(0, 0)
 # Seconds of training, after which the output hangs on all that the system says it does.
 TINY: dict[str, dict[str, Any]] = {
     "vae_nn": {
-        "width": 8, "latent_dim": 4, "beta": 0.1, "vae_epochs": 6, "vae_batch": 8, "vae_lr": 1e-2,
-        "latent_epochs": 6, "latent_batch": 8, "latent_lr": 1e-2,
+        # So trained, the latents hold enough for the others to follow the piano in most continuations.
+        "width": 8, "latent_dim": 8, "likelihood": "bernoulli", "beta": 0.01, "vae_epochs": 6, "vae_batch": 8,
+        "vae_lr": 1e-2, "latent_epochs": 6, "latent_batch": 8, "latent_lr": 1e-2,
+    },
+    "note_rnn": {"hidden": 16, "vocabulary": 32, "sequence": 16, "epochs": 4, "batch": 8, "lr": 1e-2},
+    "multitrack_rnn": {"hidden": 16, "layers": 2, "epochs": 3, "batch": 8, "lr": 1e-2},
+    "melody_harmony_cnn": {
+        # So trained and cut, guitar and bass follow the piano after most starts.
+        "width": 8, "hidden": 64, "dense_layers": 2, "dropout": 0.0, "epochs": 6, "batch": 8, "lr": 1e-2,
+        "threshold_rule": "absolute", "threshold": 0.1,
+    },
+    "gan": {"width": 2, "latent_dim": 8, "epochs": 3, "batch": 16, "g_lr": 3e-3},
+    "transformer_xl": {
+        "d_model": 16, "layers": 1, "heads": 2, "memory": 32, "segment": 32, "epochs": 2, "batch": 4, "lr": 1e-2,
     },
 }  # fmt: skip
 COMMON = {"max_train": 64, "max_eval": 24, "starts": 6, "continuation": 3}
@@ -158,6 +170,32 @@ def test_the_output_depends_on_the_noise(system: System, config: Any, trained: M
     assert (one != other).any() == ("noise" in system.conditions)
 
 
+def test_the_output_depends_on_the_target(
+    system: System, config: Any, trained: MemoryFiles, store: WindowStore
+) -> None:
+    if "target" not in system.conditions:
+        pytest.skip(f"{system.name} says that it follows no target song")
+    targets = ("none", *(f'song:"{song.id}"' for song in store.songs[:2]))
+    none, one, other = (_generated(system, store, config.with_values({"target": t}), trained) for t in targets)
+    for first, second in ((none, one), (none, other), (one, other)):
+        assert (first != second).any(axis=(1, 2, 3, 4)).sum() >= len(first) // 2
+
+
+def test_the_output_depends_on_alpha_and_without_it_on_no_target(
+    system: System, config: Any, trained: MemoryFiles, store: WindowStore
+) -> None:
+    if "alpha" not in system.conditions:
+        pytest.skip(f"{system.name} says that it follows no target song")
+    changes = [
+        {"target": "none"},
+        *({"target": f'song:"{store.songs[0].id}"', "alpha": alpha} for alpha in (0, 0.3, 1)),
+    ]
+    none, zero, little, full = (_generated(system, store, config.with_values(change), trained) for change in changes)
+    np.testing.assert_array_equal(zero, none)
+    for first, second in ((zero, little), (little, full)):
+        assert (first != second).any(axis=(1, 2, 3, 4)).sum() >= len(first) // 2
+
+
 def test_conditions_are_known_words(system: System) -> None:
     assert set(system.conditions) <= set(CONDITIONS)
 
@@ -224,5 +262,7 @@ def _changed(config: Any, spec: dataclasses.Field) -> Any:
     value = getattr(config, spec.name)
     other = next((choice for choice in spec.metadata["choices"] if choice != value), None)
     changed = dataclasses.replace(config)
-    object.__setattr__(changed, spec.name, other if other is not None else not value if value is True else value + 1)
+    object.__setattr__(
+        changed, spec.name, other if other is not None else not value if value is True else value + type(value)(1)
+    )
     return changed

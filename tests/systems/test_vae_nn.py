@@ -16,10 +16,11 @@ from musiclab.data.windows import pack, unpack
 from musiclab.errors import UserError
 from musiclab.systems import vae_nn
 from musiclab.systems.base import StageRun, read_generated
+from musiclab.systems.style import Pull, Targets, block_targets
 from musiclab.systems.vae_nn import ConvVAE, LatentLearner, VaeLearner, VaeNN, VaeNNConfig, conditional_nn, melody_nn
 from musiclab.training.streams import Block
 
-PIANO, STRINGS = TRACKS.index("Piano"), TRACKS.index("Strings")
+DRUMS, PIANO, STRINGS = (TRACKS.index(name) for name in ("Drums", "Piano", "Strings"))
 BLOCK = Block(0, 0)
 TINY = VaeNNConfig(
     width=8, latent_dim=4, beta=0.1, vae_epochs=10, vae_batch=8, vae_lr=1e-2, latent_epochs=6, latent_batch=8,
@@ -240,6 +241,79 @@ def test_noise_is_added_before_melody_nn_as_written_or_after_each_network_as_cod
 
 
 @pytest.mark.parametrize("place", ["before", "after"])
+def test_targets_are_mixed_in_under_the_noise(place: str) -> None:
+    networks, last, drawn, noise = [_Doubling() for _ in TRACKS], *(torch.randn(3, 4, 5, 3))
+    before, after = (noise[:, PIANO], 0 * noise) if place == "before" else (0, noise)
+    for mix in ("per_instrument", "last_window", "coded"):
+        made = vae_nn._next_latents(networks, last, noise, place, Pull(drawn, 0.3, mix))
+        mixed = 0.3 * drawn + 0.7 * last
+        seen = {"per_instrument": last, "last_window": mixed, "coded": last}[mix]
+        seen_piano = mixed[:, DRUMS] if mix == "coded" else seen[:, PIANO]
+        own = mix == "per_instrument"
+        piano = 2 * (seen_piano + before)
+        piano = (0.3 * drawn[:, PIANO] + 0.7 * piano if own else piano) + after[:, PIANO]
+        torch.testing.assert_close(made[:, PIANO], piano)
+        for track in {0, 2, 3, 4}:
+            next_one = 2 * seen[:, track] + piano  # given the piano as it will be played
+            next_one = 0.3 * drawn[:, track] + 0.7 * next_one if own else next_one
+            torch.testing.assert_close(made[:, track], next_one + after[:, track])
+
+
+def _targets(store: WindowStore, *numbers: int) -> Targets:
+    songs = [store.songs[number] for number in numbers]
+    windows = tuple(store.windows[song.first : song.first + song.count] for song in songs)
+    return Targets(tuple(song.id for song in songs), windows, np.full((1, len(songs)), 1 / len(songs)))
+
+
+def test_alpha_0_is_no_target_bit_for_bit(store: WindowStore, trained: MemoryFiles) -> None:
+    fields = {"noise_sd": 1.0, "continuation": 4}
+    none = _generate(store, trained, **fields)
+    for mix in ("per_instrument", "last_window"):
+        for target in ("drawn", f"song:{store.songs[3].id}"):
+            style = {"target": target, "alpha_mix": mix}
+            np.testing.assert_array_equal(_generate(store, trained, alpha=0, **style, **fields), none)
+            assert (_generate(store, trained, alpha=0.5, **style, **fields) != none).any()
+    # As coded the drums' last latent is in the piano's place whatever alpha is.
+    coded = _generate(store, trained, target="drawn", alpha=0, alpha_mix="coded", **fields)
+    assert (coded[:, :, PIANO] != none[:, :, PIANO]).any()
+
+
+def test_alpha_1_without_noise_plays_the_target_s_windows_as_decoded(store: WindowStore, trained: MemoryFiles) -> None:
+    song = store.songs[7]
+    generated = _generate(store, trained, target=f"song:{song.id}", alpha=1, noise_sd=0.0, continuation=6)
+    run = _run(store, trained)
+    vaes = vae_nn.Vaes(run, run.files.product("vae"))
+    indices = np.arange(song.first, song.first + song.count)
+    decoded = next(vaes.reconstructions(indices))[3] > vae_nn._thresholds(run)
+    for track in range(5):
+        played = {window.tobytes() for window in generated[:, :, track].reshape(-1, 32, 128)}
+        assert played <= {window.numpy().tobytes() for window in decoded[:, track]}
+        assert len(played) > 1 or track != PIANO
+
+
+def test_targets_from_outside_need_no_windows(store: WindowStore, trained: MemoryFiles) -> None:
+    run = _run(store, trained)
+    starts = run.windows.packed(run.windows.starts[:, 0])
+    named = _run(store, trained, target=f"song:{store.songs[2].id} + song:{store.songs[5].id}")
+    expected = VaeNN().continuations(named, starts)
+    given = dataclasses.replace(run, windows=None, targets=_targets(store, 2, 5))
+    np.testing.assert_array_equal(VaeNN().continuations(given, starts), expected)
+    # Those given come before those named.
+    other = dataclasses.replace(named, windows=None, targets=_targets(store, 8))
+    assert (VaeNN().continuations(other, starts) != expected).any()
+    without = dataclasses.replace(run, windows=None)
+    np.testing.assert_array_equal(VaeNN().continuations(without, starts), VaeNN().continuations(run, starts))
+    with pytest.raises(UserError, match="is looked up in data, and none is given"):
+        VaeNN().continuations(dataclasses.replace(named, windows=None), starts)
+
+
+@pytest.mark.parametrize("wrong", ["nonsense", "", "None", "song:", "my.mid", "midi:x"])
+def test_a_target_that_no_trial_can_follow_is_refused(wrong: str) -> None:
+    with pytest.raises(UserError, match=r"^target takes song:TITLE, artist:NAME, drawn or none"):
+        TINY.with_values({"target": wrong})
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
 def test_without_noise_the_noise_stream_does_not_matter(
     place: str, store: WindowStore, trained: MemoryFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -345,6 +419,64 @@ def test_reconstruction_is_measured_on_test_songs_at_the_shipped_threshold(
     assert math.isnan(measures["latent/frame_f1.Strings"])
     assert "latent/kl.Strings" not in measures
     assert measures["latent/active_units.Piano"] in range(5)
+
+
+def _measured(store: WindowStore, trained: MemoryFiles, **fields: Any) -> tuple[dict[str, float], StageRun]:
+    run = _run(store, trained, **fields)
+    files = run_stages(VaeNN(), run, ("generate",))
+    run = dataclasses.replace(run, files=files.product("measure"))
+    return VaeNN().own_measures(run), run
+
+
+def test_the_posterior_s_sd_is_the_mean_over_windows_and_dimensions(store: WindowStore, trained: MemoryFiles) -> None:
+    measures, run = _measured(store, trained)
+    vaes = vae_nn.Vaes(run, run.files.product("vae"))
+    log_sigma = next(vaes.reconstructions(run.windows.reference))[2]
+    sds = [log_sigma[:, track].exp().mean().item() for track in range(5) if track != STRINGS]
+    assert measures["latent/posterior_sd.Drums"] == pytest.approx(sds[0])
+    assert measures["latent/posterior_sd"] == pytest.approx(np.mean(sds))
+    assert "latent/posterior_sd.Strings" not in measures
+    assert len(set(sds)) == 4
+
+
+def test_the_next_window_is_predicted_on_test_songs_without_noise_and_style(
+    store: WindowStore, trained: MemoryFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(
+        vae_nn.suite, "next_window_measures", lambda *rolls: seen.append(rolls) or {"next/next_f1": 1.0}
+    )
+    measures, run = _measured(store, trained, noise_sd=3.0, target="drawn", alpha=1)
+    assert measures["next/next_f1"] == 1
+    predicted, last, mean_window, actual = seen[0]
+    windows = run.windows
+    np.testing.assert_array_equal(last, store.batch(windows.reference_pairs[:, 0]))
+    np.testing.assert_array_equal(actual, store.batch(windows.reference_pairs[:, 1]))
+    np.testing.assert_allclose(mean_window, store.batch(windows.train).mean(axis=0), atol=1e-6)
+    still = _run(store, trained, noise_sd=0.0, continuation=1)
+    expected = VaeNN().continuations(still, windows.packed(windows.reference_pairs[:, 0]))
+    np.testing.assert_array_equal(predicted, unpack(expected)[:, 0])
+
+
+def test_style_is_measured_against_each_start_s_target_among_other_songs(
+    store: WindowStore, trained: MemoryFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(vae_nn.suite, "style_measures", lambda *given: seen.append(given) or {"style/similarity": 1.0})
+    measures, run = _measured(store, trained, target="drawn", variations=2)
+    assert measures["style/similarity"] == 1
+    generated, weights, songs, resolution = seen[0]
+    np.testing.assert_array_equal(generated, unpack(read_generated(run.files.product("generate"))))
+    targets = block_targets("drawn", run.windows, BLOCK)
+    np.testing.assert_array_equal(weights, np.repeat(targets.weights, 2, axis=0))
+    assert [song.tobytes() for song in songs] == [unpack(song).tobytes() for song in targets.songs]
+    assert resolution == 2
+    named, _ = _measured(store, trained, target=f"song:{store.songs[0].id}")
+    assert named["style/similarity"] == 1
+    others = seen[1][2][1:]
+    assert len(others) >= 1
+    assert seen[1][1].tolist() == [[1.0] + [0.0] * len(others)] * 4
+    assert not any(name.startswith("style/") for name in _measured(store, trained)[0])
 
 
 def test_all_tracks_silent_is_no_crash(store: WindowStore) -> None:

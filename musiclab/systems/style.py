@@ -1,0 +1,281 @@
+"""Style: the target songs that generation follows, named, read from a file or drawn, and the draws of their latents.
+
+A target is described by terms with ` + ` between them, each with a weight if it is to be other than 1:
+
+    artist:"J. S. Bach"*2 + song:Yesterday + my-song.mid
+
+`song:` takes a title or an id, `artist:` an artist's name, `midi:` (or nothing before a name that ends in .mid) a file.
+Case does not matter; a part of a name, in whole words, is enough where only one name has it. A name that holds ` + `,
+or ends like a weight, goes in double quotes, and a double quote inside of them is doubled.
+"""
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from musiclab.data.midi import Midi, file_windows
+from musiclab.data.songs import TRACKS, clean_text
+from musiclab.data.store import SongRow, WindowStore
+from musiclab.data.windows import WindowSpec
+from musiclab.errors import UserError
+from musiclab.training.streams import Block
+from musiclab.training.windows import BlockWindows
+
+# The values of a field `target` that are no description: no target; some of the block's validation songs.
+NONE, DRAWN = "none", "drawn"
+# Songs that "drawn" draws, and songs that measures of style tell the target from, the targets among them.
+DRAWN_SONGS, CANDIDATES = 8, 24
+
+_TERM = re.compile(
+    r"""\s*(?:(?P<kind>song|artist|midi):)?\s*
+    (?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>\S.*?))
+    (?:\s*\*\s*(?P<weight>\d+(?:\.\d*)?|\.\d+))?
+    (?:\s+\+\s+(?=\S)|\s*$)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_NEAREST = 3
+_DRUMS, _PIANO = TRACKS.index("Drums"), TRACKS.index("Piano")
+
+
+@dataclass(frozen=True)
+class Term:
+    """One part of a description: `kind` is "song", "artist" or "midi"; `weight` is above 0."""
+
+    kind: str
+    name: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Target songs, and how likely each start window's latents are drawn from each of them.
+
+    `ids` name the songs, `songs` are their windows, packed `(m, track, steps, 16)` uint8, m at least 1. `weights` is
+    `(rows, songs)`, rows adding up to 1: one row for all start windows, or one for each.
+    """
+
+    ids: tuple[str, ...]
+    songs: tuple[np.ndarray, ...]
+    weights: np.ndarray
+
+    def weights_of(self, starts: int) -> np.ndarray:
+        """The weights `(starts, songs)` of as many start windows, those that belong to one row side by side."""
+        if starts % len(self.weights):
+            raise ValueError(f"{starts} start windows do not divide among {len(self.weights)} rows of weights")
+        return np.repeat(self.weights, starts // len(self.weights), axis=0)
+
+
+def parse_target(text: str, option: str = "target", files: bool = True) -> list[Term]:
+    """The terms of a description; UserError, which names the field or option, for anything else.
+
+    `files` is whether a term may be a MIDI file: no trial may rest on a file that its key does not know.
+    """
+    terms, at = [], 0
+    while at < len(text) or not terms:
+        found = _TERM.match(text, at)
+        term = found and _term(found)
+        if term is None or (term.kind == "midi" and not files):
+            wanted = "song:TITLE, artist:NAME" + (" or a MIDI file" if files else f", {DRAWN} or {NONE}")
+            raise UserError(f"{option} takes {wanted} (several with ' + ' between, weighted by *2), not {text!r}.")
+        terms.append(term)
+        at = found.end()
+    return terms
+
+
+def named_targets(
+    text: str, store: WindowStore | None, spec: WindowSpec, option: str = "target", files: bool = True
+) -> Targets:
+    """The songs that a description names, each drawn from with the weight of its term.
+
+    An artist's weight, or that of a title that several songs have, is shared evenly by its songs. `store` has the songs
+    that may be named, `spec` says how MIDI files are cut; without a store files only can be named. UserError for a name
+    that nothing or too much answers to, and for a file that cannot be read or is shorter than one window.
+    """
+    songs: dict[str, np.ndarray] = {}
+    weights: dict[str, float] = {}
+    for term in parse_target(text, option, files):
+        if term.kind == "midi":
+            found = {str(Path(term.name)): file_windows(term.name, spec, option)}
+        else:
+            found = _from_store(term, store, option)
+        songs |= found
+        for song in found:
+            weights[song] = weights.get(song, 0.0) + term.weight / len(found)
+    row = np.array([list(weights.values())])
+    return Targets(tuple(songs), tuple(songs.values()), row / row.sum())
+
+
+def block_targets(target: str, windows: BlockWindows, block: Block) -> Targets:
+    """The targets that a trial's field `target` (not "none") means: drawn from validation songs, or named."""
+    if target != DRAWN:
+        return named_targets(target, windows.store, windows.store.spec, files=False)
+    songs = _validation_songs(windows, block)[:DRAWN_SONGS]
+    if len(songs) < 2:
+        raise UserError("target drawn needs at least 2 validation songs, which data of 15 songs or more have.")
+    own = [_work(windows.store.songs[number]) for number in windows.store.song_numbers(windows.starts[:, 0])]
+    weights = np.zeros((len(own), len(songs)))
+    for start, work in enumerate(own):
+        place = start % len(songs)
+        # Told to follow its own song, a continuation would look steered without being so.
+        place = (place + (_work(songs[place]) == work)) % len(songs)
+        weights[start, place] = 1
+    return Targets(tuple(song.id for song in songs), tuple(_windows(windows.store, song) for song in songs), weights)
+
+
+def other_songs(targets: Targets, windows: BlockWindows, block: Block) -> list[np.ndarray]:
+    """Windows of validation songs that are no targets, so many that with these they are CANDIDATES, if there are."""
+    taken = {song_id.partition(" #")[0] for song_id in targets.ids}
+    others = [song for song in _validation_songs(windows, block) if _work(song) not in taken]
+    return [_windows(windows.store, song) for song in others[: max(0, CANDIDATES - len(targets.songs))]]
+
+
+class TargetLatents:
+    """The distinct latents of target songs for each instrument, and draws from them.
+
+    Distinct are windows in which the instrument plays something else, so that what a song repeats counts once. Silence
+    is one of them: an instrument that the target leaves out is drawn towards the latent of silence.
+    """
+
+    def __init__(
+        self, targets: Targets, encoded: Callable[[np.ndarray], torch.Tensor], starts: int, rng: np.random.Generator
+    ) -> None:
+        """`encoded` gives latents `(m, track, K)` of packed windows; `starts` is how many are generated from."""
+        self.latents_MRK = encoded(np.concatenate(targets.songs))
+        self.rng = rng
+        self.cumulative_NS = targets.weights_of(starts).cumsum(axis=1)
+        firsts = np.cumsum([0, *(len(song) for song in targets.songs)])
+        # By track, and there by song, places in `latents_MRK`.
+        self.distinct = [
+            [first + _distinct(song[:, track]) for first, song in zip(firsts, targets.songs, strict=False)]
+            for track in range(len(TRACKS))
+        ]
+
+    def draw(self) -> torch.Tensor:
+        """One latent for each start and instrument, `(n, track, K)`: a song by its weight, evenly one of its own."""
+        n = len(self.cumulative_NS)
+        song_draws, place_draws = self.rng.random((2, n, len(TRACKS)))
+        # The last song takes what rounding leaves of the sum.
+        songs = (song_draws[:, :, None] >= self.cumulative_NS[:, None, :-1]).sum(axis=2)
+        places = np.empty((n, len(TRACKS)), np.int64)
+        for track, by_song in enumerate(self.distinct):
+            counts = np.array([len(own) for own in by_song])
+            offsets = np.cumsum(counts) - counts
+            number = (place_draws[:, track] * counts[songs[:, track]]).astype(np.int64)
+            places[:, track] = np.concatenate(by_song)[offsets[songs[:, track]] + number]
+        device = self.latents_MRK.device
+        return self.latents_MRK[torch.from_numpy(places).to(device), torch.arange(len(TRACKS), device=device)]
+
+
+@dataclass(frozen=True)
+class Pull:
+    """One step's draw of target latents `(n, track, K)`, and how latents are drawn towards it, see `alpha_mix`."""
+
+    drawn: torch.Tensor
+    alpha: float
+    mix: str
+
+    def last(self, z_NRK: torch.Tensor) -> torch.Tensor:
+        """The last window's latents as the networks are to see them."""
+        if self.mix == "per_instrument":
+            return z_NRK
+        mixed = self._mixed(z_NRK, self.drawn)
+        if self.mix == "last_window":
+            return mixed
+        as_coded = z_NRK.clone()
+        as_coded[:, _PIANO] = mixed[:, _DRUMS]
+        return as_coded
+
+    def next(self, track: int, z_NK: torch.Tensor) -> torch.Tensor:
+        """An instrument's predicted next latent as it is to be decoded, but for the noise."""
+        return self._mixed(z_NK, self.drawn[:, track]) if self.mix == "per_instrument" else z_NK
+
+    def _mixed(self, z: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+        return torch.lerp(z, drawn, self.alpha)  # exactly z at 0 and the draw at 1
+
+
+def _distinct(rolls_MTB: np.ndarray) -> np.ndarray:
+    """Places of the first of each group of equal rolls, ascending."""
+    flat = rolls_MTB.reshape(len(rolls_MTB), -1)
+    return np.sort(np.unique(flat, axis=0, return_index=True)[1])
+
+
+def _term(found: re.Match) -> Term | None:
+    quoted, plain, kind = found["quoted"], found["plain"], (found["kind"] or "").lower()
+    name = plain if quoted is None else quoted.replace('""', '"')
+    if not kind and name.lower().endswith(Midi.suffixes):
+        kind = "midi"
+    weight = float(found["weight"] or 1)
+    return Term(kind, name, weight) if kind and weight > 0 and _folded(name) else None
+
+
+def _from_store(term: Term, store: WindowStore | None, option: str) -> dict[str, np.ndarray]:
+    if store is None:
+        raise UserError(f"{option}: {term.kind}:{term.name} is looked up in data, and none is given; name a MIDI file.")
+    return {song.id: _windows(store, song) for song in _songs(term, store, option)}
+
+
+def _songs(term: Term, store: WindowStore, option: str) -> list[SongRow]:
+    """Songs that answer to a term: those whose name is equal, or else the only name that holds it in whole words."""
+    names = {
+        song.id: (song.title, song.id) if term.kind == "song" else (song.artist,)
+        for song in store.songs
+        if term.kind == "song" or song.artist
+    }
+    wanted = _folded(term.name)
+    equal = [song for song in store.songs if wanted in map(_folded, names.get(song.id, ()))]
+    if equal:
+        return equal
+    words = f" {_words(term.name)} "
+    holding = [
+        song for song in store.songs if words.strip() and any(words in f" {_words(n)} " for n in names.get(song.id, ()))
+    ]
+    spellings = {_folded(names[song.id][0]): names[song.id][0] for song in holding}
+    if len(spellings) == 1:
+        return holding
+    if spellings:
+        some = _listed(list(spellings.values()))
+        raise UserError(
+            f"{option}: {term.kind}:{term.name} could be any of {len(spellings)} in {store.source} ({some}); "
+            "give the whole name."
+        )
+    by_name = {_folded(name): name for of_song in names.values() for name in of_song}
+    near = [by_name[name] for name in difflib.get_close_matches(wanted, by_name, n=_NEAREST, cutoff=0.4)]
+    hint = f"the nearest are {_listed(near)}" if near else "nothing there is called nearly so"
+    raise UserError(f"{option}: there is no {term.kind} {term.name!r} in {store.source}; {hint}.")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(repr(name) for name in names[:_NEAREST]) + (", ..." if len(names) > _NEAREST else "")
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", clean_text(name)).casefold()
+
+
+def _words(name: str) -> str:
+    return " ".join(re.findall(r"\w+", _folded(name)))
+
+
+def _windows(store: WindowStore, song: SongRow) -> np.ndarray:
+    return np.asarray(store.windows[song.first : song.first + song.count])
+
+
+def _work(song: SongRow) -> str:
+    """What versions of one song, which must not pass for different songs, have in common."""
+    return song.id.partition(" #")[0]
+
+
+def _validation_songs(windows: BlockWindows, block: Block) -> list[SongRow]:
+    """The validation songs, one version of each, in an order that the block draws."""
+    held_out, works = set(windows.split.validation), {}
+    for song in windows.store.songs:
+        if song.id in held_out:
+            works.setdefault(_work(song), song)
+    order = block.numpy("sampling", "style", "songs").permutation(len(works))
+    return [list(works.values())[place] for place in order]
