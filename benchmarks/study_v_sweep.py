@@ -75,13 +75,14 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
     from musiclab.data.songs import TRACKS
     from musiclab.measures.reconstruction import best_threshold
     from musiclab.measures.suite import (
+        RealWindows,
         floors,
         music_measures,
         posterior_measures,
         reconstruction_measures,
         set_measures,
     )
-    from musiclab.rendering.sample import render_sample
+    from musiclab.rendering.sample import render_samples
     from musiclab.systems.vae_nn import ConvVAE, VaeNN, VaeNNConfig, conditional_nn, melody_nn, predict
 
     c = VaeNNConfig().with_values(VaeNN.presets["demo"] | {"latent_dim": config["latent_dim"]})
@@ -160,18 +161,20 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
             generated.append(window.bool().numpy())
         means = encode(torch.tensor(test))
         rebuilt = (decode(means) > cut).numpy()
-    count = len(validation)
-    songs = np.arange(count) // 3
-    tiled = np.tile(np.arange(c.starts), c.continuation)[:count]
-    made, real, other = np.concatenate(generated)[:count], test > 0, validation > 0
-    values = reconstruction_measures(rebuilt, real) | music_measures(made, c.resolution)
-    values |= set_measures(made, tiled, real, c.resolution) | floors(
-        other, songs, real, songs[: len(real)], c.resolution, rng
-    )
-    values |= posterior_measures({TRACKS[t]: (means[:, t].numpy(), np.zeros((len(real), c.latent_dim))) for t in vaes})
-    for number in range(4):
-        roll = np.concatenate([starts[number].bool().numpy(), *(step[number] for step in generated)], axis=1)
-        for kind, data in render_sample(roll, c.resolution, 120.0, f"start {number}", c.steps).items():
+    continuations = np.stack(generated, axis=1)[:, None]
+    made = continuations.reshape(-1, *continuations.shape[3:])
+    count, real = min(len(made), len(validation)), RealWindows(test > 0, np.arange(len(test)) // 3, c.resolution)
+    other = RealWindows(validation[:count] > 0, np.arange(count) // 3, c.resolution)
+    values = reconstruction_measures(rebuilt, real.rolls) | music_measures(made, c.resolution)
+    values |= set_measures(continuations, real, count) | floors(other, real, rng)
+    values |= posterior_measures({TRACKS[t]: (means[:, t].numpy(), np.zeros((len(test), c.latent_dim))) for t in vaes})
+    rolls = [
+        np.concatenate([starts[number].bool().numpy(), *(step[number] for step in generated)], axis=1)
+        for number in range(4)
+    ]
+    titles = [f"start {number}" for number in range(4)]
+    for number, sample in enumerate(render_samples(rolls, titles, c.resolution, 120.0, c.steps)):
+        for kind, data in sample.items():
             Path(f"start-{number}.{kind}").write_bytes(data)
     tune.report({name: value for name, value in values.items() if not math.isnan(value)})
 

@@ -1,6 +1,8 @@
-"""The `musiclab` command: what concerns data rather than one study."""
+"""The `musiclab` command: what concerns data, or trained trials, rather than one study."""
 
 import argparse
+from pathlib import Path
+from typing import Any
 
 from musiclab.cpus import available_cpus
 from musiclab.data.describe import describe
@@ -8,8 +10,9 @@ from musiclab.data.sources import open_source
 from musiclab.data.store import build
 from musiclab.data.windows import WindowSpec
 from musiclab.errors import UserError, exit_with
-from musiclab.study.options import DEFAULT_STORAGE, Parser, number
+from musiclab.study.options import DEFAULT_STORAGE, Parser, assignment, number
 from musiclab.study.storage import Storage
+from musiclab.systems import SYSTEMS
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -18,6 +21,14 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.subject == "data":
+        return _data(options)
+    from musiclab.study.generate import generate  # torch takes seconds, which data and --help do without
+
+    return generate(options)
+
+
+def _data(options: argparse.Namespace) -> int:
     try:
         spec = WindowSpec(options.resolution, options.steps, options.hop)
     except ValueError as error:
@@ -35,9 +46,14 @@ def _run(options: argparse.Namespace) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog="musiclab", description=__doc__, allow_abbrev=False)
-    data = parser.add_subparsers(dest="subject", required=True, metavar="data").add_parser(
-        "data", help="songs and windows"
-    )
+    subjects = parser.add_subparsers(dest="subject", required=True, metavar="data|generate")
+    _add_data(subjects)
+    _add_generate(subjects)
+    return parser
+
+
+def _add_data(subjects: Any) -> None:
+    data = subjects.add_parser("data", help="songs and windows")
     commands = data.add_subparsers(dest="command", required=True, metavar="build|describe")
     for name, doc in (
         ("build", "cut a source's songs into packed windows"),
@@ -69,4 +85,34 @@ def _parser() -> Parser:
             help="processes (default: all CPUs)",
         )
         add("--storage", default=DEFAULT_STORAGE, metavar="PLACE", help="folder for the windows (default: ~/musiclab)")
-    return parser
+
+
+def _add_generate(subjects: Any) -> None:
+    doc = "continue start windows with a trained system, as MIDI, picture and sound"
+    command = subjects.add_parser("generate", help=doc, description=doc, allow_abbrev=False)
+    add = command.add_argument
+    add("system", choices=SYSTEMS, metavar="SYSTEM", help=f"one of {', '.join(SYSTEMS)}")
+    source = command.add_mutually_exclusive_group()
+    source.add_argument(
+        "--study", metavar="NAME", help="take the best variant of this study (default: of the newest that has SYSTEM)"
+    )
+    source.add_argument("--trial", metavar="KEY", help="take this trial")
+    add("--start", metavar="FILE", help="MIDI file whose last window is continued (default: the trial's own starts)")
+    add(
+        "--style",
+        metavar="TARGETS",
+        help="follow song:TITLE, artist:NAME or a MIDI file; several with ' + ' between, weighted by *2 (vae_nn)",
+    )
+    add("--samples", type=number(int, 1, 1000), default=4, metavar="N", help="how many to make (default: 4)")
+    add("--windows", type=number(int, 1, 1000), metavar="N", help="windows after each start (default: the trial's)")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        type=assignment,
+        metavar="FIELD=VALUE",
+        help="change a field of the trial's stage generate, such as temperature=0.8; repeatable",
+    )
+    add("--seed", type=number(int, 0), metavar="N", help="other draws than the trial's own")
+    add("--out", type=Path, default=Path("generated"), metavar="FOLDER", help="for the files (default: generated)")
+    add("--storage", default=DEFAULT_STORAGE, metavar="PLACE", help="where studies keep their records")

@@ -20,8 +20,8 @@ from urllib.parse import quote, urlsplit
 
 from musiclab.errors import UserError
 from musiclab.measures.registry import MEASURES, find_measure
-from musiclab.study.answer import Answer, answer, sentence, table
-from musiclab.study.plan import Cell
+from musiclab.study.answer import Answer, answer, beside_baselines, sentence, table
+from musiclab.study.plan import SYSTEM, Cell
 from musiclab.study.records import Records
 from musiclab.study.storage import Storage, cache_folder
 
@@ -174,6 +174,10 @@ class _Runs:
                 self._client.set_terminated(run, "KILLED")
 
 
+def _params(cell: Cell) -> dict[str, Any]:
+    return {SYSTEM: cell.variant.system} | cell.variant.config
+
+
 def _entity(kind: str, **values: Any) -> Any:
     import mlflow.entities
 
@@ -211,12 +215,12 @@ class _Follower:
         for cell in cells:
             if cell.variant.name not in variants:
                 variants[cell.variant.name] = self._runs.get(
-                    "variant", cell.variant.name, cell.variant.name, study, plan["began"], cell.variant.config
+                    "variant", cell.variant.name, cell.variant.name, study, plan["began"], _params(cell)
                 )
             self._trial(cell, variants[cell.variant.name])
         if self._answered != len(self._found):  # thousands of resamples a measure are nothing for every round
             objective = find_measure(plan["objective"])
-            self._variants(plan, study, variants, answer(cells, self._found, plan["control"], objective))
+            self._variants(plan, study, variants, answer(cells, self._found, plan["controls"], objective))
             self._answered = len(self._found)
         if last:
             self._runs.interrupt()
@@ -250,7 +254,7 @@ class _Follower:
         cost = self._records.run(key)
         began = cost.get("began", time.time())
         name = f"{cell.variant.name}, block {cell.block.index}"
-        params = cell.variant.config | {"block": cell.block.index, "seed": cell.block.seed}
+        params = _params(cell) | {"block": cell.block.index, "seed": cell.block.seed}
         run = runs.get("trial", key, name, variant, began, params)
         state = "finished" if record else "failed" if failure else ""
         if state and runs.mirrored[run] == state:
@@ -293,10 +297,11 @@ class _Follower:
                 values[f"{objective}.minus_control"] = compared.difference.mean
                 values[f"{objective}.p_holm"] = compared.p_holm
             self._runs.points(run, [{"name": n, "step": blocks, "value": v, "time": now} for n, v in values.items()])
-            role = "control" if name == found.control else "variant"
+            role = "control" if name == found.controls[name] else "variant"
             self._runs.end(run, "FINISHED", now, {"musiclab.comparison": role}, state)
         if self._found and self._runs.mirrored[study] != level:
-            question, numbers, words = plan["question"], table(found), sentence(found)
+            question, numbers = plan["question"], table(found)
+            words = "\n\n".join([sentence(found), *beside_baselines(found)])
             text = f"{question}\n\n{numbers}\n\n{words}\n"
             self._runs.artifacts(study, {"answer.txt": text.encode(), "plan.json": json.dumps(plan, indent=1).encode()})
             tags = {"mlflow.note.content": f"{question}\n\n{words}\n\n```\n{numbers}\n```"}

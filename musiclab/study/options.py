@@ -40,7 +40,8 @@ def _gpus(text: str) -> float:
     return value
 
 
-def _assignment(text: str) -> tuple[str, str]:
+def assignment(text: str) -> tuple[str, str]:
+    """An argparse type: FIELD=VALUE as a pair."""
     name, sign, value = text.partition("=")
     if not (name and sign and value):
         raise argparse.ArgumentTypeError(f"takes FIELD=VALUE, not {text!r}")
@@ -68,7 +69,7 @@ def parse_options(question: str, argv: list[str] | None) -> argparse.Namespace:
         "--set",
         action="append",
         default=[],
-        type=_assignment,
+        type=assignment,
         metavar="FIELD=VALUE",
         help="fix a field of the system's config; repeatable",
     )

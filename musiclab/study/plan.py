@@ -11,21 +11,27 @@ if TYPE_CHECKING:  # a system brings torch with it, which whoever only reads pla
     from musiclab.systems.base import System
 
 
+# The name under which a space has systems among its fields.
+SYSTEM = "system"
+
+
 @dataclass(frozen=True)
 class Variant:
-    """One configuration of a study: the swept fields' values, the whole config they make, the window store it needs.
+    """One configuration of a study: its system, the swept fields' values, the config they make, the store it needs.
 
     The config is plain values here; a trial makes the system's typed one of them again.
     """
 
+    system: str
     values: dict[str, Any]
     config: dict[str, Any]
     data: str
 
     @property
     def name(self) -> str:
-        """How people see it: `latent_dim=16`."""
-        return ", ".join(f"{field}={value}" for field, value in self.values.items())
+        """How people see it: `latent_dim=16`, or `note_rnn, layers=2` where systems are compared."""
+        words = [str(value) if field == SYSTEM else f"{field}={value}" for field, value in self.values.items()]
+        return ", ".join(words) or self.system
 
 
 @dataclass(frozen=True)
@@ -50,23 +56,31 @@ class Cell:
         """The cell that `to_json` took."""
         return cls(Variant(**value["variant"]), Block(**value["block"]), dict(value["stages"]))
 
+    @classmethod
+    def of_record(cls, record: dict[str, Any]) -> "Cell":
+        """The cell that a finished trial's record came from, of no study in particular."""
+        variant = Variant(record["system"], {}, record["config"], record["data"]["fingerprint"])
+        # A record's JSON has sorted its stages; the last one is known by its key, which is the trial's.
+        stages = sorted(record["stages"].items(), key=lambda stage: stage[1] == record["key"])
+        return cls(variant, Block(**record["block"]), dict(stages))
 
-def cells(system: "System", variants: Iterable[Variant], blocks: Iterable[Block]) -> list[Cell]:
+
+def cells(systems: dict[str, "System"], variants: Iterable[Variant], blocks: Iterable[Block]) -> list[Cell]:
     """Every variant on every block, block by block, so that a study cut short has whole blocks to compare."""
-    typed = [(variant, system.config(**variant.config)) for variant in variants]
+    typed = [(variant, systems[variant.system].config(**variant.config)) for variant in variants]
     return [
-        Cell(variant, block, system.stage_keys(config, block, variant.data))
+        Cell(variant, block, systems[variant.system].stage_keys(config, block, variant.data))
         for block in blocks
         for variant, config in typed
     ]
 
 
-def edition(study: str, objective: str, control: Cell) -> str:
-    """Name of what makes trials comparable: all that is in the control's key, so that variants and blocks may grow.
+def edition(study: str, objective: str, controls: Iterable[Cell]) -> str:
+    """Name of what makes trials comparable: all that is in the controls' keys, so that variants and blocks may grow.
 
-    `control` is the control's cell on the first block; its key stands for system, fixed fields, data, seed and code.
+    `controls` are the controls' cells on the first block; a key stands for system, fixed fields, data, seed and code.
     """
-    return content_hash([study, objective, control.variant.name, control.key], 12)
+    return content_hash([study, objective, *([control.variant.name, control.key] for control in controls)], 12)
 
 
 @dataclass
@@ -109,10 +123,10 @@ class Queue:
         return {key for key in cell.stages.values() if not self._finished[key]}
 
 
-def sharing(todo: list[Cell], finished: Callable[[str], bool]) -> dict[str, tuple[int, int]]:
-    """For each stage: how often it must be done and how many of `todo` need it, what is finished not counted."""
-    counts = {}
-    for stage in todo[0].stages if todo else ():
-        keys = [cell.stages[stage] for cell in todo]
-        counts[stage] = (len({key for key in keys if not finished(key)}), len(keys))
-    return counts
+def sharing(todo: list[Cell], finished: Callable[[str], bool]) -> dict[tuple[str, str], tuple[int, int]]:
+    """For each system's stage: how often it must be done, finished ones not counted, and how many of `todo` need it."""
+    keys: dict[tuple[str, str], list[str]] = {}
+    for cell in todo:
+        for stage, key in cell.stages.items():
+            keys.setdefault((cell.variant.system, stage), []).append(key)
+    return {of: (len({key for key in needed if not finished(key)}), len(needed)) for of, needed in keys.items()}

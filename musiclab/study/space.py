@@ -1,4 +1,4 @@
-"""Spaces: which values of which fields a study compares."""
+"""Spaces: which variants a study compares, as crossed grids of fields or as a list."""
 
 import itertools
 from dataclasses import dataclass
@@ -20,8 +20,18 @@ class Grid:
         object.__setattr__(self, "values", values)
 
 
-def grid_variants(space: dict[str, Grid]) -> list[dict[str, Any]]:
-    """Every combination of the grids' values, the last field varying fastest; UserError for a space that has none."""
+Space = dict[str, Grid] | list[dict[str, Any]]
+
+
+def combinations(space: Space) -> list[dict[str, Any]]:
+    """The values of each variant: those listed, or every combination of the grids', the last varying fastest.
+
+    UserError for a space that has none, or is of another kind.
+    """
+    if isinstance(space, list):
+        if not space or not all(isinstance(values, dict) for values in space):
+            raise UserError(f"space takes grids, or a list of variants such as [{{}}, {{'layers': 2}}], not {space!r}.")
+        return space
     if not isinstance(space, dict) or not space:
         raise UserError(f"space takes fields with their grids, such as {{'latent_dim': Grid(8, 16)}}, not {space!r}.")
     for name, grid in space.items():

@@ -15,14 +15,14 @@ from musiclab.data.store import build
 from musiclab.data.windows import WindowSpec
 from musiclab.errors import exit_with
 from musiclab.progress import Progress
-from musiclab.study.answer import answer, best, best_so_far, sentence, table
+from musiclab.study.answer import answer, beside_baselines, best, best_so_far, sentence, table
 from musiclab.study.design import Design
 from musiclab.study.forecast import forecast
 from musiclab.study.mirror import Mirror, check_tracking_uri
 from musiclab.study.options import parse_options
 from musiclab.study.plan import Cell, Queue
 from musiclab.study.records import Records
-from musiclab.study.space import Grid
+from musiclab.study.space import Space
 from musiclab.study.storage import Storage, cache_folder
 
 if TYPE_CHECKING:
@@ -32,21 +32,26 @@ if TYPE_CHECKING:
 # an error in the options, and the mirror do without.
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Study:
-    """A question about a system: which values of which fields, on how many paired blocks, judged by what.
+    """A question about systems: which values of which fields, on how many paired blocks, judged by what.
 
-    `control` names the variant that the others are compared with, `objective` a measure that has a better direction,
-    `seed` the random streams of all blocks. The question itself is the docstring of the file it stands in. Nothing is
-    checked before `main`, which has a sentence for what is wrong where an import would have a traceback.
+    `space` is grids to be crossed or a list of variants; `system` may stand in it like a field, where systems are
+    compared. `control` has the values of the variant that the others are compared with; if systems are compared and it
+    names none, each is compared with the one of its own system. `objective` is a measure that has a better direction,
+    or one that is best close to real music. `fixed` changes fields for all variants that have them (a listed variant
+    may change them again), `seed` gives the random streams of all blocks. The question itself is the docstring of the
+    file it stands in. Nothing is checked before `main`, which has a sentence for what is wrong where an import would
+    have a traceback.
     """
 
     name: str
-    system: str
-    space: dict[str, Grid]
+    system: str = ""
+    space: Space
     control: dict[str, Any]
     blocks: int
     objective: str
+    fixed: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     question: str = field(default="")
 
@@ -97,11 +102,11 @@ def _execute(design: Design, records: Records, storage: Storage, mirror: Mirror,
         mirror.start(progress.say)
         try:
             if executor:
-                executor.run(Queue(todo, records.stage_done), Trials(design.system.name, storage.root), ended)
+                executor.run(Queue(todo, records.stage_done), Trials(storage.root), ended)
         finally:
             where = mirror.stop()
-    result = answer(design.cells, found, design.control, design.objective)
-    print(f"\n{table(result)}\n\n{sentence(result)}\n")
+    result = answer(design.cells, found, design.controls, design.objective)
+    print("", table(result), sentence(result), *beside_baselines(result), "", sep="\n\n")
     for cell in failed.values():
         reason = (records.failure(cell.key) or {"reason": "its worker died again and again"})["reason"]
         print(f"failed: {cell.variant.name}, block {cell.block.index}: {reason} (trials/{cell.key}/failed.json)")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from musiclab.measures.registry import find_measure
-from musiclab.study.answer import Answer, answer, best, sentence, table
+from musiclab.study.answer import Answer, answer, beside_baselines, best, best_so_far, sentence, table
 from musiclab.study.plan import Cell, Variant
 from musiclab.training.streams import Block
 
@@ -23,11 +23,11 @@ def _answer(
     for block in range(max(map(len, values.values()))):
         for name, of_blocks in values.items():
             key = f"{name}/{block}"
-            cells.append(Cell(Variant({"k": VARIANTS[name]}, {}, "d"), Block(0, block), {"measure": key}))
+            cells.append(Cell(Variant("vae_nn", {"k": VARIANTS[name]}, {}, "d"), Block(0, block), {"measure": key}))
             if block < len(of_blocks) and of_blocks[block] is not None:
                 measures = {objective.full_name: of_blocks[block]} | (more or {})
                 records[key] = {"measures": measures, "floor": {f"{objective.full_name}.floor": 0.125}}
-    return answer(cells, records, "k=16", objective)
+    return answer(cells, records, dict.fromkeys(values, "k=16"), objective)
 
 
 def _about(mean: float, blocks: int = 7) -> list[float]:
@@ -142,9 +142,9 @@ def test_an_objective_that_has_no_value_anywhere_is_said() -> None:
 
 
 def test_an_objective_that_the_system_does_not_have_is_said() -> None:
-    cells = [Cell(Variant({"k": k}, {}, "d"), Block(0, 0), {"measure": name}) for name, k in VARIANTS.items()]
+    cells = [Cell(Variant("vae_nn", {"k": k}, {}, "d"), Block(0, 0), {"measure": name}) for name, k in VARIANTS.items()]
     records = {name: {"measures": {"set/frechet": 1.0}, "floor": {}} for name in VARIANTS}
-    found = answer(cells, records, "k=16", F1)
+    found = answer(cells, records, dict.fromkeys(VARIANTS, "k=16"), F1)
     assert sentence(found) == "No finished trial has a value of frame_f1, so there is no answer."
     assert "set/frechet" in table(found)
 
@@ -167,9 +167,82 @@ def test_the_table_shows_means_intervals_control_and_floor() -> None:
 
 
 def test_where_real_music_is_the_aim_its_value_stands_beside_its_floor() -> None:
-    cells = [Cell(Variant({"k": 16}, {}, "d"), Block(0, block), {"measure": str(block)}) for block in (0, 1)]
+    cells = [Cell(Variant("vae_nn", {"k": 16}, {}, "d"), Block(0, block), {"measure": str(block)}) for block in (0, 1)]
     measures = {"set/frechet": 1.0, "set/diversity_ratio": 0.5}
     floor = {"set/diversity_ratio": 1.0, "set/diversity_ratio.floor": 0.25, "set/frechet.floor": 3.0}
     records = {str(block): {"measures": measures, "floor": floor} for block in (0, 1)}
-    shown = table(answer(cells, records, "k=16", FRECHET))
+    shown = table(answer(cells, records, {"k=16": "k=16"}, FRECHET))
     assert "1 ± 0.25" in shown
+
+
+def test_where_real_music_is_the_aim_what_counts_is_the_distance_to_it() -> None:
+    diversity = find_measure("diversity_ratio")
+    # Real music is at 1: k=8 is 0.5 too low, k=16 0.1 too high, k=32 exactly there.
+    of = {"k=8": 0.5, "k=16": 1.1, "k=32": 1.0}
+    cells = [
+        Cell(Variant("vae_nn", {"k": VARIANTS[n]}, {}, "d"), Block(0, b), {"measure": f"{n}{b}"})
+        for n in of
+        for b in range(7)
+    ]
+    floor = {"set/diversity_ratio": 1.0, "set/diversity_ratio.floor": 0.01}
+    records = {
+        f"{n}{b}": {"measures": {"set/diversity_ratio": of[n] + b / 1e4}, "floor": floor} for n in of for b in range(7)
+    }
+    found = answer(cells, records, dict.fromkeys(of, "k=16"), diversity)
+    assert best(found) == "k=32" == best_so_far(cells, records, diversity)
+    assert found.comparisons["k=8"].difference.mean == pytest.approx(0.5 - 0.1, abs=1e-3)
+    assert found.comparisons["k=32"].difference.mean == pytest.approx(-0.1, abs=1e-3)
+    assert sentence(found).startswith(
+        "Better than the control k=16 on diversity_ratio, nearer to real music: k=32 (p = 0.031). "
+        "Worse than the control k=16 on diversity_ratio, nearer to real music: k=8 (p = 0.031). "
+        "Best mean: k=32 (1)."
+    )
+    assert "distance to real, less *" in table(found)
+
+
+def test_several_controls_are_one_family() -> None:
+    values = {"k=8": _about(1), "k=16": [5.0] * 7, "k=32": _about(9)}
+    cells, records = [], {}
+    for name, of in values.items():
+        for block, value in enumerate(of):
+            cells.append(
+                Cell(Variant("vae_nn", {"k": VARIANTS[name]}, {}, "d"), Block(0, block), {"measure": f"{name}{block}"})
+            )
+            records[f"{name}{block}"] = {"measures": {"set/frechet": value}, "floor": {}}
+    controls = {"k=8": "k=8", "k=16": "k=8", "k=32": "k=32"}
+    found = answer(cells, records, controls, FRECHET)
+    assert set(found.comparisons) == {"k=16"}
+    assert sentence(found).startswith(
+        "Worse than the control k=8 on frechet: k=16 (p = 0.016). No variant is shown to differ from the control k=32"
+    )
+    assert table(found).splitlines()[0].split()[-3:] == ["k=8*", "k=16", "k=32*"]
+    both = answer(cells, records, controls | {"k=32": "k=16"}, FRECHET)
+    assert [c.p_holm for c in both.comparisons.values()] == [4 / 2**7] * 2
+
+
+def test_what_does_not_beat_its_baseline_is_said() -> None:
+    values = {"k=8": [1.0] * 3, "k=16": [1.0] * 3, "k=32": [1.0] * 3}
+    gains = {"k=8": [0.1, 0.2, 0.3], "k=16": [-0.1, 0.0, 0.1], "k=32": [-0.3, -0.2, -0.1]}
+    cells, records = [], {}
+    for name, of in gains.items():
+        for block, gain in enumerate(of):
+            cells.append(
+                Cell(Variant("vae_nn", {"k": VARIANTS[name]}, {}, "d"), Block(0, block), {"measure": f"{name}{block}"})
+            )
+            measures = {"set/frechet": values[name][block], "next/gain_over_repeat": gain}
+            records[f"{name}{block}"] = {"measures": measures, "floor": {}}
+    found = answer(cells, records, dict.fromkeys(gains, "k=16"), FRECHET)
+    assert beside_baselines(found) == [
+        "next/gain_over_repeat. Above repeating the last window: k=8 (0.2). Below repeating the last window: k=32 "
+        "(-0.2). Not shown to be above or below repeating the last window: k=16 (0)."
+    ]
+    assert beside_baselines(_answer(values)) == []
+
+
+def test_many_variants_stand_below_one_another() -> None:
+    cells = [Cell(Variant("vae_nn", {"k": k}, {}, "d"), Block(0, 0), {"measure": str(k)}) for k in range(8)]
+    records = {str(k): {"measures": {"set/frechet": float(k)}, "floor": {}} for k in range(8)}
+    shown = table(answer(cells, records, {f"k={k}": "k=0" for k in range(8)}, FRECHET))
+    upper, lower = shown.split("\n\n")
+    assert upper.splitlines()[0].split()[-6:] == ["k=0*", "k=1", "k=2", "k=3", "k=4", "k=5"]
+    assert lower.splitlines()[0].split()[-2:] == ["k=6", "k=7"]

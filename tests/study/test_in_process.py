@@ -66,7 +66,7 @@ def test_a_worker_that_is_handed_a_finished_trial_leaves_it_alone(
 
     monkeypatch.setattr("musiclab.study.trial._run", run)
     plan = json.loads(next(copied.glob("studies/latent_dim/*/plan.json")).read_text())
-    assert Trials("vae_nn", str(copied))(plan["cells"][0])
+    assert Trials(str(copied))(plan["cells"][0])
     assert not list(copied.glob("trials/*/failed.json"))
 
 
@@ -116,7 +116,7 @@ def test_variants_that_differ_in_generation_only_share_one_training_a_block(
     assert len(generated) == 6
     longer = run_study(*asked, "--plan", "--set", "continuation=3", storage=storage, file=study).out
     assert "0 done, 6 to run" in longer
-    assert "nothing is left to train" in longer
+    assert "Nothing is trained: all the models are there." in longer
 
 
 def test_a_plan_starts_nothing_and_counts_right(finished: Run, options: list[str], tmp_path: Path) -> None:

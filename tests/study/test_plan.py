@@ -7,7 +7,7 @@ import pytest
 
 from musiclab.errors import UserError
 from musiclab.study.plan import Cell, Queue, Variant, cells, edition, sharing
-from musiclab.study.space import Grid, grid_variants
+from musiclab.study.space import Grid, combinations
 from musiclab.systems.vae_nn import VaeNN, VaeNNConfig
 from musiclab.training.streams import Block
 
@@ -15,12 +15,12 @@ SYSTEM = VaeNN()
 
 
 def _cells(field: str, values: list, blocks: int, data: str = "d") -> list[Cell]:
-    variants = [Variant({field: value}, VaeNNConfig(**{field: value}).to_json(), data) for value in values]
-    return cells(SYSTEM, variants, [Block(0, index) for index in range(blocks)])
+    variants = [Variant("vae_nn", {field: value}, VaeNNConfig(**{field: value}).to_json(), data) for value in values]
+    return cells({"vae_nn": SYSTEM}, variants, [Block(0, index) for index in range(blocks)])
 
 
 def test_grids_are_crossed_in_order() -> None:
-    assert grid_variants({"a": Grid(1, 2), "b": Grid("x", "y")}) == [
+    assert combinations({"a": Grid(1, 2), "b": Grid("x", "y")}) == [
         {"a": 1, "b": "x"},
         {"a": 1, "b": "y"},
         {"a": 2, "b": "x"},
@@ -30,11 +30,11 @@ def test_grids_are_crossed_in_order() -> None:
 
 def test_wrong_grids_are_refused() -> None:
     with pytest.raises(UserError, match="at least one"):
-        grid_variants({"a": Grid(1), "b": Grid()})
+        combinations({"a": Grid(1), "b": Grid()})
     with pytest.raises(UserError, match="takes fields"):
-        grid_variants({})
+        combinations({})
     with pytest.raises(UserError, match="takes a Grid"):
-        grid_variants({"a": [1, 2]})
+        combinations({"a": [1, 2]})
 
 
 def test_keys_depend_on_all_that_makes_a_trial_and_on_nothing_else() -> None:
@@ -70,10 +70,10 @@ def test_adding_blocks_or_variants_adds_cells_only() -> None:
     large = {cell.key for cell in _cells("latent_dim", [8, 16, 32], 3)}
     assert small < large
     one, two = (
-        edition("s", "set/frechet", cells[0]) for cells in (_cells("beta", [1.0, 2.0], 2), _cells("beta", [2.0], 2))
+        edition("s", "set/frechet", cells[:1]) for cells in (_cells("beta", [1.0, 2.0], 2), _cells("beta", [2.0], 2))
     )
-    assert one == edition("s", "set/frechet", _cells("beta", [1.0], 1)[0])
-    assert len({one, two, edition("s", "latent/frame_f1", _cells("beta", [1.0], 1)[0])}) == 3
+    assert one == edition("s", "set/frechet", _cells("beta", [1.0], 1))
+    assert len({one, two, edition("s", "latent/frame_f1", _cells("beta", [1.0], 1))}) == 3
 
 
 def test_cells_travel_as_json() -> None:
@@ -112,11 +112,22 @@ def test_independent_cells_all_run_at_once() -> None:
 
 def test_sharing_counts_stages_once() -> None:
     todo = _cells("noise_sd", [0.1, 0.5, 0.9], 2)
-    assert sharing(todo, lambda key: False)["vae"] == (2, 6)
-    assert sharing(todo, lambda key: key == todo[0].stages["vae"])["vae"] == (1, 6)
-    assert sharing(todo, lambda key: False)["generate"] == (6, 6)
+    assert sharing(todo, lambda key: False)["vae_nn", "vae"] == (2, 6)
+    assert sharing(todo, lambda key: key == todo[0].stages["vae"])["vae_nn", "vae"] == (1, 6)
+    assert sharing(todo, lambda key: False)["vae_nn", "generate"] == (6, 6)
 
 
 def test_control_of_another_block_is_another_cell() -> None:
     cell = _cells("latent_dim", [16], 1)[0]
     assert replace(cell, block=Block(1, 0)) != cell
+
+
+def test_a_trial_rests_on_all_the_code_that_its_stages_rest_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = _cells("latent_dim", [16], 1)[0]
+    monkeypatch.setattr(
+        "musiclab.systems.base.code_version", lambda *modules: "new" if "musiclab.systems.style" in modules else "old"
+    )
+    style = _cells("latent_dim", [16], 1)[0]
+    monkeypatch.setattr("musiclab.systems.base.code_version", lambda *modules: "old")
+    other = _cells("latent_dim", [16], 1)[0]
+    assert len({before.key, style.key, other.key}) == 3

@@ -25,7 +25,7 @@ def records(tmp_path: Path) -> Records:
 
 def _files(records: Records) -> StoredFiles:
     stages = {"vae": "v1", "latent": "l1", "measure": "m1"}
-    return StoredFiles(records.storage, Cell(Variant({}, {}, "d"), Block(0, 0), stages), "vae")
+    return StoredFiles(records.storage, Cell(Variant("vae_nn", {}, {}, "d"), Block(0, 0), stages), "vae")
 
 
 def test_a_record_comes_back_as_it_was(records: Records) -> None:

@@ -17,7 +17,10 @@ from musiclab import cli
 from musiclab.study import Grid, Study, study
 
 ROOT = Path(__file__).parents[2]
-LATENT_DIM = Study("latent_dim", "vae_nn", {"latent_dim": Grid(2, 3)}, {"latent_dim": 2}, 2, "frechet", question="?")
+LATENT_DIM = Study(
+    name="latent_dim", system="vae_nn", space={"latent_dim": Grid(2, 3)}, control={"latent_dim": 2}, blocks=2,
+    objective="frechet", question="?",
+)  # fmt: skip
 STUDY_FILE = '''"""How large?"""
 from musiclab.study import Grid, Study
 
@@ -246,18 +249,34 @@ def test_the_data_command_at_work(song_folder: Path, tmp_path: Path, capsys: pyt
         ("space", "None", "space takes fields with their grids"),
         ("space", '{"latent_dims": Grid(2)}', "There is no field 'latent_dims' in VaeNNConfig; did you mean"),
         ("space", '{"latent_dim": Grid(2, "x")}', "latent_dim takes a whole number from 1 to 256, not 'x'."),
-        ("space", '{"latent_dim": Grid(2, 3, 2)}', "q has the variant latent_dim=2 2 times; each value of a Grid"),
-        ("space", '{"latent_dim": Grid(2, "2")}', "q has the variant latent_dim=2 2 times; each value of a Grid"),
+        ("space", '{"latent_dim": Grid(2, 3, 2)}', "q has the variant latent_dim=2 2 times; each one of a space"),
+        ("space", '{"latent_dim": Grid(2, "2")}', "q has the variant latent_dim=2 2 times; each one of a space"),
         ("space", '{"latent_dim": Grid(2, None)}', "latent_dim takes a whole number from 1 to 256, not None."),
         ("system", '"vae_n"', "There is no system 'vae_n'; did you mean 'vae_nn'?"),
-        ("system", "None", "There is no system None; there is vae_nn"),
+        ("system", '"x"', "There is no system 'x'; there is note_rnn, multitrack_rnn, melody_harmony_cnn, vae_nn, "),
+        ("system", "None", "q names no system; give the study one, or each variant of its space."),
+        ("space", "[]", "space takes grids, or a list of variants such as [{}, {'layers': 2}], not []."),
+        ("space", "[3]", "space takes grids, or a list of variants such as [{}, {'layers': 2}], not [3]."),
+        ("space", '[{"latent_dim": 2}, {"latent_dims": 3}]', "There is no field 'latent_dims' in VaeNNConfig; did you"),
+        ("space", '[{"latent_dim": 2}, {"latent_dim": 2}]', "q has the variant latent_dim=2 2 times; each one of a"),
+        ("space", '[{"latent_dim": 2, "system": "gann"}]', "There is no system 'gann'; did you mean 'gan'?"),
+        (
+            "space",
+            '{"latent_dim": Grid(2, 3), "system": Grid("vae_nn", "note_rnn")}',
+            "There is no field 'latent_dim' in N",
+        ),
+        ("control", '{"latent_dim": 2, "system": "gan"}', "control takes one variant of the space with all its fields"),
+        ("fixed", "2", "fixed takes fields with their values, such as {'alpha': 0.5}, not 2."),
+        ("fixed", '{"bta": 2}', "There is no field 'bta' in VaeNNConfig; did you mean 'beta'?"),
+        ("fixed", '{"beta": "x"}', "beta takes a number from 0 to 100, not 'x'."),
+        ("fixed", '{"latent_dim": 4}', "q both fixes latent_dim and compares values of it; leave one out."),
         ("control", '{"latent_dim": 4}', "control takes one variant of the space with all its fields, not"),
         ("control", "{}", "control takes one variant of the space with all its fields, not {}."),
         ("control", '{"latentdim": 2}', "There is no field 'latentdim' in VaeNNConfig; did you mean 'latent_dim'?"),
         ("control", '{"latent_dim": "two"}', "latent_dim takes a whole number from 1 to 256, not 'two'."),
         ("control", "2", "control takes fields with their values, such as {'latent_dim': 16}, not 2."),
         ("objective", '"frechett"', "There is no measure 'frechett' (nearest: set/frechet); there are "),
-        ("objective", '"note_density"', "note_density has no better direction, so it cannot be an objective; try"),
+        ("objective", '"kl"', "kl has no better direction, so it cannot be an objective; try"),
         ("blocks", "0", "A study's blocks takes a whole number of at least 1, not 0."),
         ("blocks", '"2"', "A study's blocks takes a whole number of at least 1, not '2'."),
         ("name", '"../q"', "A study's name, which names folders, takes letters, digits, '_', '-', '.', not '../q'."),

@@ -1,0 +1,72 @@
+#!/usr/bin/env python
+"""What nine noise values cost beside one, and beside what nine separate trainings would.
+
+    python benchmarks/shared_stages.py [--blocks 1]
+
+Both run `noise_sd` in one process on the default data, whole commands on windows that are already cut: start-up,
+training, continuing, measuring, samples and MLflow included.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+STUDY = Path(__file__).parents[1] / "studies" / "noise_sd.py"
+ONE = """
+import runpy
+from musiclab.study import Grid, Study
+
+if __name__ == "__main__":
+    study = runpy.run_path({study!r})["study"]
+    values = {{name: getattr(study, name) for name in ("system", "control", "fixed", "blocks", "objective")}}
+    Study(name="one", question="One noise value.", space={{"noise_sd": Grid(0.5)}}, **values).main()
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--blocks", type=int, default=1)
+    blocks = parser.parse_args().blocks
+    with tempfile.TemporaryDirectory() as folder:
+        one_file, storages = Path(folder) / "one.py", [Path(folder) / name for name in ("one", "nine")]
+        one_file.write_text(ONE.format(study=str(STUDY)))
+        for storage in storages:
+            musiclab = Path(sys.executable).with_name("musiclab")
+            subprocess.run(
+                [musiclab, "data", "build", "chorales", "--storage", storage], check=True, stdout=subprocess.DEVNULL
+            )
+        one = _timed(one_file, storages[0], blocks)
+        nine = _timed(STUDY, storages[1], blocks)
+        trainings = [_trainings(storage) for storage in storages]
+    print(f"{blocks} block{'' if blocks == 1 else 's'} of noise_sd at demo scale   trainings  seconds  ratio")
+    for name, times, seconds in (
+        ("one noise value", trainings[0], one),
+        ("nine noise values", trainings[1], nine),
+        ("nine, each trained anew (nine times the first)", 9 * trainings[0], 9 * one),
+    ):
+        print(f"{name:<48}{times:>5}  {seconds:7.1f}  {seconds / one:5.2f}")
+
+
+def _timed(study: Path, storage: Path, blocks: int) -> float:
+    """Seconds of the whole command."""
+    command = [sys.executable, study, "--storage", storage, "--blocks", str(blocks), "--in-process"]
+    began = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - began
+
+
+def _trainings(storage: Path) -> int:
+    """How often the VAEs were trained, by what the trials say of their cost."""
+    costs = [json.loads(file.read_text()) for file in storage.glob("trials/*/run.json")]
+    return sum("vae" in cost["seconds"] for cost in costs)
+
+
+if __name__ == "__main__":
+    main()

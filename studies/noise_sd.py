@@ -1,0 +1,21 @@
+#!/usr/bin/env python
+"""How much noise on the latents is best?  Claim C2: between 0.5 and 1.0; more is random, less repeats.
+
+Read it beside the sd of the VAEs' own posterior (latent/posterior_sd): noise well below that changes nothing that the
+decoder can tell apart. set/noise_sensitivity is how much two continuations of one start window differ.
+"""
+
+from musiclab.study import Grid, Study
+
+study = Study(
+    name="noise_sd",
+    system="vae_nn",
+    space={"noise_sd": Grid(0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0)},
+    control={"noise_sd": 0.5},
+    fixed={"starts": 32, "variations": 2},
+    blocks=9,
+    objective="frechet",
+)
+
+if __name__ == "__main__":
+    study.main()

@@ -1,0 +1,21 @@
+#!/usr/bin/env python
+"""How far does alpha steer towards a target song?  Claim C3: the more the more; 0.5 keeps resemblance and variation.
+
+Each block draws a few held-out songs as targets; alpha 0 is what goes without one. style/specificity is the likeness to
+the target above that to other songs.
+"""
+
+from musiclab.study import Grid, Study
+
+study = Study(
+    name="style_alpha",
+    system="vae_nn",
+    space={"alpha": Grid(0.0, 0.25, 0.5, 0.75, 1.0), "noise_sd": Grid(0.0, 0.5, 1.0)},
+    control={"alpha": 0.0, "noise_sd": 0.5},
+    fixed={"target": "drawn"},
+    blocks=10,
+    objective="specificity",
+)
+
+if __name__ == "__main__":
+    study.main()
