@@ -4,10 +4,8 @@ import numpy as np
 from symusic import Note, Score, Tempo, TextMeta, TimeSignature, Track
 
 from musiclab.data.notes import notes
-from musiclab.data.songs import TRACKS
+from musiclab.data.songs import PROGRAMS, TRACKS
 
-# General MIDI programs from 0, those of LPD-5. Drums are a matter of the channel (10), not of the program.
-PROGRAMS = {"Drums": 0, "Piano": 0, "Guitar": 24, "Bass": 32, "Strings": 48}
 # The article plays every note at 0.8 of full velocity and lowers the strings to 0.75 of that.
 VELOCITIES = {"Drums": 102, "Piano": 102, "Guitar": 102, "Bass": 102, "Strings": 76}
 _TICKS_PER_STEP = 120

@@ -2,12 +2,17 @@
 
 import io
 import warnings
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from PIL import Image
 from pypianoroll import plot_pianoroll
 
 from musiclab.data.songs import TRACKS
@@ -24,6 +29,8 @@ _BEATS_PER_BAR = 4
 _SMALLEST_SPAN = 24
 _LONGEST_TITLE = 110
 _MOST_BAR_NUMBERS = 24
+# How hard the file is packed, 0 to 9: 9 takes three times as long and saves a fifth.
+_COMPRESSION = 3
 
 
 def to_png(roll: np.ndarray, resolution: int, title: str, start_steps: int) -> bytes:
@@ -37,71 +44,140 @@ def to_png(roll: np.ndarray, resolution: int, title: str, start_steps: int) -> b
         title: shown as it is, whatever it holds: no formula in it is set and what cannot be printed is replaced.
         start_steps: length of the start window in steps; 0 where there is none.
     """
-    # No pyplot: its figures live until they are closed, and a worker draws hundreds.
-    figure = Figure(figsize=(WIDTH / _DPI, HEIGHT / _DPI), dpi=_DPI)
-    canvas = FigureCanvasAgg(figure)
+    steps, strips = roll.shape[1], _strips(roll)
+    figure, axes = _figure(steps)
     figure.text(PLOT_LEFT, 0.955, _printable(title), fontsize=10, parse_math=False)
-    height = (_TOP - _BOTTOM) / len(TRACKS)
-    for index, name in enumerate(TRACKS):
-        bottom = _TOP - (index + 1) * height
-        axes = figure.add_axes((PLOT_LEFT, bottom, PLOT_RIGHT - PLOT_LEFT, height - _GAP))
-        _draw_track(axes, roll[index], name)
-        _draw_bars(axes, roll.shape[1], resolution, labelled=name == TRACKS[-1])
-        _draw_start(axes, start_steps)
-    _label_parts(figure.axes[0], roll.shape[1], start_steps)
-    file = io.BytesIO()
+    for strip, cells, name in zip(strips, roll, TRACKS, strict=True):
+        _draw_track(axes, strip, cells, name)
+    _draw_frames(axes, strips, steps, start_steps)
     with warnings.catch_warnings():
         # A title in a script that the font lacks shows boxes; a warning a picture would fill the log.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        canvas.print_png(file, metadata={"Software": None})
+        pixels = _drawn(figure, _background(steps, resolution, start_steps))
+    file = io.BytesIO()
+    Image.fromarray(pixels).convert("RGB").save(file, "png", compress_level=_COMPRESSION)
     return file.getvalue()
 
 
-def _draw_track(axes: Axes, cells: np.ndarray, name: str) -> None:
+@lru_cache(maxsize=2)
+def _background(steps: int, resolution: int, start_steps: int) -> np.ndarray:
+    """What all pictures of rolls of one length share, `(row, column, 4)` uint8: most of the lines and of the text."""
+    strips = _strips(np.zeros((len(TRACKS), steps, 128), dtype=bool))
+    figure, axes = _figure(steps)
+    for strip, name in zip(strips, TRACKS, strict=True):
+        _write(axes, -0.03, (strip.bottom + strip.top) / 2, name, 9, ha="right", va="center")
+    _draw_bars(axes, strips, steps, resolution)
+    if start_steps > 0:
+        _draw_start(axes, strips, steps, start_steps)
+    return _drawn(figure, np.full((HEIGHT, WIDTH, 4), 255, dtype=np.uint8))
+
+
+def _figure(steps: int) -> tuple[Figure, Axes]:
+    """A figure of the picture's size that draws nothing of its own, with axes across in steps and up in its height.
+
+    One for all strips: five with ticks of their own take four times as long. No pyplot: its figures live until they are
+    closed, and a worker draws hundreds.
+    """
+    figure = Figure(figsize=(WIDTH / _DPI, HEIGHT / _DPI), dpi=_DPI)
+    figure.patch.set_visible(False)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((PLOT_LEFT, 0, PLOT_RIGHT - PLOT_LEFT, 1), xlim=(-0.5, steps - 0.5), ylim=(0, 1))
+    axes.axis("off")
+    axes.autoscale(False)
+    return figure, axes
+
+
+def _drawn(figure: Figure, background: np.ndarray) -> np.ndarray:
+    """The pixels of the figure drawn over a background, `(row, column, 4)` uint8."""
+    renderer = figure.canvas.get_renderer()
+    pixels = np.asarray(renderer.buffer_rgba())
+    pixels[:] = background
+    figure.draw(renderer)
+    return pixels
+
+
+class _Strip(NamedTuple):
+    """Where a track is drawn: `bottom` and `top` as shares of the height, `low` and `high` the pitches it shows."""
+
+    bottom: float
+    top: float
+    low: int
+    high: int
+
+    def up(self, pitch: int) -> float:
+        """Where the middle of a pitch's row is, as a share of the height."""
+        return self.bottom + (self.top - self.bottom) * (pitch - self.low + 0.5) / (self.high - self.low + 1)
+
+
+def _strips(roll: np.ndarray) -> list[_Strip]:
+    """A strip a track from the top down, all of one height."""
+    height = (_TOP - _BOTTOM) / len(roll)
+    bottoms = [_TOP - (index + 1) * height for index in range(len(roll))]
+    return [
+        _Strip(bottom, bottom + height - _GAP, *_register(cells)) for bottom, cells in zip(bottoms, roll, strict=True)
+    ]
+
+
+def _draw_track(axes: Axes, strip: _Strip, cells: np.ndarray, name: str) -> None:
     """One track's cells, cropped to its register, with octaves named as in MIDI (C4 is 60)."""
-    # Off cells are clear, so that the lines of the grid run behind the notes and not across them.
-    colors = ListedColormap([(1, 1, 1, 0), _COLORS[name]])
-    off = {"xtick": "off", "ytick": "off", "label": "off", "grid_axis": "off"}
-    plot_pianoroll(axes, cells, cmap=colors, zorder=2, **off)
-    low, high = _register(cells)
-    axes.set_ylim(low - 0.5, high + 0.5)
-    octaves = [pitch for pitch in range(0, cells.shape[1], 12) if low <= pitch <= high]
-    axes.set_yticks(octaves, [] if name == "Drums" else [f"C{pitch // 12 - 1}" for pitch in octaves])
-    axes.tick_params(axis="y", labelsize=7, length=0 if name == "Drums" else 2, pad=2)
-    axes.grid(axis="y", color="0.8", linewidth=0.6)
-    axes.text(-0.03, 0.5, name, transform=axes.transAxes, ha="right", va="center", fontsize=9)
+    across = (-0.5, len(cells) - 0.5)
+    if cells.any():
+        # Off cells are clear, so that the lines of the grid run behind the notes and not across them.
+        colors = ListedColormap([(1, 1, 1, 0), _COLORS[name]])
+        off = {"preset": "plain", "xtick": "off", "ytick": "off", "label": "off", "grid_axis": "off"}
+        extent = (*across, strip.bottom, strip.top)
+        plot_pianoroll(axes, cells[:, strip.low : strip.high + 1], cmap=colors, extent=extent, zorder=2, **off)
+    octaves = {pitch: strip.up(pitch) for pitch in range(0, cells.shape[1], 12) if strip.low <= pitch <= strip.high}
+    _draw_lines(axes, [(across, (up, up)) for up in octaves.values()], color="0.8", linewidth=0.6, zorder=1)
+    for pitch, up in octaves.items() if name != "Drums" else ():
+        _write(axes, -0.004, up, f"C{pitch // 12 - 1}", 7, ha="right", va="center_baseline")
 
 
-def _draw_bars(axes: Axes, steps: int, resolution: int, labelled: bool) -> None:
+def _draw_bars(axes: Axes, strips: list[_Strip], steps: int, resolution: int) -> None:
     """A line at every bar, a faint one at every beat, and bar numbers under the lowest track."""
     bar = _BEATS_PER_BAR * resolution
-    bars = -(-steps // bar)
-    numbered = np.arange(0, bars, -(-bars // _MOST_BAR_NUMBERS) or 1)
     for every, color, width in ((resolution, "0.9", 0.4), (bar, "0.45", 0.8)):
-        lines = np.arange(0, steps, every) - 0.5
-        axes.vlines(lines, 0, 1, transform=axes.get_xaxis_transform(), color=color, linewidth=width, zorder=1)
-    axes.set_xticks(numbered * bar - 0.5, [str(number + 1) for number in numbered] if labelled else [])
-    axes.tick_params(axis="x", labelsize=7, length=2)
-    axes.set_xlim(-0.5, steps - 0.5)
-    if labelled:
-        axes.set_xlabel("bar", fontsize=8, labelpad=1)
+        for strip in strips:
+            lines = [((x, x), (strip.bottom, strip.top)) for x in np.arange(0, steps, every) - 0.5]
+            _draw_lines(axes, lines, color=color, linewidth=width, zorder=1)
+    bars = -(-steps // bar)
+    for number in range(0, bars, -(-bars // _MOST_BAR_NUMBERS) or 1):
+        _write(axes, number * bar / steps, strips[-1].bottom - 0.006, str(number + 1), 7, ha="center", va="top")
+    _write(axes, 0.5, strips[-1].bottom - 0.028, "bar", 8, ha="center", va="top")
 
 
-def _draw_start(axes: Axes, start_steps: int) -> None:
-    """Shade over the start window and a line where the continuation begins."""
-    if start_steps > 0:
-        axes.axvspan(-0.5, start_steps - 0.5, color="#f2c14e", alpha=0.22, linewidth=0, zorder=3)
-        axes.axvline(start_steps - 0.5, color="#c1121f", linewidth=1.6, zorder=4)
-
-
-def _label_parts(axes: Axes, steps: int, start_steps: int) -> None:
-    """`start` and `continuation` above the top track, each over its own part."""
-    if start_steps == 0:
-        return
+def _draw_start(axes: Axes, strips: list[_Strip], steps: int, start_steps: int) -> None:
+    """Shade under the start window, and what is what above the top track."""
+    for strip in strips:
+        size = (start_steps, strip.top - strip.bottom)
+        axes.add_artist(Rectangle((-0.5, strip.bottom), *size, color="#f2c14e", alpha=0.22, linewidth=0, zorder=3))
     for begin, end, text in ((0, start_steps, "start window"), (start_steps, steps, "continuation")):
         if end > begin:
-            middle = (begin + end) / 2 - 0.5
-            axes.text(middle, 1.04, text, transform=axes.get_xaxis_transform(), ha="center", fontsize=8)
+            _write(axes, (begin + end) / 2 / steps, strips[0].top + 0.006, text, 8, ha="center")
+
+
+def _draw_frames(axes: Axes, strips: list[_Strip], steps: int, start_steps: int) -> None:
+    """A frame around every strip, and a line where the continuation begins."""
+    left, right, border = -0.5, steps - 0.5, start_steps - 0.5
+    frames = [
+        ((left, right, right, left, left), (strip.bottom, strip.bottom, strip.top, strip.top, strip.bottom))
+        for strip in strips
+    ]
+    _draw_lines(axes, frames, color="0", linewidth=0.8, zorder=5, clip_on=False)
+    if start_steps > 0:
+        lines = [((border, border), (strip.bottom, strip.top)) for strip in strips]
+        _draw_lines(axes, lines, color="#c1121f", linewidth=1.6, zorder=4)
+
+
+def _draw_lines(axes: Axes, lines: list[tuple[tuple, tuple]], **style: object) -> None:
+    """Lines, each the places `(xs, ys)` of its corners, as one thing with breaks in it: each thing takes its time."""
+    xs, ys = (np.array([(*line[axis], np.nan) for line in lines]).ravel() for axis in (0, 1))
+    axes.add_artist(Line2D(xs, ys, solid_capstyle="butt", **style))
+
+
+def _write(axes: Axes, across: float, up: float, text: str, size: float, **style: object) -> None:
+    """Text at shares of the plot's width and of the picture's height."""
+    axes.figure.text(across, up, text, transform=axes.transAxes, fontsize=size, **style)
 
 
 def _register(cells: np.ndarray) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from musiclab.data.store import open_store
 from musiclab.data.windows import unpack
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
-from musiclab.rendering.sample import render_sample
+from musiclab.rendering.sample import render_samples
 from musiclab.study.plan import Cell
 from musiclab.study.records import Records, StoredFiles
 from musiclab.study.storage import Storage
@@ -38,15 +38,14 @@ class Trials:
     `gpu` is whether a GPU may be used where there is one.
     """
 
-    system: str
     storage: str
     gpu: bool = True
 
     def __call__(self, cell_json: dict[str, Any]) -> bool:
         """Run a cell to its record; False where it failed, with the reason left in `failed.json`."""
-        system = find_system(self.system)
         storage = Storage(self.storage)
         cell = Cell.from_json(cell_json)
+        system = find_system(cell.variant.system)
         records = Records(storage)
         if records.get(cell.key):
             return True
@@ -86,7 +85,9 @@ def _run(cell: Cell, system: Any, storage: Storage, gpu: bool) -> tuple[dict, di
             system.run_stage(stage, run)
             files.finish()
         seconds[stage] = round(time.perf_counter() - start, 3)
+    start = time.perf_counter()
     samples = _samples(cell, run)
+    seconds["samples"] = round(time.perf_counter() - start, 3)
     record = {
         "key": cell.key,
         "system": system.name,
@@ -145,13 +146,11 @@ def _keep_split(storage: Storage, windows: BlockWindows) -> str:
 
 def _samples(cell: Cell, run: StageRun) -> dict[str, bytes]:
     """The first start windows and their continuations as MIDI, picture and sound."""
-    config, files = run.config, {}
+    config = run.config
     starts = unpack(run.windows.packed(run.windows.starts[:SAMPLES, 0]))
     continuations = unpack(read_generated(run.files.product(GENERATE))[:: config.variations][:SAMPLES])
-    for number, (start, windows) in enumerate(zip(starts, continuations, strict=True), 1):
-        roll = np.concatenate([start, *windows], axis=1)
-        # Without the variant: studies that share the trial name it differently.
-        title = f"start {number}, block {cell.block.index}"
-        for kind, data in render_sample(roll, config.resolution, 120.0, title, config.steps).items():
-            files[f"start-{number}.{kind}"] = data
-    return files
+    rolls = [np.concatenate([start, *windows], axis=1) for start, windows in zip(starts, continuations, strict=True)]
+    # Without the variant: studies that share the trial name it differently.
+    titles = [f"start {number}, block {cell.block.index}" for number in range(1, len(rolls) + 1)]
+    samples = render_samples(rolls, titles, config.resolution, 120.0, config.steps)
+    return {f"start-{number}.{kind}": data for number, sample in enumerate(samples, 1) for kind, data in sample.items()}

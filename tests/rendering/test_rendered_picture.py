@@ -70,12 +70,26 @@ def test_each_track_has_its_strip() -> None:
     assert middles == sorted(middles) and np.diff(middles).min() > HEIGHT / 8
 
 
-def test_bars_are_marked_at_every_fourth_beat() -> None:
-    picture = draw(silence())
+def bar_lines(picture: np.ndarray, steps: int) -> list[int]:
+    """The steps at which a line goes through a strip."""
     strip = picture[HEIGHT // 2 - 30 : HEIGHT // 2 + 30]
     darkness = 1 - np.median(strip.mean(axis=2), axis=0)
-    lines = [step for step in range(1, 32) if darkness[column_of(step, 32) - 1 : column_of(step, 32) + 2].max() > 0.3]
-    assert lines == [8, 16, 24]
+    columns = {step: column_of(step, steps) for step in range(1, steps)}
+    return [step for step, column in columns.items() if darkness[column - 1 : column + 2].max() > 0.3]
+
+
+def test_bars_are_marked_at_every_fourth_beat() -> None:
+    assert bar_lines(draw(silence()), 32) == [8, 16, 24]
+
+
+def test_a_picture_is_its_own_whatever_was_drawn_before(piece: np.ndarray) -> None:
+    first = to_png(piece, RESOLUTION, "title", 16)
+    # Pictures share what does not hang on the music: of another length, resolution or start they must not.
+    assert bar_lines(pixels(to_png(silence(), 1, "title", 16)), 32)[:3] == [4, 8, 12]
+    assert bar_lines(draw(silence(48), start_steps=16), 48) == [8, 16, 24, 32, 40]
+    assert not near(draw(silence(), start_steps=0), (252, 241, 216)).any()
+    draw(np.ones_like(piece), start_steps=16)
+    assert to_png(piece, RESOLUTION, "title", 16) == first
 
 
 def test_the_start_window_is_shaded_and_marked_off(piece: np.ndarray) -> None:

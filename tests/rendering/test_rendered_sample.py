@@ -1,14 +1,34 @@
-"""A sample in all its forms."""
+"""Samples in all their forms."""
 
 import numpy as np
+import pytest
 
+from musiclab.rendering import sample as rendering
 from musiclab.rendering.midi import to_midi
 from musiclab.rendering.picture import to_png
-from musiclab.rendering.sample import render_sample
-from musiclab.rendering.sound import to_sound
+from musiclab.rendering.sample import render_samples
+from musiclab.rendering.sound import Player
 
 
-def test_a_sample_is_one_roll_in_three_forms(piece: np.ndarray) -> None:
-    sample = render_sample(piece, 2, 90.0, "a title", 16)
-    midi = to_midi(piece, 2, 90.0)
-    assert sample == {"mid": midi, "png": to_png(piece, 2, "a title", 16), "mp3": to_sound(midi)}
+def test_a_sample_is_one_roll_in_three_forms_whatever_comes_before_it(piece: np.ndarray) -> None:
+    rolls = [piece, np.roll(piece, 5, axis=2), np.roll(piece, 3, axis=1)]
+    samples = list(render_samples(rolls, ["a", "b", "c"], 2, 90.0, 16))
+    for roll, title, sample in zip(rolls, "abc", samples, strict=True):
+        midi = to_midi(roll, 2, 90.0)
+        assert sample == {"mid": midi, "png": to_png(roll, 2, title, 16), "mp3": Player().mp3(midi)}
+
+
+def test_one_player_plays_a_few_samples_only(piece: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    players = []
+
+    class Counted(Player):
+        def __init__(self) -> None:
+            super().__init__()
+            players.append(self)
+
+    monkeypatch.setattr(rendering, "Player", Counted)
+    short = piece[:, :2]
+    list(render_samples([short] * 4, ["a"] * 4, 2, 120.0, 0))
+    assert len(players) == 1
+    list(render_samples([short] * 20, ["a"] * 20, 2, 120.0, 0))
+    assert len(players) > 2

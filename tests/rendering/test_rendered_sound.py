@@ -1,13 +1,17 @@
 """Rendered sound, judged by its samples."""
 
 import io
+from pathlib import Path
 
 import numpy as np
+import pretty_midi
 import pytest
 import soundfile
+from symusic import Score, Synthesizer
 
 from musiclab.rendering.midi import to_midi
-from musiclab.rendering.sound import RATE, to_sound, to_wave
+from musiclab.rendering.mp3 import RATE, to_mp3
+from musiclab.rendering.sound import Player
 
 DRUMS, PIANO, GUITAR, BASS, STRINGS = range(5)
 RESOLUTION = 2
@@ -18,7 +22,14 @@ def silence(steps: int = 32) -> np.ndarray:
 
 
 def wave_of(roll: np.ndarray) -> np.ndarray:
-    return to_wave(to_midi(roll, RESOLUTION))
+    return Player().wave(to_midi(roll, RESOLUTION))
+
+
+def decoded(mp3: bytes) -> np.ndarray:
+    """The samples of a file of one channel at `RATE`, as a library reads them that did not write it."""
+    with soundfile.SoundFile(io.BytesIO(mp3)) as file:
+        assert (file.format, file.channels, file.samplerate) == ("MP3", 1, RATE)
+        return file.read(dtype="float32")
 
 
 def loudness(wave: np.ndarray) -> float:
@@ -28,7 +39,7 @@ def loudness(wave: np.ndarray) -> float:
 def onset_times(wave: np.ndarray, rate: int) -> np.ndarray:
     """Where energy rises steeply: frames of 10 ms that hold four times the energy of the one before."""
     frame = rate // 100
-    energy = np.square(wave.mean(axis=1)[: len(wave) // frame * frame]).reshape(-1, frame).mean(axis=1)
+    energy = np.square(wave[: len(wave) // frame * frame]).reshape(-1, frame).mean(axis=1)
     before = np.concatenate([[0], energy[:-1]])
     rises = np.flatnonzero((energy > 4 * before) & (energy > 0.01 * energy.max()))
     return rises[np.diff(rises, prepend=-10) > 5] / 100
@@ -36,7 +47,7 @@ def onset_times(wave: np.ndarray, rate: int) -> np.ndarray:
 
 def test_a_wave_is_audible_even_and_does_not_clip(piece: np.ndarray) -> None:
     wave = wave_of(piece)
-    assert wave.dtype == np.float32 and wave.shape[1] == 2
+    assert wave.dtype == np.float32 and wave.ndim == 1
     assert 0.03 < loudness(wave) < 0.11
     assert 0.2 < np.abs(wave).max() < 0.86
 
@@ -70,14 +81,14 @@ def test_sound_begins_where_the_roll_says() -> None:
 def test_tempo_is_heard() -> None:
     roll = silence()
     roll[DRUMS, [0, 8, 16], 38] = True
-    heard = onset_times(to_wave(to_midi(roll, RESOLUTION, tempo=60)), RATE)
+    heard = onset_times(Player().wave(to_midi(roll, RESOLUTION, tempo=60)), RATE)
     np.testing.assert_allclose(heard, [0, 4, 8], atol=0.03)
 
 
 def test_pitch_is_heard() -> None:
     roll = silence(8)
     roll[STRINGS, :, 69] = True
-    wave = wave_of(roll).mean(axis=1)
+    wave = wave_of(roll)
     spectrum = np.abs(np.fft.rfft(wave))
     frequencies = np.fft.rfftfreq(len(wave), 1 / RATE)
     near = (frequencies > 400) & (frequencies < 480)
@@ -90,10 +101,21 @@ def test_drums_sound_like_drums_and_not_like_a_piano() -> None:
     drums[DRUMS, ::2, 42] = piano[PIANO, ::2, 42] = True  # a closed hi-hat, or F#2
 
     def share_of_high_frequencies(roll: np.ndarray) -> float:
-        power = np.abs(np.fft.rfft(wave_of(roll).mean(axis=1))) ** 2
-        return power[len(power) // 4 :].sum() / power.sum()
+        power = np.abs(np.fft.rfft(wave_of(roll))) ** 2
+        return power[len(power) // 2 :].sum() / power.sum()
 
     assert share_of_high_frequencies(drums) > 0.3 > 0.01 > share_of_high_frequencies(piano)
+
+
+def test_what_is_too_high_for_the_rate_is_left_out_and_not_folded_back() -> None:
+    roll = silence(8)
+    roll[DRUMS, ::2, 42] = True
+    soundfont = Path(pretty_midi.__file__).with_name("TimGM6mb.sf2")
+    midi = to_midi(roll, RESOLUTION)
+    left, right = Synthesizer(str(soundfont), 2 * RATE, 0).render(Score.from_midi(midi), stereo=True)
+    wave = Player().wave(midi)
+    spectrum = np.fft.rfft(left + right, 2 * len(wave))[: len(wave) // 2 + 1]
+    assert np.corrcoef(np.fft.irfft(spectrum, len(wave)), wave)[0, 1] > 0.998
 
 
 def test_a_wave_is_as_long_as_its_roll(piece: np.ndarray) -> None:
@@ -103,15 +125,14 @@ def test_a_wave_is_as_long_as_its_roll(piece: np.ndarray) -> None:
 
 def test_silence_is_silent_and_lasts() -> None:
     midi = to_midi(silence(), RESOLUTION)
-    assert not to_wave(midi).any()
-    samples, rate = soundfile.read(io.BytesIO(to_sound(midi)))
+    assert not Player().wave(midi).any()
+    samples = decoded(Player().mp3(midi))
     assert np.abs(samples).max() < 1e-3
-    assert len(samples) / rate == pytest.approx(8, abs=0.05)
+    assert len(samples) == 8 * RATE
 
 
 def test_a_file_without_any_time_is_a_second_of_silence() -> None:
-    samples, rate = soundfile.read(io.BytesIO(to_sound(to_midi(silence(0), RESOLUTION))))
-    assert len(samples) / rate == pytest.approx(1, abs=0.05)
+    assert len(decoded(Player().mp3(to_midi(silence(0), RESOLUTION)))) == RATE
 
 
 def test_rests_inside_a_piece_are_quiet() -> None:
@@ -123,21 +144,34 @@ def test_rests_inside_a_piece_are_quiet() -> None:
 
 def test_sound_is_an_mp3_of_the_wave(piece: np.ndarray) -> None:
     midi = to_midi(piece, RESOLUTION)
-    sound = to_sound(midi)
-    with soundfile.SoundFile(io.BytesIO(sound)) as file:
-        assert (file.format, file.channels, file.samplerate) == ("MP3", 1, RATE)
-        samples = file.read(dtype="float32")
-    wave = to_wave(midi).mean(axis=1)
+    sound, wave = Player().mp3(midi), Player().wave(midi)
+    samples = decoded(sound)
     assert len(samples) == len(wave)
     assert np.abs(samples).max() < 1
     assert np.corrcoef(samples, wave)[0, 1] > 0.97
-    assert len(sound) < 100_000  # eight seconds
+    assert len(sound) < 45_000  # eight seconds
+
+
+@pytest.mark.parametrize("samples", [1, 575, 576, 577, 1152, 22_050, 100_001])
+def test_an_mp3_is_as_long_as_its_samples_and_on_time(samples: int) -> None:
+    wave = 0.5 * np.sin(np.cumsum(np.linspace(0, 1, samples)))  # a tone that rises
+    read = decoded(to_mp3(wave))
+    assert len(read) == samples
+    if samples > 2000:
+        lags = (-1105, -576, -529, -1, 0, 1, 529, 576, 1105)
+        fits = [np.dot(np.roll(wave, lag), read.astype(float)) for lag in lags]
+        assert lags[np.argmax(fits)] == 0
+
+
+def test_samples_beyond_full_scale_do_not_wrap_around() -> None:
+    wave = np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE) * 1.2
+    assert np.corrcoef(decoded(to_mp3(wave)), wave)[0, 1] > 0.97
 
 
 def test_the_same_file_gives_the_same_sound_whatever_was_played_before(piece: np.ndarray) -> None:
     midi = to_midi(piece, RESOLUTION)
-    first = to_sound(midi)
     roll = silence()
-    roll[STRINGS, :, 40:80] = True
-    other = to_sound(to_midi(roll, RESOLUTION))
-    assert to_sound(midi) == first != other
+    roll[STRINGS, :, 40:80] = roll[DRUMS, ::2, 35:60] = roll[PIANO, 1::2, 60] = True
+    player = Player()
+    first, other = player.mp3(midi), player.mp3(to_midi(roll, RESOLUTION))
+    assert player.mp3(midi) == Player().mp3(midi) == first != other
