@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import json
+import multiprocessing
 import os
 import shutil
 import sys
@@ -129,6 +130,9 @@ def build(source: Source, spec: WindowSpec, root: Path, workers: int) -> WindowS
     folder = Path(root) / fingerprint
     if folder.exists():
         return open_store(folder)
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        # A worker that runs its starter's script again would wait for its starter, which waits for it.
+        raise RuntimeError("a script that builds windows needs `if __name__ == '__main__':` around what it does")
     parts = Path(root) / f"{fingerprint}.building"
     try:
         with _alone(Path(root) / f"{fingerprint}.lock"):

@@ -289,3 +289,17 @@ def test_the_sample_data_builds_whole(spec: str, songs: int, windows: int, tmp_p
     assert (len(store.songs), len(store.windows), store.skipped) == (songs, windows, [])
     assert all(row.title for row in store.songs)
     assert sum(bool(row.artist) for row in store.songs) > songs / 3
+
+
+def test_a_script_without_a_guard_ends_with_a_sentence(song_folder: Path, tmp_path: Path) -> None:
+    script = tmp_path / "bare.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from musiclab.data.sources import open_source\n"
+        "from musiclab.data.store import build\n"
+        "from musiclab.data.windows import WindowSpec\n"
+        f"build(open_source('midi:{song_folder}'), WindowSpec(), Path('{tmp_path}'), workers=1)\n"
+    )
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode != 0
+    assert "needs `if __name__ == '__main__':` around what it does" in ended.stderr

@@ -1,0 +1,294 @@
+"""melody_harmony_cnn: a MelodyCNN for the piano and a ConditionalHarmonyCNN for each instrument that goes with it.
+
+Facts (Tham and Kim 2021, and their code where the text is silent): MelodyCNN has the shape of an autoencoder, three
+convolutions, dense layers (three as written, two as coded), three transposed convolutions, and predicts the piano's
+next window from its last. Each ConditionalHarmonyCNN predicts its instrument's next window from that instrument's last
+and the piano's *current* one, both through convolutions (of their own each, or one for both as coded), joined before
+the dense layers; it learns with the real piano and plays with the generated one. Batch normalisation, dropout 0.4, MSE,
+Adam at 5e-4 x 0.98^epoch, batch 32, 50 epochs. What comes out is divided by its maximum and thresholded at 0.4.
+
+There is no noise anywhere: all continuations of one start window are the same. Under the relative threshold an
+instrument that should rest plays all the same, its likeliest cells. Where the text and the code differ there is a
+field; the rolls here are binary, the article's were grey (velocity/127). Ours, for want of facts: channels and kernels
+(nearly those of the article's VAE), hidden layers of 256, batch normalisation before every ReLU of a convolution,
+dropout after the hidden dense layers, and a start near silence.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from musiclab.data.songs import TRACKS
+from musiclab.data.windows import pack
+from musiclab.errors import UserError
+from musiclab.measures.suite import next_window_measures
+from musiclab.systems.base import GENERATE, MEASURE, StageRun, System
+from musiclab.systems.config import Config, field
+from musiclab.training import tensors
+from musiclab.training.batches import EVAL_BATCH, in_order, shuffled, unpack
+from musiclab.training.fit import Learner, fit
+from musiclab.training.sums import Sums
+from musiclab.training.timing import seconds_a_step
+
+PIANO = TRACKS.index("Piano")
+MELODY, HARMONY = "melody", "harmony"
+WEIGHTS, MEAN_WINDOW = "weights.safetensors", "mean_window.safetensors"
+
+
+@dataclass(frozen=True)
+class MelodyHarmonyCNNConfig(Config):
+    """Fields of `melody_harmony_cnn` by stage; "as written" is the article's text, "as coded" its authors' code.
+
+    Melody and harmony are trained in stages of their own, so that variants of the harmony's encoder share one training
+    of the melody. What both have in common belongs to the first.
+    """
+
+    width: int = field(
+        64, MELODY, "channels of the first convolution; the next have 2 and 4 times as many", low=1, high=512
+    )
+    hidden: int = field(256, MELODY, "units of each hidden dense layer", low=1, high=8192)
+    dense_layers: int = field(3, MELODY, "dense layers: 3 as written, 2 as coded", low=2, high=3)
+    dropout: float = field(0.4, MELODY, "after each hidden dense layer", low=0, high=0.9)
+    epochs: int = field(50, MELODY, "passes over the pairs of consecutive windows, each network", low=1, high=10_000)
+    batch: int = field(32, MELODY, "pairs a step", low=1, high=4096)
+    lr: float = field(5e-4, MELODY, "Adam's learning rate at the first epoch", low=1e-7, high=1)
+    lr_decay: float = field(0.98, MELODY, "its factor an epoch", low=0.1, high=1)
+
+    encoder: str = field(
+        "separate", HARMONY, "convolutions for the instrument and for the piano: separate, or shared as coded",
+        choices=("separate", "shared"),
+    )  # fmt: skip
+
+    threshold_rule: str = field(
+        "relative", GENERATE, "threshold: relative to each window's own maximum, or absolute",
+        choices=("relative", "absolute"),
+    )  # fmt: skip
+    threshold: float = field(0.4, GENERATE, "a cell sounds above it", low=0, high=1)
+
+    def check(self) -> None:
+        if self.steps % 16:
+            raise UserError(f"steps takes a multiple of 16, which the convolutions divide by, not {self.steps}.")
+
+
+class NextWindowCNN(nn.Module):
+    """An instrument's next window `(n, 1, steps, 128)` from its last, and the piano's current one where `with_piano`.
+
+    MelodyCNN is the one without the piano, ConditionalHarmonyCNN the one with it.
+    """
+
+    def __init__(self, config: MelodyHarmonyCNNConfig, with_piano: bool) -> None:
+        super().__init__()
+        # The last convolution leaves two places in pitch: batch normalisation can tell nothing from a single one, as a
+        # batch of one window would be.
+        flat, last = 8 * config.width, (config.steps // 16, 4)
+        self.own = encoder(config.width, last)
+        self.piano = encoder(config.width, last) if with_piano and config.encoder == "separate" else None
+        self.with_piano = with_piano
+        inputs = 2 * flat if with_piano else flat
+        self.dense = dense(inputs, config.hidden, flat, config.dense_layers, config.dropout)
+        self.decoder = decoder(config.width, last)
+
+    def forward(self, last_N1TP: torch.Tensor, piano_N1TP: torch.Tensor | None = None) -> torch.Tensor:
+        """Activations of the next window, around 0 where nothing sounds and around 1 where a cell is certain."""
+        if not self.with_piano:
+            code = self.own(last_N1TP)
+        elif self.piano is None:
+            # In one batch, so that a shared batch normalisation sees in training the mixture that it will play with.
+            code = torch.cat(self.own(torch.cat([last_N1TP, piano_N1TP])).chunk(2), dim=1)
+        else:
+            code = torch.cat([self.own(last_N1TP), self.piano(piano_N1TP)], dim=1)
+        return self.decoder(self.dense(code))
+
+
+def encoder(width: int, last: tuple[int, int]) -> nn.Module:
+    """Three convolutions, each with batch normalisation; windows to `(n, 8 x width)`."""
+    return nn.Sequential(
+        nn.Conv2d(1, width, 4, 4), nn.BatchNorm2d(width), nn.ReLU(),
+        nn.Conv2d(width, 2 * width, 4, 4), nn.BatchNorm2d(2 * width), nn.ReLU(),
+        nn.Conv2d(2 * width, 4 * width, last, last), nn.BatchNorm2d(4 * width), nn.ReLU(),
+        nn.Flatten(),
+    )  # fmt: skip
+
+
+def decoder(width: int, last: tuple[int, int]) -> nn.Module:
+    """The convolutions of `encoder` backwards, transposed, to windows again; nothing after the last one."""
+    outermost = nn.ConvTranspose2d(width, 1, 4, 4)
+    with torch.no_grad():
+        # Next to all cells are silent, so started at full size the network is first of all pushed down to silence as a
+        # whole, and needs long to rise again: at a high learning rate it never does.
+        outermost.weight.mul_(0.1)
+        outermost.bias.zero_()
+    return nn.Sequential(
+        nn.Unflatten(1, (4 * width, 1, 2)), nn.BatchNorm2d(4 * width), nn.ReLU(),
+        nn.ConvTranspose2d(4 * width, 2 * width, last, last), nn.BatchNorm2d(2 * width), nn.ReLU(),
+        nn.ConvTranspose2d(2 * width, width, 4, 4), nn.BatchNorm2d(width), nn.ReLU(),
+        outermost,
+    )  # fmt: skip
+
+
+def dense(inputs: int, hidden: int, outputs: int, layers: int, dropout: float) -> nn.Module:
+    """`layers` dense layers, ReLU and dropout after all but the last."""
+    sizes = [inputs, *[hidden] * (layers - 1)]
+    parts: list[nn.Module] = []
+    for size in sizes[:-1]:
+        parts += [nn.Linear(size, hidden), nn.ReLU(), nn.Dropout(dropout)]
+    return nn.Sequential(*parts, nn.Linear(sizes[-1], outputs))
+
+
+class NextWindowLearner(Learner):
+    """The networks of some tracks, each trained on its own on the pairs of consecutive windows, in the same order.
+
+    A track that is silent in all windows to be predicted has nothing to learn: it gets no network, and stays silent.
+    """
+
+    def __init__(self, run: StageRun, tracks: Iterable[int]) -> None:
+        self.run = run
+        self.tracks = [track for track in tracks if _sounds(run, track)]
+        self.modules, self.optimizers = {}, {}
+        for track in self.tracks:
+            name = TRACKS[track]
+            with run.block.global_torch("init", "next", name):
+                module = NextWindowCNN(run.config, with_piano=track != PIANO)
+            # The layout that convolutions on CPUs and tensor cores are fastest in.
+            self.modules[name] = module.to(run.device, memory_format=torch.channels_last)
+            self.optimizers[name] = torch.optim.Adam(module.parameters(), lr=run.config.lr, fused=True)
+
+    def epoch(self, number: int) -> dict[str, float]:
+        sums = Sums()
+        for track in self.tracks:
+            # A stream of its own for each network, so that no instrument shifts another's dropout.
+            with self.run.block.global_torch("dropout", "next", TRACKS[track], number):
+                self._epoch_of(track, number, sums)
+        return sums.means()
+
+    def _epoch_of(self, track: int, number: int, sums: Sums) -> None:
+        run, name = self.run, TRACKS[track]
+        module, optimizer = self.modules[name].train(), self.optimizers[name]
+        optimizer.param_groups[0]["lr"] = run.config.lr * run.config.lr_decay**number
+        for batch in shuffled(len(run.windows.pairs), run.config.batch, run.block.torch("data", "next", number)):
+            packed = run.windows.packed(run.windows.pairs[batch.numpy()])[:, :, [track, PIANO]]
+            last, current = unpack(packed, run.device).unbind(1)
+            loss = F.mse_loss(module(last[:, :1], current[:, 1:]), current[:, :1])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            sums.add(len(batch), {f"train/next_mse.{name}": loss})
+
+
+class Networks:
+    """The trained networks as one player: the next windows of all instruments, the piano's first."""
+
+    def __init__(self, run: StageRun) -> None:
+        self.config, self.modules = run.config, {}
+        for stage in (MELODY, HARMONY):
+            state, meta = tensors.from_bytes(run.files.product(stage).read(WEIGHTS))
+            for track in meta["tracks"]:
+                module = NextWindowCNN(run.config, with_piano=track != PIANO)
+                module.load_state_dict(tensors.under(TRACKS[track], state))
+                self.modules[track] = module.to(run.device, memory_format=torch.channels_last).eval()
+
+    @torch.no_grad()
+    def next_cells(self, last_NRTP: torch.Tensor) -> torch.Tensor:
+        """The next windows, bool `(n, track, steps, 128)`; tracks without a network are silent."""
+        return torch.cat([self._next_cells(part) for part in last_NRTP.split(EVAL_BATCH)])
+
+    def _next_cells(self, last_NRTP: torch.Tensor) -> torch.Tensor:
+        cells = torch.zeros_like(last_NRTP, dtype=torch.bool)
+        # The melody's stage comes first, so the piano is there when the others ask for it.
+        for track, module in self.modules.items():
+            out = module(last_NRTP[:, track : track + 1], cells[:, PIANO : PIANO + 1].float())
+            cells[:, track] = sounding(out, self.config.threshold_rule, self.config.threshold)[:, 0]
+        return cells
+
+
+def sounding(out_N1TP: torch.Tensor, rule: str, threshold: float) -> torch.Tensor:
+    """The cells that sound, bool; under the relative rule those above a share of their own window's maximum.
+
+    Under it a window is silent if, and only if, its maximum is not above 0 (or the threshold is 1).
+    """
+    if rule == "absolute":
+        return out_N1TP > threshold
+    # Not divided by the maximum: by a negative one, all the cells that are least likely would come out as the loudest.
+    return out_N1TP > threshold * out_N1TP.amax(dim=(1, 2, 3), keepdim=True)
+
+
+class MelodyHarmonyCNN(System):
+    """The CNN pair; see the module's docstring."""
+
+    name = "melody_harmony_cnn"
+    config = MelodyHarmonyCNNConfig
+    stages = (MELODY, HARMONY, GENERATE, MEASURE)
+    conditions = ("start", "piano")
+    presets: ClassVar = {
+        # The same architecture, narrower and shorter: any data set within the minutes of a demo.
+        "demo": {"width": 16, "epochs": 14, "lr": 1e-2, "lr_decay": 0.95, "max_train": 1024, "max_eval": 384},
+        "article": {"dense_layers": 3, "encoder": "separate", "threshold_rule": "relative", "threshold": 0.4},
+    }  # fmt: skip
+
+    def train(self, stage: str, run: StageRun) -> None:
+        tracks = [PIANO] if stage == MELODY else [track for track in range(len(TRACKS)) if track != PIANO]
+        learner = NextWindowLearner(run, tracks)
+        fit(learner, run.config.epochs, run.files)
+        run.files.write(WEIGHTS, tensors.to_bytes(learner.weights(), {"tracks": learner.tracks}))
+        if stage == MELODY:
+            run.files.write(MEAN_WINDOW, tensors.to_bytes({"mean": _mean_window(run)}))
+
+    def continuations(self, run: StageRun, starts: np.ndarray) -> np.ndarray:
+        """All starts at once, window by window: the piano, then the others given the piano."""
+        # Nothing is drawn, so equal starts are continued once; that makes their continuations equal to the bit.
+        distinct, of_start = np.unique(starts, axis=0, return_inverse=True)
+        networks, window, made = Networks(run), unpack(distinct, run.device), []
+        for _ in range(run.config.continuation):
+            cells = networks.next_cells(window)
+            made.append(pack(cells.cpu().numpy()))
+            window = cells.float()
+        return np.stack(made, axis=1)[of_start]
+
+    def own_measures(self, run: StageRun) -> dict[str, float]:
+        """How well the next window of test songs is predicted, with the piano that was predicted for it."""
+        networks, pairs = Networks(run), run.windows.reference_pairs
+        parts = [networks.next_cells(x_NRTP) for x_NRTP in in_order(run.windows, pairs[:, 0], run.device)]
+        last, actual = (np.unpackbits(run.windows.packed(pairs[:, place]), axis=-1).view(bool) for place in (0, 1))
+        state, _ = tensors.from_bytes(run.files.product(MELODY).read(MEAN_WINDOW))
+        return next_window_measures(torch.cat(parts).cpu().numpy(), last, state["mean"].numpy(), actual)
+
+    def estimated_seconds(self, config: MelodyHarmonyCNNConfig, windows: int) -> float:
+        """Training time of the five networks, from a few steps of each kind on noise."""
+        x = (torch.rand(config.batch, 1, config.steps, 128) < 0.05).float()
+        pairs = min(windows, config.max_train or windows)
+        steps = config.epochs * math.ceil(pairs / config.batch)
+        return steps * (_seconds_a_step(config, x, False) + (len(TRACKS) - 1) * _seconds_a_step(config, x, True))
+
+
+def _seconds_a_step(config: MelodyHarmonyCNNConfig, x: torch.Tensor, with_piano: bool) -> float:
+    module = NextWindowCNN(config, with_piano).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(module.parameters(), fused=True)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        F.mse_loss(module(x, x), x).backward()
+        optimizer.step()
+
+    return seconds_a_step(step)
+
+
+def _sounds(run: StageRun, track: int) -> bool:
+    """Whether a track has a note in any window that it is to predict in training."""
+    targets = run.windows.pairs[:, 1]
+    return any(
+        run.windows.packed(targets[at : at + EVAL_BATCH])[:, track].any() for at in range(0, len(targets), EVAL_BATCH)
+    )
+
+
+def _mean_window(run: StageRun) -> torch.Tensor:
+    """The mean of the training windows `(track, steps, 128)`, what a prediction has to be better than."""
+    total = torch.zeros(len(TRACKS), run.config.steps, 128, dtype=torch.float64, device=run.device)
+    for x_NRTP in in_order(run.windows, run.windows.train, run.device):
+        total += x_NRTP.sum(dim=0, dtype=torch.float64)
+    return (total / len(run.windows.train)).float()
