@@ -1,0 +1,373 @@
+"""transformer_xl: Transformer-XL over multitrack tokens; the article's second baseline, "relatively good" by ear.
+
+Facts (Dai et al. 2019; Tham and Kim 2021 ran MusicAutobot's default): a decoder of self-attention layers that reads a
+song segment by segment. Each layer also attends to its own inputs of the tokens before the segment (the memory, kept
+without gradients), so context grows with depth beyond a segment; positions enter attention as sinusoids of the distance
+between two tokens, with two learned biases u and v, so that it does not matter where in a song they are. The article's
+sizes: d_model 512, 16 layers, 8 heads, memory 512, batch 4, segments (bptt) of 128, 5 epochs.
+
+Where the article is silent: a learning rate of 1e-3 that first rises and then falls, and top-k 30 and top-p 0.6 at
+generation (the article preset; 0.9 is our default), are MusicAutobot's; gradients are clipped to 0.25 as by Dai et al.
+MusicAutobot also embeds the beat and trains on transposed copies; this does neither. Tokens are those of a published
+tokeniser (`musiclab.systems.tokens`) in place of MusicAutobot's own.
+
+A token attends to its own song alone: memory is reset at song boundaries. In training a token sees the memory and what
+of its segment lies before it; measured and in generation it sees `memory` + `segment` - 1 tokens back, the farthest it
+may have seen in training, so that nothing depends on where segments begin.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from musiclab.data.windows import pack, unpack
+from musiclab.errors import UserError
+from musiclab.measures.suite import token_measures
+from musiclab.systems.base import GENERATE, MEASURE, StageRun, System
+from musiclab.systems.config import Config, field
+from musiclab.systems.tokens import Grammar, RollTokens
+from musiclab.systems.transformer_network import NO_SONG, Memory, Network, States, state_capacity
+from musiclab.training import tensors
+from musiclab.training.fit import Learner, fit
+from musiclab.training.streams import Block
+from musiclab.training.sums import Sums
+from musiclab.training.timing import seconds_a_step
+
+WEIGHTS = "weights.safetensors"
+_CLIP = 0.25
+_WARM_UP = 0.1  # share of the steps in which the learning rate rises; then it falls along a cosine
+_EVAL_SONGS = 16
+# Rows are generated as many at a time as this many bytes of states hold, and no more than _ROWS.
+_STATE_BYTES = {"cpu": 2**28, "cuda": 2**32}
+_ROWS = 256
+_DRAWS = 256
+# Between 13 of the chorales and 24 of LPD-5 at the article's resolution, for forecasts.
+_TOKENS_A_BEAT = 18
+
+
+@dataclass(frozen=True)
+class TransformerXLConfig(Config):
+    """Fields of `transformer_xl` by stage; defaults are sized for one CPU, the article's sizes are its preset."""
+
+    d_model: int = field(128, "train", "width of the embeddings and layers", low=2, high=4096)
+    layers: int = field(4, "train", "attention layers", low=1, high=64)
+    heads: int = field(4, "train", "attention heads; a divisor of d_model", low=1, high=64)
+    memory: int = field(128, "train", "tokens before a segment that it attends to; 0 is none", low=0, high=8192)
+    segment: int = field(128, "train", "tokens a segment (bptt)", low=2, high=8192)
+    batch: int = field(8, "train", "streams of songs side by side", low=1, high=4096)
+    epochs: int = field(5, "train", "passes over the training songs", low=1, high=10_000)
+    lr: float = field(1e-3, "train", "Adam's learning rate at its highest; MusicAutobot's", low=1e-7, high=1)
+    dropout: float = field(0.1, "train", "of embeddings, attention and blocks", low=0, high=0.9)
+
+    temperature: float = field(1.0, "generate", "divides the logits: lower repeats more", low=0.01, high=100)
+    top_k: int = field(30, "generate", "most likely tokens sampled from; 0 is all; MusicAutobot's", low=0, high=10_000)
+    top_p: float = field(0.9, "generate", "share of probability sampled from, the most likely first", low=0.01, high=1)
+
+    def check(self) -> None:
+        if self.hop != self.steps:
+            raise UserError(f"hop takes the value of steps, {self.steps}, as songs are read whole, not {self.hop}.")
+        if self.d_model % self.heads or self.d_model % 2:
+            raise UserError(f"d_model takes an even multiple of heads, {self.heads}, not {self.d_model}.")
+
+    @property
+    def reach(self) -> int:
+        """How far back a token sees where segments are to make no difference."""
+        return self.memory + self.segment - 1
+
+
+class TokenLearner(Learner):
+    """The network over streams of token sequences, one a song."""
+
+    def __init__(self, run: StageRun, songs: list[np.ndarray], validation: list[np.ndarray], vocabulary: int) -> None:
+        self.run, self.songs, self.validation = run, songs, validation
+        with run.block.global_torch("init", "train"):
+            network = _network(run.config, vocabulary)
+        self.network = network.to(run.device)
+        self.modules = {"network": self.network}
+        self.optimizers = {"network": torch.optim.Adam(self.network.parameters(), lr=run.config.lr, fused=True)}
+        # Streams are as long whatever the songs' order, so all epochs have equally many steps.
+        length = -(-sum(map(len, songs)) // run.config.batch)
+        self.steps = max(1, math.ceil((length - 1) / run.config.segment))
+
+    def epoch(self, number: int) -> dict[str, float]:
+        """Every stream from its beginning, with no memory before it: a checkpoint need not hold any."""
+        run, config, sums = self.run, self.run.config, Sums()
+        order = torch.randperm(len(self.songs), generator=run.block.torch("data", "train", number)).tolist()
+        tokens, songs = streams([self.songs[place] for place in order], config.batch)
+        memory = None
+        self.network.train()
+        with run.block.global_torch("dropout", "train", number):
+            for step, segment in enumerate(segments(tokens.to(run.device), songs.to(run.device), config.segment)):
+                rate = learning_rate(config.lr, number * self.steps + step, self.steps * config.epochs)
+                self.optimizers["network"].param_groups[0]["lr"] = rate
+                loss, count, memory = _loss(self.network, segment, memory, config.memory)
+                self.optimizers["network"].zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
+                self.optimizers["network"].step()
+                sums.add(1, {"loss": loss * count, "count": count})
+        means = sums.means()
+        loss = means["loss"] / means["count"]
+        return {"train/loss": loss, "val/loss": nats_a_token(self.network, self.validation, config, run.device)}
+
+
+def streams(songs: list[np.ndarray], batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The songs one after another, cut into `batch` equal streams: tokens and song numbers, `(batch, time)` int64.
+
+    The last stream is filled up with tokens of no song.
+    """
+    tokens = np.concatenate(songs)
+    numbers = np.repeat(np.arange(len(songs)), [len(song) for song in songs])
+    short = -len(tokens) % batch
+    return tuple(
+        torch.from_numpy(np.pad(part, (0, short), constant_values=fill)).view(batch, -1)
+        for part, fill in ((tokens, 0), (numbers, NO_SONG))
+    )
+
+
+def segments(tokens: torch.Tensor, songs: torch.Tensor, length: int) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Consecutive segments: tokens, their songs, the tokens to predict, and which of those are of the same song."""
+    for at in range(0, tokens.shape[1] - 1, length):
+        end = min(at + length, tokens.shape[1] - 1)
+        here, following = songs[:, at:end], songs[:, at + 1 : end + 1]
+        asked = (here == following) & (here != NO_SONG)
+        yield tokens[:, at:end], here, tokens[:, at + 1 : end + 1], asked
+
+
+def learning_rate(highest: float, step: int, steps: int) -> float:
+    """A straight rise over the first steps, then half a cosine down to 0."""
+    rise = max(1, round(_WARM_UP * steps))
+    if step < rise:
+        return highest * (step + 1) / rise
+    return highest * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+
+
+def _loss(
+    network: Network, segment: tuple[torch.Tensor, ...], memory: Memory | None, keep: int, reach: int | None = None
+) -> tuple[torch.Tensor, torch.Tensor, Memory]:
+    """Mean nats over a segment's tokens that are asked for, how many those are, and the memory after it."""
+    tokens, songs, following, asked = segment
+    logits, memory = network(tokens, songs, memory, keep, reach)
+    nats = F.cross_entropy(logits.flatten(0, 1), following.flatten(), reduction="none")
+    count = asked.sum()
+    return (nats * asked.flatten()).sum() / count.clamp(min=1), count, memory
+
+
+@torch.no_grad()
+def nats_a_token(network: Network, songs: list[np.ndarray], config: TransformerXLConfig, device: torch.device) -> float:
+    """Mean nats of every token but a song's first, each seen with `reach` tokens before it; NaN without tokens."""
+    total, tokens_asked = 0.0, 0
+    network.eval()
+    by_length = sorted(songs, key=len, reverse=True)
+    for first in range(0, len(songs), _EVAL_SONGS):
+        some, memory = by_length[first : first + _EVAL_SONGS], None
+        tokens = torch.zeros(len(some), len(some[0]), dtype=torch.int64)
+        numbers = torch.full_like(tokens, NO_SONG)
+        for row, song in enumerate(some):
+            tokens[row, : len(song)], numbers[row, : len(song)] = torch.from_numpy(song), row
+        for segment in segments(tokens.to(device), numbers.to(device), config.segment):
+            loss, count, memory = _loss(network, segment, memory, config.reach, config.reach)
+            total, tokens_asked = total + float(loss) * int(count), tokens_asked + int(count)
+    return total / tokens_asked if tokens_asked else math.nan
+
+
+class TransformerXL(System):
+    """Transformer-XL; see the module's docstring."""
+
+    name = "transformer_xl"
+    config = TransformerXLConfig
+    stages = ("train", GENERATE, MEASURE)
+    conditions = ("start", "noise")
+    rests_on = (
+        "musiclab.systems.tokens",
+        "musiclab.systems.transformer_network",
+        "musiclab.data.notes",
+        "musiclab.data.songs",
+    )
+    presets: ClassVar = {
+        "demo": {
+            "d_model": 64, "layers": 2, "heads": 4, "memory": 96, "segment": 32, "batch": 8, "epochs": 2,
+            "dropout": 0.0, "lr": 4e-3, "max_train": 1024, "max_eval": 384,
+        },
+        "article": {
+            "d_model": 512, "layers": 16, "heads": 8, "memory": 512, "segment": 128, "batch": 4, "epochs": 5,
+            "top_k": 30, "top_p": 0.6,
+        },
+    }  # fmt: skip
+
+    def train(self, stage: str, run: StageRun) -> None:
+        tokens = RollTokens(run.config.resolution, run.config.steps)
+        songs, validation = (_songs(run, tokens, part) for part in ("train", "validation"))
+        learner = TokenLearner(run, songs, validation, len(tokens))
+        fit(learner, run.config.epochs, run.files)
+        counts = np.bincount(np.concatenate(songs), minlength=len(tokens))
+        state = learner.weights() | {"counts": torch.from_numpy(counts)}
+        sounding = sorted(
+            value for (kind, value), n in zip(tokens.words, counts, strict=True) if kind == "Program" and n
+        )
+        meta = {"sounding": sounding, "longest": max(_longest_bar(tokens, song) for song in songs)}
+        run.files.write(WEIGHTS, tensors.to_bytes(state, meta))
+
+    @torch.no_grad()
+    def continuations(self, run: StageRun, starts: np.ndarray) -> np.ndarray:
+        """As many starts at once as memory allows, token by token with cached states, until all windows are full."""
+        config, tokens = run.config, RollTokens(run.config.resolution, run.config.steps)
+        state, meta = tensors.from_bytes(run.files.product("train").read(WEIGHTS))
+        network = _trained(run, state, tokens)
+        grammar = Grammar(tokens, meta["sounding"], meta["longest"], run.device)
+        made = []
+        at_once = _rows_at_once(config, run.device)
+        for first in range(0, len(starts), at_once):
+            prompts = [_prompt(tokens, unpack(start)) for start in starts[first : first + at_once]]
+            noise = Noise(run.block, first, len(prompts))
+            sequences = _sampled(network, grammar, prompts, noise, config)
+            made += [_windows(tokens, sequence, config) for sequence in sequences]
+        return np.stack(made)
+
+    def own_measures(self, run: StageRun) -> dict[str, float]:
+        """Perplexity of test songs' tokens, and that of guessing by training frequency plus one."""
+        tokens = RollTokens(run.config.resolution, run.config.steps)
+        state, _ = tensors.from_bytes(run.files.product("train").read(WEIGHTS))
+        songs = _songs(run, tokens, "reference")
+        nats = nats_a_token(_trained(run, state, tokens), songs, run.config, run.device)
+        smoothed = state["counts"].numpy() + 1.0
+        asked = np.concatenate([song[1:] for song in songs])
+        return token_measures(nats, float(-np.log(smoothed / smoothed.sum())[asked].mean()))
+
+    def estimated_seconds(self, config: TransformerXLConfig, windows: int) -> float:
+        """Training time from a few steps on made tokens, with as many tokens a beat as music has."""
+        vocabulary = 303
+        network = _network(config, vocabulary)
+        optimizer = torch.optim.Adam(network.parameters(), fused=True)
+        tokens = torch.randint(vocabulary, (config.batch, config.segment + 1))
+        segment = next(segments(tokens, torch.zeros_like(tokens), config.segment))
+        memory = Memory(
+            [torch.zeros(config.batch, config.memory, config.d_model)] * config.layers,
+            torch.zeros(config.batch, config.memory, dtype=torch.int64),
+        )
+
+        def step() -> None:
+            optimizer.zero_grad()
+            _loss(network, segment, memory, config.memory)[0].backward()
+            optimizer.step()
+
+        seen = min(windows, config.max_train or windows)
+        count = seen * config.steps / config.resolution * _TOKENS_A_BEAT
+        return seconds_a_step(step) * config.epochs * math.ceil(count / (config.batch * config.segment))
+
+
+class Noise:
+    """Uniform draws of each start, from a stream of its own: no start's draws hang on how many others there are."""
+
+    def __init__(self, block: Block, first: int, count: int) -> None:
+        self.generators = [block.torch("sampling", "generate", first + row) for row in range(count)]
+        self.drawn, self.used = torch.empty(count, 0), 0
+
+    def next(self) -> torch.Tensor:
+        """One draw in [0, 1) for each start, `(count,)`."""
+        if self.used == self.drawn.shape[1]:
+            self.drawn = torch.stack([torch.rand(_DRAWS, generator=one) for one in self.generators])
+            self.used = 0
+        self.used += 1
+        return self.drawn[:, self.used - 1]
+
+
+def sampled(logits_NV: torch.Tensor, uniform_N: torch.Tensor, config: TransformerXLConfig) -> torch.Tensor:
+    """A token a row `(n,)`, drawn from the `top_k` most likely and of those the fewest that have `top_p` together."""
+    count = logits_NV.shape[1]
+    best, tokens = (logits_NV / config.temperature).topk(min(config.top_k or count, count))
+    chance = best.softmax(-1)
+    before = chance.cumsum(-1) - chance
+    # The most likely one stays whatever `top_p` is, and nothing of no chance comes in.
+    chance = chance * ((before < config.top_p) & (chance > 0))
+    upto = chance.cumsum(-1)
+    place = (upto <= uniform_N[:, None] * upto[:, -1:]).sum(-1)
+    last = (chance > 0).sum(-1) - 1  # sums made in parallel need not ascend, and so point past it
+    return tokens.gather(1, torch.minimum(place, last)[:, None])[:, 0]
+
+
+def _sampled(
+    network: Network, grammar: Grammar, prompts: list[np.ndarray], noise: Noise, config: TransformerXLConfig
+) -> list[list[int]]:
+    """The tokens that continue each prompt until `continuation` windows are full, one token of all at a time."""
+    device = grammar.kind_V.device
+    end = config.steps * (1 + config.continuation)
+    logits, states = _primed(network, prompts, config, device)
+    at = grammar.after(prompts, config.steps)
+    rows, made = torch.arange(len(prompts)), [[] for _ in prompts]
+    while len(rows):
+        token = sampled(logits.masked_fill(~grammar.allowed(at), -math.inf), noise.next()[rows].to(device), config)
+        at = grammar.written(at, token)
+        for row, number in zip(rows.tolist(), token.tolist(), strict=True):
+            made[row].append(number)
+        going = (grammar.time(at) < end).nonzero()[:, 0]
+        if len(going) < len(rows):
+            rows, token, at = rows[going.cpu()], token[going], at.rows(going)
+            states.keep(going)
+        if len(rows):
+            logits = network.step(token, states)
+    return made
+
+
+def _primed(
+    network: Network, prompts: list[np.ndarray], config: TransformerXLConfig, device: torch.device
+) -> tuple[torch.Tensor, States]:
+    """Logits after the prompts and the states of their ends; the shorter ones are filled up on the left."""
+    length = max(map(len, prompts))
+    tokens = torch.zeros(len(prompts), length, dtype=torch.int64)
+    songs = torch.full_like(tokens, NO_SONG)
+    for row, prompt in enumerate(prompts):
+        tokens[row, length - len(prompt) :], songs[row, length - len(prompt) :] = torch.from_numpy(prompt), 0
+    memory, logits = None, None
+    for part, own in zip(tokens.split(config.segment, 1), songs.split(config.segment, 1), strict=True):
+        logits, memory = network(part.to(device), own.to(device), memory, config.reach, config.reach)
+    return logits[:, -1], States(network, memory, config.reach)
+
+
+def _prompt(tokens: RollTokens, roll: np.ndarray) -> np.ndarray:
+    """The tokens of a start window up to the bar line in whose bar, or at which, what comes next begins."""
+    ids = tokens.encode(roll)
+    at_bar_line = roll.shape[1] % tokens.bar == 0
+    return np.append(ids, tokens.bar_line) if at_bar_line else ids
+
+
+def _windows(tokens: RollTokens, sequence: list[int], config: TransformerXLConfig) -> np.ndarray:
+    """What was sampled after a start window as packed windows `(continuation, track, steps, 16)`."""
+    silent = [tokens.bar_line] * (config.steps // tokens.bar + 1)
+    roll = tokens.decode(np.array(silent + sequence), config.steps * (1 + config.continuation))
+    windows = roll.reshape(len(roll), 1 + config.continuation, config.steps, -1).swapaxes(0, 1)
+    return pack(windows[1:])
+
+
+def _rows_at_once(config: TransformerXLConfig, device: torch.device) -> int:
+    """How many starts are continued side by side within the memory meant for them."""
+    states = 2 * config.layers * config.d_model * state_capacity(config.reach)
+    scores = 4 * config.heads * config.segment * (config.reach + config.segment)
+    return max(1, min(_ROWS, _STATE_BYTES[device.type] // (4 * (states + scores))))
+
+
+def _songs(run: StageRun, tokens: RollTokens, part: str) -> list[np.ndarray]:
+    """The token sequences of the songs of a part of the block."""
+    return [tokens.encode(unpack(run.windows.song(number))) for number in run.windows.songs[part]]
+
+
+def _longest_bar(tokens: RollTokens, song: np.ndarray) -> int:
+    """The most tokens between two bar lines of a song."""
+    lines = np.flatnonzero(song == tokens.bar_line)
+    return int(np.diff(np.append(lines, len(song))).max()) - 1
+
+
+def _network(config: TransformerXLConfig, vocabulary: int) -> Network:
+    return Network(vocabulary, config.d_model, config.layers, config.heads, config.dropout)
+
+
+def _trained(run: StageRun, state: dict[str, torch.Tensor], tokens: RollTokens) -> Network:
+    network = _network(run.config, len(tokens))
+    network.load_state_dict(tensors.under("network", state))
+    return network.to(run.device).eval()
