@@ -155,7 +155,7 @@ def _part(answer: Answer, names: list[str]) -> str:
     rows = [["", "better", "real v. real", *starred]]
     for measure in MEASURES:
         full = measure.full_name
-        if not any(full in answer.measures[name] for name in names):
+        if not any(full in answer.measures[name] and answer.measures[name][full].n for name in names):
             continue
         intervals = [answer.measures[name].get(full) for name in names]
         rows.append([full, measure.better, _real(answer, full), *map(_mean, intervals)])

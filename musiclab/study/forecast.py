@@ -70,6 +70,8 @@ def _time_text(design: Design, records: Records, todo: list[Cell], options: argp
             seconds += took or 0.0
     if steps.unbuilt:
         return "time: not known before the windows are built (musiclab data build)"
+    if not seconds:
+        return "time: seconds a trial, for nothing is left to train"
     workers = 1 if options.in_process else min(len(todo), options.workers or available_cpus())
     with_workers = f"with {workers} worker{'' if workers == 1 else 's'} like this machine's"
     basis = "a few training steps timed on this machine" if steps.timed else "finished trials"

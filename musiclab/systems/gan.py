@@ -35,12 +35,12 @@ from musiclab.errors import UserError
 from musiclab.measures.sets import diversity_ratio, duplicate_rate
 from musiclab.systems.base import GENERATE, MEASURE, StageRun, System
 from musiclab.systems.config import Config, field
+from musiclab.systems.timing import seconds_a_step
 from musiclab.training import tensors
 from musiclab.training.batches import EVAL_BATCH, in_order, shuffled, unpack
 from musiclab.training.fit import Learner, fit
 from musiclab.training.streams import Block
 from musiclab.training.sums import Sums
-from musiclab.training.timing import seconds_a_step
 
 WEIGHTS, THRESHOLDS = "weights.safetensors", "thresholds.json"
 # Collapse is watched on as many samples of fixed noise as the article's authors listened to.

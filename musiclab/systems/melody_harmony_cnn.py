@@ -30,11 +30,11 @@ from musiclab.errors import UserError
 from musiclab.measures.suite import next_window_measures
 from musiclab.systems.base import GENERATE, MEASURE, StageRun, System
 from musiclab.systems.config import Config, field
+from musiclab.systems.timing import seconds_a_step
 from musiclab.training import tensors
 from musiclab.training.batches import EVAL_BATCH, in_order, shuffled, unpack
 from musiclab.training.fit import Learner, fit
 from musiclab.training.sums import Sums
-from musiclab.training.timing import seconds_a_step
 
 PIANO = TRACKS.index("Piano")
 MELODY, HARMONY = "melody", "harmony"

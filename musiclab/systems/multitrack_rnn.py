@@ -34,12 +34,12 @@ from musiclab.data.windows import PITCHES, pack
 from musiclab.errors import UserError
 from musiclab.systems.base import GENERATE, MEASURE, StageRun, System
 from musiclab.systems.config import Config, field
+from musiclab.systems.timing import seconds_a_step
 from musiclab.training import tensors
 from musiclab.training.batches import EVAL_BATCH, unpack
 from musiclab.training.fit import Learner, fit
 from musiclab.training.sequences import excerpts, padded, stretch
 from musiclab.training.sums import Sums
-from musiclab.training.timing import seconds_a_step
 
 WEIGHTS = "weights.safetensors"
 # Notes a step of Drums, Piano, Guitar, Bass, Strings.

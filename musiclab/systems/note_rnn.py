@@ -32,12 +32,12 @@ from musiclab.errors import UserError
 from musiclab.measures.suite import token_measures
 from musiclab.systems.base import GENERATE, MEASURE, StageRun, System
 from musiclab.systems.config import Config, field
+from musiclab.systems.timing import seconds_a_step
 from musiclab.training import tensors
 from musiclab.training.batches import EVAL_BATCH
 from musiclab.training.fit import Learner, fit
 from musiclab.training.sequences import excerpts, padded
 from musiclab.training.sums import Sums
-from musiclab.training.timing import seconds_a_step
 
 WEIGHTS, VOCABULARY = "weights.safetensors", "vocabulary.json"
 UNKNOWN = 0

@@ -31,13 +31,13 @@ from musiclab.errors import UserError
 from musiclab.measures.suite import token_measures
 from musiclab.systems.base import GENERATE, MEASURE, StageRun, System
 from musiclab.systems.config import Config, field
+from musiclab.systems.timing import seconds_a_step
 from musiclab.systems.tokens import Grammar, RollTokens
 from musiclab.systems.transformer_network import NO_SONG, Memory, Network, States, state_capacity
 from musiclab.training import tensors
 from musiclab.training.fit import Learner, fit
 from musiclab.training.streams import Block
 from musiclab.training.sums import Sums
-from musiclab.training.timing import seconds_a_step
 
 WEIGHTS = "weights.safetensors"
 _CLIP = 0.25

@@ -37,12 +37,12 @@ from musiclab.measures.rolls import nan_mean
 from musiclab.systems import style
 from musiclab.systems.base import GENERATE, MEASURE, StageRun, System, read_generated
 from musiclab.systems.config import Config, field
+from musiclab.systems.timing import seconds_a_step
 from musiclab.training import tensors
 from musiclab.training.batches import EVAL_BATCH, in_order, shuffled, unpack
 from musiclab.training.files import Files
 from musiclab.training.fit import Learner, fit
 from musiclab.training.sums import Sums
-from musiclab.training.timing import seconds_a_step
 
 PIANO, STRINGS = TRACKS.index("Piano"), TRACKS.index("Strings")
 WEIGHTS, THRESHOLDS = "weights.safetensors", "thresholds.json"

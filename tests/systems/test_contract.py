@@ -1,7 +1,9 @@
 """What every system of the registry promises; a new system joins by a line in TINY."""
 
+import ast
 import dataclasses
 import functools
+import importlib.util
 import math
 import re
 from pathlib import Path
@@ -11,12 +13,13 @@ import numpy as np
 import pytest
 from made_trials import Interrupted, MemoryFiles, made_store, products, run_stages, stage_run, windows_of
 
+from musiclab.data import store as store_module
 from musiclab.data.songs import TRACKS
 from musiclab.data.store import WindowStore
 from musiclab.data.windows import unpack
 from musiclab.errors import UserError
 from musiclab.measures.registry import MEASURES
-from musiclab.systems import SYSTEMS, find_system
+from musiclab.systems import SYSTEMS, base, find_system
 from musiclab.systems.base import CONDITIONS, GENERATE, MEASURE, System, read_generated
 from musiclab.training.files import CHECKPOINT
 from musiclab.training.streams import Block
@@ -250,6 +253,25 @@ def test_each_field_changes_the_keys_of_its_stage_and_of_no_earlier_one(system: 
         ], spec.name
     for keys in (system.stage_keys(config, Block(0, 1), "d"), system.stage_keys(config, BLOCK, "e")):
         assert set(keys.values()).isdisjoint(base.values())
+
+
+def test_the_key_knows_all_code_that_the_system_rests_on(system: System) -> None:
+    # Of the house: what cannot change a number, and what the windows' own fingerprint or other keys know of.
+    known = {
+        "musiclab.errors",
+        "musiclab.systems.config",
+        "musiclab.systems.timing",
+        *base._COMMON,
+        *store_module._CODE,
+    }
+    known |= {type(system).__module__, *system.rests_on, "musiclab.measures.suite"}  # measuring: the last stage's
+    for module in (type(system).__module__, *system.rests_on):
+        tree = ast.parse(Path(importlib.util.find_spec(module).origin).read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("musiclab"):
+                names = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+                names |= {name.rpartition(".")[0] for name in names}
+                assert names & known, f"{module} imports {node.module}, which is in no key"
 
 
 def _peak_mib() -> int:
