@@ -147,15 +147,34 @@ def table(answer: Answer) -> str:
     where that is the aim, then how far apart the two are; for reconstruction, what a guess of other music would score.
     """
     names = list(answer.measures)
-    return "\n\n".join(_part(answer, names[at : at + _COLUMNS]) for at in range(0, len(names), _COLUMNS))
+    same = _same_for_all(answer)
+    parts = [_part(answer, names[at : at + _COLUMNS], same) for at in range(0, len(names), _COLUMNS)]
+    if same:
+        each = ", ".join(f"{full} {_number(interval.mean)}" for full, interval in same.items())
+        parts.append(f"The same for all variants: {each}.")
+    return "\n\n".join(parts)
 
 
-def _part(answer: Answer, names: list[str]) -> str:
+def _same_for_all(answer: Answer) -> dict[str, Interval]:
+    """What the compared fields cannot touch, such as the networks' own measures where only generation differs."""
+    first, *others = answer.measures.values()
+    return {
+        full: interval
+        for full, interval in first.items()
+        if others
+        and interval.n
+        and full != answer.objective.full_name
+        and all(of.get(full) == interval for of in others)
+    }
+
+
+def _part(answer: Answer, names: list[str], left_out: dict[str, Interval]) -> str:
     starred = [f"{name}*" if answer.controls[name] == name else name for name in names]
     rows = [["", "better", "real v. real", *starred]]
     for measure in MEASURES:
         full = measure.full_name
-        if not any(full in answer.measures[name] and answer.measures[name][full].n for name in names):
+        there = any(full in answer.measures[name] and answer.measures[name][full].n for name in names)
+        if full in left_out or not there:
             continue
         intervals = [answer.measures[name].get(full) for name in names]
         rows.append([full, measure.better, _real(answer, full), *map(_mean, intervals)])
@@ -193,6 +212,9 @@ def _verdict(answer: Answer, control: str) -> str:
 
 
 def _listed(names: list[str], of: dict[str, Interval]) -> str:
+    values = {_number(of[name].mean) for name in names}
+    if len(values) == 1 < len(names) == len(of):
+        return f"all variants ({values.pop()})"
     return "; ".join(f"{name} ({_number(of[name].mean)})" for name in names)
 
 

@@ -160,8 +160,7 @@ def test_the_table_shows_means_intervals_control_and_floor() -> None:
     assert f"[{interval.low:.3g}, {interval.high:.3g}]" in table(found)
     assert shown["difference to *"].split()[-2:] == ["-3.99", "*"]
     assert shown["p (Holm)"].split()[-1] == "0.016"
-    assert shown["music/note_density"].split()[-2:] == ["1,234", "1,234"]
-    assert shown["latent/kl"].split()[-2:] == ["0.0123", "0.0123"]
+    assert table(found).endswith("The same for all variants: latent/kl 0.0123, music/note_density 1,234.")
     assert shown["blocks"].split()[-2:] == ["7", "7"]
     assert "set/diversity_ratio" not in shown
 
@@ -246,3 +245,13 @@ def test_many_variants_stand_below_one_another() -> None:
     upper, lower = shown.split("\n\n")
     assert upper.splitlines()[0].split()[-6:] == ["k=0*", "k=1", "k=2", "k=3", "k=4", "k=5"]
     assert lower.splitlines()[0].split()[-2:] == ["k=6", "k=7"]
+
+
+def test_what_is_the_same_for_all_is_said_once() -> None:
+    found = _answer({"k=8": [1.0, 2.0], "k=16": [3.0, 5.0]}, more={"latent/kl": 3.5, "next/gain_over_repeat": -0.25})
+    assert "The same for all variants: latent/kl 3.5, next/gain_over_repeat -0.25." in table(found)
+    assert table(found).count("latent/kl") == 1
+    assert beside_baselines(found) == ["next/gain_over_repeat. Below repeating the last window: all variants (-0.25)."]
+    alone = _answer({"k=16": [3.0]}, more={"latent/kl": 3.5})
+    assert "The same" not in table(alone)
+    assert "latent/kl" in table(alone)
