@@ -119,6 +119,22 @@ def test_variants_that_differ_in_generation_only_share_one_training_a_block(
     assert "Nothing is trained: all the models are there." in longer
 
 
+def test_a_study_takes_the_networks_that_another_one_has_trained(
+    finished: Run, copied: Path, options: list[str], tmp_path: Path
+) -> None:
+    study = tmp_path / "noise.py"
+    study.write_text(_NOISE)
+    plan = run_study(*options, "--plan", storage=copied, file=study).out
+    assert "stage vae: is there already, nothing runs for 2 trials" in plan
+    assert "Nothing is trained: all the models are there." in plan
+    run = run_study(*options, "--in-process", storage=copied, file=study)
+    new = [cost for cost in run.costs if cost not in finished.costs]
+    # The trial of noise_sd 0.5 is one of latent_dim's own; the other two have continued, and trained nothing.
+    assert "1 of 3 trials done, 2 to run" in run.out
+    assert [list(cost["seconds"]) for cost in new] == [["generate", "measure", "samples"]] * 2
+    assert [cost["reused"] for cost in new] == [["vae", "latent"]] * 2
+
+
 def test_a_plan_starts_nothing_and_counts_right(finished: Run, options: list[str], tmp_path: Path) -> None:
     fresh = run_study(*options, "--plan", storage=tmp_path)
     assert "4 variants x 1 blocks = 4 trials: 0 done, 4 to run" in fresh.out
