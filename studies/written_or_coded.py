@@ -1,9 +1,11 @@
 #!/usr/bin/env python
 """Does it matter that the article's code does otherwise than its text?  Each difference by itself, against the text.
 
-Starred variants are as written, at the demo's sizes; the others change one thing to what the authors' public code does.
-All differences of all systems are one family of comparisons, which takes ten blocks; to keep them short, training sees
-384 windows. vae_nn follows drawn target songs throughout, or there would be nothing to mix.
+Starred variants are as written, at the demo's sizes; the others change one thing to what the authors' public code does
+(alpha_mix=last_window is between: the code's place of the mix without its bug). All are one family of comparisons,
+which takes ten blocks; to keep them short, training sees 384 windows. vae_nn follows drawn target songs throughout, or
+there would be nothing to mix. Of the GAN's 5 x 64 x 72 only the 72 pitches are here: at four steps a beat nothing would
+be measured by the same rule.
 """
 
 from musiclab.study import Study

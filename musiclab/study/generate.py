@@ -10,7 +10,6 @@ import torch
 
 from musiclab.data.midi import file_windows
 from musiclab.data.store import WindowStore, open_store
-from musiclab.data.windows import unpack
 from musiclab.errors import UserError
 from musiclab.measures.registry import find_measure
 from musiclab.rendering.sample import render_samples
@@ -52,12 +51,10 @@ def generate(options: argparse.Namespace) -> int:
     continued = system.continuations(run, starts)
     if not options.start:  # one of each start's variations
         starts, continued = (rows[:: config.variations][: options.samples] for rows in (starts, continued))
-    follows = "start" in system.conditions  # else what it continues has nothing to do with it
-    windows = unpack(np.concatenate([starts[:, None], continued], axis=1) if follows else continued)
-    rolls = [np.concatenate(list(roll), axis=1) for roll in windows]
+    rolls, start_steps = system.heard(config, starts, continued)
     names = [f"{system.name}-{number}" for number in range(1, len(rolls) + 1)]
     options.out.mkdir(parents=True, exist_ok=True)
-    samples = render_samples(rolls, names, config.resolution, _TEMPO, config.steps * follows)
+    samples = render_samples(rolls, names, config.resolution, _TEMPO, start_steps)
     for name, sample in zip(names, samples, strict=True):
         for kind, data in sample.items():
             (options.out / f"{name}.{kind}").write_bytes(data)

@@ -14,7 +14,6 @@ import torch
 
 from musiclab import __version__
 from musiclab.data.store import open_store
-from musiclab.data.windows import unpack
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.rendering.sample import render_samples
@@ -22,7 +21,7 @@ from musiclab.study.plan import Cell
 from musiclab.study.records import Records, StoredFiles
 from musiclab.study.storage import Storage
 from musiclab.systems import find_system
-from musiclab.systems.base import GENERATE, MEASURE, StageRun, read_generated
+from musiclab.systems.base import GENERATE, MEASURE, StageRun, System, read_generated
 from musiclab.systems.config import Config
 from musiclab.systems.measuring import measured
 from musiclab.training.fit import Diverged
@@ -86,7 +85,7 @@ def _run(cell: Cell, system: Any, storage: Storage, gpu: bool) -> tuple[dict, di
             files.finish()
         seconds[stage] = round(time.perf_counter() - start, 3)
     start = time.perf_counter()
-    samples = _samples(cell, run)
+    samples = _samples(cell, system, run)
     seconds["samples"] = round(time.perf_counter() - start, 3)
     record = {
         "key": cell.key,
@@ -144,13 +143,12 @@ def _keep_split(storage: Storage, windows: BlockWindows) -> str:
     return name
 
 
-def _samples(cell: Cell, run: StageRun) -> dict[str, bytes]:
-    """The first start windows and their continuations as MIDI, picture and sound."""
+def _samples(cell: Cell, system: System, run: StageRun) -> dict[str, bytes]:
+    """What the first start windows became, as MIDI, picture and sound."""
     config = run.config
-    starts = unpack(run.windows.packed(run.windows.starts[:SAMPLES, 0]))
-    continuations = unpack(read_generated(run.files.product(GENERATE))[:: config.variations][:SAMPLES])
-    rolls = [np.concatenate([start, *windows], axis=1) for start, windows in zip(starts, continuations, strict=True)]
+    continued = read_generated(run.files.product(GENERATE))[:: config.variations][:SAMPLES]
+    rolls, start_steps = system.heard(config, run.windows.packed(run.windows.starts[:SAMPLES, 0]), continued)
     # Without the variant: studies that share the trial name it differently.
     titles = [f"start {number}, block {cell.block.index}" for number in range(1, len(rolls) + 1)]
-    samples = render_samples(rolls, titles, config.resolution, 120.0, config.steps)
+    samples = render_samples(rolls, titles, config.resolution, 120.0, start_steps)
     return {f"start-{number}.{kind}": data for number, sample in enumerate(samples, 1) for kind, data in sample.items()}

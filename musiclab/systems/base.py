@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from musiclab.data.windows import unpack
 from musiclab.hashing import code_version, content_hash
 from musiclab.systems.config import GENERATE, MEASURE, Config
 from musiclab.systems.style import Targets
@@ -76,6 +77,16 @@ class System(ABC):
             write_generated(run.files, self.continuations(run, np.repeat(starts, run.config.variations, axis=0)))
         else:
             self.train(stage, run)
+
+    def heard(self, config: Any, starts: np.ndarray, continued: np.ndarray) -> tuple[list[np.ndarray], int]:
+        """What there is to listen to of packed starts and their continuations: rolls `(track, time, pitch)` bool.
+
+        And the steps of the start in each: none of a system that continues nothing, where a real start would pass for
+        its own music.
+        """
+        follows = "start" in self.conditions
+        windows = unpack(np.concatenate([starts[:, None], continued], axis=1) if follows else continued)
+        return [np.concatenate(list(roll), axis=1) for roll in windows], config.steps * follows
 
     @abstractmethod
     def own_measures(self, run: StageRun) -> dict[str, float]:

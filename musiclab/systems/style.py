@@ -112,9 +112,13 @@ def named_targets(
 
 
 def block_targets(target: str, windows: BlockWindows, block: Block) -> Targets:
-    """The targets that a trial's field `target` (not "none") means: drawn from validation songs, or named."""
+    """The targets that a trial's field `target` (not "none") means: drawn from validation songs, or named.
+
+    Of songs that are named, the block's test songs are left out: whoever plays these would look like real music.
+    UserError where none is left.
+    """
     if target != DRAWN:
-        return named_targets(target, windows.store, windows.store.spec, files=False)
+        return _without(windows.split.test, named_targets(target, windows.store, windows.store.spec, files=False))
     songs = _validation_songs(windows, block)[:DRAWN_SONGS]
     if len(songs) < 2:
         raise UserError("target drawn needs at least 2 validation songs, which data of 15 songs or more have.")
@@ -197,6 +201,18 @@ class Pull:
 
     def _mixed(self, z: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
         return torch.lerp(z, drawn, self.alpha)  # exactly z at 0 and the draw at 1
+
+
+def _without(ids: tuple[str, ...], targets: Targets) -> Targets:
+    kept = [place for place, song in enumerate(targets.ids) if song not in set(ids)]
+    if not kept:
+        raise UserError(
+            f"target: {', '.join(targets.ids)} is among this block's test songs, which nothing may use; name other "
+            "songs as well, or an artist."
+        )
+    weights = targets.weights[:, kept]
+    songs = tuple(targets.songs[place] for place in kept)
+    return Targets(tuple(targets.ids[place] for place in kept), songs, weights / weights.sum(axis=1, keepdims=True))
 
 
 def _distinct(rolls_MTB: np.ndarray) -> np.ndarray:

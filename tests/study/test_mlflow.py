@@ -1,6 +1,7 @@
 """The MLflow mirror: the tree it builds, and that nothing is lost or doubled whichever process dies."""
 
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -27,9 +28,10 @@ from study_processes import (
     wait_for,
 )  # fmt: skip
 
-from musiclab.study import mirror
+from musiclab.study import Grid, Study, mirror
 from musiclab.study.records import Records
 from musiclab.study.storage import Storage
+from musiclab.systems import gan
 
 pytestmark = pytest.mark.slow
 
@@ -264,6 +266,32 @@ def test_a_trial_that_failed_and_then_went_well_is_level(finished: Run, database
     file.with_name("failed.json").unlink()
     again.round()
     _assert_level(finished, uri, "latent_dim")
+
+
+def test_a_trial_that_diverged_is_failed_and_keeps_its_curves(
+    storage: Path, song_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    learn = gan.GanLearner.epoch
+
+    def epoch(learner: gan.GanLearner, number: int) -> dict[str, float]:
+        lost = {"train/d_loss": math.inf} if learner.run.config.ttur == 2 and number == 1 else {}
+        return learn(learner, number) | lost
+
+    monkeypatch.setattr(gan.GanLearner, "epoch", epoch)
+    study = Study(
+        name="diverging", system="gan", space={"ttur": Grid(1.0, 2.0)}, control={"ttur": 1.0}, blocks=1,
+        objective="frechet", question="?", fixed={"width": 2, "epochs": 3, "max_eval": 32, "starts": 8},
+    )  # fmt: skip
+    with pytest.raises(SystemExit) as ended:
+        study.main(["--data", f"midi:{song_folder}", "--storage", str(storage), "--in-process"])
+    assert ended.value.code == 1
+    reason = "diverged: train/d_loss is not finite after epoch 2"
+    assert f"failed: ttur=2.0, block 0: {reason} (trials/" in capsys.readouterr().out
+    (failed,) = [run for run in _runs(f"sqlite:///{storage}/mlflow.db", "diverging")[1] if run.info.status == "FAILED"]
+    assert failed.data.tags["musiclab.failure"] == reason
+    client = MlflowClient(f"sqlite:///{storage}/mlflow.db")
+    for name, steps in (("train/g_loss", [1, 2]), ("train/d_loss", [1]), ("train/diversity_ratio", [1, 2])):
+        assert [point.step for point in client.get_metric_history(failed.info.run_id, name)] == steps
 
 
 def test_a_password_is_not_shown() -> None:

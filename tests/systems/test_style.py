@@ -289,3 +289,13 @@ def test_what_is_mixed() -> None:
     torch.testing.assert_close(coded.last(z)[:, PIANO], mixed[:, DRUMS])  # of five mixes the one written last
     assert torch.equal(Pull(drawn, 0.0, "last_window").last(z), z)
     assert torch.equal(Pull(drawn, 1.0, "last_window").last(z), drawn)
+
+
+def test_test_songs_are_no_targets(store: WindowStore) -> None:
+    windows = block_windows(store, Block(0, 0), 0, 0, 4)
+    test, other = windows.split.test[0], windows.split.train[0]
+    targets = block_targets(f"song:{test}*3 + song:{other}", windows, Block(0, 0))
+    assert targets.ids == (other,)
+    np.testing.assert_array_equal(targets.weights, [[1.0]])
+    with pytest.raises(UserError, match=f"target: {test} is among this block's test songs"):
+        block_targets(f"song:{test}", windows, Block(0, 0))
