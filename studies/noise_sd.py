@@ -12,7 +12,7 @@ study = Study(
     system="vae_nn",
     space={"noise_sd": Grid(0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0)},
     control={"noise_sd": 0.5},
-    fixed={"starts": 32, "variations": 2},
+    fixed={"variations": 2},
     blocks=9,
     objective="frechet",
 )

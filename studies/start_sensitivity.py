@@ -13,7 +13,7 @@ study = Study(
     name="start_sensitivity",
     space={"system": Grid("vae_nn", "melody_harmony_cnn")},
     control={"system": "vae_nn"},
-    fixed={"starts": 32, "variations": 4, "continuation": 2},
+    fixed={"variations": 4, "continuation": 2},
     blocks=9,
     objective="start_sensitivity",
 )

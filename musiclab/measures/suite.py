@@ -19,7 +19,15 @@ from musiclab.measures.music import (
 )
 from musiclab.measures.reconstruction import best_constant, frame_scores, onset_scores
 from musiclab.measures.rolls import nan_mean, ratio
-from musiclab.measures.sets import Pairs, embed, frechet_distance, noise_distances, pairs, track_distances
+from musiclab.measures.sets import (
+    Pairs,
+    duplicate_rate,
+    embed,
+    frechet_distance,
+    noise_distances,
+    pairs,
+    track_distances,
+)
 from musiclab.measures.style import retrieval, similarity, song_likeness, specificity
 
 # Ends the key of what real music scores against real music.
@@ -191,20 +199,22 @@ def set_measures(continuations: np.ndarray, reference: RealWindows, frechet_wind
         continuations: bool `(start, variation, continuation, track, time, pitch)`.
         reference: real windows of held-out songs, as many steps as generated ones. They also set the scale of the
             Frechet distance, so keep them the same for everything that is to be compared.
-        frechet_windows: how many of the generated windows, spread evenly over them, the Frechet distance takes; it
-            grows as sets get smaller, so take as many as those that it is compared with have.
+        frechet_windows: how many windows of the first variations, spread evenly over them, the Frechet distance takes;
+            it grows as sets get smaller, so take as many as those that it is compared with have. It and the duplicates
+            are of one variation of each start: without noise the others are copies, and no fault of the system.
     """
     generated = continuations.reshape(-1, *continuations.shape[3:])
     starts = np.repeat(np.arange(len(continuations)), math.prod(continuations.shape[1:3]))
-    spread = np.arange(frechet_windows) * len(generated) // max(1, frechet_windows)
+    first = continuations[:, 0].reshape(-1, *continuations.shape[3:])
+    spread = np.arange(frechet_windows) * len(first) // max(1, frechet_windows)
     theirs = pairs(generated, starts)
     by_noise, *by_noise_and_track = _noise(continuations, reference)
     values = {
         "set/frechet": frechet_distance(
-            embed(generated[spread], reference.resolution), reference.embedding, reference.embedding
+            embed(first[spread], reference.resolution), reference.embedding, reference.embedding
         ),
         "set/diversity_ratio": float(ratio(theirs.mean, reference.pairs.mean)),
-        "set/duplicate_rate": theirs.duplicate_rate,
+        "set/duplicate_rate": theirs.duplicate_rate if len(first) == len(generated) else duplicate_rate(first),
         "set/start_sensitivity": float(ratio(theirs.dependence, reference.pairs.mean)),
     }
     # Of whole windows under the plain name, as the other measures of this group are, and not the mean of the tracks.

@@ -15,7 +15,7 @@ def measured(system: System, run: StageRun) -> tuple[dict[str, float], dict[str,
     continuations = unpack(packed.reshape(-1, config.variations, *packed.shape[1:]))
     generated = continuations.reshape(-1, *continuations.shape[3:])
     # As many generated windows as other real ones, or the Frechet distance and its floor would differ in bias.
-    count = min(len(generated), len(windows.validation))
+    count = min(len(generated) // config.variations, len(windows.validation))
     reference, other = _real(run, windows.reference), _real(run, windows.validation[:count])
     measures = system.own_measures(run)
     measures |= music_measures(generated, config.resolution)

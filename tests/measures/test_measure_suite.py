@@ -102,7 +102,8 @@ def test_nothing_at_all_is_nan_everywhere() -> None:
 
 
 def test_a_set_against_itself_is_perfect() -> None:
-    values = everything(random_rolls(0, 30))
+    rolls = random_rolls(0, 30)
+    values = everything(rolls) | set_measures(rolls[:, None, None], real_windows(rolls), 30)
     assert values["set/frechet"] == pytest.approx(0, abs=1e-6)
     assert values["set/diversity_ratio"] == 1
     assert values["latent/frame_f1"] == values["latent/onset_recall.Drums"] == 1
@@ -177,14 +178,16 @@ def test_set_measures_are_those_of_the_flat_windows() -> None:
     made = random_rolls(0, 24).reshape(4, 3, 2, 5, 32, 128)  # 4 starts, 3 variations, 2 windows each
     real = random_rolls(1, 20)
     flat, starts = made.reshape(24, 5, 32, 128), np.repeat(np.arange(4), 6)
-    flat[7] = flat[3]
-    values = set_measures(made, real_windows(real), 24)
+    flat[7] = flat[3]  # of one start, but not both of its first variation
+    flat[12] = flat[0]
+    first = made[:, 0].reshape(8, 5, 32, 128)
+    values = set_measures(made, real_windows(real), 8)
     assert values["set/diversity_ratio"] == diversity_ratio(flat, real)
     assert values["set/start_sensitivity"] == start_sensitivity(flat, starts, real)
-    assert values["set/duplicate_rate"] == duplicate_rate(flat) == 2 / 24
+    assert values["set/duplicate_rate"] == duplicate_rate(first) == 2 / 8
     assert values["set/noise_sensitivity"] == noise_sensitivity(made, real)[0]
     assert values["set/noise_sensitivity.Bass"] == noise_sensitivity(made, real)[1][BASS]
-    assert values["set/frechet"] == frechet_distance(embed(flat, 2), embed(real, 2), embed(real, 2))
+    assert values["set/frechet"] == frechet_distance(embed(first, 2), embed(real, 2), embed(real, 2))
 
 
 def test_the_floor_of_duplicates_is_that_of_the_other_songs() -> None:
@@ -253,3 +256,13 @@ def test_style_measures_are_means_over_continuations() -> None:
     }
     with pytest.raises(ValueError, match=r"targets must be \(3, 2\)"):
         style_measures(generated, np.zeros(3), [c, d], resolution=2)
+
+
+def test_variations_that_are_copies_are_no_duplicates_and_count_once() -> None:
+    rng = np.random.default_rng(3)
+    one = rng.random((6, 1, 2, 5, 32, 128)) < 0.02
+    reference = RealWindows(rng.random((20, 5, 32, 128)) < 0.02, np.arange(20), 2)
+    single, copied = (set_measures(rolls, reference, 12) for rolls in (one, np.repeat(one, 3, axis=1)))
+    assert copied["set/duplicate_rate"] == single["set/duplicate_rate"] == 0
+    assert copied["set/frechet"] == pytest.approx(single["set/frechet"])
+    assert copied["set/noise_sensitivity"] == 0

@@ -41,7 +41,7 @@ def test_variations_are_those_of_one_start(store: WindowStore) -> None:
     rolls = np.repeat(random_rolls(4, 1, 2), 3, axis=1)  # noise changes nothing
     measures, _, _ = measured_of(store, rolls)
     assert measures["set/noise_sensitivity"] == measures["set/noise_sensitivity.Piano"] == 0
-    assert measures["set/duplicate_rate"] == 1
+    assert measures["set/duplicate_rate"] == 0  # copies of one start are no fault of a system without noise
     rolls = np.repeat(random_rolls(1, 3, 2), 4, axis=0)  # and here the start changes nothing
     measures, _, _ = measured_of(store, rolls)
     assert measures["set/noise_sensitivity"] > 0.5
