@@ -9,6 +9,7 @@ import numpy as np
 from musiclab.measures.registry import MEASURES, Measure
 from musiclab.measures.rolls import nan_mean
 from musiclab.measures.suite import FLOOR
+from musiclab.study.effects import Effect, field_effects
 from musiclab.study.plan import Cell
 from musiclab.study.statistics import ALPHA, Interval, blocks_needed, holm, mean_interval, sign_flip_p, smallest_p
 
@@ -29,7 +30,9 @@ class Answer:
     """Everything a table, MLflow or a report shows; variants are keyed by name, in the study's order.
 
     `judged` is the mean of the objective, or of its distance to the value of real music where being like it is the aim;
-    comparisons are of the same.
+    comparisons are of the same. `above_zero` has, by measure and variant, the p of a mean of 0 where that is a question
+    of its own (sign flips over blocks, Holm over a measure's variants). `effects` are those of single fields of crossed
+    grids, averaged over the others.
     """
 
     objective: Measure
@@ -37,6 +40,8 @@ class Answer:
     measures: dict[str, dict[str, Interval]]
     judged: dict[str, float]
     comparisons: dict[str, Comparison]
+    above_zero: dict[str, dict[str, float]]
+    effects: list[Effect]
     floor: dict[str, float]
     missing: dict[str, int]
 
@@ -75,8 +80,18 @@ def answer(
         name: Comparison(mean_interval(d), raw, adjusted)
         for (name, d), raw, adjusted in zip(differences.items(), p, holm(p), strict=True)
     }
-    judged = {name: _mean_judged(by_block.values(), objective) for name, by_block in found.items()}
-    return Answer(objective, controls, measures, judged, comparisons, floor, missing)
+    by_block = {name: {block: judged(record, objective) for block, record in of.items()} for name, of in found.items()}
+    return Answer(
+        objective,
+        controls,
+        measures,
+        {name: nan_mean(np.array(list(of.values()))) for name, of in by_block.items()},
+        comparisons,
+        _above_zero(found),
+        field_effects({cell.variant.name: cell.variant.values for cell in cells}, controls, by_block),
+        floor,
+        missing,
+    )
 
 
 def best(answer: Answer) -> str | None:
@@ -90,24 +105,51 @@ def best_so_far(cells: list[Cell], records: dict[str, dict[str, Any]], objective
     for cell in cells:
         if cell.key in records:
             found.setdefault(cell.variant.name, []).append(records[cell.key])
-    return _leader({name: _mean_judged(of, objective) for name, of in found.items()}, objective)
+    means = {name: nan_mean(np.array([judged(record, objective) for record in of])) for name, of in found.items()}
+    return _leader(means, objective)
+
+
+def in_words(answer: Answer) -> list[str]:
+    """The answer in sentences: the verdict first, then effects of single fields, then what stands beside baselines."""
+    return [sentence(answer), *single_effects(answer), *beside_baselines(answer)]
 
 
 def sentence(answer: Answer) -> str:
     """The answer in words: who beats the control, who loses to it, or that nothing was shown and why."""
-    leader = best(answer)
+    leader, objective = best(answer), answer.objective
     if leader is None:
         lack = (
-            f"No finished trial has a value of {answer.objective.name}"
+            f"No finished trial has a value of {objective.name}"
             if any(answer.measures.values())
             else "No trial has finished"
         )
         return f"{lack}, so there is no answer."
-    said = " ".join(_verdict(answer, control) for control in dict.fromkeys(answer.controls.values()))
-    said += f" Best mean: {leader} ({_number(answer.measures[leader][answer.objective.full_name].mean)})."
-    blocks = min((c.difference.n for c in answer.comparisons.values()), default=0)
-    if answer.comparisons and smallest_p(blocks, len(answer.comparisons)) > ALPHA:
-        said += f" {underpowered(blocks, len(answer.comparisons))}"
+    said = " ".join(filter(None, (_verdict(answer, control) for control in dict.fromkeys(answer.controls.values()))))
+    superlative = "Nearest to real music on average" if objective.better == "real" else "Best mean"
+    said = f"{said} {superlative}: {_valued(answer, leader)}.".strip()
+    blocks = [c.difference.n for c in answer.comparisons.values() if c.difference.n]
+    if blocks and smallest_p(min(blocks), len(blocks)) > ALPHA:
+        said += f" {underpowered(min(blocks), len(blocks))}"
+    return said
+
+
+def single_effects(answer: Answer) -> list[str]:
+    """For crossed grids a sentence a field: what each of its values does, averaged over the other fields."""
+    said = []
+    for field in dict.fromkeys(effect.field for effect in answer.effects):
+        parts = [
+            f"{effect.value} {effect.difference.mean:+.3g} {_bounds(effect.difference)}, p = {_p(effect.p_holm)}"
+            for effect in answer.effects
+            if effect.field == field
+        ]
+        control = next(effect.control for effect in answer.effects if effect.field == field)
+        what = (
+            f"distance of {answer.objective.name} to real"
+            if answer.objective.better == "real"
+            else answer.objective.name
+        )
+        text = f"{field}, averaged over the other fields, changes {what} against {field}={control}: {'; '.join(parts)}."
+        said.append(text.replace("= <", "<").replace(" ,", ","))
     return said
 
 
@@ -115,17 +157,17 @@ def beside_baselines(answer: Answer) -> list[str]:
     """For each measure whose sign is a question of its own, a sentence: which variants are above 0, which not."""
     said = []
     for measure in MEASURES:
-        every = {name: values.get(measure.full_name) for name, values in answer.measures.items()}
-        of = {name: interval for name, interval in every.items() if interval and not math.isnan(interval.mean)}
-        if not measure.above_zero or not of:
-            continue
+        p = answer.above_zero.get(measure.full_name, {})
+        of = {name: answer.measures[name][measure.full_name] for name in p}
         groups = {
-            "Above": [name for name, interval in of.items() if interval.low > 0],
-            "Below": [name for name, interval in of.items() if interval.high < 0],
+            "Above": [name for name in p if p[name] <= ALPHA and of[name].mean > 0],
+            "Below": [name for name in p if p[name] <= ALPHA and of[name].mean < 0],
         }
-        groups["Not shown to be above or below"] = [name for name in of if not any(name in g for g in groups.values())]
+        shown = [name for names in groups.values() for name in names]
+        groups["Not shown to be above or below"] = [name for name in p if name not in shown]
         parts = [f"{words} {measure.above_zero}: {_listed(names, of)}" for words, names in groups.items() if names]
-        said.append(f"{measure.full_name}. {'. '.join(parts)}.")
+        if parts:
+            said.append(f"{measure.full_name}. {'. '.join(parts)}.")
     return said
 
 
@@ -146,39 +188,56 @@ def table(answer: Answer) -> str:
     The column "real v. real" says what real music scores against other real music of the same held-out songs: its value
     where that is the aim, then how far apart the two are; for reconstruction, what a guess of other music would score.
     """
-    names = list(answer.measures)
     same = _same_for_all(answer)
-    parts = [_part(answer, names[at : at + _COLUMNS], same) for at in range(0, len(names), _COLUMNS)]
+    parts = [_part(answer, names, [m for m in MEASURES if m.full_name not in same]) for names in _groups(answer)]
     if same:
-        each = ", ".join(f"{full} {_number(interval.mean)}" for full, interval in same.items())
-        parts.append(f"The same for all variants: {each}.")
+        first = next(iter(answer.measures))
+        rows = [["", "better", "real v. real", "all variants"]]
+        for measure in same.values():
+            rows += _rows(answer, measure, [first])
+        parts.append(_aligned(rows))
     return "\n\n".join(parts)
 
 
-def _same_for_all(answer: Answer) -> dict[str, Interval]:
+def _groups(answer: Answer) -> list[list[str]]:
+    """The variants that stand beside one another, so few that they fit, each with its control."""
+    groups = []
+    for control in dict.fromkeys(answer.controls.values()):
+        names = [name for name in answer.controls if answer.controls[name] == control]
+        if len(names) <= _COLUMNS:
+            groups.append(names)
+            continue
+        others = [name for name in names if name != control]
+        groups += [[control, *others[at : at + _COLUMNS - 1]] for at in range(0, len(others), _COLUMNS - 1)]
+    return groups
+
+
+def _same_for_all(answer: Answer) -> dict[str, Measure]:
     """What the compared fields cannot touch, such as the networks' own measures where only generation differs."""
     first, *others = answer.measures.values()
     return {
-        full: interval
-        for full, interval in first.items()
+        measure.full_name: measure
+        for measure in MEASURES
         if others
+        and measure != answer.objective
+        and (interval := first.get(measure.full_name))
         and interval.n
-        and full != answer.objective.full_name
-        and all(of.get(full) == interval for of in others)
+        and all(of.get(measure.full_name) == interval for of in others)
     }
 
 
-def _part(answer: Answer, names: list[str], left_out: dict[str, Interval]) -> str:
-    starred = [f"{name}*" if answer.controls[name] == name else name for name in names]
-    rows = [["", "better", "real v. real", *starred]]
-    for measure in MEASURES:
-        full = measure.full_name
-        there = any(full in answer.measures[name] and answer.measures[name][full].n for name in names)
-        if full in left_out or not there:
-            continue
-        intervals = [answer.measures[name].get(full) for name in names]
-        rows.append([full, measure.better, _real(answer, full), *map(_mean, intervals)])
-        rows.append(["", "", "", *map(_bounds, intervals)])
+def _part(answer: Answer, names: list[str], measures: list[Measure]) -> str:
+    """The table of some variants; a long name takes a line for each of its fields."""
+    words = [(f"{name}*" if answer.controls[name] == name else name).split(", ") for name in names]
+    height = max(map(len, words))
+    stacked = [[""] * (height - len(word)) + word for word in words]
+    rows = [["", "", "", *line] for line in zip(*stacked, strict=True)]
+    rows[-1][1:3] = ["better", "real v. real"]
+    for measure in measures:
+        if any(
+            measure.full_name in answer.measures[name] and answer.measures[name][measure.full_name].n for name in names
+        ):
+            rows += _rows(answer, measure, names)
         if measure == answer.objective:
             compared = [answer.comparisons.get(name) for name in names]
             what = "  distance to real, less *" if measure.better == "real" else "  difference to *"
@@ -189,26 +248,56 @@ def _part(answer: Answer, names: list[str], left_out: dict[str, Interval]) -> st
     rows.append(["blocks", "", "", *map(str, blocks)])
     if any(answer.missing.values()):
         rows.append(["trials missing", "", "", *(str(answer.missing[name]) for name in names)])
+    return _aligned(rows, height)
+
+
+def _rows(answer: Answer, measure: Measure, names: list[str]) -> list[list[str]]:
+    intervals = [answer.measures[name].get(measure.full_name) for name in names]
+    return [
+        [measure.full_name, measure.better, _real(answer, measure.full_name), *map(_mean, intervals)],
+        ["", "", "", *map(_bounds, intervals)],
+    ]
+
+
+def _aligned(rows: list[list[str]], height: int = 1) -> str:
+    """Rows as lines of equal columns, with a rule below the first `height`, without empty ones."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *filter(None, lines[1:])])
+    return "\n".join([*lines[:height], "-" * max(map(len, lines)), *filter(None, lines[height:])])
 
 
 def _verdict(answer: Answer, control: str) -> str:
-    objective = answer.objective
+    objective, real = answer.objective, answer.objective.better == "real"
     compared = {name: c for name, c in answer.comparisons.items() if answer.controls[name] == control}
-    aim = f"{objective.name}, nearer to real music" if objective.better == "real" else objective.name
+    none = [name for name, c in compared.items() if not c.difference.n]
     shown = {name: c for name, c in compared.items() if c.p_holm <= ALPHA}
     better = [name for name, c in shown.items() if (c.difference.mean < 0) == (objective.better != "higher")]
     worse = [name for name in shown if name not in better]
+    to_be = ("nearer to real music than", "farther from real music than") if real else ("better than", "worse than")
     parts = []
-    for names, word in ((better, "better"), (worse, "worse")):
+    for names, words in zip((better, worse), to_be, strict=True):
         if names:
-            each = "; ".join(f"{name} (p = {_p(compared[name].p_holm)})".replace("= <", "<") for name in names)
-            parts.append(f"{word} than the control {control} on {aim}: {each}")
-    if parts:
-        return ". ".join(part[0].upper() + part[1:] for part in parts) + "."
-    return f"No variant is shown to differ from the control {control} on {objective.name}."
+            each = "; ".join(_valued(answer, name, compared[name].p_holm) for name in names)
+            parts.append(
+                f"{words} the control {_valued(answer, control)} on {objective.name}: {each}".replace("= <", "<")
+            )
+    if none:
+        parts.append(f"not compared with {control}, for want of a value of {objective.name}: {', '.join(none)}")
+    if not shown and len(none) < len(compared):
+        differ = "nearer to real music or farther from it than" if real else "differ from"
+        parts.insert(0, f"no variant is shown to {'be ' * real}{differ} the control {control} on {objective.name}")
+    return " ".join(f"{part[0].upper()}{part[1:]}." for part in parts)
+
+
+def _valued(answer: Answer, name: str, p: float | None = None) -> str:
+    """A variant with its mean, what real music has where that is the aim, and p."""
+    full = answer.objective.full_name
+    said = [_number(answer.measures[name][full].mean)] if full in answer.measures[name] else []
+    if answer.objective.better == "real" and p is None and full in answer.floor:
+        said.append(f"real {_number(answer.floor[full])}")
+    if p is not None:
+        said.append(f"p = {_p(p)}")
+    return f"{name} ({', '.join(said)})" if said else name
 
 
 def _listed(names: list[str], of: dict[str, Interval]) -> str:
@@ -225,14 +314,29 @@ def _leader(judged: dict[str, float], objective: Measure) -> str | None:
     )
 
 
-def _judged(record: dict[str, Any], objective: Measure) -> float:
+def judged(record: dict[str, Any], objective: Measure) -> float:
     """What the objective is judged by: its value, or its distance to that of the block's real music."""
     value = record["measures"].get(objective.full_name, math.nan)
     return abs(value - record["floor"].get(objective.full_name, math.nan)) if objective.better == "real" else value
 
 
-def _mean_judged(records: Any, objective: Measure) -> float:
-    return nan_mean(np.array([_judged(record, objective) for record in records]))
+def _above_zero(found: dict[str, dict[int, dict[str, Any]]]) -> dict[str, dict[str, float]]:
+    result = {}
+    for measure in MEASURES:
+        values = {
+            name: tuple(
+                value
+                for record in of.values()
+                if (value := record["measures"].get(measure.full_name)) == value and value is not None
+            )
+            for name, of in found.items()
+        }
+        values = {name: of for name, of in values.items() if of}
+        if measure.above_zero and values:
+            distinct = list(dict.fromkeys(values.values()))  # what variants share is one question
+            p = dict(zip(distinct, holm([sign_flip_p(list(of)) for of in distinct]), strict=True))
+            result[measure.full_name] = {name: p[of] for name, of in values.items()}
+    return result
 
 
 def _intervals(of_blocks: list[dict[str, float]]) -> dict[str, Interval]:
@@ -248,7 +352,7 @@ def _means(of_blocks: list[dict[str, float]]) -> dict[str, float]:
 
 def _paired(variant: dict[int, dict], control: dict[int, dict], objective: Measure) -> list[float]:
     differences = [
-        _judged(variant[block], objective) - _judged(control[block], objective) for block in variant if block in control
+        judged(variant[block], objective) - judged(control[block], objective) for block in variant if block in control
     ]
     return [difference for difference in differences if not math.isnan(difference)]
 

@@ -53,6 +53,12 @@ class Design:
         self.controls = {variant.name: self._control(variant) for variant in self.variants}
         self.blocks = [Block(study.seed, index) for index in range(options.blocks or study.blocks)]
         self.cells = cells(self.systems, self.variants, self.blocks)
+        names: dict[str, str] = {}
+        for cell in self.cells:
+            if names.setdefault(cell.key, cell.variant.name) != cell.variant.name:
+                raise UserError(
+                    f"{names[cell.key]} and {cell.variant.name} are one and the same; leave one of them out."
+                )
 
     @property
     def comparisons(self) -> int:
@@ -135,7 +141,7 @@ class Design:
 def _system(study: "Study", values: dict[str, Any]) -> str:
     """The system of the variant of those values: their own, else the study's."""
     name = values.get(SYSTEM, study.system)
-    if not name:
+    if not name or not isinstance(name, str):
         raise UserError(f"{study.name} names no system; give the study one, or each variant of its space.")
     return name
 

@@ -32,8 +32,12 @@ def forecast(design: Design, records: Records, options: argparse.Namespace) -> s
     lines.append(_time_text(design, records, todo, options))
     if comparisons:
         p = smallest_p(blocks, comparisons)
-        enough = f"suffice: the smallest p attainable is {p:.3g} (Holm, {comparisons} comparisons; {ALPHA:g} is needed)"
-        lines.append(f"{blocks} blocks {enough}." if p <= ALPHA else underpowered(blocks, comparisons))
+        plural = "" if comparisons == 1 else "s"
+        enough = (
+            f"{blocks} blocks suffice where they agree: the smallest p attainable is {p:.3g} (Holm, {comparisons} "
+            f"comparison{plural}; {ALPHA:g} is needed). More blocks allow for some that do not."
+        )
+        lines.append(enough if p <= ALPHA else underpowered(blocks, comparisons))
         if p > ALPHA:
             lines.append(f"Add --blocks {blocks_needed(comparisons)}.")
     return "\n".join(lines)
@@ -71,8 +75,9 @@ def _time_text(design: Design, records: Records, todo: list[Cell], options: argp
     if steps.unbuilt:
         return "time: not known before the windows are built (musiclab data build)"
     if not seconds:
-        return "time: seconds a trial, for nothing is left to train"
-    workers = 1 if options.in_process else min(len(todo), options.workers or available_cpus())
+        return f"time: seconds for each of the {len(todo)} trials, for nothing is left to train"
+    cpus = available_cpus()
+    workers = 1 if options.in_process else min(len(todo), options.workers or cpus, cpus)
     with_workers = f"with {workers} worker{'' if workers == 1 else 's'} like this machine's"
     basis = "a few training steps timed on this machine" if steps.timed else "finished trials"
     more = "; what was not timed yet, such as measuring, comes on top" if untimed else ""

@@ -19,8 +19,9 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from musiclab.errors import UserError
+from musiclab.hashing import content_hash
 from musiclab.measures.registry import MEASURES, find_measure
-from musiclab.study.answer import Answer, answer, beside_baselines, sentence, table
+from musiclab.study.answer import Answer, answer, in_words, table
 from musiclab.study.plan import SYSTEM, Cell
 from musiclab.study.records import Records
 from musiclab.study.storage import Storage, cache_folder
@@ -214,8 +215,9 @@ class _Follower:
         variants = {}
         for cell in cells:
             if cell.variant.name not in variants:
+                # By the key of its first trial: trained by other code, or with another field fixed, it is another one.
                 variants[cell.variant.name] = self._runs.get(
-                    "variant", cell.variant.name, cell.variant.name, study, plan["began"], _params(cell)
+                    "variant", cell.key, cell.variant.name, study, plan["began"], _params(cell)
                 )
             self._trial(cell, variants[cell.variant.name])
         if self._answered != len(self._found):  # thousands of resamples a measure are nothing for every round
@@ -280,7 +282,8 @@ class _Follower:
     def _variants(self, plan: dict[str, Any], study: str, variants: dict[str, str], found: Answer) -> None:
         """The answer: each variant's means and intervals, with the number of finished blocks as the step."""
         now = time.time()
-        level = f"{len(self._found)} of {len(plan['cells'])} trials"
+        keys = content_hash(sorted(cell["stages"][-1][1] for cell in plan["cells"]), 8)
+        level = f"{len(self._found)} of the {len(plan['cells'])} trials {keys}"
         for name, run in variants.items():
             blocks = max((interval.n for interval in found.measures[name].values()), default=0)
             state = f"{blocks} blocks, {level}" if name in found.comparisons else f"{blocks} blocks"
@@ -294,14 +297,15 @@ class _Follower:
                     values |= {f"{measure.full_name}.low": interval.low, f"{measure.full_name}.high": interval.high}
             if name in found.comparisons:
                 compared, objective = found.comparisons[name], found.objective.full_name
-                values[f"{objective}.minus_control"] = compared.difference.mean
+                what = "distance_minus_control" if found.objective.better == "real" else "minus_control"
+                values[f"{objective}.{what}"] = compared.difference.mean
                 values[f"{objective}.p_holm"] = compared.p_holm
             self._runs.points(run, [{"name": n, "step": blocks, "value": v, "time": now} for n, v in values.items()])
             role = "control" if name == found.controls[name] else "variant"
             self._runs.end(run, "FINISHED", now, {"musiclab.comparison": role}, state)
         if self._found and self._runs.mirrored[study] != level:
             question, numbers = plan["question"], table(found)
-            words = "\n\n".join([sentence(found), *beside_baselines(found)])
+            words = "\n\n".join(in_words(found))
             text = f"{question}\n\n{numbers}\n\n{words}\n"
             self._runs.artifacts(study, {"answer.txt": text.encode(), "plan.json": json.dumps(plan, indent=1).encode()})
             tags = {"mlflow.note.content": f"{question}\n\n{words}\n\n```\n{numbers}\n```"}

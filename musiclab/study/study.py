@@ -15,7 +15,7 @@ from musiclab.data.store import build
 from musiclab.data.windows import WindowSpec
 from musiclab.errors import exit_with
 from musiclab.progress import Progress
-from musiclab.study.answer import answer, beside_baselines, best, best_so_far, sentence, table
+from musiclab.study.answer import answer, best, best_so_far, in_words, table
 from musiclab.study.design import Design
 from musiclab.study.forecast import forecast
 from musiclab.study.mirror import Mirror, check_tracking_uri
@@ -106,7 +106,7 @@ def _execute(design: Design, records: Records, storage: Storage, mirror: Mirror,
         finally:
             where = mirror.stop()
     result = answer(design.cells, found, design.controls, design.objective)
-    print("", table(result), sentence(result), *beside_baselines(result), "", sep="\n\n")
+    print("", table(result), *in_words(result), "", sep="\n\n")
     for cell in failed.values():
         reason = (records.failure(cell.key) or {"reason": "its worker died again and again"})["reason"]
         print(f"failed: {cell.variant.name}, block {cell.block.index}: {reason} (trials/{cell.key}/failed.json)")

@@ -73,10 +73,12 @@ def test_the_best_follows_the_measure_s_direction() -> None:
 def test_who_is_better_and_who_is_worse() -> None:
     values = {"k=8": _about(1), "k=16": [5.0] * 7, "k=32": _about(9)}
     assert sentence(_answer(values)) == (
-        "Better than the control k=16 on frechet: k=8 (p = 0.031). "
-        "Worse than the control k=16 on frechet: k=32 (p = 0.031). Best mean: k=8 (1.01)."
+        "Better than the control k=16 (5) on frechet: k=8 (1.01, p = 0.031). "
+        "Worse than the control k=16 (5) on frechet: k=32 (9.01, p = 0.031). Best mean: k=8 (1.01)."
     )
-    assert sentence(_answer(values, F1)).startswith("Better than the control k=16 on frame_f1: k=32 (p = 0.031). Worse")
+    assert sentence(_answer(values, F1)).startswith(
+        "Better than the control k=16 (5) on frame_f1: k=32 (9.01, p = 0.031). Worse"
+    )
 
 
 def test_no_difference_is_said_as_such() -> None:
@@ -101,7 +103,7 @@ def test_too_few_blocks_are_said_to_be_too_few() -> None:
 
 def test_a_very_small_p_is_no_zero() -> None:
     values = {"k=8": [1 + 0.01 * n for n in range(14)], "k=16": [5.0] * 14}
-    assert "k=8 (p < 0.001)" in sentence(_answer(values))
+    assert "k=8 (1.06, p < 0.001)" in sentence(_answer(values))
 
 
 def test_nothing_finished_is_no_answer() -> None:
@@ -116,7 +118,7 @@ def test_only_the_control_finished() -> None:
     found = _answer({"k=8": [None, None], "k=16": [1.0, 2.0]})
     assert best(found) == "k=16"
     assert math.isnan(found.comparisons["k=8"].p)
-    assert sentence(found).startswith("No variant is shown to differ")
+    assert sentence(found) == "Not compared with k=16, for want of a value of frechet: k=8. Best mean: k=16 (1.5)."
     assert "nan" not in (table(found) + sentence(found)).lower()
 
 
@@ -160,7 +162,10 @@ def test_the_table_shows_means_intervals_control_and_floor() -> None:
     assert f"[{interval.low:.3g}, {interval.high:.3g}]" in table(found)
     assert shown["difference to *"].split()[-2:] == ["-3.99", "*"]
     assert shown["p (Holm)"].split()[-1] == "0.016"
-    assert table(found).endswith("The same for all variants: latent/kl 0.0123, music/note_density 1,234.")
+    same = table(found).split("\n\n")[1].splitlines()
+    assert same[0].split() == ["better", "real", "v.", "real", "all", "variants"]
+    assert same[2].split() == ["latent/kl", "neither", "-", "0.0123"]
+    assert same[4].split() == ["music/note_density", "real", "-", "1,234"]
     assert shown["blocks"].split()[-2:] == ["7", "7"]
     assert "set/diversity_ratio" not in shown
 
@@ -191,10 +196,14 @@ def test_where_real_music_is_the_aim_what_counts_is_the_distance_to_it() -> None
     assert best(found) == "k=32" == best_so_far(cells, records, diversity)
     assert found.comparisons["k=8"].difference.mean == pytest.approx(0.5 - 0.1, abs=1e-3)
     assert found.comparisons["k=32"].difference.mean == pytest.approx(-0.1, abs=1e-3)
-    assert sentence(found).startswith(
-        "Better than the control k=16 on diversity_ratio, nearer to real music: k=32 (p = 0.031). "
-        "Worse than the control k=16 on diversity_ratio, nearer to real music: k=8 (p = 0.031). "
-        "Best mean: k=32 (1)."
+    assert sentence(found) == (
+        "Nearer to real music than the control k=16 (1.1, real 1) on diversity_ratio: k=32 (1, p = 0.031). "
+        "Farther from real music than the control k=16 (1.1, real 1) on diversity_ratio: k=8 (0.5, p = 0.031). "
+        "Nearest to real music on average: k=32 (1, real 1)."
+    )
+    nothing = answer([cell for cell in cells if cell.block.index < 3], records, dict.fromkeys(of, "k=16"), diversity)
+    assert sentence(nothing).startswith(
+        "No variant is shown to be nearer to real music or farther from it than the control k=16 on diversity_ratio. "
     )
     assert "distance to real, less *" in table(found)
 
@@ -211,17 +220,19 @@ def test_several_controls_are_one_family() -> None:
     controls = {"k=8": "k=8", "k=16": "k=8", "k=32": "k=32"}
     found = answer(cells, records, controls, FRECHET)
     assert set(found.comparisons) == {"k=16"}
-    assert sentence(found).startswith(
-        "Worse than the control k=8 on frechet: k=16 (p = 0.016). No variant is shown to differ from the control k=32"
+    assert (
+        sentence(found) == "Worse than the control k=8 (1.01) on frechet: k=16 (5, p = 0.016). Best mean: k=8 (1.01)."
     )
-    assert table(found).splitlines()[0].split()[-3:] == ["k=8*", "k=16", "k=32*"]
+    upper, lower = table(found).split("\n\n")
+    assert upper.splitlines()[0].split()[-2:] == ["k=8*", "k=16"]
+    assert lower.splitlines()[0].split()[-1] == "k=32*"
     both = answer(cells, records, controls | {"k=32": "k=16"}, FRECHET)
     assert [c.p_holm for c in both.comparisons.values()] == [4 / 2**7] * 2
 
 
 def test_what_does_not_beat_its_baseline_is_said() -> None:
-    values = {"k=8": [1.0] * 3, "k=16": [1.0] * 3, "k=32": [1.0] * 3}
-    gains = {"k=8": [0.1, 0.2, 0.3], "k=16": [-0.1, 0.0, 0.1], "k=32": [-0.3, -0.2, -0.1]}
+    values = {"k=8": [1.0] * 8, "k=16": [1.0] * 8, "k=32": [1.0] * 8}
+    gains = {"k=8": [0.1, 0.3] * 4, "k=16": [-0.1, 0.1] * 4, "k=32": [-0.3, -0.1] * 4}
     cells, records = [], {}
     for name, of in gains.items():
         for block, gain in enumerate(of):
@@ -236,6 +247,9 @@ def test_what_does_not_beat_its_baseline_is_said() -> None:
         "(-0.2). Not shown to be above or below repeating the last window: k=16 (0)."
     ]
     assert beside_baselines(_answer(values)) == []
+    # Two blocks show nothing, whatever an interval of two values says.
+    few = answer(cells[:2], records, {"k=8": "k=8"}, FRECHET)
+    assert beside_baselines(few)[0].startswith("next/gain_over_repeat. Not shown to be above or below")
 
 
 def test_many_variants_stand_below_one_another() -> None:
@@ -244,14 +258,25 @@ def test_many_variants_stand_below_one_another() -> None:
     shown = table(answer(cells, records, {f"k={k}": "k=0" for k in range(8)}, FRECHET))
     upper, lower = shown.split("\n\n")
     assert upper.splitlines()[0].split()[-6:] == ["k=0*", "k=1", "k=2", "k=3", "k=4", "k=5"]
-    assert lower.splitlines()[0].split()[-2:] == ["k=6", "k=7"]
+    assert lower.splitlines()[0].split()[-3:] == ["k=0*", "k=6", "k=7"]  # with what the differences are to
+
+
+def test_a_long_name_takes_a_line_a_field() -> None:
+    cells = [Cell(Variant("gan", {"a": k, "system": "gan"}, {}, "d"), Block(0, 0), {"measure": str(k)}) for k in (1, 2)]
+    records = {str(k): {"measures": {"set/frechet": float(k)}, "floor": {}} for k in (1, 2)}
+    lines = table(answer(cells, records, {"a=1, gan": "a=1, gan", "a=2, gan": "a=1, gan"}, FRECHET)).splitlines()
+    assert lines[0].split() == ["a=1", "a=2"]
+    assert lines[1].split() == ["better", "real", "v.", "real", "gan*", "gan"]
+    assert set(lines[2]) == {"-"}
 
 
 def test_what_is_the_same_for_all_is_said_once() -> None:
     found = _answer({"k=8": [1.0, 2.0], "k=16": [3.0, 5.0]}, more={"latent/kl": 3.5, "next/gain_over_repeat": -0.25})
-    assert "The same for all variants: latent/kl 3.5, next/gain_over_repeat -0.25." in table(found)
     assert table(found).count("latent/kl") == 1
-    assert beside_baselines(found) == ["next/gain_over_repeat. Below repeating the last window: all variants (-0.25)."]
+    assert "all variants" in table(found)
+    assert beside_baselines(found) == [
+        "next/gain_over_repeat. Not shown to be above or below repeating the last window: all variants (-0.25)."
+    ]
     alone = _answer({"k=16": [3.0]}, more={"latent/kl": 3.5})
-    assert "The same" not in table(alone)
+    assert "all variants" not in table(alone)
     assert "latent/kl" in table(alone)
