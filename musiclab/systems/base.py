@@ -66,8 +66,9 @@ class System(ABC):
     def continuations(self, run: StageRun, starts: np.ndarray) -> np.ndarray:
         """Continue packed start windows `(n, track, steps, 16)`: `(n, continuation, track, steps, 16)`, packed too.
 
-        All draws come from the block's streams, so that equal starts give equal continuations. Of `run`, the windows
-        may be asked for nothing that a stage could have kept: whoever generates from a trained trial has no data.
+        All draws come from the block's streams, so that the same starts in the same places give the same
+        continuations. Of `run`, the windows may be asked for nothing that a stage could have kept: whoever generates
+        from a trained trial has no data.
         """
 
     def run_stage(self, stage: str, run: StageRun) -> None:
@@ -94,7 +95,7 @@ class System(ABC):
 
     @abstractmethod
     def estimated_seconds(self, config: Any, windows: int) -> float:
-        """Seconds of a trial's training on `windows` training windows, from a few steps timed here and now."""
+        """Seconds of a trial's training that sees `windows` training windows, from a few steps timed here and now."""
 
     def stage_keys(self, config: Config, block: Block, data: str) -> dict[str, str]:
         """Content hash of each stage: what goes into it, with the stage before, and the code that runs.

@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import math
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from musiclab.data.windows import WindowSpec
 from musiclab.errors import UserError
@@ -30,8 +30,11 @@ def field(
 class Config:
     """Base of every system's config: frozen, checked when made, comparable, JSON-serialisable.
 
-    It has the fields that all systems share: how songs are cut into windows, and how much is generated.
+    It has the fields that all systems share: how songs are cut into windows, and how much is generated. `steps_factor`
+    is what a system's convolutions divide the steps of a window by.
     """
+
+    steps_factor: ClassVar[int] = 1
 
     resolution: int = field(2, "windows", "steps a beat; a divisor of 24", low=1, high=24)
     steps: int = field(32, "windows", "steps a window", low=1, high=512)
@@ -48,6 +51,13 @@ class Config:
             object.__setattr__(self, spec.name, _checked(spec, getattr(self, spec.name)))
         if 24 % self.resolution:
             raise UserError(f"resolution takes a divisor of 24, not {self.resolution}.")
+        if self.steps % self.steps_factor:
+            raise UserError(
+                f"steps takes a multiple of {self.steps_factor}, which the convolutions divide by, not {self.steps}."
+            )
+        if self.hop != self.steps:
+            # What is generated is laid end to end and compared with the windows that follow a start in its song.
+            raise UserError(f"hop takes the value of steps, {self.steps}, for windows end to end, not {self.hop}.")
         self.check()
 
     def check(self) -> None:

@@ -37,8 +37,8 @@ from musiclab.systems.base import GENERATE, MEASURE, StageRun, System
 from musiclab.systems.config import Config, field
 from musiclab.systems.timing import seconds_a_step
 from musiclab.training import tensors
-from musiclab.training.batches import EVAL_BATCH, in_order, shuffled, unpack
-from musiclab.training.fit import Learner, fit
+from musiclab.training.batches import EVAL_BATCH, shares_on, shuffled, unpack
+from musiclab.training.fit import Diverged, Learner, fit
 from musiclab.training.streams import Block
 from musiclab.training.sums import Sums
 
@@ -49,7 +49,6 @@ PROBES = 100
 # for each number of pitches.
 _TIME_STRIDES = (4, 2, 2, 2, 1)
 _PITCH_STRIDES = {128: (4, 2, 2, 2, 1), 72: (3, 2, 2, 2, 1)}
-_TIME_FACTOR = math.prod(_TIME_STRIDES)
 # As coded, 72 pitches are these, C1 to B6 where C4 is 60.
 _LOWEST = {128: 0, 72: 24}
 _WIDEST = 0.1  # the width of the ranges that smoothed labels are drawn from
@@ -58,6 +57,8 @@ _WIDEST = 0.1  # the width of the ranges that smoothed labels are drawn from
 @dataclass(frozen=True)
 class GANConfig(Config):
     """Fields of `gan` by stage; "as written" is the article's text, "as coded" its authors' code."""
+
+    steps_factor = math.prod(_TIME_STRIDES)
 
     pitches: int = field(
         128, "train", "128 as written, or 72 (24 to 95) as coded; others stay silent", low=72, high=128
@@ -102,10 +103,12 @@ class GANConfig(Config):
         False, "train", "the discriminator's weights at spectral norm 1, in place of its BatchNorm"
     )
     r1: float = field(
-        0.0, "train", "weight of the discriminator's gradient penalty on real windows", low=0, high=10_000
-    )
+        0.0, "train",
+        "weight of the discriminator's gradient penalty on real windows; each window's own with spectral_norm and "
+        "without minibatch_sd only", low=0, high=10_000,
+    )  # fmt: skip
     ema: float = field(
-        0.0, "train", "decay of the average of generators that makes the windows; 0 is off", low=0, high=1
+        0.0, "train", "decay of the average of generators that makes the windows; 0 is off", low=0, high=0.99999
     )
     instance_noise: float = field(0.0, "train", "sd of noise on all that the discriminator sees", low=0, high=10)
     minibatch_sd: bool = field(False, "train", "the discriminator also sees how much a batch's windows differ")
@@ -117,10 +120,6 @@ class GANConfig(Config):
     threshold: float = field(0.5, "generate", "the absolute threshold", low=0, high=1)
 
     def check(self) -> None:
-        if self.steps % _TIME_FACTOR:
-            raise UserError(
-                f"steps takes a multiple of {_TIME_FACTOR}, which the convolutions divide by, not {self.steps}."
-            )
         if self.pitches not in _PITCH_STRIDES:
             raise UserError(f"pitches takes 128 or 72, which the convolutions are made for, not {self.pitches}.")
 
@@ -137,7 +136,7 @@ class GANConfig(Config):
     @property
     def smallest_map(self) -> tuple[int, int]:
         """Steps and pitches that the strides leave of a window."""
-        return self.steps // _TIME_FACTOR, self.pitches // math.prod(_PITCH_STRIDES[self.pitches])
+        return self.steps // self.steps_factor, self.pitches // math.prod(_PITCH_STRIDES[self.pitches])
 
 
 class Between(nn.Module):
@@ -251,7 +250,9 @@ def discriminator_loss(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Cross-entropy on real and generated windows, with `labels_2N` for each, and R1; the mean verdicts on both.
 
-    R1 is Mescheder et al. 2018's: half the squared gradient of the log-odds by the real windows.
+    R1 is half the squared gradient of the log-odds, summed over the batch, by the real windows. With spectral norm in
+    place of BatchNorm and without the batch's spread that is Mescheder et al. 2018's penalty of each window on its own;
+    else a window's log-odds hang on the others in its batch too, and the gradient mixes them.
     """
     real = real.detach().requires_grad_(config.r1 > 0)
     (on_real, _), (on_fake, _) = discriminator(real), discriminator(fake.detach())
@@ -354,7 +355,7 @@ class GanLearner(Learner):
 
     def __init__(self, run: StageRun) -> None:
         self.run = run
-        self.cells_on = _cells_on(run)
+        self.cells_on = shares_on(run.windows, run.device, _known(run.config))
         self.pair = Adversaries(run.config, run.block, self.cells_on, run.device)
         self.modules, self.optimizers = self.pair.modules, self.pair.optimizers
         self.probes = torch.randn(
@@ -373,7 +374,7 @@ class GanLearner(Learner):
                 continue  # BatchNorm and batch means say little about a rest of a few windows
             windows = unpack(run.windows.packed(run.windows.train[batch.numpy()]), run.device)
             draws = draw(config, len(batch), streams, run.device)
-            values = self.pair.step(_cropped(windows, config), draws)
+            values = self.pair.step(windows[..., _known(config)], draws)
             sums.add(len(batch), {f"train/{name}": value for name, value in values.items()})
         return sums.means() | self._collapse()
 
@@ -426,6 +427,9 @@ class GAN(System):
         learner = GanLearner(run)
         fit(learner, run.config.epochs, run.files)
         generator, cuts = learner.finished()
+        if not all(map(math.isfinite, cuts)):
+            # Finite weights can still overflow on the way, and then there is no threshold.
+            raise Diverged("diverged: the log-odds of generated windows are not finite")
         run.files.write(WEIGHTS, tensors.to_bytes(generator.state_dict(), {"cells_on": learner.cells_on}))
         run.files.write(THRESHOLDS, json.dumps(cuts).encode())
 
@@ -455,9 +459,8 @@ class GAN(System):
         pair = Adversaries(config, block, dict.fromkeys(TRACKS, 0.02), cpu)
         streams = {name: block.torch(name) for name in ("noise", "labels", "instance noise")}
         real = (torch.rand(config.batch, len(TRACKS), config.steps, config.pitches) < 0.01).float()
-        seen = min(windows, config.max_train or windows)
         step = seconds_a_step(lambda: pair.step(real, draw(config, config.batch, streams, cpu)))
-        return step * config.epochs * max(1, seen // config.batch)
+        return step * config.epochs * max(1, windows // config.batch)
 
 
 def _with_statistics(generator: Generator, z_NL: torch.Tensor) -> Generator:
@@ -494,20 +497,11 @@ def _cuts(logits_NRTP: torch.Tensor, cells_on: dict[str, float]) -> list[float]:
 def _rolls(logits_NRTP: torch.Tensor, cuts: list[float], config: GANConfig) -> np.ndarray:
     """The cells above each track's cut `(n, track, steps, 128)` bool."""
     on = (logits_NRTP > torch.tensor(cuts)[:, None, None]).numpy()
-    below = _LOWEST[config.pitches]
-    return np.pad(on, ((0, 0), (0, 0), (0, 0), (below, 128 - below - config.pitches)))
+    known = _known(config)
+    return np.pad(on, ((0, 0), (0, 0), (0, 0), (known.start, 128 - known.stop)))
 
 
-def _cropped(windows_NRTP: torch.Tensor, config: GANConfig) -> torch.Tensor:
+def _known(config: GANConfig) -> slice:
     """The pitches that the networks know."""
     below = _LOWEST[config.pitches]
-    return windows_NRTP[..., below : below + config.pitches]
-
-
-def _cells_on(run: StageRun) -> dict[str, float]:
-    """Share of each track's cells, of the pitches that the networks know, that are on in the training windows."""
-    counts = np.zeros(len(TRACKS))
-    for x_NRTP in in_order(run.windows, run.windows.train, run.device):
-        counts += _cropped(x_NRTP, run.config).sum(dim=(0, 2, 3), dtype=torch.float64).cpu().numpy()
-    cells = len(run.windows.train) * run.config.steps * run.config.pitches
-    return dict(zip(TRACKS, (counts / cells).tolist(), strict=True))
+    return slice(below, below + config.pitches)

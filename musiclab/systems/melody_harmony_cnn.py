@@ -26,13 +26,12 @@ from torch.nn import functional as F
 
 from musiclab.data.songs import TRACKS
 from musiclab.data.windows import pack
-from musiclab.errors import UserError
 from musiclab.measures.suite import next_window_measures
 from musiclab.systems.base import GENERATE, MEASURE, StageRun, System
 from musiclab.systems.config import Config, field
 from musiclab.systems.timing import seconds_a_step
 from musiclab.training import tensors
-from musiclab.training.batches import EVAL_BATCH, in_order, shuffled, unpack
+from musiclab.training.batches import EVAL_BATCH, in_order, mean_window, shuffled, unpack, windows_on
 from musiclab.training.fit import Learner, fit
 from musiclab.training.sums import Sums
 
@@ -48,6 +47,8 @@ class MelodyHarmonyCNNConfig(Config):
     Melody and harmony are trained in stages of their own, so that variants of the harmony's encoder share one training
     of the melody. What both have in common belongs to the first.
     """
+
+    steps_factor = 16
 
     width: int = field(
         64, MELODY, "channels of the first convolution; the next have 2 and 4 times as many", low=1, high=512
@@ -70,10 +71,6 @@ class MelodyHarmonyCNNConfig(Config):
         choices=("relative", "absolute"),
     )  # fmt: skip
     threshold: float = field(0.4, GENERATE, "a cell sounds above it", low=0, high=1)
-
-    def check(self) -> None:
-        if self.steps % 16:
-            raise UserError(f"steps takes a multiple of 16, which the convolutions divide by, not {self.steps}.")
 
 
 class NextWindowCNN(nn.Module):
@@ -149,7 +146,8 @@ class NextWindowLearner(Learner):
 
     def __init__(self, run: StageRun, tracks: Iterable[int]) -> None:
         self.run = run
-        self.tracks = [track for track in tracks if _sounds(run, track)]
+        sounding = windows_on(run.windows, run.windows.pairs[:, 1], run.device).any(dim=(1, 2)).tolist()
+        self.tracks = [track for track in tracks if sounding[track]]
         self.modules, self.optimizers = {}, {}
         for track in self.tracks:
             name = TRACKS[track]
@@ -237,7 +235,7 @@ class MelodyHarmonyCNN(System):
         fit(learner, run.config.epochs, run.files)
         run.files.write(WEIGHTS, tensors.to_bytes(learner.weights(), {"tracks": learner.tracks}))
         if stage == MELODY:
-            run.files.write(MEAN_WINDOW, tensors.to_bytes({"mean": _mean_window(run)}))
+            run.files.write(MEAN_WINDOW, tensors.to_bytes({"mean": mean_window(run.windows, run.device).float()}))
 
     def continuations(self, run: StageRun, starts: np.ndarray) -> np.ndarray:
         """All starts at once, window by window: the piano, then the others given the piano."""
@@ -261,8 +259,7 @@ class MelodyHarmonyCNN(System):
     def estimated_seconds(self, config: MelodyHarmonyCNNConfig, windows: int) -> float:
         """Training time of the five networks, from a few steps of each kind on noise."""
         x = (torch.rand(config.batch, 1, config.steps, 128) < 0.05).float()
-        pairs = min(windows, config.max_train or windows)
-        steps = config.epochs * math.ceil(pairs / config.batch)
+        steps = config.epochs * math.ceil(windows / config.batch)
         return steps * (_seconds_a_step(config, x, False) + (len(TRACKS) - 1) * _seconds_a_step(config, x, True))
 
 
@@ -276,19 +273,3 @@ def _seconds_a_step(config: MelodyHarmonyCNNConfig, x: torch.Tensor, with_piano:
         optimizer.step()
 
     return seconds_a_step(step)
-
-
-def _sounds(run: StageRun, track: int) -> bool:
-    """Whether a track has a note in any window that it is to predict in training."""
-    targets = run.windows.pairs[:, 1]
-    return any(
-        run.windows.packed(targets[at : at + EVAL_BATCH])[:, track].any() for at in range(0, len(targets), EVAL_BATCH)
-    )
-
-
-def _mean_window(run: StageRun) -> torch.Tensor:
-    """The mean of the training windows `(track, steps, 128)`, what a prediction has to be better than."""
-    total = torch.zeros(len(TRACKS), run.config.steps, 128, dtype=torch.float64, device=run.device)
-    for x_NRTP in in_order(run.windows, run.windows.train, run.device):
-        total += x_NRTP.sum(dim=0, dtype=torch.float64)
-    return (total / len(run.windows.train)).float()

@@ -31,7 +31,6 @@ from torch import nn
 
 from musiclab.data.songs import TRACKS
 from musiclab.data.windows import PITCHES, pack
-from musiclab.errors import UserError
 from musiclab.systems.base import GENERATE, MEASURE, StageRun, System
 from musiclab.systems.config import Config, field
 from musiclab.systems.timing import seconds_a_step
@@ -68,10 +67,6 @@ class MultitrackRNNConfig(Config):
         1.0, "generate", "divides the outputs before the softmax; 1 as written, well below 1 what was learnt is heard",
         low=0.001, high=100,
     )  # fmt: skip
-
-    def check(self) -> None:
-        if self.hop != self.steps:
-            raise UserError(f"hop takes the value of steps ({self.steps}), for whole songs end to end, not {self.hop}.")
 
     @property
     def ahead(self) -> int:
@@ -213,7 +208,7 @@ class MultitrackRNN(System):
             masked_mse(network, x_NTV, lengths_N, config.ahead).backward()
             optimizer.step()
 
-        seen = min(windows, config.max_train or windows) * config.steps
+        seen = windows * config.steps
         return seconds_a_step(step) * config.epochs * math.ceil(seen / (config.sequence * config.batch))
 
 

@@ -11,6 +11,8 @@ A token here is the set of pitches that start at one step; which sets are tokens
 set that is not among the `vocabulary` most frequent ones is read as its highest note, most likely the melody's, and
 where that is no token either, as "unknown", which the network may be told but never says. Perplexities are of tokens
 as they are read so. In a binary roll a token that follows an equal one holds its notes on rather than repeating them.
+Of songs whose bars do not divide a window (3/4 at the defaults) the steps between windows are missing where these
+meet, see `BlockWindows.song`.
 """
 
 import copy
@@ -41,8 +43,9 @@ from musiclab.training.sums import Sums
 
 WEIGHTS, VOCABULARY = "weights.safetensors", "vocabulary.json"
 UNKNOWN = 0
-# Of whole songs at once: with a large vocabulary their scores are what needs memory.
-_TOKENS_AT_ONCE = 64
+# Whole songs are read so many tokens at once, as many songs side by side as have so many scores in all (64 MiB): with a
+# large vocabulary scores are what needs memory.
+_TOKENS_AT_ONCE, _SCORES_AT_ONCE = 64, 2**24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,8 +77,6 @@ class NoteRNNConfig(Config):
             raise UserError(
                 f"resolution takes an even number, for notes of half a quarter note, not {self.resolution}."
             )
-        if self.hop != self.steps:
-            raise UserError(f"hop takes the value of steps ({self.steps}), for whole songs end to end, not {self.hop}.")
 
 
 class Vocabulary:
@@ -179,8 +180,9 @@ class Best(nn.Module):
         self.register_buffer("loss", torch.tensor(math.inf, dtype=torch.float64))
 
     def offer(self, network: NextToken, loss: float) -> None:
-        """Keep the weights if the loss is less than that of those kept; where it is NaN, the last are the best."""
-        if not loss >= self.loss.item():
+        """Keep the weights if the loss is less than that of those kept; as long as none is finite, the last ones."""
+        kept = self.loss.item()
+        if loss < kept or not math.isfinite(kept):
             self.network.load_state_dict(network.state_dict())
             self.loss.fill_(loss)
 
@@ -219,7 +221,8 @@ class NoteLearner(Learner):
             sums.add(targets, {"train/nats_a_token": nats_NT.sum() / targets})
         heard = nats_a_token(network, self.validation, device)
         self.modules["best"].offer(network, heard)
-        return sums.means() | ({} if math.isnan(heard) else {"val/nats_a_token": heard})
+        # NaN without validation tokens is no loss; any other NaN is a divergence, which `fit` is to see.
+        return sums.means() | ({"val/nats_a_token": heard} if any(len(song) > 1 for song in self.validation) else {})
 
     def kept(self) -> dict[str, torch.Tensor]:
         """The weights that the trial goes on with, none where there is nothing to learn."""
@@ -294,7 +297,7 @@ class NoteRNN(System):
             _nats(network, tokens_NT, lengths)[0].sum().backward()
             optimizer.step()
 
-        seen = min(windows, config.max_train or windows) * config.steps / config.resolution
+        seen = windows * config.steps / config.resolution
         return seconds_a_step(step) * config.epochs * math.ceil(seen / (config.sequence * config.batch))
 
 
@@ -312,8 +315,9 @@ def _nats(
 def nats_a_token(network: NextToken, songs: list[np.ndarray], device: torch.device) -> float:
     """Mean -log p of the tokens of whole songs, each from its start on; NaN where there are none."""
     total, count = 0.0, sum(len(song) - 1 for song in songs)
-    for at in range(0, len(songs), EVAL_BATCH):
-        tokens_NT, lengths_N = (part.to(device) for part in padded(songs[at : at + EVAL_BATCH]))
+    at_once = max(1, min(EVAL_BATCH, _SCORES_AT_ONCE // (_TOKENS_AT_ONCE * network.scores.out_features)))
+    for at in range(0, len(songs), at_once):
+        tokens_NT, lengths_N = (part.to(device) for part in padded(songs[at : at + at_once]))
         states = None
         for begin in range(0, tokens_NT.shape[1] - 1, _TOKENS_AT_ONCE):
             part_NT = tokens_NT[:, begin : begin + _TOKENS_AT_ONCE + 1]

@@ -39,7 +39,7 @@ from musiclab.systems.base import GENERATE, MEASURE, StageRun, System, read_gene
 from musiclab.systems.config import Config, field
 from musiclab.systems.timing import seconds_a_step
 from musiclab.training import tensors
-from musiclab.training.batches import EVAL_BATCH, in_order, shuffled, unpack
+from musiclab.training.batches import EVAL_BATCH, in_order, mean_window, shares_on, shuffled, unpack
 from musiclab.training.files import Files
 from musiclab.training.fit import Learner, fit
 from musiclab.training.sums import Sums
@@ -55,6 +55,8 @@ _LOG_SIGMA_FLOOR = -6.0
 @dataclass(frozen=True)
 class VaeNNConfig(Config):
     """Fields of `vae_nn` by stage; "as written" is the article's text, "as coded" its authors' code."""
+
+    steps_factor = 16
 
     latent_dim: int = field(16, "vae", "K, the size of each instrument's latent space", low=1, high=256)
     width: int = field(
@@ -116,8 +118,6 @@ class VaeNNConfig(Config):
     def check(self) -> None:
         if self.target not in (style.NONE, style.DRAWN):
             style.parse_target(self.target, files=False)
-        if self.steps % 16:
-            raise UserError(f"steps takes a multiple of 16, which the convolutions divide by, not {self.steps}.")
 
 
 class ConvVAE(nn.Module):
@@ -198,11 +198,12 @@ class VaeLearner(Learner):
 
     def __init__(self, run: StageRun) -> None:
         self.run, config = run, run.config
-        cells_on = _cells_on(run)
-        self.sounding = [name for name, share in cells_on.items() if share]
+        shares = shares_on(run.windows, run.device)
+        self.sounding = [name for name, share in shares.items() if share]
         self.modules, self.optimizers = {}, {}
         for name in self.sounding:
-            sigma = math.sqrt(cells_on[name]) if config.sigma_start == "data" else 1.0
+            # Of binary rolls the share of cells on is the mean square.
+            sigma = math.sqrt(shares[name]) if config.sigma_start == "data" else 1.0
             with run.block.global_torch("init", "vae", name):
                 vae = ConvVAE(config, sigma)
             # The layout that convolutions on CPUs and tensor cores are fastest in.
@@ -386,8 +387,7 @@ class VaeNN(System):
             sum(vae.terms(x, noise, sampled_kl=False)).backward()
             optimizer.step()
 
-        seen = min(windows, config.max_train or windows)
-        return seconds_a_step(step) * len(TRACKS) * config.vae_epochs * math.ceil(seen / config.vae_batch)
+        return seconds_a_step(step) * len(TRACKS) * config.vae_epochs * math.ceil(windows / config.vae_batch)
 
 
 def _train_vaes(run: StageRun) -> None:
@@ -474,11 +474,9 @@ def _next_measures(run: StageRun, vaes: Vaes) -> dict[str, float]:
     for last_NRTP in in_order(windows, windows.reference_pairs[:, 0], run.device):
         latents = vaes.posterior(last_NRTP)[0]
         predicted.append((vaes.decode(_next_latents(networks, latents, 0 * latents, "after")) > cut).cpu().numpy())
-    # A batch's counts are exact as they come; only their sum over all windows needs more digits.
-    total = sum(x.sum(dim=0).double() for x in in_order(windows, windows.train, run.device))
     last, actual = (unpack_bits(windows.packed(windows.reference_pairs[:, place])) for place in (0, 1))
-    mean_window = (total / len(windows.train)).cpu().numpy()
-    return suite.next_window_measures(np.concatenate(predicted), last, mean_window, actual)
+    mean = mean_window(windows, run.device).cpu().numpy()
+    return suite.next_window_measures(np.concatenate(predicted), last, mean, actual)
 
 
 def _style_measures(run: StageRun) -> dict[str, float]:
@@ -523,11 +521,3 @@ def _calibrated(run: StageRun, vaes: Vaes) -> list[float]:
         if actual.any():
             thresholds[track] = best_threshold(activation, actual, _CANDIDATES)
     return thresholds
-
-
-def _cells_on(run: StageRun) -> dict[str, float]:
-    """Share of each track's cells that are on in the training windows: the mean square of its binary rolls."""
-    counts = np.zeros(len(TRACKS))
-    for x_NRTP in in_order(run.windows, run.windows.train, run.device):
-        counts += x_NRTP.sum(dim=(0, 2, 3), dtype=torch.float64).cpu().numpy()
-    return dict(zip(TRACKS, counts / (len(run.windows.train) * run.config.steps * 128), strict=True))

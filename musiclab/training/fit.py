@@ -13,7 +13,7 @@ from musiclab.training.files import CHECKPOINT, CURVES, Files
 
 
 class Diverged(Exception):
-    """A loss left the finite numbers; the message names the curve and the epoch."""
+    """A loss or a weight left the finite numbers; the message names it and the epoch."""
 
 
 class Point(dict):
@@ -64,21 +64,30 @@ class Learner(ABC):
 def fit(learner: Learner, epochs: int, files: Files) -> list[Point]:
     """Train `learner` up to `epochs`, from the checkpoint in `files` if there is one, and return its curves.
 
-    Raises Diverged where a curve is no longer finite; the curves up to there are kept. A half-written checkpoint cannot
-    exist (writes replace a file in one step); one that cannot be read, from a failing disk say, is passed over and
-    training starts afresh.
+    Raises Diverged where a curve, a parameter or a buffer is no longer finite; the curves up to there are kept. A
+    half-written checkpoint cannot exist (writes replace a file in one step); one that cannot be read, from a failing
+    disk say, is passed over and training starts afresh.
     """
     done, points = 0, []
     with contextlib.suppress(FileNotFoundError, ValueError):
         done, points = learner.restore(files.read(CHECKPOINT))
+    unset = _not_finite(learner)
     for number in range(done, epochs):
         values = learner.epoch(number)
         now = time.time()
         points += [Point(name, number + 1, value, now) for name, value in values.items() if math.isfinite(value)]
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        # Losses are of before the last update. What was not finite before, such as a least loss so far, may stay so.
+        after = _not_finite(learner)
+        bad = [name for name, value in values.items() if not math.isfinite(value)] + sorted(after - unset)
         if not bad:
             files.write(CHECKPOINT, learner.checkpoint(number + 1, points))
         files.write(CURVES, json.dumps(points).encode())
         if bad:
             raise Diverged(f"diverged: {bad[0]} is not finite after epoch {number + 1}")
+        unset = after
     return points
+
+
+def _not_finite(learner: Learner) -> set[str]:
+    """The names of the parameters and buffers that hold anything but finite numbers."""
+    return {name for name, tensor in learner.weights().items() if not tensor.isfinite().all()}

@@ -15,10 +15,11 @@ class BlockWindows:
     """Indices into `store.windows` `(n, track, steps, 16)` uint8, all drawn from the block's own streams.
 
     `train` and `pairs` (m, 2) come from training songs, `validation` from validation songs, `reference` and
-    `reference_pairs` from test songs, which nothing is fitted or calibrated on. `starts` (windows that have a
-    successor; `(n, 2)` with it) come from validation songs: started from the reference's own songs, a system that plays
-    its start back would look good. `songs` has, for those that learn from whole songs, the songs (by their place in
-    `store.songs`) of the parts `train`, `validation` and `reference`, as many as hold that part's maximum of windows.
+    `reference_pairs` from test songs. `starts` (windows that have a successor; `(n, 2)` with it) come from validation
+    songs: started from the reference's own songs, a system that plays its start back would look good. Thresholds and
+    best epochs are chosen on `validation`, so also on songs that are started from; only the reference, which nothing is
+    fitted or calibrated on, is untouched. `songs` has, for those that learn from whole songs, the songs (by their place
+    in `store.songs`) of `train`, `validation` and `reference`, as many as hold that part's maximum of windows.
     """
 
     store: WindowStore

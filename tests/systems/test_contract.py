@@ -1,16 +1,18 @@
 """What every system of the registry promises; a new system joins by a line in TINY."""
 
 import ast
+import contextlib
 import dataclasses
 import functools
 import importlib.util
 import math
-import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from made_trials import Interrupted, MemoryFiles, made_store, products, run_stages, stage_run, windows_of
 
 from musiclab.data import store as store_module
@@ -216,16 +218,23 @@ def test_measures_are_numbers_or_nan_under_known_names(
     np.testing.assert_equal(again, measures)
 
 
-def test_more_starts_than_a_batch_holds_in_bounded_memory(
+def test_no_network_has_more_than_a_batch_of_starts_at_once(
     system: System, config: Any, trained: MemoryFiles, store: WindowStore
 ) -> None:
-    starts = np.tile(windows_of(store, BLOCK, config).starts, (200, 1))[:1000]
-    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
-    before = _peak_mib()
-    many = _generated(system, store, config.with_values({"starts": 1000, "continuation": 1}), trained, starts=starts)
-    assert many.shape[:2] == (1000, 1)
-    assert many[980:].any()
-    assert _peak_mib() - before < 1024
+    few = np.concatenate([store.windows, np.roll(store.windows, 4, axis=2), np.roll(store.windows, 8, axis=2)])[:256]
+    # The same notes in other octaves: all starts differ, and as many tokens tell each half.
+    many = np.concatenate([few, np.roll(few, 3, axis=3)])
+    assert len(np.unique(many, axis=0)) == 512
+    run = stage_run(store, BLOCK, config.with_values({"continuation": 1}), trained.product(GENERATE))
+    # Seen by what goes into networks: of a tiny one no memory shows whether it held all starts at once.
+    largest = []
+    with _largest_inputs(largest):
+        system.continuations(run, few)
+    with _largest_inputs(largest):
+        made = system.continuations(run, many)
+    assert made.shape == (512, 1, 5, 32, 16)
+    assert made[256:].any()
+    assert 0 < largest[1] < 1.5 * largest[0]
 
 
 def test_a_wrong_value_is_named_with_what_would_be_right(system: System) -> None:
@@ -235,6 +244,12 @@ def test_a_wrong_value_is_named_with_what_would_be_right(system: System) -> None
                 system.config().with_values({spec.name: wrong})
     with pytest.raises(UserError, match="There is no field 'no_such_field'"):
         system.config().with_values({"no_such_field": 1})
+
+
+def test_windows_that_overlap_or_leave_gaps_are_refused(system: System) -> None:
+    for hop in (16, 64):
+        with pytest.raises(UserError, match=f"hop takes the value of steps, 32, for windows end to end, not {hop}."):
+            system.config(hop=hop)
 
 
 def test_time_is_estimated_before_anything_is_trained(system: System, config: Any) -> None:
@@ -274,9 +289,20 @@ def test_the_key_knows_all_code_that_the_system_rests_on(system: System) -> None
                 assert names & known, f"{module} imports {node.module}, which is in no key"
 
 
-def _peak_mib() -> int:
-    status = Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) // 1024
+@contextlib.contextmanager
+def _largest_inputs(kept: list[int]) -> Iterator[None]:
+    """Adds to `kept` how many numbers the largest input of any module has meanwhile."""
+    sizes: list[int] = []
+
+    def seen(_: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+        sizes.extend(x.numel() for x in inputs if isinstance(x, torch.Tensor))
+
+    handle = torch.nn.modules.module.register_module_forward_pre_hook(seen)
+    try:
+        yield
+    finally:
+        handle.remove()
+    kept.append(max(sizes))
 
 
 def _changed(config: Any, spec: dataclasses.Field) -> Any:

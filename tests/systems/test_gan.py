@@ -21,6 +21,7 @@ from musiclab.measures.sets import diversity_ratio, duplicate_rate
 from musiclab.systems import gan
 from musiclab.systems.base import StageRun, read_generated
 from musiclab.systems.gan import GAN, Adversaries, Discriminator, GANConfig, GanLearner, Generator
+from musiclab.training import tensors
 from musiclab.training.files import CHECKPOINT, CURVES
 from musiclab.training.fit import Diverged
 from musiclab.training.streams import Block
@@ -147,6 +148,11 @@ def test_steps_and_pitches_that_the_convolutions_cannot_make_are_refused() -> No
         GANConfig(pitches=100)
 
 
+def test_an_average_that_would_never_leave_the_untrained_generator_is_refused() -> None:
+    with pytest.raises(UserError, match=r"ema takes a number from 0 to 0\.99999, not 1"):
+        GANConfig(ema=1.0)
+
+
 # The switches: what each reaches, and what it leaves alone.
 
 
@@ -240,6 +246,18 @@ def test_the_discriminator_s_loss_is_cross_entropy_with_its_labels_and_r1() -> N
     torch.testing.assert_close(loss, entropy + 4.0 / 2 * (slope**2).sum() / 4)
     torch.testing.assert_close(on_real, p_real.mean())
     torch.testing.assert_close(on_fake, p_fake.mean())
+
+
+@pytest.mark.parametrize(
+    ("fields", "alone"),
+    [({"spectral_norm": True}, True), ({}, False), ({"spectral_norm": True, "minibatch_sd": True}, False)],
+)
+def test_r1_is_each_window_s_own_where_the_discriminator_sees_it_alone(fields: dict[str, Any], alone: bool) -> None:
+    real = _real(n=4).requires_grad_()
+    verdict, _ = _pair(TINY.with_values(fields)).modules["discriminator"](real)
+    (slope,) = torch.autograd.grad(verdict[0], real)
+    assert slope[0].any()
+    assert slope[1:].any() != alone
 
 
 def test_each_term_of_feature_matching_has_its_own_weight() -> None:
@@ -368,7 +386,10 @@ def test_resuming_with_every_switch_on_equals_going_straight_through(store: Wind
     GAN().train("train", run)
     assert products(files) == products(straight)
     assert len(products(files)) == 2
-    assert files.trial["train", CHECKPOINT][-5000:] == straight.trial["train", CHECKPOINT][-5000:]
+    (resumed, _), (wanted, _) = (tensors.from_bytes(of.trial["train", CHECKPOINT]) for of in (files, straight))
+    assert resumed.keys() == wanted.keys()
+    for key, tensor in wanted.items():
+        assert torch.equal(resumed[key], tensor), key
 
 
 @pytest.mark.parametrize("network", ["generator", "discriminator"])
@@ -392,6 +413,14 @@ def test_a_training_that_leaves_the_finite_numbers_ends_as_diverged(
     kept = {(point["name"], point["step"]) for point in json.loads(files.read(CURVES))}
     assert {("train/d_loss", 1), ("train/g_loss", 1), ("train/diversity_ratio", 1)} <= kept
     assert ("train/g_loss", 2) not in kept
+
+
+def test_thresholds_that_are_no_numbers_are_never_kept(store: WindowStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gan, "_logits", lambda generator, z_NL: torch.full((len(z_NL), 5, 32, 128), math.nan))
+    files = MemoryFiles({}, "train")
+    with pytest.raises(Diverged, match="the log-odds of generated windows are not finite"):
+        GAN().train("train", dataclasses.replace(_run(store, epochs=1), files=files))
+    assert {name for _, name in files.trial} == {CHECKPOINT, CURVES}
 
 
 def test_a_rest_of_a_few_windows_is_left_out_unless_it_is_all_there_is(
@@ -459,10 +488,12 @@ def test_as_coded_no_pitch_outside_24_to_95_sounds(store: WindowStore) -> None:
     run = stage_run(store, BLOCK, TINY.with_values({"pitches": 72, "epochs": 1}), MemoryFiles())
     made = unpack(read_generated(run_stages(GAN(), run).product("generate")))
     assert not made[..., :24].any() and not made[..., 96:].any()
+    train = unpack(run.windows.packed(run.windows.train))[..., 24:96]
+    assert list(GanLearner(run).cells_on.values()) == pytest.approx(train.mean(axis=(0, 2, 3)))
     # Nothing is moved: pitch 24 of the window is the networks' first.
     window = torch.zeros(1, 5, 32, 128)
     window[..., 60] = 1
-    kept = gan._cropped(window, run.config)
+    kept = window[..., gan._known(run.config)]
     assert kept.shape[-1] == 72
     np.testing.assert_array_equal(gan._rolls(kept - 0.5, [0.0] * 5, run.config), window.bool().numpy())
 

@@ -100,7 +100,7 @@ def test_a_shared_encoder_has_one_set_of_convolutions_for_both_inputs() -> None:
 
 @pytest.mark.parametrize("steps", [16, 32, 64])
 def test_windows_of_other_lengths_even_one_alone(steps: int) -> None:
-    network = NextWindowCNN(TINY.with_values({"steps": steps}), True).train()
+    network = NextWindowCNN(TINY.with_values({"steps": steps, "hop": steps}), True).train()
     out = network(_x(0, 1, steps), _x(1, 1, steps))
     assert out.shape == (1, 1, steps, 128)
 

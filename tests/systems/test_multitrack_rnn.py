@@ -12,7 +12,6 @@ from made_trials import MemoryFiles, made_store, run_stages, stage_run
 from musiclab.data.songs import TRACKS
 from musiclab.data.store import WindowStore
 from musiclab.data.windows import pack, unpack
-from musiclab.errors import UserError
 from musiclab.systems import multitrack_rnn
 from musiclab.systems.base import StageRun, read_generated
 from musiclab.systems.multitrack_rnn import (
@@ -227,11 +226,6 @@ def test_all_tracks_silent_is_no_crash(store: WindowStore) -> None:
     for counts in ("written", "predicted"):
         files = run_stages(MultitrackRNN(), _run(silent, counts=counts))
         assert not read_generated(files.product("generate")).any()
-
-
-def test_windows_that_overlap_are_refused() -> None:
-    with pytest.raises(UserError, match="hop takes the value of steps"):
-        MultitrackRNNConfig(hop=16)
 
 
 def test_at_a_low_temperature_what_is_likely_is_heard() -> None:

@@ -28,6 +28,7 @@ from musiclab.systems.note_rnn import (
     chords_of,
     nats_a_token,
 )
+from musiclab.training.fit import Diverged, fit
 from musiclab.training.streams import Block
 
 PIANO = TRACKS.index("Piano")
@@ -154,6 +155,18 @@ def test_nats_of_whole_songs_are_those_of_each_read_alone(monkeypatch: pytest.Mo
     assert math.isnan(nats_a_token(network, songs[:1], torch.device("cpu")))
 
 
+def test_whole_songs_are_read_in_bounded_memory_whatever_the_vocabulary() -> None:
+    held, songs = [], [np.arange(70) % 50] * 6
+    for size in (50, 100_000):  # the article preset's is 100,000
+        network = NextToken(TINY.with_values({"hidden": 2}), Vocabulary([_chord(60)] * size, []))
+        with torch.no_grad():
+            network.scores.weight.zero_(), network.scores.bias.zero_()
+        network.scores.register_forward_hook(lambda _, __, scores: held.append(scores.numel()))
+        assert nats_a_token(network, songs, torch.device("cpu")) == pytest.approx(math.log(size + 1), rel=1e-5)
+    assert held[:2] == [6 * 64 * 51, 6 * 5 * 51]  # a small one: all at once
+    assert 2**22 < max(held) <= 2**24
+
+
 def test_it_learns_what_comes_next_and_the_unigram_does_not(scales: WindowStore, trained: MemoryFiles) -> None:
     measures = NoteRNN().own_measures(dataclasses.replace(_run(scales), files=trained.product("measure")))
     assert measures["tokens/perplexity"] < 1.5
@@ -253,6 +266,30 @@ def test_the_best_epoch_s_weights_are_kept() -> None:
     assert kept == pytest.approx([3.0, 2.0, 2.0, 1.9])
 
 
+def test_no_loss_replaces_no_weights_but_those_without_one() -> None:
+    network = NextToken(TINY, Vocabulary([_chord(60)] * 8, []))
+    best, kept = Best(network), []
+    for number, loss in enumerate((math.nan, math.nan, 2.0, math.nan, 2.5, 1.9)):
+        with torch.no_grad():
+            network.scores.bias.fill_(number)
+        best.offer(network, loss)
+        kept.append(best.network.scores.bias[0].item())
+    assert kept == [0, 1, 2, 2, 2, 5]
+    assert best.loss.item() == pytest.approx(1.9)
+
+
+def test_a_validation_loss_that_is_not_finite_is_a_divergence_and_none_is_not(
+    scales: WindowStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(note_rnn, "nats_a_token", lambda *_: math.nan)
+    files = _run(scales).files
+    with pytest.raises(Diverged, match="val/nats_a_token"):
+        fit(NoteLearner(_run(scales)), 1, files)
+    learner = NoteLearner(_run(scales))
+    learner.validation = [song[:1] for song in learner.validation]
+    assert [point["name"] for point in fit(learner, 1, files)] == ["train/nats_a_token"]
+
+
 def test_trials_go_on_with_the_best_or_the_last_weights(scales: WindowStore) -> None:
     for keep in ("best", "last"):
         learner = NoteLearner(_run(scales, keep=keep))
@@ -282,10 +319,6 @@ def test_the_gradient_is_clipped_and_the_learning_rate_decays(
     assert rates == [2e-2 * 0.99**number for number in (0, 1, 10)]
 
 
-@pytest.mark.parametrize(
-    ("fields", "sentence"),
-    [({"resolution": 3}, "resolution takes an even number"), ({"hop": 16}, "hop takes the value of steps")],
-)
-def test_what_does_not_fit_is_refused(fields: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(UserError, match=sentence):
-        NoteRNNConfig(**fields)
+def test_a_resolution_without_half_quarter_notes_is_refused() -> None:
+    with pytest.raises(UserError, match="resolution takes an even number"):
+        NoteRNNConfig(resolution=3)

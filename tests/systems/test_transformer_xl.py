@@ -374,14 +374,17 @@ def test_streams_hold_each_song_once_in_order() -> None:
     songs = [np.arange(5), np.arange(5, 12), np.arange(12, 20)]
     tokens, numbers = streams(songs, 3)
     assert tokens.shape == (3, 7)
+    assert tokens.nbytes == 3 * 7 * 2
     np.testing.assert_array_equal(tokens.flatten()[:20], np.arange(20))
     assert tokens.flatten()[20:].tolist() == [0]
+    assert numbers.dtype == np.int32
     assert numbers.flatten().tolist() == [0] * 5 + [1] * 7 + [2] * 8 + [-1]
 
 
 def test_segments_ask_for_the_next_token_of_the_same_song() -> None:
-    tokens, songs = torch.arange(10)[None], torch.tensor([[0] * 4 + [1] * 5 + [-1]])
-    parts = list(segments(tokens, songs, 4))
+    tokens, songs = np.arange(10, dtype=np.uint16)[None], np.array([[0] * 4 + [1] * 5 + [-1]], np.int32)
+    parts = list(segments(tokens, songs, 4, CPU))
+    assert all(values.dtype == torch.int64 for part in parts for values in part[:3])
     following = torch.cat([part[2][part[3]] for part in parts])
     assert following.tolist() == [1, 2, 3, 5, 6, 7, 8]
     assert [part[0].shape[1] for part in parts] == [4, 4, 1]
@@ -390,7 +393,30 @@ def test_segments_ask_for_the_next_token_of_the_same_song() -> None:
 def test_all_epochs_have_as_many_steps_as_the_learning_rate_counts(store: WindowStore) -> None:
     rng = np.random.default_rng(0)
     learner = _learner([rng.integers(8, size=size) for size in (50, 31, 40)], store, segment=8, batch=2)
-    assert learner.steps == len(list(segments(*streams(learner.songs, 2), 8))) == 8
+    assert learner.steps == len(list(segments(*streams(learner.songs, 2), 8, CPU))) == 8
+
+
+@pytest.mark.parametrize(("batch", "count"), [(2, 2), (6, 6), (7, 6), (4096, 6)])
+def test_of_few_tokens_there_are_fewer_streams(batch: int, count: int, store: WindowStore) -> None:
+    learner = _learner([np.arange(8)] * 7, store, segment=8, batch=batch)  # 56 tokens: six times 8 and what follows
+    assert learner.streams == count
+    assert learner.steps == len(list(segments(*streams(learner.songs, count), 8, CPU)))
+    assert learner.epoch(0)["train/loss"] > 0
+
+
+def test_less_than_a_segment_of_tokens_can_be_learned(store: WindowStore) -> None:
+    assert _learner([np.arange(3), np.arange(2)], store, batch=8).epoch(0)["train/loss"] > 0
+    with pytest.raises(UserError, match="no token after another"):
+        _learner([np.arange(1)] * 40, store, segment=8).epoch(0)
+    with pytest.raises(UserError, match="no token after another"):
+        _learner([np.arange(1)], store).epoch(0)
+
+
+def test_the_largest_vocabulary_fits_the_type_in_which_songs_are_kept(store: WindowStore) -> None:
+    assert len(RollTokens(24, 512)) <= np.iinfo(np.uint16).max + 1
+    run = stage_run(store, BLOCK, TINY, MemoryFiles())
+    songs = transformer_xl._songs(run, RollTokens(2, 32), "train")
+    assert {song.dtype for song in songs} == {np.dtype(np.uint16)}
 
 
 def test_the_learning_rate_rises_and_falls() -> None:
@@ -481,12 +507,11 @@ def test_a_prompt_ends_in_the_bar_that_is_to_be_continued(steps: int, bars: int)
 
 
 @pytest.mark.parametrize("steps", [32, 20])
-def test_windows_are_continued_at_their_end(steps: int, tokens: RollTokens) -> None:
+def test_windows_are_continued_at_their_end(steps: int) -> None:
     """Tokens after a start window, whether or not it ends at a bar line, come out in the windows after it."""
-    config = TINY.with_values({"steps": steps, "hop": steps})
+    config, tokens = TINY.with_values({"steps": steps, "hop": steps}), RollTokens(2, steps)
     roll = _roll(3 * steps, 0.02)
     roll[DRUMS, 2 * steps, 40] = True
-    tokens = RollTokens(2, steps)
     silenced = roll.copy()
     silenced[:, :steps] = False
     ids = tokens.encode(silenced)[steps // 8 + 1 :].tolist()
@@ -510,8 +535,6 @@ def test_nothing_but_silence_can_be_learned(store: WindowStore) -> None:
     assert not read_generated(files.product(GENERATE)).any()
 
 
-def test_songs_in_overlapping_windows_and_heads_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(UserError, match="hop takes the value of steps, 32"):
-        TransformerXLConfig(hop=16)
+def test_heads_that_do_not_fit_are_refused() -> None:
     with pytest.raises(UserError, match="d_model takes an even multiple of heads, 3"):
         TransformerXLConfig(heads=3)

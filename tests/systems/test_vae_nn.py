@@ -34,7 +34,7 @@ def _parameters(module: torch.nn.Module) -> int:
 
 def _vae(**fields: Any) -> ConvVAE:
     torch.manual_seed(0)
-    return ConvVAE(VaeNNConfig(width=4, latent_dim=3, steps=16).with_values(fields), 0.3)
+    return ConvVAE(VaeNNConfig(width=4, latent_dim=3, steps=16, hop=16).with_values(fields), 0.3)
 
 
 def _x(n: int = 5, steps: int = 16) -> torch.Tensor:
@@ -54,7 +54,7 @@ def test_the_article_s_vae_has_the_article_s_parameters() -> None:
 @pytest.mark.parametrize("steps", [16, 32, 64])
 @pytest.mark.parametrize("log_sigma", ["shared", "per_dimension"])
 def test_shapes_of_the_vae(steps: int, log_sigma: str) -> None:
-    vae = ConvVAE(VaeNNConfig(width=4, latent_dim=7, steps=steps, log_sigma=log_sigma))
+    vae = ConvVAE(VaeNNConfig(width=4, latent_dim=7, steps=steps, hop=steps, log_sigma=log_sigma))
     mean, log_sigmas = vae.encode(_x(3, steps))
     assert mean.shape == log_sigmas.shape == (3, 7)
     assert (log_sigmas.std(dim=1) > 0).all() == (log_sigma == "per_dimension")

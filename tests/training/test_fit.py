@@ -19,8 +19,8 @@ EPOCHS = 5
 class Small(Learner):
     """A network with all that a resume could get wrong: dropout, running means, moments, two optimisers, layouts."""
 
-    def __init__(self, block: Block, diverge_at: int | None = None) -> None:
-        self.block, self.diverge_at, self.trained = block, diverge_at, []
+    def __init__(self, block: Block, diverge_at: int | None = None, spoil_at: int | None = None) -> None:
+        self.block, self.diverge_at, self.spoil_at, self.trained = block, diverge_at, spoil_at, []
         with block.global_torch("init"):
             conv = torch.nn.Sequential(
                 torch.nn.Conv2d(2, 4, 2), torch.nn.BatchNorm2d(4), torch.nn.Dropout(0.3), torch.nn.Conv2d(4, 1, 3)
@@ -41,8 +41,15 @@ class Small(Learner):
                 loss.backward()
                 for optimizer in self.optimizers.values():
                     optimizer.step()
+        if number == self.spoil_at:
+            self.spoil()
         value = math.nan if number == self.diverge_at else loss.item()
         return {"train/loss": value, "val/loss": loss.item() / 2}
+
+    def spoil(self) -> None:
+        """One number, by the last update of an epoch, which its losses know nothing of."""
+        with torch.no_grad():
+            self.modules["conv"][0].weight[1, 0, 0, 1] = math.inf
 
 
 def _values(points: list) -> list[tuple]:
@@ -105,6 +112,35 @@ def test_a_loss_that_leaves_the_finite_numbers_ends_the_training_and_names_its_c
     learner = Small(Block(0, 0))
     fit(learner, EPOCHS, files)
     assert learner.trained == [2, 3, 4]
+
+
+def test_a_weight_that_leaves_the_finite_numbers_ends_the_training_and_is_named() -> None:
+    files = MemoryFiles()
+    with pytest.raises(Diverged, match=r"conv/0\.weight is not finite after epoch 3"):
+        fit(Small(Block(0, 0), spoil_at=2), EPOCHS, files)
+    assert json.loads(files.read(CURVES))[-1]["step"] == 3
+    learner = Small(Block(0, 0))
+    fit(learner, EPOCHS, files)
+    assert learner.trained == [2, 3, 4]
+
+
+@pytest.mark.parametrize("place", ["running_mean", "running_var"])
+def test_so_does_a_buffer(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Small, "spoil", lambda self: getattr(self.modules["conv"][1], place).fill_(math.nan))
+    with pytest.raises(Diverged, match=f"conv/1.{place} is not finite after epoch {EPOCHS}"):
+        fit(Small(Block(0, 0), spoil_at=EPOCHS - 1), EPOCHS, MemoryFiles())
+
+
+def test_what_was_not_finite_before_an_epoch_may_stay_so_and_may_not_come_back() -> None:
+    class WithLeast(Small):
+        def epoch(self, number: int) -> dict[str, float]:
+            self.modules["head"].least.fill_((math.inf, 0.5, 0.4, math.inf)[number])
+            return super().epoch(number)
+
+    learner = WithLeast(Block(0, 0))
+    learner.modules["head"].register_buffer("least", torch.tensor(math.inf))
+    with pytest.raises(Diverged, match="head/least is not finite after epoch 4"):
+        fit(learner, 4, MemoryFiles())
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: b"", lambda data: data[:-9] + bytes(9)])
