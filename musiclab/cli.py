@@ -1,6 +1,7 @@
 """The `musiclab` command: what concerns data, or trained trials, rather than one study."""
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,13 @@ def _add_data(subjects: Any) -> None:
         add("--storage", default=DEFAULT_STORAGE, metavar="PLACE", help="folder for the windows (default: ~/musiclab)")
 
 
+def _name(text: str) -> str:
+    """An argparse type: a name of folders in a storage, as studies may have."""
+    if not re.fullmatch(r"\w[\w.-]*", text):
+        raise argparse.ArgumentTypeError(f"takes a name of letters, digits, '_', '-', '.', not {text!r}")
+    return text
+
+
 def _add_generate(subjects: Any) -> None:
     doc = "continue start windows with a trained system, as MIDI, picture and sound"
     command = subjects.add_parser("generate", help=doc, description=doc, allow_abbrev=False)
@@ -94,9 +102,12 @@ def _add_generate(subjects: Any) -> None:
     add("system", choices=SYSTEMS, metavar="SYSTEM", help=f"one of {', '.join(SYSTEMS)}")
     source = command.add_mutually_exclusive_group()
     source.add_argument(
-        "--study", metavar="NAME", help="take the best variant of this study (default: of the newest that has SYSTEM)"
+        "--study",
+        type=_name,
+        metavar="NAME",
+        help="take the best variant of this study (default: of the newest that has SYSTEM)",
     )
-    source.add_argument("--trial", metavar="KEY", help="take this trial")
+    source.add_argument("--trial", type=_name, metavar="KEY", help="take this trial")
     add("--start", metavar="FILE", help="MIDI file whose last window is continued (default: the trial's own starts)")
     add(
         "--style",

@@ -1,8 +1,11 @@
 """New music from what studies have trained: a trial's networks, start windows of one's own, and what comes of them."""
 
 import argparse
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +24,9 @@ from musiclab.study.trial import trial_windows
 from musiclab.systems import find_system
 from musiclab.systems.base import StageRun, System
 from musiclab.systems.config import GENERATE, MEASURE
-from musiclab.systems.style import named_targets
+from musiclab.systems.style import NONE, named_targets
 from musiclab.training.streams import Block
+from musiclab.training.windows import BlockWindows
 
 # How much of a target is mixed in where nothing else is said: the article's own value.
 _ALPHA = 0.5
@@ -42,24 +46,47 @@ def generate(options: argparse.Namespace) -> int:
     storage = Storage(options.storage)
     system = find_system(options.system)
     trained = _trial(storage, options.trial, system) if options.trial else _best(storage, options.study, system)
-    config = _config(system, trained.cell, options)
-    _check_products(storage, trained.cell)
-    print(f"{system.name} from {trained.found}")
-    run = _run(storage, trained.cell, config, options)
-    starts = _starts(storage, trained.cell, system, config, options)
+    of_trial = _checked(storage, system, trained.cell)
+    config = _config(system, of_trial, options)
+    same_target = options.style or _target(config) == _target(of_trial)
+    print(
+        f"{system.name} from {trained.found}" + ("" if same_target else f", without its target {_target(of_trial)!r}")
+    )
+    windows = None if options.start else _windows(storage, trained.cell, system, config)
+    run = _run(storage, trained.cell, config, windows, options)
+    starts = _starts(system, config, windows, options)
+    with _naming_out(options.out):
+        options.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)  # as in a trial, whose continuations can be had again
     continued = system.continuations(run, starts)
     if not options.start:  # one of each start's variations
         starts, continued = (rows[:: config.variations][: options.samples] for rows in (starts, continued))
     rolls, start_steps = system.heard(config, starts, continued)
+    if len(rolls) < options.samples:
+        why = (
+            f"{system.name} draws nothing, so that all continuations of one start are the same"
+            if options.start
+            else f"the validation songs of block {trained.cell.block.index} have no more start windows"
+        )
+        print(f"  {len(rolls)} instead of {options.samples}: {why}")
     names = [f"{system.name}-{number}" for number in range(1, len(rolls) + 1)]
-    options.out.mkdir(parents=True, exist_ok=True)
     samples = render_samples(rolls, names, config.resolution, _TEMPO, start_steps)
     for name, sample in zip(names, samples, strict=True):
-        for kind, data in sample.items():
-            (options.out / f"{name}.{kind}").write_bytes(data)
+        with _naming_out(options.out):
+            for kind, data in sample.items():
+                (options.out / f"{name}.{kind}").write_bytes(data)
         print(f"  {options.out / name}.mid, .png, .mp3")
     return 0
+
+
+@contextlib.contextmanager
+def _naming_out(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"--out {out} cannot be written to: {error.strerror or error}; name a folder that can."
+        ) from error
 
 
 def _best(storage: Storage, study: str | None, system: System) -> Trained:
@@ -95,15 +122,30 @@ def _trial(storage: Storage, key: str, system: System) -> Trained:
     return Trained(Cell.of_record(record), f"trial {key}")
 
 
-def _check_products(storage: Storage, cell: Cell) -> None:
-    records = Records(storage)
-    for stage, key in cell.stages.items():
-        if stage not in (GENERATE, MEASURE) and not records.stage_done(key):
-            raise UserError(f"The networks of trial {cell.key} are gone: {storage.path(f'stages/{key}')} is not there.")
+def _checked(storage: Storage, system: System, cell: Cell) -> Any:
+    """The trial's config; UserError unless its networks are there and are what this code would train."""
+    other_code = UserError(f"trial {cell.key} was trained by other code than this; run its study again.")
+    try:
+        config = system.config(**cell.variant.config)
+    except (TypeError, UserError):  # a field or a value that there no longer is
+        raise other_code from None
+    keys = system.stage_keys(config, cell.block, cell.variant.data)
+    for stage in system.stages:
+        if stage in (GENERATE, MEASURE):
+            continue
+        if cell.stages.get(stage) != keys[stage]:
+            raise other_code
+        if not Records(storage).stage_done(keys[stage]):
+            folder = storage.path(f"stages/{keys[stage]}")
+            raise UserError(f"The networks of trial {cell.key} are gone: {folder} is not there.")
+    return config
 
 
-def _config(system: System, cell: Cell, options: argparse.Namespace) -> Any:
-    """The trial's config with what was asked to be other; UserError for what only training could change."""
+def _config(system: System, config: Any, options: argparse.Namespace) -> Any:
+    """The trial's config with what was asked to be other; UserError for what only training could change.
+
+    It keeps its own target where neither `--style` gives another one nor `--start` what it was not drawn for.
+    """
     asked = dict(options.set)
     if "target" in asked:
         raise UserError("--set target is for studies; here it is --style.")
@@ -111,36 +153,53 @@ def _config(system: System, cell: Cell, options: argparse.Namespace) -> Any:
         if system.config.spec(name).metadata["stage"] != GENERATE:
             of_generate = ", ".join(system.config().of_stages((GENERATE,)))
             raise UserError(f"--set {name} would take training anew; here it can set {of_generate}.")
+    if options.style and "target" not in system.conditions:
+        raise UserError(f"--style is not for {system.name}, which follows no target; vae_nn does.")
+    if options.start and "start" not in system.conditions:
+        raise UserError(f"--start is not for {system.name}, which continues nothing; leave it out.")
+    config = config.with_values(asked)
     if options.windows:
-        asked["continuation"] = options.windows
-    config = system.config(**cell.variant.config)
+        config = config.with_values({"continuation": options.windows})
+    if not options.start:
+        config = config.with_values({"starts": max(config.starts, options.samples)})
+    if "target" in system.conditions and (options.style or options.start):
+        config = config.with_values({"target": NONE})
     if options.style:
-        if "target" not in system.conditions:
-            raise UserError(f"--style is not for {system.name}, which follows no target; vae_nn does.")
-        asked.setdefault("alpha", config.alpha or _ALPHA)
-    return config.with_values({"target": "none"} | asked if "target" in system.conditions else asked)
+        return config if "alpha" in asked else config.with_values({"alpha": config.alpha or _ALPHA})
+    for name in ("alpha", "alpha_mix"):
+        if name in asked and _target(config) == NONE:
+            raise UserError(f"--set {name} says how a target is followed, and there is none; give --style.")
+    return config
 
 
-def _run(storage: Storage, cell: Cell, config: Any, options: argparse.Namespace) -> StageRun:
+def _target(config: Any) -> str:
+    return getattr(config, "target", NONE)
+
+
+def _windows(storage: Storage, cell: Cell, system: System, config: Any) -> BlockWindows:
+    """What the trial started from, and looks its own targets up in."""
+    if _store(storage, cell) is None:
+        hint = "give --start FILE.mid" if "start" in system.conditions else "run its study again"
+        raise UserError(f"The windows that trial {cell.key} started from are not in {storage.root}; {hint}.")
+    return trial_windows(storage, cell, config)
+
+
+def _run(
+    storage: Storage, cell: Cell, config: Any, windows: BlockWindows | None, options: argparse.Namespace
+) -> StageRun:
     targets = None
     if options.style:
         targets = named_targets(options.style, _store(storage, cell), config.window_spec, option="--style")
     block = cell.block if options.seed is None else Block(options.seed, cell.block.index)
-    return StageRun(config, block, None, StoredFiles(storage, cell, GENERATE), torch.device("cpu"), targets)
+    return StageRun(config, block, windows, StoredFiles(storage, cell, GENERATE), torch.device("cpu"), targets)
 
 
-def _starts(storage: Storage, cell: Cell, system: System, config: Any, options: argparse.Namespace) -> np.ndarray:
+def _starts(system: System, config: Any, windows: BlockWindows | None, options: argparse.Namespace) -> np.ndarray:
     """Start windows, packed `(n, track, steps, 16)`: the last one of the given file, or all of the trial's own."""
-    if options.start:
+    if windows is None:
         last = file_windows(options.start, config.window_spec, "--start")[-1:]
-        # Without noise all continuations of one start are the same.
         return np.repeat(last, options.samples if "noise" in system.conditions else 1, axis=0)
-    if _store(storage, cell) is None:
-        raise UserError(
-            f"The windows that trial {cell.key} started from are not in {storage.root}; give --start FILE.mid."
-        )
     # All of them, so that the first ones' continuations are those that the trial left as samples.
-    windows = trial_windows(storage, cell, config)
     return np.repeat(windows.packed(windows.starts[:, 0]), config.variations, axis=0)
 
 

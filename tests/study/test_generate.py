@@ -7,15 +7,41 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from study_processes import Run, files
+from study_processes import Run, files, run_study
 
 from musiclab import cli
 from musiclab.data.midi import Midi, file_windows
 from musiclab.data.store import open_store
 from musiclab.data.windows import WindowSpec, cut
 from musiclab.rendering.midi import to_midi
+from musiclab.rendering.sample import render_samples
+from musiclab.systems import base
 
 pytestmark = pytest.mark.slow
+
+# Systems that differ in what their music hangs on; vae_nn with a style of its own.
+_SEVERAL = """
+from musiclab.study import Grid, Study
+
+if __name__ == "__main__":
+    Study(
+        name="several", space={"system": Grid("vae_nn", "gan", "note_rnn", "melody_harmony_cnn")},
+        control={"system": "vae_nn"}, blocks=1, objective="frechet", fixed={
+            "target": "drawn", "alpha": 0.75, "width": 4, "latent_dim": 8, "vae_epochs": 3, "vae_batch": 16,
+            "latent_epochs": 2, "epochs": 1, "batch": 16, "hidden": 16, "dense_layers": 2, "vocabulary": 32,
+            "sequence": 16, "max_eval": 32, "starts": 5, "continuation": 2,
+        },
+    ).main()
+"""
+
+
+@pytest.fixture(scope="module")
+def several(song_folder: Path, database: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished study of several systems, not to be changed."""
+    folder = tmp_path_factory.mktemp("several")
+    shutil.copy(database, folder / "mlflow.db")
+    (folder / "several.py").write_text(_SEVERAL)
+    return run_study("--data", f"midi:{song_folder}", "--in-process", storage=folder, file=folder / "several.py")
 
 
 @pytest.fixture
@@ -24,11 +50,13 @@ def generated(
 ) -> Callable[..., tuple[int, str, str, dict[str, bytes]]]:
     """Runs the command on the finished study; its exit status, output, errors and files."""
 
-    def run(*options: str, storage: Path = finished.storage) -> tuple[int, str, str, dict[str, bytes]]:
+    def run(
+        *options: str, system: str = "vae_nn", storage: Path = finished.storage
+    ) -> tuple[int, str, str, dict[str, bytes]]:
         out = tmp_path / "out"
         shutil.rmtree(out, ignore_errors=True)
         with pytest.raises(SystemExit) as ended:
-            cli.main(["generate", "vae_nn", "--storage", str(storage), "--out", str(out), *options])
+            cli.main(["generate", system, "--storage", str(storage), "--out", str(out), *options])
         printed = capsys.readouterr()
         made = {file.name: file.read_bytes() for file in sorted(out.iterdir())} if out.exists() else {}
         return ended.value.code, printed.out, printed.err, made
@@ -38,6 +66,12 @@ def generated(
 
 def _windows(midi: bytes) -> np.ndarray:
     return cut(Midi.parse("x.mid", midi), WindowSpec())
+
+
+def _sample(storage: Path, out: str, name: str) -> bytes:
+    """A sample that the trial left which the command named."""
+    key = out.partition("(trial ")[2].partition(")")[0]
+    return (storage / "trials" / key / "samples" / name).read_bytes()
 
 
 def test_the_best_variant_plays_what_its_trial_played(finished: Run, generated) -> None:
@@ -120,6 +154,11 @@ def test_a_trial_is_taken_by_its_key(generated, finished: Run) -> None:
         (["--start", "none.mid"], "--start: there is no file none.mid; give a MIDI file."),
         (["--study", "none"], "has no finished trial of vae_nn in the study none; run a study of it with this"),
         (["--trial", "none"], "--trial none: "),
+        (["--study", "../x"], "Argument --study: takes a name of letters, digits, '_', '-', '.', not '../x'"),
+        (["--study", ""], "Argument --study: takes a name of letters, digits, '_', '-', '.', not ''"),
+        (["--trial", "../x"], "Argument --trial: takes a name of letters, digits, '_', '-', '.', not '../x'"),
+        (["--set", "alpha=1"], "--set alpha says how a target is followed, and there is none; give --style."),
+        (["--set", "alpha_mix=coded"], "--set alpha_mix says how a target is followed, and there is none; give"),
         (["--study", "a", "--trial", "b"], "Argument --trial: not allowed with argument --study"),
         (["--samples", "0"], "Argument --samples: takes a whole number of at least 1 and at most 1000, not '0'"),
     ],
@@ -154,3 +193,102 @@ def test_another_system_s_trial_is_refused(generated, finished: Run, capsys: pyt
         cli.main(["generate", "gan", "--storage", str(finished.storage), "--trial", key])
     assert ended.value.code == 2
     assert f"--trial {key} is of vae_nn, not of gan." in capsys.readouterr().err
+
+
+def test_a_trial_s_own_style_is_kept_where_it_starts_as_it_did(generated, several: Run, song_folder: Path) -> None:
+    code, out, err, made = generated(storage=several.storage)
+    assert (code, err) == (0, "")
+    assert "target" not in out
+    assert made["vae_nn-1.mid"] == _sample(several.storage, out, "start-1.mid")
+    assert made["vae_nn-4.mid"] == _sample(several.storage, out, "start-4.mid")
+    less = generated("--set", "alpha=0.1", storage=several.storage)[3]
+    assert less["vae_nn-1.mid"] != made["vae_nn-1.mid"]
+    start = ("--start", str(song_folder / "song 03.mid"))
+    assert ", without its target 'drawn'\n" in generated(*start, storage=several.storage)[1]
+    assert "; give --style." in generated(*start, "--set", "alpha=0.1", storage=several.storage)[2]
+    code, out, _, made = generated(*start, "--style", str(song_folder / "song 07.mid"), storage=several.storage)
+    assert code == 0
+    assert "target" not in out
+
+
+def test_a_system_that_continues_nothing_has_no_start(generated, several: Run, song_folder: Path) -> None:
+    code, out, err, made = generated(system="gan", storage=several.storage)
+    assert (code, err) == (0, "")
+    assert made["gan-1.mid"] == _sample(several.storage, out, "start-1.mid")
+    roll = np.concatenate(list(np.unpackbits(_windows(made["gan-1.mid"]), axis=-1).astype(bool)), axis=1)
+    assert roll.shape == (5, 2 * 32, 128)  # what was generated, and nothing before it
+    for start_steps, equal in ((0, True), (32, False)):
+        rendered = next(render_samples([roll], ["gan-1"], 2, 120.0, start_steps))
+        assert (made["gan-1.png"] == rendered["png"]) == equal
+    code, _, err, made = generated("--start", str(song_folder / "song 03.mid"), system="gan", storage=several.storage)
+    assert (code, made) == (2, {})
+    assert "--start is not for gan, which continues nothing; leave it out." in err
+    assert "--style is not for gan" in generated("--style", "song:x", system="gan", storage=several.storage)[2]
+
+
+def test_temperature_can_be_set_of_a_system_that_samples(generated, several: Run) -> None:
+    code, out, err, made = generated(system="note_rnn", storage=several.storage)
+    assert (code, err) == (0, "")
+    assert made["note_rnn-1.mid"] == _sample(several.storage, out, "start-1.mid")
+    hot = generated("--set", "temperature=50", system="note_rnn", storage=several.storage)[3]
+    assert hot["note_rnn-1.mid"] != made["note_rnn-1.mid"]
+
+
+def test_without_noise_one_start_has_one_continuation(generated, several: Run, song_folder: Path) -> None:
+    of = {"system": "melody_harmony_cnn", "storage": several.storage}
+    code, out, err, made = generated(**of)
+    assert (code, err, len(made)) == (0, "", 4 * 3)
+    assert made["melody_harmony_cnn-1.mid"] == _sample(several.storage, out, "start-1.mid")
+    mine = song_folder / "song 03.mid"
+    code, out, err, made = generated("--start", str(mine), **of)
+    assert (code, err, len(made)) == (0, "", 3)
+    assert "  1 instead of 4: melody_harmony_cnn draws nothing" in out
+    played = _windows(made["melody_harmony_cnn-1.mid"])
+    np.testing.assert_array_equal(played[0], file_windows(str(mine), WindowSpec(), "--start")[-1])
+
+
+def test_more_samples_take_more_starts_as_far_as_there_are_any(generated, several: Run) -> None:
+    code, out, _, made = generated("--samples", "7", "--windows", "1", storage=several.storage)  # the trial had 5
+    assert (code, len(made)) == (0, 7 * 3)
+    assert "instead of" not in out
+    code, out, _, made = generated("--samples", "40", "--windows", "1", storage=several.storage)
+    assert code == 0
+    assert f"  {len(made) // 3} instead of 40: the validation songs of block 0 have no more start windows\n" in out
+    assert 7 < len(made) // 3 < 40
+
+
+def test_networks_of_other_code_are_refused(
+    generated, finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = next(iter(finished.records))
+    sentence = f"error: trial {key} was trained by other code than this; run its study again.\n"
+    version = base.code_version
+    with monkeypatch.context() as patch:
+        patch.setattr(base, "code_version", lambda *of: "other" if "musiclab.measures" in of else version(*of))
+        assert generated("--trial", key, "--samples", "1")[0] == 0  # it only measures otherwise
+        patch.setattr(base, "code_version", lambda *of: "other")
+        code, _, err, made = generated("--trial", key)
+        assert (code, err, made) == (2, sentence, {})
+    for field, value in (("gone", 1), ("kl", "no such")):
+        storage = tmp_path / field
+        shutil.copytree(finished.storage, storage, ignore=shutil.ignore_patterns("mlflow*"))
+        record = json.loads(finished.records[key])
+        record["config"][field] = value
+        (storage / "trials" / key / "record.json").write_text(json.dumps(record))
+        assert generated("--trial", key, storage=storage)[2] == sentence
+
+
+def test_a_place_that_cannot_be_written_to_is_said_before_anything_is_made(
+    generated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"mine")
+    monkeypatch.setattr("musiclab.systems.vae_nn.VaeNN.continuations", None)  # nothing is generated
+    for out in (file, file / "in it"):
+        code, _, err, _ = generated("--out", str(out))
+        assert code == 2
+        assert err.startswith(f"error: --out {out} cannot be written to: ") and err.count("\n") == 1
+    assert file.read_bytes() == b"mine"
+    monkeypatch.undo()
+    (tmp_path / "taken" / "vae_nn-1.mid").mkdir(parents=True)
+    assert f"error: --out {tmp_path / 'taken'} cannot be written to: " in generated("--out", str(tmp_path / "taken"))[2]
