@@ -96,6 +96,7 @@ def head() -> Iterator[Head]:
         sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--node-ip-address=127.0.0.1",
         f"--port={port}", "--num-cpus=2", "--num-gpus=1", f"--temp-dir={folder}",
         f"--include-dashboard={with_dashboard}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
+        f"--dashboard-agent-listen-port={free_port()}",  # the default one may be another Ray's on this machine
         "--disable-usage-stats", f"--object-store-memory={100 * 2**20}",
     ]  # fmt: skip
     log = folder / "head.log"
