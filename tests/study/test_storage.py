@@ -190,7 +190,10 @@ def test_a_whole_study_on_a_storage_elsewhere(
             return ""
 
     monkeypatch.setattr(study, "Mirror", NoMirror)
-    question = Study("q", "vae_nn", {"latent_dim": Grid(2, 3)}, {"latent_dim": 2}, 1, "frechet")
+    question = Study(
+        name="q", system="vae_nn", space={"latent_dim": Grid(2, 3)}, control={"latent_dim": 2}, blocks=1,
+        objective="frechet",
+    )  # fmt: skip
     options = ["--in-process", "--data", f"midi:{song_folder}", "--storage", "away://bucket", *tiny]
     for said in ("0 of 2 trials done", "2 of 2 trials done"):
         with pytest.raises(SystemExit) as ended:
