@@ -6,10 +6,10 @@ from collections import Counter
 
 from musiclab.cpus import available_cpus
 from musiclab.progress import duration
-from musiclab.study.answer import underpowered
 from musiclab.study.design import Design
 from musiclab.study.plan import Cell, sharing
 from musiclab.study.records import Records
+from musiclab.study.shown import underpowered
 from musiclab.study.statistics import ALPHA, blocks_needed, smallest_p
 from musiclab.study.storage import Storage
 from musiclab.systems.config import GENERATE, MEASURE

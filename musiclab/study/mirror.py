@@ -21,9 +21,10 @@ from urllib.parse import quote, urlsplit
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.measures.registry import MEASURES, find_measure
-from musiclab.study.answer import Answer, answer, in_words, table
+from musiclab.study.answer import Answer, answer
 from musiclab.study.plan import SYSTEM, Cell
 from musiclab.study.records import Records
+from musiclab.study.shown import in_words, table
 from musiclab.study.storage import Storage, cache_folder
 
 _EVERY_S = 2.0

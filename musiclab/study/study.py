@@ -15,13 +15,14 @@ from musiclab.data.store import build
 from musiclab.data.windows import WindowSpec
 from musiclab.errors import exit_with
 from musiclab.progress import Progress
-from musiclab.study.answer import answer, best, best_so_far, in_words, table
+from musiclab.study.answer import answer, best, best_so_far
 from musiclab.study.design import Design
 from musiclab.study.forecast import forecast
 from musiclab.study.mirror import Mirror, check_tracking_uri
 from musiclab.study.options import parse_options
 from musiclab.study.plan import Cell, Queue
 from musiclab.study.records import Records
+from musiclab.study.shown import in_words, table
 from musiclab.study.space import Space
 from musiclab.study.storage import Storage, cache_folder
 

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from musiclab.measures.registry import find_measure
-from musiclab.study.answer import Answer, answer, beside_baselines, best, best_so_far, sentence, table
+from musiclab.study.answer import Answer, answer, best, best_so_far
 from musiclab.study.plan import Cell, Variant
+from musiclab.study.shown import beside_baselines, sentence, table
 from musiclab.training.streams import Block
 
 FRECHET, F1 = find_measure("frechet"), find_measure("frame_f1")
