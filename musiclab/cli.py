@@ -1,7 +1,6 @@
 """The `musiclab` command: what concerns data, or trained trials, rather than one study."""
 
 import argparse
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from musiclab.data.store import build
 from musiclab.data.windows import WindowSpec
 from musiclab.errors import UserError, exit_with
 from musiclab.study.options import DEFAULT_STORAGE, Parser, assignment, number
-from musiclab.study.storage import Storage
+from musiclab.study.storage import Storage, is_folder_name
 from musiclab.systems import SYSTEMS
 
 
@@ -90,7 +89,7 @@ def _add_data(subjects: Any) -> None:
 
 def _name(text: str) -> str:
     """An argparse type: a name of folders in a storage, as studies may have."""
-    if not re.fullmatch(r"\w[\w.-]*", text):
+    if not is_folder_name(text):
         raise argparse.ArgumentTypeError(f"takes a name of letters, digits, '_', '-', '.', not {text!r}")
     return text
 

@@ -1,4 +1,4 @@
-"""Notes of a pianoroll: runs of cells of one pitch, and back."""
+"""Notes of a pianoroll: runs of cells of one pitch."""
 
 import numpy as np
 
@@ -14,11 +14,3 @@ def notes(roll: np.ndarray) -> np.ndarray:
     _, ends = np.nonzero(edges.T == -1)
     rows = np.stack([starts, ends - starts, pitches], axis=1)
     return rows[np.lexsort((pitches, starts))]
-
-
-def roll(rows: np.ndarray, steps: int) -> np.ndarray:
-    """The pianoroll `(steps, 128)` bool of notes as `notes` gives them; what lies after its end is cut off."""
-    cells = np.zeros((steps, 128), bool)
-    for start, length, pitch in rows:
-        cells[start : start + length, pitch] = True
-    return cells

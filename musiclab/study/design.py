@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import json
 import platform
-import re
 import subprocess
 import sys
 import time
@@ -21,13 +20,12 @@ from musiclab.measures.registry import find_measure
 from musiclab.study.mirror import masked
 from musiclab.study.plan import SYSTEM, Cell, Variant, cells, edition
 from musiclab.study.space import combinations
-from musiclab.study.storage import Storage
+from musiclab.study.storage import Storage, is_folder_name
 from musiclab.systems import find_system
 from musiclab.training.streams import Block
 
 if TYPE_CHECKING:
     from musiclab.study.study import Study
-    from musiclab.systems.base import System
 
 
 class Design:
@@ -68,10 +66,6 @@ class Design:
     def config(self, cell: Cell) -> Any:
         """The system's typed config of a cell."""
         return self.systems[cell.variant.system].config(**cell.variant.config)
-
-    def system(self, cell: Cell) -> "System":
-        """The system of a cell."""
-        return self.systems[cell.variant.system]
 
     def _variant(self, scale: str, fixed: dict[str, Any], values: dict[str, Any]) -> Variant:
         name = _system(self.study, values)
@@ -159,7 +153,7 @@ def _fixed(study: "Study", given: dict[str, str], compared: set[str]) -> dict[st
 
 def _check(study: "Study") -> None:
     """UserError where the study's own fields, those that systems and measures do not know of, cannot be right."""
-    if not (isinstance(study.name, str) and re.fullmatch(r"\w[\w.-]*", study.name)):
+    if not (isinstance(study.name, str) and is_folder_name(study.name)):
         raise UserError(
             f"A study's name, which names folders, takes letters, digits, '_', '-', '.', not {study.name!r}."
         )

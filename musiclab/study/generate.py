@@ -16,7 +16,7 @@ from musiclab.data.store import WindowStore, open_store
 from musiclab.errors import UserError
 from musiclab.measures.registry import find_measure
 from musiclab.rendering.sample import render_samples
-from musiclab.study.answer import answer, best
+from musiclab.study.answer import best_so_far
 from musiclab.study.plan import Cell
 from musiclab.study.records import Records, StoredFiles
 from musiclab.study.storage import Storage
@@ -101,9 +101,8 @@ def _best(storage: Storage, study: str | None, system: System) -> Trained:
         cells = [cell for value in plan["cells"] if (cell := Cell.from_json(value)).variant.system == system.name]
         found = {cell.key: record for cell in cells if (record := records.get(cell.key))}
         if found:
-            names = {cell.variant.name for cell in cells}
-            answered = answer(cells, found, {name: name for name in names}, find_measure(plan["objective"]))
-            name = best(answered) or next(cell.variant.name for cell in cells if cell.key in found)
+            leader = best_so_far(cells, found, find_measure(plan["objective"]))
+            name = leader or next(cell.variant.name for cell in cells if cell.key in found)
             cell = next(cell for cell in cells if cell.variant.name == name and cell.key in found)
             where = f"the best variant of {plan['study']}, {name}, block {cell.block.index} (trial {cell.key})"
             return Trained(cell, where)

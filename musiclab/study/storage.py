@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import uuid
 from pathlib import Path
@@ -119,6 +120,11 @@ class Storage:
             finally:
                 shutil.rmtree(half, ignore_errors=True)
         return copy
+
+
+def is_folder_name(text: str) -> bool:
+    """Whether a study or a trial may be called so: it names a folder, and never one elsewhere."""
+    return re.fullmatch(r"\w[\w.-]*", text) is not None
 
 
 def _opened(root: str) -> tuple[pyarrow.fs.FileSystem, str]:
