@@ -83,7 +83,8 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
         set_measures,
     )
     from musiclab.rendering.sample import render_samples
-    from musiclab.systems.vae_nn import ConvVAE, VaeNN, VaeNNConfig, conditional_nn, melody_nn, predict
+    from musiclab.systems.vae import ConvVAE
+    from musiclab.systems.vae_nn import VaeNN, VaeNNConfig, conditional_nn, melody_nn, predict
 
     c = VaeNNConfig().with_values(VaeNN.presets["demo"] | {"latent_dim": config["latent_dim"]})
     torch.manual_seed(config["seed"])

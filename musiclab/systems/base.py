@@ -46,9 +46,10 @@ class System(ABC):
     """One generator of the article. Subclasses are stateless; all that lasts is in the stages' files.
 
     `stages` names the steps in order: those that train, then `generate`, then `measure`. `rests_on` names modules
-    outside the system's own whose code decides what its stages make. `presets` give the `demo` and `article` scales as
-    changes of the config's defaults. `conditions` are those of CONDITIONS that its continuations depend on: the start
-    window, the piano in it (what the other instruments play hangs on it), the sampling noise, the target, alpha.
+    outside the system's own whose code decides what its stages make; `measured_with` those that only measure it, so
+    that a change there trains nothing anew. `presets` give the `demo` and `article` scales as changes of the config's
+    defaults. `conditions` are those of CONDITIONS that its continuations depend on: the start window, the piano in it
+    (what the other instruments play hangs on it), the sampling noise, the target, alpha.
     """
 
     name: ClassVar[str]
@@ -56,6 +57,7 @@ class System(ABC):
     presets: ClassVar[dict[str, dict[str, Any]]]
     stages: ClassVar[tuple[str, ...]]
     rests_on: ClassVar[tuple[str, ...]] = ()
+    measured_with: ClassVar[tuple[str, ...]] = ()
     conditions: ClassVar[tuple[str, ...]]
 
     @abstractmethod
@@ -104,7 +106,8 @@ class System(ABC):
         """
         keys, before = {}, ""
         for stage in self.stages:
-            modules = (*_COMMON, type(self).__module__, *(_MEASURING if stage == MEASURE else self.rests_on))
+            of_stage = (*_MEASURING, *self.measured_with) if stage == MEASURE else self.rests_on
+            modules = (*_COMMON, type(self).__module__, *of_stage)
             keys[stage] = before = content_hash(
                 {
                     "system": self.name,

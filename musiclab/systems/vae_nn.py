@@ -16,9 +16,8 @@ that MelodyNN makes of this. The article's absolute threshold with style is 0.2.
 Where the text and the code differ there is a field; the rolls here are binary, the article's were grey (velocity/127).
 """
 
-import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -32,24 +31,18 @@ from musiclab.data.windows import pack
 from musiclab.data.windows import unpack as unpack_bits
 from musiclab.errors import UserError
 from musiclab.measures import suite
-from musiclab.measures.reconstruction import best_threshold
-from musiclab.measures.rolls import nan_mean
 from musiclab.systems import style
 from musiclab.systems.base import GENERATE, MEASURE, StageRun, System, read_generated
 from musiclab.systems.config import Config, field
 from musiclab.systems.timing import seconds_a_step
+from musiclab.systems.vae import WEIGHTS, ConvVAE, Vaes, thresholds, train_vaes
+from musiclab.systems.vae_measures import latent_measures
 from musiclab.training import tensors
-from musiclab.training.batches import EVAL_BATCH, in_order, mean_window, shares_on, shuffled, unpack
-from musiclab.training.files import Files
+from musiclab.training.batches import EVAL_BATCH, in_order, mean_window, shuffled, unpack
 from musiclab.training.fit import Learner, fit
 from musiclab.training.sums import Sums
 
 PIANO, STRINGS = TRACKS.index("Piano"), TRACKS.index("Strings")
-WEIGHTS, THRESHOLDS = "weights.safetensors", "thresholds.json"
-_CANDIDATES = [step / 50 for step in range(1, 50)]
-# A decoder that explains its data perfectly would drive sigma to 0 and the likelihood to infinity; the floor of
-# sigma-VAE (Rybkin et al. 2021), reached smoothly.
-_LOG_SIGMA_FLOOR = -6.0
 
 
 @dataclass(frozen=True)
@@ -120,62 +113,6 @@ class VaeNNConfig(Config):
             style.parse_target(self.target, files=False)
 
 
-class ConvVAE(nn.Module):
-    """One instrument's VAE; windows `(n, 1, steps, 128)` to K means and log-sigmas and back."""
-
-    def __init__(self, config: VaeNNConfig, sigma: float = 1.0) -> None:
-        super().__init__()
-        w, last = config.width, (config.steps // 16, 8)
-        self.latent_dim, self.bernoulli = config.latent_dim, config.likelihood == "bernoulli"
-        sigmas = config.latent_dim if config.log_sigma == "per_dimension" else 1
-        self.encoder = nn.Sequential(
-            nn.Conv2d(1, w, 4, 4), nn.ReLU(),
-            nn.Conv2d(w, 2 * w, 4, 4), nn.ReLU(),
-            nn.Conv2d(2 * w, 4 * w, last, last), nn.ReLU(),
-            nn.Flatten(), nn.Linear(4 * w, config.latent_dim + sigmas),
-        )  # fmt: skip
-        self.decoder = nn.Sequential(
-            nn.Linear(config.latent_dim, 4 * w), nn.ReLU(), nn.Unflatten(1, (4 * w, 1, 1)),
-            nn.ConvTranspose2d(4 * w, 2 * w, last, last), nn.ReLU(),
-            nn.ConvTranspose2d(2 * w, w, 4, 4), nn.ReLU(),
-            nn.ConvTranspose2d(w, 1, 4, 4),
-        )  # fmt: skip
-        # The likelihood's log-sigma, one for all cells; the Bernoulli likelihood has none and leaves it alone. Started
-        # at 1, ten times what such sparse rolls deviate, it lets the KL term collapse the posterior before it falls.
-        self.log_scale = nn.Parameter(torch.tensor(math.log(sigma)))
-
-    def encode(self, x_N1TP: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Posterior means `(n, K)` and log-sigmas, `(n, K)` too (a shared one is repeated)."""
-        out = self.encoder(x_N1TP)
-        mean, log_sigma = out[:, : self.latent_dim], out[:, self.latent_dim :]
-        return mean, log_sigma.clamp(-10, 10).expand_as(mean)
-
-    def decode(self, z_NK: torch.Tensor) -> torch.Tensor:
-        """Activations `(n, 1, steps, 128)`: probabilities, or the Gaussian's mean as it comes."""
-        raw = self.decoder(z_NK)
-        return raw.sigmoid() if self.bernoulli else raw
-
-    def terms(self, x: torch.Tensor, noise_NK: torch.Tensor, sampled_kl: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """Negative log-likelihood and KL to N(0, 1), in nats a window; `noise_NK` is the reparametrisation's draw.
-
-        The Gaussian's is a density on near-binary data: good for training, not a number of bits.
-        """
-        mean, log_sigma = self.encode(x)
-        z = mean + log_sigma.exp() * noise_NK
-        raw = self.decoder(z)
-        if self.bernoulli:
-            nll = F.binary_cross_entropy_with_logits(raw, x, reduction="sum")
-        else:
-            log_scale = _LOG_SIGMA_FLOOR + F.softplus(self.log_scale - _LOG_SIGMA_FLOOR)
-            squares = ((x - raw) ** 2).sum()
-            nll = 0.5 * squares * torch.exp(-2 * log_scale) + x.numel() * (log_scale + 0.5 * math.log(2 * math.pi))
-        if sampled_kl:
-            kl = (-log_sigma - 0.5 * noise_NK**2 + 0.5 * z**2).sum()
-        else:
-            kl = 0.5 * (mean**2 + (2 * log_sigma).exp() - 1 - 2 * log_sigma).sum()
-        return nll / len(x), kl / len(x)
-
-
 def melody_nn(config: VaeNNConfig) -> nn.Module:
     """K -> 128 -> 128 -> K: the piano's next latent from its last."""
     return nn.Sequential(
@@ -188,58 +125,6 @@ def melody_nn(config: VaeNNConfig) -> nn.Module:
 def conditional_nn(config: VaeNNConfig) -> nn.Module:
     """2K -> 128 -> K: an instrument's next latent from its last and the piano's current one."""
     return nn.Sequential(nn.Linear(2 * config.latent_dim, 128), nn.ReLU(), nn.Linear(128, config.latent_dim))
-
-
-class VaeLearner(Learner):
-    """The VAEs of all instruments that sound, trained side by side on the same batches, each by its own optimiser.
-
-    An instrument silent in all training windows has nothing to learn: it gets no VAE, and stays silent.
-    """
-
-    def __init__(self, run: StageRun) -> None:
-        self.run, config = run, run.config
-        shares = shares_on(run.windows, run.device)
-        self.sounding = [name for name, share in shares.items() if share]
-        self.modules, self.optimizers = {}, {}
-        for name in self.sounding:
-            # Of binary rolls the share of cells on is the mean square.
-            sigma = math.sqrt(shares[name]) if config.sigma_start == "data" else 1.0
-            with run.block.global_torch("init", "vae", name):
-                vae = ConvVAE(config, sigma)
-            # The layout that convolutions on CPUs and tensor cores are fastest in.
-            self.modules[name] = vae.to(run.device, memory_format=torch.channels_last)
-            self.optimizers[name] = torch.optim.Adam(
-                vae.parameters(), lr=config.vae_lr, weight_decay=config.vae_weight_decay, fused=True
-            )
-
-    def epoch(self, number: int) -> dict[str, float]:
-        run, config, sums = self.run, self.run.config, Sums()
-        noise = run.block.torch("sampling", "vae", number)
-        for batch in shuffled(len(run.windows.train), config.vae_batch, run.block.torch("data", "vae", number)):
-            x_NRTP = unpack(run.windows.packed(run.windows.train[batch.numpy()]), run.device)
-            # Drawn for all instruments, silent ones too, so that no instrument shifts another's draws.
-            noise_NRK = torch.randn(len(batch), len(TRACKS), config.latent_dim, generator=noise).to(run.device)
-            for name, vae in self.modules.items():
-                track = TRACKS.index(name)
-                nll, kl = vae.terms(x_NRTP[:, track : track + 1], noise_NRK[:, track], config.kl == "sample")
-                loss = nll + config.beta * kl
-                self.optimizers[name].zero_grad()
-                loss.backward()
-                self.optimizers[name].step()
-                sums.add(len(batch), {f"train/loss.{name}": loss, f"train/kl.{name}": kl})
-        return sums.means() | self._validation()
-
-    @torch.no_grad()
-    def _validation(self) -> dict[str, float]:
-        """The same loss on the validation windows at the posterior means, which needs no draws."""
-        sums, config = Sums(), self.run.config
-        for x_NRTP in in_order(self.run.windows, self.run.windows.validation, self.run.device):
-            for name, vae in self.modules.items():
-                track = TRACKS.index(name)
-                zeros = torch.zeros(len(x_NRTP), config.latent_dim, device=self.run.device)
-                nll, kl = vae.terms(x_NRTP[:, track : track + 1], zeros, sampled_kl=False)
-                sums.add(len(x_NRTP), {f"val/loss.{name}": nll + config.beta * kl, f"val/kl.{name}": kl})
-        return sums.means()
 
 
 class LatentLearner(Learner):
@@ -277,52 +162,6 @@ def predict(module: nn.Module, track: int, last_NRK: torch.Tensor, piano_NK: tor
     return module(last_NRK[:, track] if track == PIANO else torch.cat([last_NRK[:, track], piano_NK], dim=1))
 
 
-class Vaes:
-    """The five trained VAEs as one coder of windows; an instrument without one has latents of 0 and never sounds."""
-
-    def __init__(self, run: StageRun, files: Files) -> None:
-        state, meta = tensors.from_bytes(files.read(WEIGHTS))
-        self.run, self.modules = run, {}
-        for name in meta["sounding"]:
-            vae = ConvVAE(run.config)
-            vae.load_state_dict(tensors.under(name, state))
-            self.modules[TRACKS.index(name)] = vae.to(run.device, memory_format=torch.channels_last).eval()
-
-    @torch.no_grad()
-    def posterior(self, x_NRTP: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Means and log-sigmas, each `(n, track, K)`."""
-        mean = torch.zeros(len(x_NRTP), len(TRACKS), self.run.config.latent_dim, device=self.run.device)
-        log_sigma = torch.zeros_like(mean)
-        for track, vae in self.modules.items():
-            mean[:, track], log_sigma[:, track] = vae.encode(x_NRTP[:, track : track + 1])
-        return mean, log_sigma
-
-    def means(self, indices: np.ndarray) -> torch.Tensor:
-        """Posterior means `(n, track, K)` of the windows at `indices`."""
-        return torch.cat([self.posterior(x_NRTP)[0] for x_NRTP in in_order(self.run.windows, indices, self.run.device)])
-
-    def packed_means(self, packed_NRTB: np.ndarray) -> torch.Tensor:
-        """Posterior means `(n, track, K)` of packed windows."""
-        parts = torch.from_numpy(packed_NRTB).split(EVAL_BATCH)
-        return torch.cat([self.posterior(unpack(part, self.run.device))[0] for part in parts])
-
-    @torch.no_grad()
-    def decode(self, z_NRK: torch.Tensor) -> torch.Tensor:
-        """Activations `(n, track, steps, 128)` float32; -inf, under every threshold, where there is no VAE."""
-        out = torch.full((len(z_NRK), len(TRACKS), self.run.config.steps, 128), -math.inf, device=self.run.device)
-        for track, vae in self.modules.items():
-            out[:, track] = vae.decode(z_NRK[:, track])[:, 0]
-        return out
-
-    def reconstructions(
-        self, indices: np.ndarray
-    ) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Real windows, means, log-sigmas and activations at the means, in batches."""
-        for x_NRTP in in_order(self.run.windows, indices, self.run.device):
-            mean, log_sigma = self.posterior(x_NRTP)
-            yield x_NRTP.bool().cpu().numpy(), mean, log_sigma, self.decode(mean)
-
-
 class VaeNN(System):
     """VAE + NN; see the module's docstring."""
 
@@ -330,8 +169,13 @@ class VaeNN(System):
     config = VaeNNConfig
     stages = ("vae", "latent", GENERATE, MEASURE)
     conditions = ("start", "piano", "noise", "target", "alpha")
-    # For the thresholds, and for style.
-    rests_on = ("musiclab.measures.reconstruction", "musiclab.measures.rolls", "musiclab.systems.style")
+    rests_on = (
+        "musiclab.systems.vae",
+        "musiclab.measures.reconstruction",  # for the thresholds
+        "musiclab.measures.rolls",
+        "musiclab.systems.style",
+    )
+    measured_with = ("musiclab.systems.vae_measures",)
     presets: ClassVar = {
         # The same architecture, narrower and shorter: any data set within the minutes of a demo.
         "demo": {
@@ -346,13 +190,13 @@ class VaeNN(System):
     }  # fmt: skip
 
     def train(self, stage: str, run: StageRun) -> None:
-        {"vae": _train_vaes, "latent": _train_latent}[stage](run)
+        {"vae": train_vaes, "latent": _train_latent}[stage](run)
 
     @torch.no_grad()
     def continuations(self, run: StageRun, starts: np.ndarray) -> np.ndarray:
         """All starts at once, window by window: encode, predict the next latents, decode, threshold."""
         config, vaes, networks = run.config, Vaes(run, run.files.product("vae")), _latent_networks(run)
-        cut, pull = _thresholds(run), _pull(run, vaes, len(starts))
+        cut, pull = thresholds(run), _pull(run, vaes, len(starts))
         window = unpack(starts, run.device)
         noise = run.block.torch("sampling", "generate")
         made = []
@@ -372,7 +216,7 @@ class VaeNN(System):
     def own_measures(self, run: StageRun) -> dict[str, float]:
         """Of test songs: reconstruction, use of the latents, the next window's prediction; and of style, if any."""
         vaes = Vaes(run, run.files.product("vae"))
-        measures = _latent_measures(run, vaes) | _next_measures(run, vaes)
+        measures = latent_measures(run, vaes) | _next_measures(run, vaes)
         return measures | (_style_measures(run) if run.config.target != style.NONE else {})
 
     def estimated_seconds(self, config: VaeNNConfig, windows: int) -> float:
@@ -388,13 +232,6 @@ class VaeNN(System):
             optimizer.step()
 
         return seconds_a_step(step) * len(TRACKS) * config.vae_epochs * math.ceil(windows / config.vae_batch)
-
-
-def _train_vaes(run: StageRun) -> None:
-    learner = VaeLearner(run)
-    fit(learner, run.config.vae_epochs, run.files)
-    run.files.write(WEIGHTS, tensors.to_bytes(learner.weights(), {"sounding": learner.sounding}))
-    run.files.write(THRESHOLDS, json.dumps(_calibrated(run, Vaes(run, run.files))).encode())
 
 
 def _train_latent(run: StageRun) -> None:
@@ -446,30 +283,10 @@ def _next_latents(
     )
 
 
-def _latent_measures(run: StageRun, vaes: Vaes) -> dict[str, float]:
-    """Held-out reconstruction, active units, KL and the posterior's sd, per track and over tracks."""
-    cut = _thresholds(run)
-    actual, predicted, means, log_sigmas = [], [], [], []
-    for real, mean, log_sigma, activation in vaes.reconstructions(run.windows.reference):
-        actual.append(real)
-        predicted.append((activation > cut).cpu().numpy())
-        means.append(mean)
-        log_sigmas.append(log_sigma)
-    values = suite.reconstruction_measures(np.concatenate(predicted), np.concatenate(actual))
-    means_NRK, log_sigmas_NRK = torch.cat(means).cpu().numpy(), torch.cat(log_sigmas).cpu().numpy()
-    sds = {
-        f"latent/posterior_sd.{TRACKS[track]}": float(np.exp(log_sigmas_NRK[:, track]).mean()) for track in vaes.modules
-    }
-    values |= sds | {"latent/posterior_sd": nan_mean(np.array(list(sds.values())))}
-    return values | suite.posterior_measures(
-        {TRACKS[track]: (means_NRK[:, track], log_sigmas_NRK[:, track]) for track in vaes.modules}
-    )
-
-
 @torch.no_grad()
 def _next_measures(run: StageRun, vaes: Vaes) -> dict[str, float]:
     """How well the next window of test songs is predicted from the last, without noise and without style."""
-    windows, cut, networks = run.windows, _thresholds(run), _latent_networks(run)
+    windows, cut, networks = run.windows, thresholds(run), _latent_networks(run)
     predicted = []
     for last_NRTP in in_order(windows, windows.reference_pairs[:, 0], run.device):
         latents = vaes.posterior(last_NRTP)[0]
@@ -489,10 +306,6 @@ def _style_measures(run: StageRun) -> dict[str, float]:
     return suite.style_measures(continuations, weights, songs, run.config.resolution)
 
 
-def _encoded(vaes: Vaes, window_NRTP: torch.Tensor) -> torch.Tensor:
-    return torch.cat([vaes.posterior(part)[0] for part in window_NRTP.split(EVAL_BATCH)])
-
-
 def _latent_networks(run: StageRun) -> list[nn.Module]:
     state, _ = tensors.from_bytes(run.files.product("latent").read(WEIGHTS))
     networks = []
@@ -503,21 +316,5 @@ def _latent_networks(run: StageRun) -> list[nn.Module]:
     return networks
 
 
-def _thresholds(run: StageRun) -> torch.Tensor:
-    """Each track's threshold `(track, 1, 1)`: the config's, or the calibrated one."""
-    values = [run.config.threshold] * len(TRACKS)
-    if run.config.threshold_rule == "calibrated":
-        values = json.loads(run.files.product("vae").read(THRESHOLDS))
-    return torch.tensor(values, dtype=torch.float32, device=run.device)[:, None, None]
-
-
-def _calibrated(run: StageRun, vaes: Vaes) -> list[float]:
-    """The threshold of each track that gives the best frame F1 on validation songs; 0.5 where it has no note there."""
-    thresholds = [0.5] * len(TRACKS)
-    parts = [(real, out.cpu().numpy()) for real, _, _, out in vaes.reconstructions(run.windows.validation)]
-    for track in vaes.modules:
-        activation = np.concatenate([out[:, track] for _, out in parts])
-        actual = np.concatenate([real[:, track] for real, _ in parts])
-        if actual.any():
-            thresholds[track] = best_threshold(activation, actual, _CANDIDATES)
-    return thresholds
+def _encoded(vaes: Vaes, window_NRTP: torch.Tensor) -> torch.Tensor:
+    return torch.cat([vaes.posterior(part)[0] for part in window_NRTP.split(EVAL_BATCH)])

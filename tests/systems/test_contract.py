@@ -279,8 +279,9 @@ def test_the_key_knows_all_code_that_the_system_rests_on(system: System) -> None
         *base._COMMON,
         *store_module._CODE,
     }
-    known |= {type(system).__module__, *system.rests_on, "musiclab.measures.suite"}  # measuring: the last stage's
-    for module in (type(system).__module__, *system.rests_on):
+    own = (type(system).__module__, *system.rests_on, *system.measured_with)
+    known |= {*own, "musiclab.measures.suite"}  # measuring: the last stage's
+    for module in own:
         tree = ast.parse(Path(importlib.util.find_spec(module).origin).read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node.module.startswith("musiclab"):

@@ -17,7 +17,8 @@ from musiclab.errors import UserError
 from musiclab.systems import vae_nn
 from musiclab.systems.base import StageRun, read_generated
 from musiclab.systems.style import Pull, Targets, block_targets
-from musiclab.systems.vae_nn import ConvVAE, LatentLearner, VaeLearner, VaeNN, VaeNNConfig, conditional_nn, melody_nn
+from musiclab.systems.vae import ConvVAE, VaeLearner, Vaes, thresholds
+from musiclab.systems.vae_nn import LatentLearner, VaeNN, VaeNNConfig, conditional_nn, melody_nn
 from musiclab.training.streams import Block
 
 DRUMS, PIANO, STRINGS = (TRACKS.index(name) for name in ("Drums", "Piano", "Strings"))
@@ -193,7 +194,7 @@ def test_one_instrument_shifts_no_other_s_draws(store: WindowStore) -> None:
 
 def test_the_latent_networks_learning_rate_decays_with_the_epoch(store: WindowStore, trained: MemoryFiles) -> None:
     run = _run(store, trained, latent_lr=2e-3)
-    learner = LatentLearner(run, vae_nn.Vaes(run, run.files.product("vae")))
+    learner = LatentLearner(run, Vaes(run, run.files.product("vae")))
     rates = []
     for number in (0, 1, 10):
         learner.epoch(number)
@@ -205,7 +206,7 @@ def test_the_latent_networks_learn_from_posterior_means_and_the_current_piano(
     store: WindowStore, trained: MemoryFiles
 ) -> None:
     run = _run(store, trained)
-    vaes = vae_nn.Vaes(run, run.files.product("vae"))
+    vaes = Vaes(run, run.files.product("vae"))
     learner = LatentLearner(run, vaes)
     last, current = run.windows.pairs[:, 0], run.windows.pairs[:, 1]
     torch.testing.assert_close(learner.latents[:, 0], vaes.means(last))
@@ -282,9 +283,9 @@ def test_alpha_1_without_noise_plays_the_target_s_windows_as_decoded(store: Wind
     song = store.songs[7]
     generated = _generate(store, trained, target=f"song:{song.id}", alpha=1, noise_sd=0.0, continuation=6)
     run = _run(store, trained)
-    vaes = vae_nn.Vaes(run, run.files.product("vae"))
+    vaes = Vaes(run, run.files.product("vae"))
     indices = np.arange(song.first, song.first + song.count)
-    decoded = next(vaes.reconstructions(indices))[3] > vae_nn._thresholds(run)
+    decoded = next(vaes.reconstructions(indices))[3] > thresholds(run)
     for track in range(5):
         played = {window.tobytes() for window in generated[:, :, track].reshape(-1, 32, 128)}
         assert played <= {window.numpy().tobytes() for window in decoded[:, track]}
@@ -334,25 +335,25 @@ def test_noise_differs_from_start_to_start_and_window_to_window(store: WindowSto
 
 def test_calibrated_thresholds_are_the_best_on_validation_songs(store: WindowStore, trained: MemoryFiles) -> None:
     run = _run(store, trained)
-    vaes = vae_nn.Vaes(run, run.files.product("vae"))
-    thresholds = vae_nn._thresholds(run).flatten().tolist()
+    vaes = Vaes(run, run.files.product("vae"))
+    cuts = thresholds(run).flatten().tolist()
     real, _, _, activation = next(vaes.reconstructions(run.windows.validation))
 
     def f1(threshold: float, track: int) -> float:
         predicted, actual = (activation[:, track] > threshold).numpy(), real[:, track]
         return 2 * (predicted & actual).sum() / (predicted.sum() + actual.sum())
 
-    assert thresholds[STRINGS] == 0.5  # silent: nothing to calibrate on
+    assert cuts[STRINGS] == 0.5  # silent: nothing to calibrate on
     for track in set(range(5)) - {STRINGS}:
-        assert f1(thresholds[track], track) == max(f1(step / 50, track) for step in range(1, 50))
-    assert len(set(thresholds)) > 1
+        assert f1(cuts[track], track) == max(f1(step / 50, track) for step in range(1, 50))
+    assert len(set(cuts)) > 1
 
 
 def test_absolute_thresholds_are_as_given_and_a_higher_one_lets_less_through(
     store: WindowStore, trained: MemoryFiles
 ) -> None:
     run = _run(store, trained, threshold_rule="absolute", threshold=-0.25)
-    assert vae_nn._thresholds(run).tolist() == [[[-0.25]]] * 5
+    assert thresholds(run).tolist() == [[[-0.25]]] * 5
     counts = [
         _generate(store, trained, threshold_rule="absolute", threshold=threshold, continuation=1).sum()
         for threshold in (-10, 0.05, 0.15, 10)
@@ -367,7 +368,7 @@ def test_a_track_without_a_vae_never_sounds(store: WindowStore, trained: MemoryF
     generated = _generate(store, trained, threshold_rule="absolute", threshold=-10.0)
     assert not generated[:, :, STRINGS].any()
     assert generated[:, :, PIANO].all()
-    vaes = vae_nn.Vaes(run, run.files.product("vae"))
+    vaes = Vaes(run, run.files.product("vae"))
     assert (vaes.posterior(torch.ones(2, 5, 32, 128))[0][:, STRINGS] == 0).all()
 
 
@@ -379,7 +380,7 @@ def test_windows_are_fed_back_at_their_velocity(
     monkeypatch.setattr(vae_nn, "_encoded", lambda vaes, window: fed.append(window.clone()) or encoded(vaes, window))
     decoded = torch.zeros(1, 5, 32, 128)
     decoded[:, :, :, 60] = 1
-    monkeypatch.setattr(vae_nn.Vaes, "decode", lambda self, z: decoded.expand(len(z), -1, -1, -1))
+    monkeypatch.setattr(Vaes, "decode", lambda self, z: decoded.expand(len(z), -1, -1, -1))
     generated = _generate(store, trained, feedback=feedback, continuation=3, starts=4)
     assert len(fed) == 3
     assert set(fed[0].unique().tolist()) == {0.0, 1.0}  # a start window is real music
@@ -430,7 +431,7 @@ def _measured(store: WindowStore, trained: MemoryFiles, **fields: Any) -> tuple[
 
 def test_the_posterior_s_sd_is_the_mean_over_windows_and_dimensions(store: WindowStore, trained: MemoryFiles) -> None:
     measures, run = _measured(store, trained)
-    vaes = vae_nn.Vaes(run, run.files.product("vae"))
+    vaes = Vaes(run, run.files.product("vae"))
     log_sigma = next(vaes.reconstructions(run.windows.reference))[2]
     sds = [log_sigma[:, track].exp().mean().item() for track in range(5) if track != STRINGS]
     assert measures["latent/posterior_sd.Drums"] == pytest.approx(sds[0])
@@ -506,3 +507,10 @@ def test_training_lowers_the_loss(store: WindowStore) -> None:
 def test_steps_that_the_convolutions_cannot_divide_are_refused() -> None:
     with pytest.raises(UserError, match="steps takes a multiple of 16"):
         VaeNNConfig(steps=24)
+
+
+def test_what_only_measures_the_vaes_trains_nothing_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = VaeNN().stage_keys(VaeNNConfig(), Block(0, 0), "d")
+    monkeypatch.setattr(VaeNN, "measured_with", ())
+    after = VaeNN().stage_keys(VaeNNConfig(), Block(0, 0), "d")
+    assert [stage for stage in before if before[stage] != after[stage]] == ["measure"]
