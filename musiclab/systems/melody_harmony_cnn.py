@@ -223,6 +223,7 @@ class MelodyHarmonyCNN(System):
     config = MelodyHarmonyCNNConfig
     stages = (MELODY, HARMONY, GENERATE, MEASURE)
     conditions = ("start", "piano")
+    gives = ("pairs",)
     presets: ClassVar = {
         # The same architecture, narrower and shorter: any data set within the minutes of a demo.
         "demo": {"width": 16, "epochs": 14, "lr": 1e-2, "lr_decay": 0.95, "max_train": 1024, "max_eval": 384},

@@ -239,6 +239,7 @@ class NoteRNN(System):
     config = NoteRNNConfig
     stages = ("train", GENERATE, MEASURE)
     conditions = ("start", "noise")
+    gives = ("tokens",)
     presets: ClassVar = {
         # As written, in fewer and larger steps: any data set within the minutes of a demo.
         "demo": {

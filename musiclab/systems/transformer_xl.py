@@ -197,6 +197,7 @@ class TransformerXL(System):
     config = TransformerXLConfig
     stages = ("train", GENERATE, MEASURE)
     conditions = ("start", "noise")
+    gives = ("tokens",)
     rests_on = (
         "musiclab.systems.tokens",
         "musiclab.systems.transformer_network",

@@ -169,6 +169,7 @@ class VaeNN(System):
     config = VaeNNConfig
     stages = ("vae", "latent", GENERATE, MEASURE)
     conditions = ("start", "piano", "noise", "target", "alpha")
+    gives = ("latents", "pairs")
     rests_on = (
         "musiclab.systems.vae",
         "musiclab.measures.reconstruction",  # for the thresholds
