@@ -76,10 +76,10 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
     from musiclab.measures.reconstruction import best_threshold
     from musiclab.measures.suite import (
         RealWindows,
-        floors,
         music_measures,
         posterior_measures,
         reconstruction_measures,
+        scale_measures,
         set_measures,
     )
     from musiclab.rendering.sample import render_samples
@@ -167,7 +167,7 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
     count, real = min(len(made), len(validation)), RealWindows(test > 0, np.arange(len(test)) // 3, c.resolution)
     other = RealWindows(validation[:count] > 0, np.arange(count) // 3, c.resolution)
     values = reconstruction_measures(rebuilt, real.rolls) | music_measures(made, c.resolution)
-    values |= set_measures(continuations, real, count) | floors(other, real, rng)
+    values |= set_measures(continuations, real, count) | scale_measures(other, real, rng)
     values |= posterior_measures({TRACKS[t]: (means[:, t].numpy(), np.zeros((len(test), c.latent_dim))) for t in vaes})
     rolls = [
         np.concatenate([starts[number].bool().numpy(), *(step[number] for step in generated)], axis=1)

@@ -22,6 +22,8 @@ class Measure:
         better: `lower`, `higher`, `real` (closest to the value of real music), or `neither`: it describes.
         title: one line for a table or a chart.
         above_zero: what it takes for the value to be above 0, where that is a question of its own; else empty.
+        needs: what it is worked out from beside the generated windows and held-out real ones, which there always are:
+            what the system `gives` (its latents, predicted pairs, tokens), or a condition that it depends on.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Measure:
     better: Literal["lower", "higher", "real", "neither"]
     title: str
     above_zero: str = ""
+    needs: tuple[str, ...] = ()
 
     @property
     def full_name(self) -> str:
@@ -37,57 +40,100 @@ class Measure:
         return f"{self.group}/{self.name}"
 
 
-MEASURES = (
-    Measure("frame_f1", "latent", "share", "higher", "F1 of reconstructed cells"),
-    Measure("frame_precision", "latent", "share", "higher", "Share of reconstructed cells that are right"),
-    Measure("frame_recall", "latent", "share", "higher", "Share of cells that are reconstructed"),
-    Measure("onset_f1", "latent", "share", "higher", "F1 of reconstructed onsets"),
-    Measure("onset_precision", "latent", "share", "higher", "Share of reconstructed onsets that are right"),
-    Measure("onset_recall", "latent", "share", "higher", "Share of onsets that are reconstructed"),
-    Measure("active_units", "latent", "dimensions", "neither", "Latent dimensions in use"),
-    Measure("kl", "latent", "nats/window", "neither", "KL divergence from the prior, all dimensions (0 is collapse)"),
-    Measure("posterior_sd", "latent", "latent units", "neither", "Mean sd of the posterior, to read noise_sd beside"),
-    Measure("next_f1", "next", "share", "higher", "F1 of the next window's cells, predicted without noise"),
-    Measure(
-        "gain_over_repeat",
-        "next",
-        "F1",
-        "higher",
-        "F1 above that of repeating the last window",
-        "repeating the last window",
+def _group(group: str, needs: tuple[str, ...], *rows: tuple[str, ...]) -> tuple[Measure, ...]:
+    """Measures of one group and need, a row each: name, unit, better, title and, where it has one, above_zero."""
+    return tuple(Measure(name, group, *rest, needs=needs) for name, *rest in rows)
+
+
+MEASURES: tuple[Measure, ...] = (
+    *_group(
+        "latent", ("latents",),
+        ("frame_f1", "share", "higher", "F1 of reconstructed cells"),
+        ("frame_precision", "share", "higher", "Share of reconstructed cells that are right"),
+        ("frame_recall", "share", "higher", "Share of cells that are reconstructed"),
+        ("best_frame_f1", "share", "higher", "F1 of cells at the threshold that is best on test songs"),
+        ("frame_auprc", "share", "higher", "Area under precision and recall of cells"),
+        ("density_ratio", "ratio", "real", "Cells reconstructed for each one there is"),
+        ("onset_f1", "share", "higher", "F1 of reconstructed onsets"),
+        ("onset_precision", "share", "higher", "Share of reconstructed onsets that are right"),
+        ("onset_recall", "share", "higher", "Share of onsets that are reconstructed"),
+        ("mse", "squared activation", "lower", "Squared error of the decoder's output, a cell"),
+        ("sigma", "activation", "neither", "The Gaussian likelihood's learned sd, to read mse beside"),
+        ("elbo", "nats/window", "higher", "Evidence lower bound (of a Bernoulli likelihood only)"),
+        ("iw_bound", "nats/window", "higher", "Importance-weighted bound, 128 draws (Bernoulli only)"),
+        ("kl", "nats/window", "neither", "KL divergence from the prior, all dimensions (0 is collapse)"),
+        ("active_units", "dimensions", "neither", "Latent dimensions in use"),
+        ("collapsed", "share", "neither", "Share of latent dimensions that carry nothing"),
+        ("posterior_sd", "latent units", "neither", "Mean sd of the posterior, to read noise_sd beside"),
+        ("prior_gap", "nats", "lower", "How far all codes together are from the prior"),
+        ("noise_response", "ratio", "neither", "Change of what is decoded, by noise of the posterior's own sd"),
     ),
-    Measure("gain_over_average", "next", "F1", "higher", "F1 above that of the average window", "the average window"),
-    Measure("perplexity", "tokens", "tokens", "lower", "Perplexity of held-out tokens"),
-    Measure("unigram_perplexity", "tokens", "tokens", "neither", "Perplexity of guessing by how frequent tokens are"),
-    Measure("bits_over_unigram", "tokens", "bits/token", "higher", "Bits saved over the unigram", "the unigram"),
-    Measure("similarity", "style", "cosine", "higher", "Likeness to the target song in harmony and rhythm"),
-    Measure(
-        "specificity",
-        "style",
-        "cosine",
-        "higher",
-        "Likeness to the target above that to other songs",
-        "likeness to other songs",
+    *_group(
+        "next", ("pairs",),
+        ("next_f1", "share", "higher", "F1 of the next window's cells, predicted without noise"),
+        ("gain_over_repeat", "F1", "higher", "F1 above that of repeating the last window", "repeating the last window"),
+        ("gain_over_average", "F1", "higher", "F1 above that of the average window", "the average window"),
     ),
-    Measure("retrieval", "style", "share", "higher", "Share whose target is the most alike of all songs"),
-    Measure("empty_bars", "music", "share", "real", "Share of empty bars"),
-    Measure("used_pitch_classes", "music", "pitch classes/bar", "real", "Pitch classes used in a bar that sounds"),
-    Measure("tonal_distance", "music", "Harte distance", "real", "Harmonic distance between two tracks"),
-    Measure("note_density", "music", "onsets/beat", "real", "Onsets a beat"),
-    Measure(
-        "harmony_gain",
-        "music",
-        "Harte distance",
-        "real",
-        "How much closer tracks are than if exchanged between windows",
-        "tracks put together by chance",
+    *_group(
+        "tokens", ("tokens",),
+        ("perplexity", "tokens", "lower", "Perplexity of held-out tokens"),
+        ("unigram_perplexity", "tokens", "neither", "Perplexity of guessing by how frequent tokens are"),
+        ("bits_over_unigram", "bits/token", "higher", "Bits saved over the unigram", "the unigram"),
     ),
-    Measure("frechet", "set", "squared sds", "lower", "Frechet distance to real windows in musical features"),
-    Measure("diversity_ratio", "set", "ratio", "real", "Variety of the windows, real ones being 1"),
-    Measure("duplicate_rate", "set", "share", "lower", "Share of windows that repeat another one"),
-    Measure("start_sensitivity", "set", "ratio", "real", "Dependence on the start window (0 is none)"),
-    Measure("noise_sensitivity", "set", "ratio", "neither", "Variety by noise alone after one start (0 is none)"),
-)
+    *_group(
+        "style", ("target",),
+        ("similarity", "cosine", "higher", "Likeness to the target song in harmony and rhythm"),
+        ("specificity", "cosine", "higher", "Likeness to the target above that to others", "likeness to other songs"),
+        ("retrieval", "share", "higher", "Share whose target is the most alike of all songs"),
+    ),
+    *_group(
+        "music", (),
+        ("empty_bars", "share", "real", "Share of empty bars"),
+        ("used_pitch_classes", "pitch classes/bar", "real", "Pitch classes used in a bar that sounds"),
+        ("pitch_class_entropy", "bits", "real", "Entropy of pitch classes"),
+        ("scale_consistency", "share", "real", "Share of notes in the best fitting scale"),
+        ("pitch_range", "semitones", "real", "From the lowest to the highest pitch"),
+        ("polyphony", "pitches/step", "real", "Pitches at a step that sounds"),
+        ("note_density", "onsets/beat", "real", "Onsets a beat"),
+        ("note_length", "beats", "real", "Mean length of a note"),
+        ("note_length_entropy", "bits", "real", "Entropy of note lengths (0: all equal)"),
+        ("qualified_notes", "share", "real", "Share of notes of a 32nd at least (from 4 steps a beat on)"),
+        ("drum_pattern", "share", "real", "Share of drum onsets on the grid of eighths"),
+        ("groove_similarity", "cosine", "real", "Likeness of neighbouring bars' onsets"),
+        ("tonal_distance", "Harte distance", "real", "Harmonic distance between two tracks"),
+        ("harmony_gain", "Harte distance", "real", "How much closer tracks are than if exchanged between windows",
+         "tracks put together by chance"),
+        ("self_similarity_1", "Jaccard", "real", "Likeness of a bar to the next one"),
+        ("self_similarity_2", "Jaccard", "real", "Likeness of a bar to that 2 bars on"),
+        ("self_similarity_4", "Jaccard", "real", "Likeness of a bar to that 4 bars on"),
+        ("self_similarity_8", "Jaccard", "real", "Likeness of a bar to that 8 bars on"),
+    ),
+    *_group(
+        "set", (),
+        ("frechet", "squared sds", "lower", "Frechet distance to real windows in musical features"),
+        ("precision", "share", "higher", "Share of windows that lie among real ones"),
+        ("recall", "share", "higher", "Share of real windows that lie among generated ones"),
+        ("density", "ratio", "higher", "How densely real windows surround generated ones"),
+        ("coverage", "share", "higher", "Share of real windows with a generated one near by"),
+        ("overlap_area", "share", "higher", "Overlap of feature distances within real and to generated windows"),
+        ("feature_kl", "nats", "lower", "KL divergence of the same distances"),
+        ("ndb", "share", "lower", "Share of bins whose size differs from real music's"),
+        ("bins_jsd", "bits", "lower", "Jensen-Shannon divergence of the bins' sizes"),
+        ("diversity_ratio", "ratio", "real", "Variety of the windows, real ones being 1"),
+        ("duplicate_rate", "share", "lower", "Share of windows that repeat another one"),
+        ("distinct_windows", "windows", "real", "How many windows there seem to be to draw from (birthday test)"),
+        ("training_similarity", "share", "real", "Likeness to the nearest training window, in any key"),
+        ("copied_rate", "share", "lower", "Share of windows nearer to a training one than 99 % of real ones are"),
+    ),
+    *_group("set", ("start",), ("start_sensitivity", "ratio", "real", "Dependence on the start window (0 is none)")),
+    *_group(
+        "set", ("piano",), ("piano_sensitivity", "ratio", "neither", "Dependence of the others on the piano (0: none)")
+    ),
+    *_group("set", ("target",), ("target_sensitivity", "ratio", "neither", "Dependence on the target song (0: none)")),
+    *_group(
+        "set", ("noise",), ("noise_sensitivity", "ratio", "neither", "Variety by noise alone after one start (0: none)")
+    ),
+)  # fmt: skip
 
 
 def find_measure(name: str) -> Measure:

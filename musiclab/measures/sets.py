@@ -216,7 +216,8 @@ def start_sensitivity(generated: np.ndarray, starts: np.ndarray, real: np.ndarra
     windows of one continuation. Where no start has two, the term counts as 0, which is right only for a system without
     noise or one whose starts all share theirs.
 
-    Best closest to the value of real music, which is that of real windows with their songs as starts (`suite.floors`).
+    Best closest to the value of real music, which is that of real windows with their songs as starts (see
+    `suite.scale_measures`).
     The classic failure is 0: the output does not change with its condition.
 
     Args:

@@ -233,7 +233,7 @@ def _noise(continuations: np.ndarray, reference: RealWindows) -> np.ndarray:
     return ratio(distances, np.array([reference.pairs.mean, *reference.track_distances]))
 
 
-def floors(other: RealWindows, reference: RealWindows, rng: np.random.Generator) -> dict[str, float]:
+def scale_measures(other: RealWindows, reference: RealWindows, rng: np.random.Generator) -> dict[str, float]:
     """What real music scores against real music: windows of two disjoint sets of held-out songs, compared.
 
     Keys and their meaning:

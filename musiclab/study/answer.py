@@ -1,25 +1,66 @@
 """The answer: records of a study's cells as means, intervals and paired comparisons."""
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from musiclab.measures.registry import MEASURES, Measure
+from musiclab.measures.registry import MEASURES, Measure, find_measure
 from musiclab.measures.rolls import nan_mean
 from musiclab.study.effects import Effect, field_effects
 from musiclab.study.plan import Cell
-from musiclab.study.statistics import Interval, holm, mean_interval, sign_flip_p
+from musiclab.study.statistics import NO_INTERVAL, Interval, holm, mean_interval, sign_flip_p
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How a study is judged; it stands in the plan before anything runs.
+
+    Attributes:
+        objective: the measure that decides.
+        controls: the variant that each one is compared with, by name; a control is its own.
+        margin: differences of at most this count as none, in the objective's unit; None where the study states none.
+        sequential: whether the number of blocks depends on what was seen, so that tests must hold at any time.
+    """
+
+    objective: Measure
+    controls: dict[str, str]
+    margin: float | None = None
+    sequential: bool = False
+
+    @classmethod
+    def of_plan(cls, plan: dict[str, Any]) -> "Terms":
+        """The terms that a plan holds."""
+        return cls(find_measure(plan["objective"]), plan["controls"], plan["margin"], plan["sequential"])
+
+
+Verdict = Literal["better", "worse", "equivalent", "no difference shown", "underpowered", "not compared"]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A variant against its control on the objective: paired differences over the blocks that both have."""
+    """A variant against its control on the objective: paired differences over the blocks that both have.
+
+    Attributes:
+        difference: variant less control, of what the objective is judged by; its mean and interval over blocks.
+        p, p_holm: two-sided, of no difference; as it is, and corrected for all comparisons of the study.
+        p_equivalent: of a difference of the margin or more, corrected likewise; NaN where there is no margin.
+        improvement: probability that the variant does better than its control on a block, with an interval.
+        smallest: the smallest mean difference that so many blocks, scattering as they do, could have shown.
+        left_out: blocks that have one of the two only.
+        verdict: what all this comes to.
+    """
 
     difference: Interval
     p: float
     p_holm: float
+    p_equivalent: float = math.nan
+    improvement: Interval = NO_INTERVAL
+    smallest: float = math.nan
+    left_out: tuple[int, ...] = ()
+    verdict: Verdict = "not compared"
 
 
 @dataclass(frozen=True)
@@ -32,41 +73,54 @@ class Answer:
     grids, averaged over the others.
     """
 
-    objective: Measure
-    controls: dict[str, str]
+    terms: Terms
     measures: dict[str, dict[str, Interval]]
     judged: dict[str, float]
     comparisons: dict[str, Comparison]
     above_zero: dict[str, dict[str, float]]
     effects: list[Effect]
-    floor: dict[str, float]
+    scale: dict[str, float]
     missing: dict[str, int]
+    failed: dict[str, int]
+
+    @property
+    def objective(self) -> Measure:
+        """The measure that decides."""
+        return self.terms.objective
+
+    @property
+    def controls(self) -> dict[str, str]:
+        """The variant that each one is compared with, by name."""
+        return self.terms.controls
 
 
-def answer(
-    cells: list[Cell], records: dict[str, dict[str, Any]], controls: dict[str, str], objective: Measure
-) -> Answer:
-    """Summarise the records (by key) of the cells; a cell without one counts as missing.
+def answer(cells: list[Cell], records: dict[str, dict[str, Any]], terms: Terms, failed: Collection[str] = ()) -> Answer:
+    """Summarise the records (by key) of the cells; a cell without one counts as missing, and as failed if it is in
+    `failed` (keys).
 
-    `controls` names the variant that each one is compared with; the comparisons of all of them are one family.
+    The comparisons of all variants with their controls are one family.
     """
+    controls, objective = terms.controls, terms.objective
     found: dict[str, dict[int, dict[str, Any]]] = {}
     missing: dict[str, int] = {}
+    failures: dict[str, int] = {}
     for cell in cells:
         name = cell.variant.name
         of_variant = found.setdefault(name, {})
         missing.setdefault(name, 0)
+        failures.setdefault(name, 0)
         if cell.key in records:
             of_variant[cell.block.index] = records[cell.key]
         else:
             missing[name] += 1
+            failures[name] += cell.key in failed
     measures = {
         name: _intervals([record["measures"] for record in by_block.values()]) for name, by_block in found.items()
     }
-    # The floor is a matter of the block's real music; variants share it unless they cut windows differently.
-    floor: dict[str, float] = {}
+    # The scale is a matter of the block's real music; variants share it unless they cut windows differently.
+    scale: dict[str, float] = {}
     for name in dict.fromkeys([*controls.values(), *found]):
-        floor = _means([record["floor"] for record in found[name].values()]) | floor
+        scale = _means([record["scale"] for record in found[name].values()]) | scale
     differences = {
         name: _paired(by_block, found[controls[name]], objective)
         for name, by_block in found.items()
@@ -79,15 +133,15 @@ def answer(
     }
     by_block = {name: {block: judged(record, objective) for block, record in of.items()} for name, of in found.items()}
     return Answer(
-        objective,
-        controls,
+        terms,
         measures,
         {name: nan_mean(np.array(list(of.values()))) for name, of in by_block.items()},
         comparisons,
         _above_zero(found),
         field_effects({cell.variant.name: cell.variant.values for cell in cells}, controls, by_block),
-        floor,
+        scale,
         missing,
+        failures,
     )
 
 
@@ -116,7 +170,7 @@ def _leader(judged: dict[str, float], objective: Measure) -> str | None:
 def judged(record: dict[str, Any], objective: Measure) -> float:
     """What the objective is judged by: its value, or its distance to that of the block's real music."""
     value = record["measures"].get(objective.full_name, math.nan)
-    return abs(value - record["floor"].get(objective.full_name, math.nan)) if objective.better == "real" else value
+    return abs(value - record["scale"].get(objective.full_name, math.nan)) if objective.better == "real" else value
 
 
 def _above_zero(found: dict[str, dict[int, dict[str, Any]]]) -> dict[str, dict[str, float]]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from musiclab.data.sources import open_source
 from musiclab.data.store import store_fingerprint
 from musiclab.errors import UserError
 from musiclab.measures.registry import find_measure
+from musiclab.study.answer import Terms
 from musiclab.study.mirror import masked
 from musiclab.study.plan import SYSTEM, Cell, Variant, cells, edition
 from musiclab.study.space import combinations
@@ -43,6 +45,7 @@ class Design:
             raise UserError(f"{study.objective} has no better direction, so it cannot be an objective; try frechet.")
         self.systems = {name: find_system(name) for name in dict.fromkeys(_system(study, values) for values in listed)}
         self.source: Source = open_source(options.data)
+        self.scale: str = options.scale
         fixed = _fixed(study, dict(options.set), {name for values in listed for name in values})
         self.variants = [self._variant(options.scale, fixed, values) for values in listed]
         for name, times in Counter(variant.name for variant in self.variants).items():
@@ -57,6 +60,11 @@ class Design:
                 raise UserError(
                     f"{names[cell.key]} and {cell.variant.name} are one and the same; leave one of them out."
                 )
+
+    @property
+    def terms(self) -> Terms:
+        """How the study is judged."""
+        return Terms(self.objective, self.controls, self.study.margin)
 
     @property
     def comparisons(self) -> int:
@@ -117,6 +125,11 @@ class Design:
             "base": self.base() | {"data": self.source.spec, "seed": self.study.seed},
             "controls": self.controls,
             "objective": self.objective.full_name,
+            "margin": self.terms.margin,
+            "sequential": self.terms.sequential,
+            "claims": [asdict(claim) for claim in self.study.claims],
+            "scale": self.scale,
+            "blocks": len(self.blocks),
             "cells": [cell.to_json() for cell in self.cells],
             "began": time.time(),
             "command": [masked(word) for word in sys.argv],

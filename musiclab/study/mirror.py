@@ -20,8 +20,8 @@ from urllib.parse import quote, urlsplit
 
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
-from musiclab.measures.registry import MEASURES, find_measure
-from musiclab.study.answer import Answer, answer
+from musiclab.measures.registry import MEASURES
+from musiclab.study.answer import Answer, Terms, answer
 from musiclab.study.plan import SYSTEM, Cell
 from musiclab.study.records import Records
 from musiclab.study.shown import in_words, table
@@ -222,8 +222,7 @@ class _Follower:
                 )
             self._trial(cell, variants[cell.variant.name])
         if self._answered != len(self._found):  # thousands of resamples a measure are nothing for every round
-            objective = find_measure(plan["objective"])
-            self._variants(plan, study, variants, answer(cells, self._found, plan["controls"], objective))
+            self._variants(plan, study, variants, answer(cells, self._found, Terms.of_plan(plan)))
             self._answered = len(self._found)
         if last:
             self._runs.interrupt()
@@ -268,7 +267,7 @@ class _Follower:
         self._sent[key] = len(points)
         if state == "finished":
             ended = cost["ended"]
-            results = record["measures"] | {f"floor/{name}": value for name, value in record["floor"].items()}
+            results = record["measures"] | {f"scale/{name}": value for name, value in record["scale"].items()}
             results["cost/seconds"] = ended - began
             runs.points(run, [{"name": n, "step": 0, "value": v, "time": ended} for n, v in results.items()])
             samples = {f"samples/{name}": data for name, data in self._records.samples(key).items()}

@@ -67,7 +67,7 @@ class Records:
         record = self._json(f"trials/{key}/record.json")
         if record is not None:
             nan = float("nan")
-            for part in ("measures", "floor"):
+            for part in ("measures", "scale"):
                 record[part] = {name: nan if value is None else value for name, value in record[part].items()}
         return record
 
@@ -91,7 +91,7 @@ class Records:
         self.storage.write(f"trials/{key}/run.json", _bytes(run))
         plain = record | {
             part: {name: None if value != value else value for name, value in record[part].items()}
-            for part in ("measures", "floor")
+            for part in ("measures", "scale")
         }
         self.storage.write(f"trials/{key}/record.json", _bytes(plain))
         self.storage.remove(f"trials/{key}/failed.json")

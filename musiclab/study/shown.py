@@ -194,8 +194,8 @@ def _valued(answer: Answer, name: str, p: float | None = None) -> str:
     """A variant with its mean, what real music has where that is the aim, and p."""
     full = answer.objective.full_name
     said = [_number(answer.measures[name][full].mean)] if full in answer.measures[name] else []
-    if answer.objective.better == "real" and p is None and full in answer.floor:
-        said.append(f"real {_number(answer.floor[full])}")
+    if answer.objective.better == "real" and p is None and full in answer.scale:
+        said.append(f"real {_number(answer.scale[full])}")
     if p is not None:
         said.append(f"p = {_p(p)}")
     return f"{name} ({', '.join(said)})" if said else name
@@ -224,8 +224,8 @@ def _bounds(interval: Interval | None) -> str:
 
 def _real(answer: Answer, full: str) -> str:
     """What real music scores: its value where that is the aim, and the floor, other real music's distance from it."""
-    floor = _number(answer.floor[full + FLOOR]) if full + FLOOR in answer.floor else "-"
-    return f"{_number(answer.floor[full])} ± {floor}" if full in answer.floor else floor
+    floor = _number(answer.scale[full + FLOOR]) if full + FLOOR in answer.scale else "-"
+    return f"{_number(answer.scale[full])} ± {floor}" if full in answer.scale else floor
 
 
 def _p(p: float) -> str:

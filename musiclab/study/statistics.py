@@ -20,6 +20,9 @@ class Interval:
     n: int
 
 
+NO_INTERVAL = Interval(math.nan, math.nan, math.nan, 0)
+
+
 def mean_interval(values: list[float]) -> Interval:
     """Mean and 95 % BCa bootstrap interval (Efron 1987; 9,999 resamples of blocks, a fixed stream); NaN is left out."""
     x = np.array([value for value in values if not math.isnan(value)])

@@ -16,6 +16,7 @@ from musiclab.data.windows import WindowSpec
 from musiclab.errors import exit_with
 from musiclab.progress import Progress
 from musiclab.study.answer import answer, best, best_so_far
+from musiclab.study.claims import Claim
 from musiclab.study.design import Design
 from musiclab.study.forecast import forecast
 from musiclab.study.mirror import Mirror, check_tracking_uri
@@ -40,7 +41,9 @@ class Study:
     `space` is grids to be crossed or a list of variants; `system` may stand in it like a field, where systems are
     compared. `control` has the values of the variant that the others are compared with; if systems are compared and it
     names none, each is compared with the one of its own system. `objective` is a measure that has a better direction,
-    or one that is best close to real music. `fixed` changes fields for all variants that have them (a listed variant
+    or one that is best close to real music. `margin`, in the objective's unit, is how
+    far apart two variants may be and still count as equivalent; `claims` are the article's statements that the study
+    tests. `fixed` changes fields for all variants that have them (a listed variant
     may change them again), `seed` gives the random streams of all blocks. The question itself is the docstring of the
     file it stands in. Nothing is checked before `main`, which has a sentence for what is wrong where an import would
     have a traceback.
@@ -52,6 +55,8 @@ class Study:
     control: dict[str, Any]
     blocks: int
     objective: str
+    margin: float | None = None
+    claims: list[Claim] = field(default_factory=list)
     fixed: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     question: str = field(default="")
@@ -106,7 +111,7 @@ def _execute(design: Design, records: Records, storage: Storage, mirror: Mirror,
                 executor.run(Queue(todo, records.stage_done), Trials(storage.root), ended)
         finally:
             where = mirror.stop()
-    result = answer(design.cells, found, design.controls, design.objective)
+    result = answer(design.cells, found, design.terms, failed)
     print("", table(result), *in_words(result), "", sep="\n\n")
     for cell in failed.values():
         reason = (records.failure(cell.key) or {"reason": "its worker died again and again"})["reason"]

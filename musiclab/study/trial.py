@@ -76,7 +76,7 @@ def _run(cell: Cell, system: Any, storage: Storage, gpu: bool) -> tuple[dict, di
         run = StageRun(config, cell.block, windows, files, device)
         start = time.perf_counter()
         if stage == MEASURE:
-            measures, floor = measured(system, run)
+            measures, scale = measured(system, run)
         elif records.stage_done(key):
             reused.append(stage)
             continue
@@ -100,7 +100,7 @@ def _run(cell: Cell, system: Any, storage: Storage, gpu: bool) -> tuple[dict, di
             "windows": {part: len(getattr(windows, part)) for part in ("train", "validation", "reference", "starts")},
         },
         "measures": measures,
-        "floor": floor,
+        "scale": scale,
         "samples": {name: content_hash(data.hex()) for name, data in samples.items()},
     }
     cost = {

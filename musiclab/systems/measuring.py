@@ -3,12 +3,12 @@
 import numpy as np
 
 from musiclab.data.windows import unpack
-from musiclab.measures.suite import RealWindows, floors, music_measures, set_measures
+from musiclab.measures.suite import RealWindows, music_measures, scale_measures, set_measures
 from musiclab.systems.base import GENERATE, StageRun, System, read_generated
 
 
 def measured(system: System, run: StageRun) -> tuple[dict[str, float], dict[str, float]]:
-    """The trial's measures by full name, and the floor: the same of real windows against other real windows."""
+    """The trial's measures by full name, and the scale that they are read on, see `scale_measures`."""
     config, windows = run.config, run.windows
     packed = read_generated(run.files.product(GENERATE))
     # By start, variation and place in the continuation.
@@ -20,7 +20,7 @@ def measured(system: System, run: StageRun) -> tuple[dict[str, float], dict[str,
     measures = system.own_measures(run)
     measures |= music_measures(generated, config.resolution)
     measures |= set_measures(continuations, reference, count)
-    return measures, floors(other, reference, run.block.numpy("measure", "floor"))
+    return measures, scale_measures(other, reference, run.block.numpy("measure", "floor"))
 
 
 def _real(run: StageRun, indices: np.ndarray) -> RealWindows:

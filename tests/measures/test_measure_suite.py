@@ -16,11 +16,11 @@ from musiclab.measures.sets import (
 )
 from musiclab.measures.suite import (
     RealWindows,
-    floors,
     music_measures,
     next_window_measures,
     posterior_measures,
     reconstruction_measures,
+    scale_measures,
     set_measures,
     style_measures,
     token_measures,
@@ -124,7 +124,7 @@ def test_kl_is_summed_over_dimensions_and_averaged_over_tracks() -> None:
 
 def floors_of(other: np.ndarray, reference: np.ndarray, seed: int = 0) -> dict[str, float]:
     """Floors where each song has two windows."""
-    return floors(real_windows(other), real_windows(reference), np.random.default_rng(seed))
+    return scale_measures(real_windows(other), real_windows(reference), np.random.default_rng(seed))
 
 
 def test_floors_of_a_set_against_itself_are_zero_and_its_values_are_the_real_ones() -> None:

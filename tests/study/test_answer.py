@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from musiclab.measures.registry import find_measure
-from musiclab.study.answer import Answer, answer, best, best_so_far
+from musiclab.study.answer import Answer, Terms, answer, best, best_so_far
 from musiclab.study.plan import Cell, Variant
 from musiclab.study.shown import beside_baselines, sentence, table
 from musiclab.training.streams import Block
@@ -27,8 +27,8 @@ def _answer(
             cells.append(Cell(Variant("vae_nn", {"k": VARIANTS[name]}, {}, "d"), Block(0, block), {"measure": key}))
             if block < len(of_blocks) and of_blocks[block] is not None:
                 measures = {objective.full_name: of_blocks[block]} | (more or {})
-                records[key] = {"measures": measures, "floor": {f"{objective.full_name}.floor": 0.125}}
-    return answer(cells, records, dict.fromkeys(values, "k=16"), objective)
+                records[key] = {"measures": measures, "scale": {f"{objective.full_name}.floor": 0.125}}
+    return answer(cells, records, Terms(objective, dict.fromkeys(values, "k=16")))
 
 
 def _about(mean: float, blocks: int = 7) -> list[float]:
@@ -146,8 +146,8 @@ def test_an_objective_that_has_no_value_anywhere_is_said() -> None:
 
 def test_an_objective_that_the_system_does_not_have_is_said() -> None:
     cells = [Cell(Variant("vae_nn", {"k": k}, {}, "d"), Block(0, 0), {"measure": name}) for name, k in VARIANTS.items()]
-    records = {name: {"measures": {"set/frechet": 1.0}, "floor": {}} for name in VARIANTS}
-    found = answer(cells, records, dict.fromkeys(VARIANTS, "k=16"), F1)
+    records = {name: {"measures": {"set/frechet": 1.0}, "scale": {}} for name in VARIANTS}
+    found = answer(cells, records, Terms(F1, dict.fromkeys(VARIANTS, "k=16")))
     assert sentence(found) == "No finished trial has a value of frame_f1, so there is no answer."
     assert "set/frechet" in table(found)
 
@@ -175,8 +175,8 @@ def test_where_real_music_is_the_aim_its_value_stands_beside_its_floor() -> None
     cells = [Cell(Variant("vae_nn", {"k": 16}, {}, "d"), Block(0, block), {"measure": str(block)}) for block in (0, 1)]
     measures = {"set/frechet": 1.0, "set/diversity_ratio": 0.5}
     floor = {"set/diversity_ratio": 1.0, "set/diversity_ratio.floor": 0.25, "set/frechet.floor": 3.0}
-    records = {str(block): {"measures": measures, "floor": floor} for block in (0, 1)}
-    shown = table(answer(cells, records, {"k=16": "k=16"}, FRECHET))
+    records = {str(block): {"measures": measures, "scale": floor} for block in (0, 1)}
+    shown = table(answer(cells, records, Terms(FRECHET, {"k=16": "k=16"})))
     assert "1 ± 0.25" in shown
 
 
@@ -191,9 +191,9 @@ def test_where_real_music_is_the_aim_what_counts_is_the_distance_to_it() -> None
     ]
     floor = {"set/diversity_ratio": 1.0, "set/diversity_ratio.floor": 0.01}
     records = {
-        f"{n}{b}": {"measures": {"set/diversity_ratio": of[n] + b / 1e4}, "floor": floor} for n in of for b in range(7)
+        f"{n}{b}": {"measures": {"set/diversity_ratio": of[n] + b / 1e4}, "scale": floor} for n in of for b in range(7)
     }
-    found = answer(cells, records, dict.fromkeys(of, "k=16"), diversity)
+    found = answer(cells, records, Terms(diversity, dict.fromkeys(of, "k=16")))
     assert best(found) == "k=32" == best_so_far(cells, records, diversity)
     assert found.comparisons["k=8"].difference.mean == pytest.approx(0.5 - 0.1, abs=1e-3)
     assert found.comparisons["k=32"].difference.mean == pytest.approx(-0.1, abs=1e-3)
@@ -202,7 +202,9 @@ def test_where_real_music_is_the_aim_what_counts_is_the_distance_to_it() -> None
         "Farther from real music than the control k=16 (1.1, real 1) on diversity_ratio: k=8 (0.5, p = 0.031). "
         "Nearest to real music on average: k=32 (1, real 1)."
     )
-    nothing = answer([cell for cell in cells if cell.block.index < 3], records, dict.fromkeys(of, "k=16"), diversity)
+    nothing = answer(
+        [cell for cell in cells if cell.block.index < 3], records, Terms(diversity, dict.fromkeys(of, "k=16"))
+    )
     assert sentence(nothing).startswith(
         "No variant is shown to be nearer to real music or farther from it than the control k=16 on diversity_ratio. "
     )
@@ -217,9 +219,9 @@ def test_several_controls_are_one_family() -> None:
             cells.append(
                 Cell(Variant("vae_nn", {"k": VARIANTS[name]}, {}, "d"), Block(0, block), {"measure": f"{name}{block}"})
             )
-            records[f"{name}{block}"] = {"measures": {"set/frechet": value}, "floor": {}}
+            records[f"{name}{block}"] = {"measures": {"set/frechet": value}, "scale": {}}
     controls = {"k=8": "k=8", "k=16": "k=8", "k=32": "k=32"}
-    found = answer(cells, records, controls, FRECHET)
+    found = answer(cells, records, Terms(FRECHET, controls))
     assert set(found.comparisons) == {"k=16"}
     assert (
         sentence(found) == "Worse than the control k=8 (1.01) on frechet: k=16 (5, p = 0.016). Best mean: k=8 (1.01)."
@@ -227,7 +229,7 @@ def test_several_controls_are_one_family() -> None:
     upper, lower = table(found).split("\n\n")
     assert upper.splitlines()[0].split()[-2:] == ["k=8*", "k=16"]
     assert lower.splitlines()[0].split()[-1] == "k=32*"
-    both = answer(cells, records, controls | {"k=32": "k=16"}, FRECHET)
+    both = answer(cells, records, Terms(FRECHET, controls | {"k=32": "k=16"}))
     assert [c.p_holm for c in both.comparisons.values()] == [4 / 2**7] * 2
 
 
@@ -241,22 +243,22 @@ def test_what_does_not_beat_its_baseline_is_said() -> None:
                 Cell(Variant("vae_nn", {"k": VARIANTS[name]}, {}, "d"), Block(0, block), {"measure": f"{name}{block}"})
             )
             measures = {"set/frechet": values[name][block], "next/gain_over_repeat": gain}
-            records[f"{name}{block}"] = {"measures": measures, "floor": {}}
-    found = answer(cells, records, dict.fromkeys(gains, "k=16"), FRECHET)
+            records[f"{name}{block}"] = {"measures": measures, "scale": {}}
+    found = answer(cells, records, Terms(FRECHET, dict.fromkeys(gains, "k=16")))
     assert beside_baselines(found) == [
         "next/gain_over_repeat. Above repeating the last window: k=8 (0.2). Below repeating the last window: k=32 "
         "(-0.2). Not shown to be above or below repeating the last window: k=16 (0)."
     ]
     assert beside_baselines(_answer(values)) == []
     # Two blocks show nothing, whatever an interval of two values says.
-    few = answer(cells[:2], records, {"k=8": "k=8"}, FRECHET)
+    few = answer(cells[:2], records, Terms(FRECHET, {"k=8": "k=8"}))
     assert beside_baselines(few)[0].startswith("next/gain_over_repeat. Not shown to be above or below")
 
 
 def test_many_variants_stand_below_one_another() -> None:
     cells = [Cell(Variant("vae_nn", {"k": k}, {}, "d"), Block(0, 0), {"measure": str(k)}) for k in range(8)]
-    records = {str(k): {"measures": {"set/frechet": float(k)}, "floor": {}} for k in range(8)}
-    shown = table(answer(cells, records, {f"k={k}": "k=0" for k in range(8)}, FRECHET))
+    records = {str(k): {"measures": {"set/frechet": float(k)}, "scale": {}} for k in range(8)}
+    shown = table(answer(cells, records, Terms(FRECHET, {f"k={k}": "k=0" for k in range(8)})))
     upper, lower = shown.split("\n\n")
     assert upper.splitlines()[0].split()[-6:] == ["k=0*", "k=1", "k=2", "k=3", "k=4", "k=5"]
     assert lower.splitlines()[0].split()[-3:] == ["k=0*", "k=6", "k=7"]  # with what the differences are to
@@ -264,8 +266,8 @@ def test_many_variants_stand_below_one_another() -> None:
 
 def test_a_long_name_takes_a_line_a_field() -> None:
     cells = [Cell(Variant("gan", {"a": k, "system": "gan"}, {}, "d"), Block(0, 0), {"measure": str(k)}) for k in (1, 2)]
-    records = {str(k): {"measures": {"set/frechet": float(k)}, "floor": {}} for k in (1, 2)}
-    lines = table(answer(cells, records, {"a=1, gan": "a=1, gan", "a=2, gan": "a=1, gan"}, FRECHET)).splitlines()
+    records = {str(k): {"measures": {"set/frechet": float(k)}, "scale": {}} for k in (1, 2)}
+    lines = table(answer(cells, records, Terms(FRECHET, {"a=1, gan": "a=1, gan", "a=2, gan": "a=1, gan"}))).splitlines()
     assert lines[0].split() == ["a=1", "a=2"]
     assert lines[1].split() == ["better", "real", "v.", "real", "gan*", "gan"]
     assert set(lines[2]) == {"-"}

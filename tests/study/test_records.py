@@ -12,7 +12,7 @@ from musiclab.study.storage import Storage
 from musiclab.training.files import CHECKPOINT, CURVES
 from musiclab.training.streams import Block
 
-RECORD = {"key": "k", "measures": {"set/frechet": 1.5, "latent/kl": math.nan}, "floor": {"a.floor": math.nan}}
+RECORD = {"key": "k", "measures": {"set/frechet": 1.5, "latent/kl": math.nan}, "scale": {"a.floor": math.nan}}
 RUN = {"began": 1.0, "ended": 2.0}
 SAMPLES = {"start-1.mid": b"MThd", "start-1.png": b"\x89PNG"}
 FAILURE = {"reason": "diverged", "traceback": "...", "time": 3.0}
@@ -34,7 +34,7 @@ def test_a_record_comes_back_as_it_was(records: Records) -> None:
     assert found.keys() == RECORD.keys()
     assert found["measures"]["set/frechet"] == 1.5
     assert math.isnan(found["measures"]["latent/kl"])
-    assert math.isnan(found["floor"]["a.floor"])
+    assert math.isnan(found["scale"]["a.floor"])
     assert (records.run("k"), records.samples("k")) == (RUN, SAMPLES)
     assert b"NaN" not in records.storage.read("trials/k/record.json")  # which is no JSON
     assert math.isnan(RECORD["measures"]["latent/kl"])  # what was given is left alone

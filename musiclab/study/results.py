@@ -1,0 +1,56 @@
+"""Results: a study's plan with all that there is of its trials, read once, for whoever shows it."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from musiclab.errors import UserError
+from musiclab.study.answer import Answer, Terms, answer
+from musiclab.study.plan import Cell
+from musiclab.study.records import Records
+from musiclab.study.storage import Storage
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a study's newest edition has come to.
+
+    Attributes:
+        storage: where it all lies.
+        folder: the edition's folder in the storage, `studies/<name>/<edition>`.
+        plan: what `Design.write` wrote: question, edition, terms, claims, base, command, environment, cells.
+        cells: those of the plan.
+        records: by key, of the cells that have finished.
+        runs: by key, what a finished trial cost and where it ran.
+        failures: by key, why a cell without a record failed when it was last tried.
+        answer: the statistics.
+    """
+
+    storage: Storage
+    folder: str
+    plan: dict[str, Any]
+    cells: list[Cell]
+    records: dict[str, dict[str, Any]]
+    runs: dict[str, dict[str, Any]]
+    failures: dict[str, dict[str, Any]]
+    answer: Answer
+
+    @classmethod
+    def read(cls, storage: Storage, study: str) -> "Results":
+        """Of the study of that name; UserError where the storage has none."""
+        plans = {}
+        for edition in storage.names(f"studies/{study}"):
+            path = f"studies/{study}/{edition}"
+            if storage.exists(f"{path}/plan.json"):
+                plans[path] = json.loads(storage.read(f"{path}/plan.json"))
+        if not plans:
+            raise UserError(f"{storage.root} has no study {study!r}; run it first, or name another storage.")
+        folder = max(plans, key=lambda path: plans[path]["began"])
+        plan, kept = plans[folder], Records(storage)
+        cells = [Cell.from_json(value) for value in plan["cells"]]
+        records = {cell.key: record for cell in cells if (record := kept.get(cell.key))}
+        lacking = [cell.key for cell in cells if cell.key not in records]
+        failures = {key: failure for key in lacking if (failure := kept.failure(key))}
+        runs = {key: kept.run(key) for key in records}
+        found = answer(cells, records, Terms.of_plan(plan), failures)
+        return cls(storage, folder, plan, cells, records, runs, failures, found)
