@@ -3,64 +3,16 @@
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from musiclab.measures.registry import MEASURES, Measure, find_measure
+from musiclab.measures.registry import MEASURES, Measure
 from musiclab.measures.rolls import nan_mean
+from musiclab.study.comparisons import Comparison, Terms, compare
 from musiclab.study.effects import Effect, field_effects
 from musiclab.study.plan import Cell
-from musiclab.study.statistics import NO_INTERVAL, Interval, holm, mean_interval, sign_flip_p
-
-
-@dataclass(frozen=True)
-class Terms:
-    """How a study is judged; it stands in the plan before anything runs.
-
-    Attributes:
-        objective: the measure that decides.
-        controls: the variant that each one is compared with, by name; a control is its own.
-        margin: differences of at most this count as none, in the objective's unit; None where the study states none.
-        sequential: whether the number of blocks depends on what was seen, so that tests must hold at any time.
-    """
-
-    objective: Measure
-    controls: dict[str, str]
-    margin: float | None = None
-    sequential: bool = False
-
-    @classmethod
-    def of_plan(cls, plan: dict[str, Any]) -> "Terms":
-        """The terms that a plan holds."""
-        return cls(find_measure(plan["objective"]), plan["controls"], plan["margin"], plan["sequential"])
-
-
-Verdict = Literal["better", "worse", "equivalent", "no difference shown", "underpowered", "not compared"]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A variant against its control on the objective: paired differences over the blocks that both have.
-
-    Attributes:
-        difference: variant less control, of what the objective is judged by; its mean and interval over blocks.
-        p, p_holm: two-sided, of no difference; as it is, and corrected for all comparisons of the study.
-        p_equivalent: of a difference of the margin or more, corrected likewise; NaN where there is no margin.
-        improvement: probability that the variant does better than its control on a block, with an interval.
-        smallest: the smallest mean difference that so many blocks, scattering as they do, could have shown.
-        left_out: blocks that have one of the two only.
-        verdict: what all this comes to.
-    """
-
-    difference: Interval
-    p: float
-    p_holm: float
-    p_equivalent: float = math.nan
-    improvement: Interval = NO_INTERVAL
-    smallest: float = math.nan
-    left_out: tuple[int, ...] = ()
-    verdict: Verdict = "not compared"
+from musiclab.study.statistics import Interval, holm, mean_interval, sign_flip_p
 
 
 @dataclass(frozen=True)
@@ -121,22 +73,12 @@ def answer(cells: list[Cell], records: dict[str, dict[str, Any]], terms: Terms, 
     scale: dict[str, float] = {}
     for name in dict.fromkeys([*controls.values(), *found]):
         scale = _means([record["scale"] for record in found[name].values()]) | scale
-    differences = {
-        name: _paired(by_block, found[controls[name]], objective)
-        for name, by_block in found.items()
-        if name != controls[name]
-    }
-    p = [sign_flip_p(d) for d in differences.values()]
-    comparisons = {
-        name: Comparison(mean_interval(d), raw, adjusted)
-        for (name, d), raw, adjusted in zip(differences.items(), p, holm(p), strict=True)
-    }
     by_block = {name: {block: judged(record, objective) for block, record in of.items()} for name, of in found.items()}
     return Answer(
         terms,
         measures,
         {name: nan_mean(np.array(list(of.values()))) for name, of in by_block.items()},
-        comparisons,
+        compare(by_block, terms),
         _above_zero(found),
         field_effects({cell.variant.name: cell.variant.values for cell in cells}, controls, by_block),
         scale,
@@ -201,10 +143,3 @@ def _intervals(of_blocks: list[dict[str, float]]) -> dict[str, Interval]:
 def _means(of_blocks: list[dict[str, float]]) -> dict[str, float]:
     names = {name: None for values in of_blocks for name in values}
     return {name: nan_mean(np.array([values.get(name, math.nan) for values in of_blocks])) for name in names}
-
-
-def _paired(variant: dict[int, dict], control: dict[int, dict], objective: Measure) -> list[float]:
-    differences = [
-        judged(variant[block], objective) - judged(control[block], objective) for block in variant if block in control
-    ]
-    return [difference for difference in differences if not math.isnan(difference)]

@@ -18,7 +18,7 @@ from musiclab.data.sources import open_source
 from musiclab.data.store import store_fingerprint
 from musiclab.errors import UserError
 from musiclab.measures.registry import find_measure
-from musiclab.study.answer import Terms
+from musiclab.study.comparisons import Terms
 from musiclab.study.mirror import masked
 from musiclab.study.plan import SYSTEM, Cell, Variant, cells, edition
 from musiclab.study.space import combinations

@@ -21,7 +21,8 @@ from urllib.parse import quote, urlsplit
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.measures.registry import MEASURES
-from musiclab.study.answer import Answer, Terms, answer
+from musiclab.study.answer import Answer, answer
+from musiclab.study.comparisons import Terms
 from musiclab.study.plan import SYSTEM, Cell
 from musiclab.study.records import Records
 from musiclab.study.shown import in_words, table

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from musiclab.errors import UserError
-from musiclab.study.answer import Answer, Terms, answer
+from musiclab.study.answer import Answer, answer
+from musiclab.study.comparisons import Terms
 from musiclab.study.plan import Cell
 from musiclab.study.records import Records
 from musiclab.study.storage import Storage

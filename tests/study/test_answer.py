@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from musiclab.measures.registry import find_measure
-from musiclab.study.answer import Answer, Terms, answer, best, best_so_far
+from musiclab.study.answer import Answer, answer, best, best_so_far
+from musiclab.study.comparisons import Terms
 from musiclab.study.plan import Cell, Variant
 from musiclab.study.shown import beside_baselines, sentence, table
 from musiclab.training.streams import Block
