@@ -73,14 +73,17 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
     from torch.nn import functional as F
 
     from musiclab.data.songs import TRACKS
+    from musiclab.measures.originality import TrainingWindows
     from musiclab.measures.reconstruction import best_threshold
     from musiclab.measures.suite import (
-        RealWindows,
+        COPIED_FROM,
+        WindowSet,
         music_measures,
         posterior_measures,
         reconstruction_measures,
         scale_measures,
         set_measures,
+        training_measures,
     )
     from musiclab.rendering.sample import render_samples
     from musiclab.systems.vae import ConvVAE
@@ -164,10 +167,12 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
         rebuilt = (decode(means) > cut).numpy()
     continuations = np.stack(generated, axis=1)[:, None]
     made = continuations.reshape(-1, *continuations.shape[3:])
-    count, real = min(len(made), len(validation)), RealWindows(test > 0, np.arange(len(test)) // 3, c.resolution)
-    other = RealWindows(validation[:count] > 0, np.arange(count) // 3, c.resolution)
+    count, real = min(len(made), len(validation)), WindowSet(test > 0, np.arange(len(test)) // 3, c.resolution)
+    other = WindowSet(validation[:count] > 0, np.arange(count) // 3, c.resolution)
+    training = TrainingWindows([train.numpy() > 0])
     values = reconstruction_measures(rebuilt, real.rolls) | music_measures(made, c.resolution)
-    values |= set_measures(continuations, real, count) | scale_measures(other, real, rng)
+    values |= set_measures(continuations, real, count) | scale_measures(other, real, training, rng)
+    values |= training_measures(training.likeness(made[:count]), values[COPIED_FROM])
     values |= posterior_measures({TRACKS[t]: (means[:, t].numpy(), np.zeros((len(test), c.latent_dim))) for t in vaes})
     rolls = [
         np.concatenate([starts[number].bool().numpy(), *(step[number] for step in generated)], axis=1)

@@ -1,4 +1,4 @@
-"""The `musiclab` command: what concerns data, or trained trials, rather than one study."""
+"""The `musiclab` command: what concerns data, trained trials or finished studies, rather than the run of one."""
 
 import argparse
 from pathlib import Path
@@ -23,6 +23,10 @@ def main(argv: list[str] | None = None) -> None:
 def _run(options: argparse.Namespace) -> int:
     if options.subject == "data":
         return _data(options)
+    if options.subject == "report":
+        from musiclab.study.report.command import report  # matplotlib takes a second
+
+        return report(options.places)
     from musiclab.study.generate import generate  # torch takes seconds, which data and --help do without
 
     return generate(options)
@@ -46,9 +50,10 @@ def _data(options: argparse.Namespace) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog="musiclab", description=__doc__, allow_abbrev=False)
-    subjects = parser.add_subparsers(dest="subject", required=True, metavar="data|generate")
+    subjects = parser.add_subparsers(dest="subject", required=True, metavar="data|generate|report")
     _add_data(subjects)
     _add_generate(subjects)
+    _add_report(subjects)
     return parser
 
 
@@ -126,3 +131,14 @@ def _add_generate(subjects: Any) -> None:
     add("--seed", type=number(int, 0), metavar="N", help="other draws than the trial's own")
     add("--out", type=Path, default=Path("generated"), metavar="FOLDER", help="for the files (default: generated)")
     add("--storage", default=DEFAULT_STORAGE, metavar="PLACE", help="where studies keep their records")
+
+
+def _add_report(subjects: Any) -> None:
+    doc = "write the reports of studies anew; of several also an overview, with the article's claims"
+    command = subjects.add_parser("report", help=doc, description=doc, allow_abbrev=False)
+    command.add_argument(
+        "places",
+        nargs="+",
+        metavar="PLACE",
+        help="STORAGE/STUDY, such as ~/musiclab/latent_dim, or a STORAGE with all its studies",
+    )

@@ -38,6 +38,13 @@ class Progress(contextlib.AbstractContextManager):
         elif time.monotonic() - self._said >= _LOG_EVERY_S:
             self._print()
 
+    def expect(self, n: int) -> None:
+        """There are `n` more to be done than was known."""
+        self._total = (self._total or 0) + n
+        if self._bar is not None:
+            self._bar.total = self._total
+            self._bar.refresh()
+
     def say(self, line: str) -> None:
         """A line of its own beside the progress."""
         tqdm.write(line, file=sys.stderr)

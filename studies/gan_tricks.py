@@ -5,15 +5,28 @@ All eight combinations. set/diversity_ratio is the variety of the samples, real 
 and train/duplicate_rate show it epoch by epoch.
 """
 
-from musiclab.study import Grid, Study
+from musiclab.study import Ablation, Claim, Expect, Study
+
+ALL_THREE = {"label_smoothing": True, "feature_matching": True, "ttur": 2.0}
 
 study = Study(
     name="gan_tricks",
     system="gan",
-    space={"label_smoothing": Grid(False, True), "feature_matching": Grid(False, True), "ttur": Grid(1.0, 2.0)},
-    control={"label_smoothing": False, "feature_matching": False, "ttur": 1.0},
+    space=Ablation(
+        {"label_smoothing": (False, True), "feature_matching": (False, True), "ttur": (1.0, 2.0)}, design="factorial"
+    ),
     blocks=9,
     objective="diversity_ratio",
+    claims=[
+        Claim(
+            "C8",
+            "the GAN collapses in spite of label smoothing, feature matching and TTUR",
+            [
+                Expect("diversity_ratio", ALL_THREE, "below", "real"),
+                Expect("duplicate_rate", ALL_THREE, "above", "real"),
+            ],
+        )
+    ],
 )
 
 if __name__ == "__main__":

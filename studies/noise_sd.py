@@ -5,7 +5,9 @@ Read it beside the sd of the VAEs' own posterior (latent/posterior_sd): noise we
 decoder can tell apart. set/noise_sensitivity is how much two continuations of one start window differ.
 """
 
-from musiclab.study import Grid, Study
+from musiclab.study import Claim, Expect, Grid, Study
+
+BEST = [0.5, 0.75, 1.0]
 
 study = Study(
     name="noise_sd",
@@ -15,6 +17,17 @@ study = Study(
     fixed={"variations": 2},
     blocks=10,
     objective="frechet",
+    claims=[
+        Claim(
+            "C2",
+            "noise_sd between 0.5 and 1.0 gives the best degree of variation (more is random, less repeats)",
+            [
+                Expect("frechet", {"noise_sd": 0.0}, "above", {"noise_sd": BEST}),
+                Expect("frechet", {"noise_sd": [2.0, 2.5, 3.0]}, "above", {"noise_sd": BEST}),
+                Expect("duplicate_rate", {"noise_sd": 0.0}, "above", {"noise_sd": BEST}),
+            ],
+        )
+    ],
 )
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ is continued four times: set/noise_sensitivity is how much these differ, set/sta
 different starts do, music/harmony_gain how much nearer the instruments are than if put together by chance.
 """
 
-from musiclab.study import Grid, Study
+from musiclab.study import Claim, Expect, Grid, Study
 
 study = Study(
     name="start_sensitivity",
@@ -16,6 +16,26 @@ study = Study(
     fixed={"variations": 4, "continuation": 2},
     blocks=9,
     objective="start_sensitivity",
+    claims=[
+        Claim(
+            "C4",
+            "one start window with noise gives different continuations that still fit together",
+            [
+                Expect("noise_sensitivity", {"system": "vae_nn"}, "above", 0.0),
+                Expect("noise_sensitivity.Drums", {"system": "vae_nn"}, "above", 0.0),
+                Expect("harmony_gain", {"system": "vae_nn"}, "above", "shuffled"),
+            ],
+        ),
+        Claim(
+            "C5",
+            "the CNN pair gives coherent instruments but almost the same output for every start",
+            [
+                Expect("harmony_gain", {"system": "melody_harmony_cnn"}, "above", "shuffled"),
+                Expect("start_sensitivity", {"system": "melody_harmony_cnn"}, "below", "real"),
+                Expect("diversity_ratio", {"system": "melody_harmony_cnn"}, "below", "real"),
+            ],
+        ),
+    ],
 )
 
 if __name__ == "__main__":

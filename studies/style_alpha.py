@@ -5,7 +5,7 @@ Each block draws a few held-out songs as targets; alpha 0 is what goes without o
 the target above that to other songs.
 """
 
-from musiclab.study import Grid, Study
+from musiclab.study import Claim, Expect, Grid, Study
 
 study = Study(
     name="style_alpha",
@@ -15,6 +15,18 @@ study = Study(
     fixed={"target": "drawn"},
     blocks=10,
     objective="specificity",
+    claims=[
+        Claim(
+            "C3",
+            "alpha steers similarity to the target song; 0.5 keeps resemblance and variation",
+            [
+                Expect("similarity", {"alpha": 1.0}, "above", {"alpha": 0.5}),
+                Expect("similarity", {"alpha": 0.5}, "above", {"alpha": 0.0}),
+                Expect("specificity", {"alpha": 0.5}, "above", 0.0),
+                Expect("duplicate_rate", {"alpha": 0.5}, "below", {"alpha": 1.0}),
+            ],
+        )
+    ],
 )
 
 if __name__ == "__main__":

@@ -6,14 +6,44 @@ C9: VAE + NN is the best of the article's own models, and the transformer is rel
 songs and continue the same start windows by as many windows; the GAN, which continues nothing, makes as many.
 """
 
-from musiclab.study import Grid, Study
+from musiclab.study import Claim, Expect, Grid, Study
+
+OWN = ["note_rnn", "multitrack_rnn", "melody_harmony_cnn", "gan"]  # the article's own models but for vae_nn
+OTHERS = ["Drums", "Guitar", "Bass", "Strings"]
 
 study = Study(
     name="systems",
-    space={"system": Grid("vae_nn", "note_rnn", "multitrack_rnn", "melody_harmony_cnn", "gan", "transformer_xl")},
+    space={"system": Grid("vae_nn", *OWN, "transformer_xl")},
     control={"system": "vae_nn"},
     blocks=8,
     objective="frechet",
+    claims=[
+        Claim(
+            "C6",
+            "the multi-instrument RNN sounds random",
+            [
+                Expect("frechet", {"system": "multitrack_rnn"}, "above", "shuffled"),
+                Expect("pitch_class_entropy", {"system": "multitrack_rnn"}, "above", "real"),
+                Expect("harmony_gain", {"system": "multitrack_rnn"}, "below", "real"),
+            ],
+        ),
+        Claim(
+            "C7",
+            "the next-note RNN is limited to one instrument and equal note lengths",
+            [
+                Expect("note_length_entropy", {"system": "note_rnn"}, "below", "real"),
+                *(Expect(f"empty_bars.{track}", {"system": "note_rnn"}, "above", 0.99) for track in OTHERS),
+            ],
+        ),
+        Claim(
+            "C9",
+            "VAE + NN is the best of the article's own models; the transformer is relatively good",
+            [
+                *(Expect("frechet", {"system": system}, "above", {"system": "vae_nn"}) for system in OWN),
+                Expect("frechet", {"system": "transformer_xl"}, "below", {"system": OWN}),
+            ],
+        ),
+    ],
 )
 
 if __name__ == "__main__":

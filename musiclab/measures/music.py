@@ -5,15 +5,15 @@ from itertools import combinations
 import numpy as np
 
 from musiclab.data.songs import TRACKS
+from musiclab.measures.notes import in_blocks, note_starts, packed
 from musiclab.measures.rolls import (
     DRUMS,
     PITCH_CLASSES,
     PITCHED,
     bars,
     cells_by_pitch,
-    cells_by_step,
     checked,
-    onsets,
+    packed_by_step,
     pitch_classes,
     ratio,
 )
@@ -54,7 +54,8 @@ def used_pitch_classes(rolls: np.ndarray, resolution: int) -> np.ndarray:
 
     Source: Dong et al. 2018, MuseGAN, section "Objective metrics"; chroma after Fujishima 1999.
     """
-    used = pitch_classes(bars(rolls, resolution).any(axis=3).astype(np.uint8)) > 0
+    bits = np.bitwise_or.reduce(np.packbits(bars(rolls, resolution), axis=-1), axis=3)
+    used = pitch_classes(np.unpackbits(bits, axis=-1)) > 0
     result = ratio(used.sum(axis=(0, 2, 3)), used.any(axis=3).sum(axis=(0, 2)))
     result[DRUMS] = np.nan
     return result
@@ -126,7 +127,7 @@ def note_density(rolls: np.ndarray, resolution: int) -> np.ndarray:
     """Onsets a beat, all pitches of a track together.
 
     Onsets / (windows x steps / resolution). Best closest to the value of real music. A note held into a window counts
-    as an onset at its step 0.
+    as an onset at its step 0. A drum hit lasts one step, so that each cell of the drums is an onset (`note_starts`).
 
     Args:
         rolls: bool `(n, track, time, pitch)`.
@@ -136,7 +137,12 @@ def note_density(rolls: np.ndarray, resolution: int) -> np.ndarray:
         `(track,)`, onsets a beat. A silent track gives 0; NaN where there is no step at all.
     """
     n, _, steps, _ = checked(rolls).shape
-    return ratio(cells_by_step(onsets(rolls)).sum(axis=(0, 2)), n * steps / resolution)
+    return ratio(packed_by_step(note_starts(packed(rolls))).sum(axis=(0, 2)), n * steps / resolution)
+
+
+def tonal_centroids(chroma: np.ndarray) -> np.ndarray:
+    """Harte's tonal centroids `(..., 6)` of chroma `(..., 12)`, see `tonal_distance`; NaN where nothing sounds."""
+    return ratio(chroma, chroma.sum(axis=-1, keepdims=True)) @ _tonal_map()
 
 
 def pair_name(pair: tuple[int, int]) -> str:
@@ -146,8 +152,8 @@ def pair_name(pair: tuple[int, int]) -> str:
 
 def _centroids(rolls: np.ndarray, resolution: int) -> tuple[np.ndarray, np.ndarray]:
     """Tonal centroids of each bar `(n, track, bar, 6)`, and whether the track sounds in it `(n, track, bar)`."""
-    cells = pitch_classes(cells_by_pitch(bars(rolls, resolution)))
-    return (cells / np.maximum(cells.sum(axis=3, keepdims=True), 1)) @ _tonal_map(), cells.any(axis=3)
+    cells = in_blocks(lambda some: pitch_classes(cells_by_pitch(bars(some, resolution))), checked(rolls))
+    return tonal_centroids(cells), cells.any(axis=3)
 
 
 def _pair_distances(

@@ -13,7 +13,10 @@ class Measure:
 
     A value for one track or pair has the full name and a suffix: `music/empty_bars.Piano`,
     `music/tonal_distance.Piano-Guitar`. The plain full name is then the mean over those that have a value, but for
-    `set/noise_sensitivity`, where it is the value of whole windows, as it is for all measures of sets.
+    `set/noise_sensitivity`, where it is the value of whole windows, as it is for all measures of sets, and for what
+    is measured of the pitched tracks together (pitch, note lengths, groove and self-similarity), drums apart.
+    `latent/noise_response` is of whole windows too, and has a value for noise of other sds, which follow `at_`:
+    `latent/noise_response.at_0.5`.
 
     Attributes:
         name: unique among all measures, so that it can be used without its group.
@@ -97,8 +100,8 @@ MEASURES: tuple[Measure, ...] = (
         ("note_density", "onsets/beat", "real", "Onsets a beat"),
         ("note_length", "beats", "real", "Mean length of a note"),
         ("note_length_entropy", "bits", "real", "Entropy of note lengths (0: all equal)"),
-        ("qualified_notes", "share", "real", "Share of notes of a 32nd at least (from 4 steps a beat on)"),
-        ("drum_pattern", "share", "real", "Share of drum onsets on the grid of eighths"),
+        ("qualified_notes", "share", "real", "Share of notes of a 32nd at least (from 12 steps a beat on)"),
+        ("drum_pattern", "share", "real", "Share of drum hits on eighths (from 4 steps a beat on)"),
         ("groove_similarity", "cosine", "real", "Likeness of neighbouring bars' onsets"),
         ("tonal_distance", "Harte distance", "real", "Harmonic distance between two tracks"),
         ("harmony_gain", "Harte distance", "real", "How much closer tracks are than if exchanged between windows",
@@ -123,7 +126,7 @@ MEASURES: tuple[Measure, ...] = (
         ("duplicate_rate", "share", "lower", "Share of windows that repeat another one"),
         ("distinct_windows", "windows", "real", "How many windows there seem to be to draw from (birthday test)"),
         ("training_similarity", "share", "real", "Likeness to the nearest training window, in any key"),
-        ("copied_rate", "share", "lower", "Share of windows nearer to a training one than 99 % of real ones are"),
+        ("copied_rate", "share", "lower", "Share of windows as near to a training one as the nearest 1 % of real ones"),
     ),
     *_group("set", ("start",), ("start_sensitivity", "ratio", "real", "Dependence on the start window (0 is none)")),
     *_group(

@@ -1,13 +1,18 @@
 """All measures of one kind at once, as flat dicts from full name to float, ready for a record."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from musiclab.data.songs import TRACKS
-from musiclab.measures.latent import active_units, kl_per_dimension
+from musiclab.measures.bins import bin_centres, bins_compared, distinct_windows
+from musiclab.measures.ceilings import random_notes, songs_exchanged, tracks_exchanged
+from musiclab.measures.distributions import FEATURES, distances_compared, features
+from musiclab.measures.fidelity import fidelity, scaled
+from musiclab.measures.latent import active_units, collapsed, kl_per_dimension, prior_gap
 from musiclab.measures.music import (
     PITCHED_PAIRS,
     empty_bars,
@@ -17,43 +22,69 @@ from musiclab.measures.music import (
     tonal_distance,
     used_pitch_classes,
 )
+from musiclab.measures.notes import in_blocks
+from musiclab.measures.originality import TrainingWindows, copied_from, copied_rate
+from musiclab.measures.ranking import ranking
 from musiclab.measures.reconstruction import best_constant, frame_scores, onset_scores
+from musiclab.measures.rhythm import drum_pattern, groove_similarity, note_length, note_length_entropy, qualified_notes
 from musiclab.measures.rolls import nan_mean, ratio
 from musiclab.measures.sets import (
     Pairs,
-    duplicate_rate,
     embed,
     frechet_distance,
+    mean_distance,
     noise_distances,
     pairs,
     track_distances,
 )
+from musiclab.measures.structure import LAGS, self_similarity
 from musiclab.measures.style import retrieval, similarity, song_likeness, specificity
+from musiclab.measures.tonality import pitch_class_entropy, pitch_range, polyphony, scale_consistency
 
-# Ends the key of what real music scores against real music.
-FLOOR = ".floor"
+# End the keys of what real music scores against real music, tracks of different songs put together, random notes.
+FLOOR, SHUFFLED, RANDOM = ".floor", ".shuffled", ".random"
+# The likeness to training windows from which on a window counts as copied, among the values of the scale.
+COPIED_FROM = "set/copied_rate.from"
 # A perplexity is printed up to 1e30: infinity is no number of a record, and two of the largest float have no mean.
 _MOST_NATS = 30 * math.log(10)
 
 
 @dataclass(frozen=True)
-class RealWindows:
-    """Real windows that others are compared with; what several measures need of them is worked out once.
+class WindowSet:
+    """Windows to compare with others; what several measures need of them is worked out once.
 
     Attributes:
-        rolls: bool `(n, track, time, pitch)`.
-        songs: `(n,)`, which song each window is of; any values that compare equal.
+        rolls: bool `(n, track, time, pitch)`; if they are real, in a shuffled order, so that the first are any.
+        songs: `(n,)`, which song each window is of, or which start it continues; any values that compare equal.
         resolution: steps a beat.
+        pieces: bool `(track, time, pitch)` each, whole songs or continuations, for `structure_measures`.
     """
 
     rolls: np.ndarray
     songs: np.ndarray
     resolution: int
+    pieces: Sequence[np.ndarray] = ()
+
+    def first(self, count: int) -> "WindowSet":
+        """The set of the first `count` windows, with all pieces; itself where it has no more."""
+        if count >= len(self.rolls):
+            return self
+        return replace(self, rolls=self.rolls[:count], songs=self.songs[:count])
 
     @cached_property
     def embedding(self) -> np.ndarray:
         """`sets.embed` of the windows."""
-        return embed(self.rolls, self.resolution)
+        return in_blocks(lambda rolls: embed(rolls, self.resolution), self.rolls)
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """`distributions.features` of the windows."""
+        return features(self.rolls, self.resolution)
+
+    @cached_property
+    def bin_centres(self) -> np.ndarray:
+        """`bins.bin_centres` of the windows, on the scale of their own embedding."""
+        return bin_centres(scaled(self.embedding, self.embedding))
 
     @cached_property
     def pairs(self) -> Pairs:
@@ -67,7 +98,7 @@ class RealWindows:
 
 
 def music_measures(rolls: np.ndarray, resolution: int) -> dict[str, float]:
-    """Every measure of the group `music`: one value a track or pair, and their mean under the plain name.
+    """Every measure of the group `music` that windows are enough for; those of whole pieces are `structure_measures`.
 
     Args:
         rolls: bool `(n, track, time, pitch)`.
@@ -75,7 +106,8 @@ def music_measures(rolls: np.ndarray, resolution: int) -> dict[str, float]:
 
     Returns:
         Keys such as `music/empty_bars`, `music/empty_bars.Piano`, `music/tonal_distance.Piano-Guitar`. Values are NaN
-        where a measure says so (a silent track has no pitch classes); means are over the values that are not.
+        where a measure says so (a silent track has no pitch classes). Under the plain name of what `music.py` measures
+        stands the mean of the values that are not; under that of the others the value of all pitched tracks together.
     """
     both = [pair_name(pair) for pair in PITCHED_PAIRS]
     return (
@@ -84,11 +116,41 @@ def music_measures(rolls: np.ndarray, resolution: int) -> dict[str, float]:
         | _by_part("music/tonal_distance", tonal_distance(rolls, resolution), both)
         | _by_part("music/harmony_gain", harmony_gain(rolls, resolution), both)
         | _by_part("music/note_density", note_density(rolls, resolution), TRACKS)
+        | _together("music/pitch_class_entropy", pitch_class_entropy(rolls))
+        | _together("music/scale_consistency", scale_consistency(rolls))
+        | _together("music/pitch_range", pitch_range(rolls))
+        | _together("music/polyphony", polyphony(rolls))
+        | _together("music/note_length", note_length(rolls, resolution))
+        | _together("music/note_length_entropy", note_length_entropy(rolls))
+        | _together("music/qualified_notes", qualified_notes(rolls, resolution))
+        | {"music/drum_pattern": drum_pattern(rolls, resolution)}
+        | _together("music/groove_similarity", groove_similarity(rolls, resolution))
     )
 
 
+def structure_measures(pieces: list[np.ndarray], resolution: int) -> dict[str, float]:
+    """The measures of the group `music` that take whole pieces: how much a bar is like those some bars on.
+
+    Args:
+        pieces: bool `(track, time, pitch)` each, of any length, from a bar line on: all windows that continue one start
+            joined, or a whole song.
+        resolution: steps a beat.
+
+    Returns:
+        Keys such as `music/self_similarity_4` of the pitched tracks together, `music/self_similarity_4.Drums` of each
+        track; NaN where no piece has bars so far apart that sound.
+    """
+    result = {}
+    for lag, values in zip(LAGS, self_similarity(pieces, resolution), strict=True):
+        result |= _together(f"music/self_similarity_{lag}", values)
+    return result
+
+
 def reconstruction_measures(predicted: np.ndarray, actual: np.ndarray) -> dict[str, float]:
-    """Frame and onset precision, recall and F1, one value a track and their mean under the plain name.
+    """Frame and onset precision, recall and F1, and the ratio of densities: one value a track, the mean, plain.
+
+    `latent/density_ratio` = cells predicted / cells there; best at 1, which says nothing of where they are; NaN for a
+    track that is silent in `actual`.
 
     Args:
         predicted: bool `(n, track, time, pitch)`, what was decoded.
@@ -97,7 +159,8 @@ def reconstruction_measures(predicted: np.ndarray, actual: np.ndarray) -> dict[s
     Returns:
         Keys such as `latent/frame_f1`, `latent/onset_recall.Bass`; NaN rules at `reconstruction.Scores`.
     """
-    result = {}
+    density = ratio(predicted.sum(axis=(0, 2, 3)), actual.sum(axis=(0, 2, 3)))
+    result = _by_part("latent/density_ratio", density, TRACKS)
     for kind, scores in (("frame", frame_scores(predicted, actual)), ("onset", onset_scores(predicted, actual))):
         result |= _by_part(f"latent/{kind}_f1", scores.f1, TRACKS)
         result |= _by_part(f"latent/{kind}_precision", scores.precision, TRACKS)
@@ -105,15 +168,88 @@ def reconstruction_measures(predicted: np.ndarray, actual: np.ndarray) -> dict[s
     return result
 
 
+def activation_measures(activations: np.ndarray, actual: np.ndarray) -> dict[str, float]:
+    """Of a decoder's output before any threshold, one value a track and their mean under the plain name.
+
+    `latent/frame_auprc` and `latent/best_frame_f1`: `Ranking.average_precision` and `best_f1` of all a track's cells.
+    The second is taken at the threshold that is best on these very windows: an upper bound for `latent/frame_f1`.
+    `latent/mse`: mean of (activation - cell)^2, lower is better; of a Gaussian likelihood read it beside its sigma, and
+    of a Bernoulli one it is the Brier score. So sparse are rolls that silence has a small error too: the share of cells
+    that are on. NaN where an activation is infinite.
+
+    Args:
+        activations: float `(n, track, time, pitch)`; -inf for a track that has no decoder and never sounds.
+        actual: bool, the same shape, what was encoded.
+    """
+    tracks = [(activations[:, track], actual[:, track]) for track in range(len(TRACKS))]
+    rankings = [ranking(*track) for track in tracks]
+    # One track at a time: what is made in between is a fifth of the whole.
+    mse = np.array([float(ratio(np.square(made - real).sum(dtype=np.float64), real.size)) for made, real in tracks])
+    return (
+        _by_part("latent/frame_auprc", np.array([each.average_precision for each in rankings]), TRACKS)
+        | _by_part("latent/best_frame_f1", np.array([each.best_f1 for each in rankings]), TRACKS)
+        | _by_part("latent/mse", np.where(np.isinf(mse), np.nan, mse), TRACKS)
+    )
+
+
 def posterior_measures(posteriors: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
-    """`latent/active_units`, and `latent/kl` summed over dimensions, one value a track and their mean.
+    """What the measures of `latent` say of posteriors, one value a track and their mean under the plain name.
+
+    `latent/active_units`, `latent/collapsed`, `latent/prior_gap`; `latent/kl`, summed over dimensions; and
+    `latent/posterior_sd`, the mean of sigma over windows and dimensions, in latent units: what noise is measured by.
 
     Args:
         posteriors: by track, means `(n, K)` and log-sigmas `(n, K)`, `(n, 1)` or `(n,)`; tracks without a VAE left out.
     """
-    active = np.array([active_units(means) for means, _ in posteriors.values()])
-    kl = np.array([kl_per_dimension(means, log_sigma).sum() for means, log_sigma in posteriors.values()])
-    return _by_part("latent/active_units", active, list(posteriors)) | _by_part("latent/kl", kl, list(posteriors))
+    kl = [kl_per_dimension(*posterior) for posterior in posteriors.values()]
+    values = {
+        "active_units": [active_units(means) for means, _ in posteriors.values()],
+        "kl": [each.sum() for each in kl],
+        "collapsed": [collapsed(each) for each in kl],
+        "prior_gap": [prior_gap(*posterior) for posterior in posteriors.values()],
+        "posterior_sd": [nan_mean(np.exp(log_sigma)) for _, log_sigma in posteriors.values()],
+    }
+    return _latent(values, posteriors)
+
+
+def likelihood_measures(likelihoods: dict[str, tuple[float, float, float]]) -> dict[str, float]:
+    """`latent/sigma`, `latent/elbo` and `latent/iw_bound`, one value a track and their mean under the plain name.
+
+    Args:
+        likelihoods: by track, a Gaussian's sigma, and the two bounds of log p(x) in nats a window; NaN for what the
+            likelihood does not have. A Gaussian density on cells that are on or off is no probability of them, so it
+            has no bounds. Tracks without a VAE are left out.
+    """
+    columns = np.array(list(likelihoods.values())).reshape(-1, 3).T
+    return _latent(dict(zip(("sigma", "elbo", "iw_bound"), columns, strict=True)), likelihoods)
+
+
+def noise_response_measures(
+    decoded: np.ndarray, own: np.ndarray, noisy: Iterable[tuple[float, np.ndarray]], real: np.ndarray
+) -> dict[str, float]:
+    """How much what is decoded changes with noise on its code: 0 not at all, 1 as much as real windows differ.
+
+    Mean Jaccard distance between a window decoded from its code and the same with noise / mean distance of real
+    windows, of all tracks together; two silent windows are at 0. It describes and has no better direction. Noise of the
+    posterior's own sd is what the decoder was trained to see past: what it changes, the code does not tell.
+
+    Args:
+        decoded: bool `(n, track, time, pitch)`, from the posterior means.
+        own: bool, the same shape, with noise of each posterior's own sd: draws from the posteriors.
+        noisy: sds, the same for all dimensions, and what was decoded with noise of each; taken one at a time.
+        real: bool `(m, track, time, pitch)`, real windows of as many steps.
+
+    Returns:
+        `latent/noise_response` of `own`, and for each other sd a key such as `latent/noise_response.at_0.5`; each at
+        least 0. NaN for fewer than two real windows or only equal ones, and where nothing sounds with or without noise.
+    """
+    scale = mean_distance(real)
+
+    def response(other: np.ndarray) -> float:
+        return float(ratio(noise_distances(np.stack([decoded, other], axis=1)[:, :, None])[0], scale))
+
+    at_sds = {f"latent/noise_response.at_{sd:g}": response(other) for sd, other in noisy}
+    return {"latent/noise_response": response(own)} | at_sds
 
 
 def next_window_measures(
@@ -192,85 +328,184 @@ def style_measures(
     }
 
 
-def set_measures(continuations: np.ndarray, reference: RealWindows, frechet_windows: int) -> dict[str, float]:
-    """Every measure of the group `set`: generated windows against held-out real ones.
+def set_measures(continuations: np.ndarray, reference: WindowSet, windows: int) -> dict[str, float]:
+    """The measures of the group `set` that take generated and held-out real windows, and nothing else.
+
+    Means of pairs of real windows are of as many reference windows as there are generated ones, if there are.
 
     Args:
         continuations: bool `(start, variation, continuation, track, time, pitch)`.
         reference: real windows of held-out songs, as many steps as generated ones. They also set the scale of the
-            Frechet distance, so keep them the same for everything that is to be compared.
-        frechet_windows: how many windows of the first variations, spread evenly over them, the Frechet distance takes;
-            it grows as sets get smaller, so take as many as those that it is compared with have. It and the duplicates
+            embedding, so keep them the same for everything that is to be compared.
+        windows: how many windows of the first variations, spread evenly over them, are compared with the reference;
+            these measures change as sets get smaller, so take as many as those that they are compared with have. They
             are of one variation of each start: without noise the others are copies, and no fault of the system.
+
+    Returns:
+        Of whole windows under the plain name, as all measures of this group, and not the mean of the parts:
+        `set/noise_sensitivity.Bass` is of one track, `set/overlap_area.mean_pitch` of one feature, of which the plain
+        name has the mean.
     """
-    generated = continuations.reshape(-1, *continuations.shape[3:])
     starts = np.repeat(np.arange(len(continuations)), math.prod(continuations.shape[1:3]))
-    first = continuations[:, 0].reshape(-1, *continuations.shape[3:])
-    spread = np.arange(frechet_windows) * len(first) // max(1, frechet_windows)
-    theirs = pairs(generated, starts)
-    by_noise, *by_noise_and_track = _noise(continuations, reference)
-    values = {
-        "set/frechet": frechet_distance(
-            embed(first[spread], reference.resolution), reference.embedding, reference.embedding
-        ),
-        "set/diversity_ratio": float(ratio(theirs.mean, reference.pairs.mean)),
-        "set/duplicate_rate": theirs.duplicate_rate if len(first) == len(generated) else duplicate_rate(first),
-        "set/start_sensitivity": float(ratio(theirs.dependence, reference.pairs.mean)),
-    }
-    # Of whole windows under the plain name, as the other measures of this group are, and not the mean of the tracks.
+    every = WindowSet(continuations.reshape(-1, *continuations.shape[3:]), starts, reference.resolution)
+    real = reference.first(len(every.rolls))
+    made = WindowSet(*first_variations(continuations, windows), reference.resolution)
+    by_noise, *by_noise_and_track = _noise(continuations, real)
     return (
-        values
+        _compared(made, reference)
+        | _varied(every, real)
         | _by_part("set/noise_sensitivity", by_noise_and_track, TRACKS)
         | {"set/noise_sensitivity": float(by_noise)}
     )
 
 
-def _noise(continuations: np.ndarray, reference: RealWindows) -> np.ndarray:
+def first_variations(continuations: np.ndarray, windows: int) -> tuple[np.ndarray, np.ndarray]:
+    """At most `windows` windows `(n, track, time, pitch)` of the first variations, spread evenly, and their starts."""
+    first = continuations[:, 0].reshape(-1, *continuations.shape[3:])
+    count = min(windows, len(first))
+    spread = np.arange(count) * len(first) // max(1, count)
+    return first[spread], spread // max(1, continuations.shape[2])
+
+
+def training_measures(likeness: np.ndarray, least: float) -> dict[str, float]:
+    """`set/training_similarity`, the mean of the likeness to the nearest training window, and `set/copied_rate`.
+
+    Args:
+        likeness: `(n,)` of generated windows, see `originality.TrainingWindows.likeness`.
+        least: the likeness from which on a window counts as copied, COPIED_FROM of the scale.
+    """
+    return {"set/training_similarity": nan_mean(likeness), "set/copied_rate": copied_rate(likeness, least)}
+
+
+def scale_measures(
+    other: WindowSet, reference: WindowSet, training: TrainingWindows, rng: np.random.Generator
+) -> dict[str, float]:
+    """What the measures of the groups `music` and `set` are read on: real music, and what no music is like.
+
+    Keys and their meaning:
+        `music/...` and those of `set` that ask for it: the real value, which `better="real"` is to come close to. It is
+            the reference's own; of `set/start_sensitivity` that of windows and their songs (windows of one song stand
+            for those that continue one start window); of `set/diversity_ratio` and `latent/density_ratio` 1 by
+            definition. Of `set/distinct_windows` and what is taken of pairs, or of likeness to training windows, it is
+            that of as many reference windows as there are other ones;
+        `.floor`: real against real. What the other songs' windows score in place of generated ones, or, where there is
+            a real value, how far that is from it;
+        `.shuffled`, `.random`: ceilings. What the other songs' windows score in place of generated ones when their
+            tracks are exchanged between songs, and when their notes are put anywhere (see `ceilings`); values, not
+            distances, of the plain names only;
+        `latent/frame_f1.floor` and its like: the score of taking, for each of as many reference windows, some window of
+            the other songs, drawn evenly; what a decoder scores that ignores its code and plays other real music;
+        `set/copied_rate.from`: the likeness to training windows from which on a window counts as copied, which the
+            nearest 1 % of the reference windows have.
+
+    Args:
+        other: windows and pieces of other songs. As many windows as generated ones, so that the numbers compare.
+        reference: those that generated windows are measured against.
+        training: those that the block trains on.
+        rng: draws the pairs and the random notes.
+    """
+    resolution, count = reference.resolution, len(other.rolls)
+    some = reference.first(count)
+    likeness = training.likeness(some.rolls)
+    least = copied_from(likeness)
+    # Of the other songs, as the floor is: between songs of their own, the reference's tracks would pass for real.
+    exchanged = tracks_exchanged(other.rolls, other.songs), songs_exchanged(list(other.pieces))
+    drawn = random_notes(other.rolls, rng), [random_notes(piece[None], rng)[0] for piece in other.pieces]
+
+    def scores(made: WindowSet) -> dict[str, float]:
+        return (
+            _described(made)
+            | _compared(made, reference)
+            | _varied(made, some)
+            | training_measures(training.likeness(made.rolls), least)
+        )
+
+    real = _described(reference) | {
+        "set/diversity_ratio": 1.0,
+        "set/start_sensitivity": _varied(some, some)["set/start_sensitivity"],
+        "set/distinct_windows": distinct_windows(some.rolls),
+        "set/training_similarity": nan_mean(likeness),
+    }
+    result = real | {COPIED_FROM: least, "latent/density_ratio": 1.0}
+    floors = scores(other)
+    if count:
+        partners = other.rolls[rng.integers(count, size=len(some.rolls))]
+        floors |= reconstruction_measures(partners, some.rolls)
+    for name, value in floors.items():
+        ideal = 1.0 if name.startswith("latent/density_ratio") else real.get(name)
+        result[name + FLOOR] = value if ideal is None else abs(value - ideal)
+    for suffix, (rolls, pieces) in ((SHUFFLED, exchanged), (RANDOM, drawn)):
+        ceilings = scores(WindowSet(rolls, other.songs, resolution, pieces))
+        result |= {name + suffix: value for name, value in ceilings.items() if "." not in name}
+    return result
+
+
+def _described(windows: WindowSet) -> dict[str, float]:
+    """Every measure of the group `music`."""
+    return music_measures(windows.rolls, windows.resolution) | structure_measures(
+        list(windows.pieces), windows.resolution
+    )
+
+
+def _compared(made: WindowSet, reference: WindowSet) -> dict[str, float]:
+    """The measures of the group `set` that compare one set of windows with the reference, or count its duplicates."""
+    scale = reference.embedding
+    ours, theirs = scaled(made.embedding, scale), scaled(scale, scale)
+    # As many of one as of the other, as precision and its like take.
+    size = min(len(ours), len(theirs))
+    near, binned = fidelity(ours[:size], theirs[:size]), bins_compared(ours, theirs, reference.bin_centres)
+    overlaps = [
+        distances_compared(made.features[:, place], reference.features[:, place], feature)
+        for place, feature in enumerate(FEATURES.values())
+    ]
+    return (
+        {
+            "set/frechet": frechet_distance(made.embedding, scale, scale),
+            "set/precision": near.precision,
+            "set/recall": near.recall,
+            "set/density": near.density,
+            "set/coverage": near.coverage,
+            "set/ndb": binned.different,
+            "set/bins_jsd": binned.jsd,
+            "set/duplicate_rate": made.pairs.duplicate_rate,
+            "set/distinct_windows": distinct_windows(made.rolls),
+        }
+        | _by_part("set/overlap_area", np.array([each.area for each in overlaps]), tuple(FEATURES))
+        | _by_part("set/feature_kl", np.array([each.kl for each in overlaps]), tuple(FEATURES))
+    )
+
+
+def _varied(made: WindowSet, real: WindowSet) -> dict[str, float]:
+    """The measures of the group `set` that are of all pairs of windows, in relation to real ones."""
+    return {
+        "set/diversity_ratio": float(ratio(made.pairs.mean, real.pairs.mean)),
+        "set/start_sensitivity": float(ratio(made.pairs.dependence, real.pairs.mean)),
+    }
+
+
+def _noise(continuations: np.ndarray, real: WindowSet) -> np.ndarray:
     """`sets.noise_sensitivity` of whole windows, then of each track; what costs is left out where it is NaN anyway."""
     distances = noise_distances(continuations)
     if np.isnan(distances).all():
         return distances
-    return ratio(distances, np.array([reference.pairs.mean, *reference.track_distances]))
+    return ratio(distances, np.array([real.pairs.mean, *real.track_distances]))
 
 
-def scale_measures(other: RealWindows, reference: RealWindows, rng: np.random.Generator) -> dict[str, float]:
-    """What real music scores against real music: windows of two disjoint sets of held-out songs, compared.
-
-    Keys and their meaning:
-        `music/...` and `set/start_sensitivity`: the value on the reference, which is the real value that
-        `better="real"` asks for (windows of one song standing for those that continue one start window);
-        the same with `.floor`: its absolute difference from the value on the other songs;
-        `set/frechet.floor`: the distance between the two sets;
-        `set/diversity_ratio`: 1, its real value by definition; with `.floor`, how far the quotient is from 1;
-        `set/duplicate_rate.floor`: the rate of the other songs' windows, for real music repeats itself too (like with
-            like only where as many windows are generated);
-        `latent/frame_f1.floor` and its like: the score of taking, for each reference window, some window of the other
-        songs, drawn evenly; what a decoder scores that ignores its code and plays other real music.
-
-    Args:
-        other: windows of other songs. As many as the generated windows, so that the distances compare.
-        reference: those that generated windows are measured against.
-        rng: draws the pairs.
-    """
-    resolution, scale = reference.resolution, reference.pairs.mean
-    theirs, real = music_measures(other.rolls, resolution), music_measures(reference.rolls, resolution)
-    theirs["set/start_sensitivity"] = float(ratio(other.pairs.dependence, scale))
-    real["set/start_sensitivity"] = float(ratio(reference.pairs.dependence, scale))
-    result = real | {name + FLOOR: abs(theirs[name] - real[name]) for name in real}
-    result["set/frechet" + FLOOR] = frechet_distance(other.embedding, reference.embedding, reference.embedding)
-    result["set/diversity_ratio"] = 1.0
-    result["set/diversity_ratio" + FLOOR] = abs(float(ratio(other.pairs.mean, scale)) - 1)
-    result["set/duplicate_rate" + FLOOR] = other.pairs.duplicate_rate
-    if len(other.rolls):
-        partners = other.rolls[rng.integers(len(other.rolls), size=len(reference.rolls))]
-        chance = reconstruction_measures(partners, reference.rolls)
-        result |= {name + FLOOR: value for name, value in chance.items()}
-    return result
+def _latent(values: dict[str, Sequence[float]], tracks: Iterable[str]) -> dict[str, float]:
+    """Each measure of the group `latent` by track and as the mean over the tracks given."""
+    names = list(tracks)
+    parts = [_by_part(f"latent/{name}", np.array(of_tracks), names) for name, of_tracks in values.items()]
+    return {key: value for part in parts for key, value in part.items()}
 
 
 def _perplexity(nats: float) -> float:
     """exp(nats), at most 1e30; NaN stays NaN."""
     return float("nan") if math.isnan(nats) else math.exp(min(nats, _MOST_NATS))
+
+
+def _together(name: str, values: np.ndarray) -> dict[str, float]:
+    """Values `(1 + track,)`: that of the pitched tracks together under `name`, then each track's under `name.track`."""
+    return {name: float(values[0])} | {f"{name}.{track}": float(v) for track, v in zip(TRACKS, values[1:], strict=True)}
 
 
 def _by_part(name: str, values: np.ndarray, parts: list[str] | tuple[str, ...]) -> dict[str, float]:

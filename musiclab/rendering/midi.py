@@ -1,4 +1,4 @@
-"""A pianoroll as a MIDI file."""
+"""A pianoroll as a MIDI file, and such a file as the pianoroll again."""
 
 import numpy as np
 from symusic import Note, Score, Tempo, TextMeta, TimeSignature, Track
@@ -34,3 +34,20 @@ def to_midi(roll: np.ndarray, resolution: int, tempo: float = 120.0) -> bytes:
         )
         score.tracks.append(track)
     return score.dumps_midi()
+
+
+def from_midi(midi: bytes) -> tuple[np.ndarray, int, float]:
+    """What `to_midi` was given: roll, resolution and tempo; ValueError for a file that it did not write."""
+    try:
+        score = Score.from_midi(midi)
+        tempo, end = score.tempos[0].qpm, score.markers[0].time
+    except (RuntimeError, IndexError) as error:
+        raise ValueError("no MIDI file of a roll") from error
+    roll = np.zeros((len(TRACKS), end // _TICKS_PER_STEP, 128), dtype=bool)
+    for track in score.tracks:
+        if track.name not in TRACKS:
+            raise ValueError(f"the MIDI file of a roll has no track {track.name!r}")
+        cells = roll[TRACKS.index(track.name)]
+        for note in track.notes:
+            cells[note.time // _TICKS_PER_STEP : note.end // _TICKS_PER_STEP, note.pitch] = True
+    return roll, score.ticks_per_quarter // _TICKS_PER_STEP, tempo

@@ -16,6 +16,7 @@ from PIL import Image
 from pypianoroll import plot_pianoroll
 
 from musiclab.data.songs import TRACKS
+from musiclab.rendering.strips import BEATS_PER_BAR, COLORS, register
 
 WIDTH, HEIGHT = 1000, 620
 # Where the first and the last step begin and end, as shares of the width: a player puts its playhead by them.
@@ -23,10 +24,6 @@ PLOT_LEFT, PLOT_RIGHT = 0.1, 0.985
 
 _DPI = 100
 _TOP, _BOTTOM, _GAP = 0.885, 0.075, 0.012
-_COLORS = {"Drums": "#333333", "Piano": "#08519c", "Guitar": "#b34700", "Bass": "#006d2c", "Strings": "#54278f"}
-_BEATS_PER_BAR = 4
-# At least two octaves of each track are shown, around the register it plays in.
-_SMALLEST_SPAN = 24
 _LONGEST_TITLE = 110
 _MOST_BAR_NUMBERS = 24
 # How hard the file is packed, 0 to 9: 9 takes three times as long and saves a fifth.
@@ -114,7 +111,7 @@ def _strips(roll: np.ndarray) -> list[_Strip]:
     height = (_TOP - _BOTTOM) / len(roll)
     bottoms = [_TOP - (index + 1) * height for index in range(len(roll))]
     return [
-        _Strip(bottom, bottom + height - _GAP, *_register(cells)) for bottom, cells in zip(bottoms, roll, strict=True)
+        _Strip(bottom, bottom + height - _GAP, *register(cells)) for bottom, cells in zip(bottoms, roll, strict=True)
     ]
 
 
@@ -123,7 +120,7 @@ def _draw_track(axes: Axes, strip: _Strip, cells: np.ndarray, name: str) -> None
     across = (-0.5, len(cells) - 0.5)
     if cells.any():
         # Off cells are clear, so that the lines of the grid run behind the notes and not across them.
-        colors = ListedColormap([(1, 1, 1, 0), _COLORS[name]])
+        colors = ListedColormap([(1, 1, 1, 0), COLORS[name]])
         off = {"preset": "plain", "xtick": "off", "ytick": "off", "label": "off", "grid_axis": "off"}
         extent = (*across, strip.bottom, strip.top)
         plot_pianoroll(axes, cells[:, strip.low : strip.high + 1], cmap=colors, extent=extent, zorder=2, **off)
@@ -135,7 +132,7 @@ def _draw_track(axes: Axes, strip: _Strip, cells: np.ndarray, name: str) -> None
 
 def _draw_bars(axes: Axes, strips: list[_Strip], steps: int, resolution: int) -> None:
     """A line at every bar, a faint one at every beat, and bar numbers under the lowest track."""
-    bar = _BEATS_PER_BAR * resolution
+    bar = BEATS_PER_BAR * resolution
     for every, color, width in ((resolution, "0.9", 0.4), (bar, "0.45", 0.8)):
         for strip in strips:
             lines = [((x, x), (strip.bottom, strip.top)) for x in np.arange(0, steps, every) - 0.5]
@@ -178,15 +175,6 @@ def _draw_lines(axes: Axes, lines: list[tuple[tuple, tuple]], **style: object) -
 def _write(axes: Axes, across: float, up: float, text: str, size: float, **style: object) -> None:
     """Text at shares of the plot's width and of the picture's height."""
     axes.figure.text(across, up, text, transform=axes.transAxes, fontsize=size, **style)
-
-
-def _register(cells: np.ndarray) -> tuple[int, int]:
-    """Lowest and highest pitch to show: what is played and some margin, two octaves at least, within 0 to 127."""
-    played = np.flatnonzero(cells.any(axis=0))
-    low, high = (int(played[0]), int(played[-1])) if played.size else (48, 72)
-    margin = max(2, -(-(_SMALLEST_SPAN - (high - low)) // 2))
-    low = max(low - margin, 0)
-    return low, min(max(high + margin, low + _SMALLEST_SPAN), cells.shape[1] - 1)
 
 
 def _printable(title: str) -> str:

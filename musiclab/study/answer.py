@@ -1,7 +1,7 @@
 """The answer: records of a study's cells as means, intervals and paired comparisons."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,10 @@ import numpy as np
 from musiclab.measures.registry import MEASURES, Measure
 from musiclab.measures.rolls import nan_mean
 from musiclab.study.comparisons import Comparison, Terms, compare
-from musiclab.study.effects import Effect, field_effects
+from musiclab.study.effects import Effects, effects
 from musiclab.study.plan import Cell
-from musiclab.study.statistics import Interval, holm, mean_interval, sign_flip_p
+from musiclab.study.sequential import anytime_p
+from musiclab.study.statistics import Interval, holm, mean_intervals, sign_flip_p
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Answer:
 
     `judged` is the mean of the objective, or of its distance to the value of real music where being like it is the aim;
     comparisons are of the same. `above_zero` has, by measure and variant, the p of a mean of 0 where that is a question
-    of its own (sign flips over blocks, Holm over a measure's variants). `effects` are those of single fields of crossed
-    grids, averaged over the others.
+    of its own (sign flips over blocks, Holm over a measure's variants). `effects` are those of single fields, where the
+    design tells.
     """
 
     terms: Terms
@@ -30,7 +31,7 @@ class Answer:
     judged: dict[str, float]
     comparisons: dict[str, Comparison]
     above_zero: dict[str, dict[str, float]]
-    effects: list[Effect]
+    effects: Effects
     scale: dict[str, float]
     missing: dict[str, int]
     failed: dict[str, int]
@@ -66,25 +67,28 @@ def answer(cells: list[Cell], records: dict[str, dict[str, Any]], terms: Terms, 
         else:
             missing[name] += 1
             failures[name] += cell.key in failed
-    measures = {
-        name: _intervals([record["measures"] for record in by_block.values()]) for name, by_block in found.items()
-    }
+    measures = {name: _intervals([record["measures"] for record in of.values()]) for name, of in found.items()}
     # The scale is a matter of the block's real music; variants share it unless they cut windows differently.
     scale: dict[str, float] = {}
     for name in dict.fromkeys([*controls.values(), *found]):
         scale = _means([record["scale"] for record in found[name].values()]) | scale
-    by_block = {name: {block: judged(record, objective) for block, record in of.items()} for name, of in found.items()}
+    by_block = judged_by_block(cells, records, objective)
     return Answer(
         terms,
         measures,
         {name: nan_mean(np.array(list(of.values()))) for name, of in by_block.items()},
         compare(by_block, terms),
-        _above_zero(found),
-        field_effects({cell.variant.name: cell.variant.values for cell in cells}, controls, by_block),
+        _above_zero(found, anytime_p if terms.sequential else sign_flip_p),
+        effects({cell.variant.name: cell.variant.values for cell in cells}, by_block, terms),
         scale,
         missing,
         failures,
     )
+
+
+def unclear(comparisons: dict[str, Comparison]) -> list[str]:
+    """The variants that nothing is known of yet: neither better nor worse nor, where there is a margin, equivalent."""
+    return [name for name, of in comparisons.items() if of.verdict not in ("better", "worse", "equivalent")]
 
 
 def best(answer: Answer) -> str | None:
@@ -94,12 +98,20 @@ def best(answer: Answer) -> str | None:
 
 def best_so_far(cells: list[Cell], records: dict[str, dict[str, Any]], objective: Measure) -> str | None:
     """The same from the records alone, without an interval: for whoever asks after every trial."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    by_block = judged_by_block(cells, records, objective)
+    return _leader({name: nan_mean(np.array(list(of.values()))) for name, of in by_block.items()}, objective)
+
+
+def judged_by_block(
+    cells: list[Cell], records: dict[str, dict[str, Any]], objective: Measure
+) -> dict[str, dict[int, float]]:
+    """What the objective is judged by, by variant and block, of the cells that have a record."""
+    found: dict[str, dict[int, float]] = {}
     for cell in cells:
+        of_variant = found.setdefault(cell.variant.name, {})
         if cell.key in records:
-            found.setdefault(cell.variant.name, []).append(records[cell.key])
-    means = {name: nan_mean(np.array([judged(record, objective) for record in of])) for name, of in found.items()}
-    return _leader(means, objective)
+            of_variant[cell.block.index] = judged(records[cell.key], objective)
+    return found
 
 
 def _leader(judged: dict[str, float], objective: Measure) -> str | None:
@@ -115,7 +127,9 @@ def judged(record: dict[str, Any], objective: Measure) -> float:
     return abs(value - record["scale"].get(objective.full_name, math.nan)) if objective.better == "real" else value
 
 
-def _above_zero(found: dict[str, dict[int, dict[str, Any]]]) -> dict[str, dict[str, float]]:
+def _above_zero(
+    found: dict[str, dict[int, dict[str, Any]]], test: Callable[[list[float]], float]
+) -> dict[str, dict[str, float]]:
     result = {}
     for measure in MEASURES:
         values = {
@@ -129,7 +143,7 @@ def _above_zero(found: dict[str, dict[int, dict[str, Any]]]) -> dict[str, dict[s
         values = {name: of for name, of in values.items() if of}
         if measure.above_zero and values:
             distinct = list(dict.fromkeys(values.values()))  # what variants share is one question
-            p = dict(zip(distinct, holm([sign_flip_p(list(of)) for of in distinct]), strict=True))
+            p = dict(zip(distinct, holm([test(list(of)) for of in distinct]), strict=True))
             result[measure.full_name] = {name: p[of] for name, of in values.items()}
     return result
 
@@ -137,7 +151,8 @@ def _above_zero(found: dict[str, dict[int, dict[str, Any]]]) -> dict[str, dict[s
 def _intervals(of_blocks: list[dict[str, float]]) -> dict[str, Interval]:
     """The measures that the records have, by full name; values of single tracks stay in the records."""
     names = [measure.full_name for measure in MEASURES if any(measure.full_name in values for values in of_blocks)]
-    return {name: mean_interval([values.get(name, math.nan) for values in of_blocks]) for name in names}
+    columns = [[values.get(name, math.nan) for values in of_blocks] for name in names]
+    return dict(zip(names, mean_intervals(columns), strict=True))
 
 
 def _means(of_blocks: list[dict[str, float]]) -> dict[str, float]:

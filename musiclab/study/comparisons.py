@@ -2,10 +2,22 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from musiclab.measures.registry import Measure, find_measure
-from musiclab.study.statistics import NO_INTERVAL, Interval, holm, mean_interval, sign_flip_p
+from musiclab.study.sequential import anytime_equivalence_p, anytime_p, smallest_p_anytime
+from musiclab.study.statistics import (
+    ALPHA,
+    NO_INTERVAL,
+    Interval,
+    equivalence_p,
+    holm,
+    improvement,
+    mean_intervals,
+    sign_flip_p,
+    smallest_p,
+    smallest_shown,
+)
 
 
 @dataclass(frozen=True)
@@ -39,10 +51,12 @@ class Comparison:
 
     Attributes:
         difference: variant less control, of what the objective is judged by; its mean and interval over blocks.
-        p, p_holm: two-sided, of no difference; as it is, and corrected for all comparisons of the study.
+        p, p_holm: two-sided, of no difference; as it is, and corrected for all comparisons of the study. They hold at
+            any time where the terms are sequential, as all tests do then.
         p_equivalent: of a difference of the margin or more, corrected likewise; NaN where there is no margin.
         improvement: probability that the variant does better than its control on a block, with an interval.
-        smallest: the smallest mean difference that so many blocks, scattering as they do, could have shown.
+        smallest: the smallest mean difference that so many blocks, scattering as they do, could have shown at 5 %
+            divided by the number of comparisons; inf where they could show none.
         left_out: blocks that have one of the two only.
         verdict: what all this comes to.
     """
@@ -57,6 +71,15 @@ class Comparison:
     verdict: Verdict = "not compared"
 
 
+class Outcome(NamedTuple):
+    """What the tests say of one comparison; the names are those of Comparison."""
+
+    p: float
+    p_holm: float
+    p_equivalent: float
+    verdict: Verdict
+
+
 def compare(judged: dict[str, dict[int, float]], terms: Terms) -> dict[str, Comparison]:
     """Every variant that is not its own control against it; all of them are one family of tests.
 
@@ -68,17 +91,54 @@ def compare(judged: dict[str, dict[int, float]], terms: Terms) -> dict[str, Comp
     Returns:
         By variant, in the order of `judged`.
     """
-    differences = {
-        name: [
-            difference
-            for block, value in by_block.items()
-            if not math.isnan(difference := value - judged[terms.controls[name]].get(block, math.nan))
-        ]
-        for name, by_block in judged.items()
-        if name != terms.controls[name]
-    }
-    p = [sign_flip_p(each) for each in differences.values()]
+    known = {name: {b: v for b, v in of.items() if not math.isnan(v)} for name, of in judged.items()}
+    pairs = {name: (of, known[terms.controls[name]]) for name, of in known.items() if name != terms.controls[name]}
+    # In the order of blocks, which a sequential test goes by.
+    differences = [
+        [of[block] - control[block] for block in sorted(of.keys() & control)] for of, control in pairs.values()
+    ]
+    level = ALPHA / max(1, _compared(differences))
+    test = anytime_p if terms.sequential else sign_flip_p
     return {
-        name: Comparison(mean_interval(each), raw, adjusted)
-        for (name, each), raw, adjusted in zip(differences.items(), p, holm(p), strict=True)
+        name: Comparison(
+            difference=interval,
+            improvement=improvement(each, terms.objective.better == "higher"),
+            smallest=smallest_shown(each, level, test),
+            left_out=tuple(sorted(of.keys() ^ control)),
+            **outcome._asdict(),
+        )
+        for (name, (of, control)), each, interval, outcome in zip(
+            pairs.items(), differences, mean_intervals(differences), outcomes(differences, terms), strict=True
+        )
     }
+
+
+def outcomes(differences: list[list[float]], terms: Terms) -> list[Outcome]:
+    """What is tested of each comparison, from its differences in block order, and the verdict that follows.
+
+    Tests of a difference are one family under Holm's correction, those of equivalence another, each at 5 %.
+    """
+    different, same = (anytime_p, anytime_equivalence_p) if terms.sequential else (sign_flip_p, equivalence_p)
+    p = [different(each) for each in differences]
+    equivalent = [math.nan if terms.margin is None else same(each, terms.margin) for each in differences]
+    adjusted = list(zip(p, holm(p), holm(equivalent), strict=True))
+    return [
+        Outcome(*of, _verdict(each, *of[1:], _compared(differences), terms))
+        for each, of in zip(differences, adjusted, strict=True)
+    ]
+
+
+def _verdict(differences: list[float], p_holm: float, p_equivalent: float, comparisons: int, terms: Terms) -> Verdict:
+    if not differences:
+        return "not compared"
+    if p_holm <= ALPHA:
+        return "better" if (sum(differences) > 0) == (terms.objective.better == "higher") else "worse"
+    if p_equivalent <= ALPHA:
+        return "equivalent"
+    smallest = smallest_p_anytime if terms.sequential else smallest_p
+    return "underpowered" if smallest(len(differences), comparisons) > ALPHA else "no difference shown"
+
+
+def _compared(differences: list[list[float]]) -> int:
+    """How many comparisons have a block at all."""
+    return sum(map(bool, differences))

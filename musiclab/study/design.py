@@ -3,12 +3,14 @@
 import argparse
 import contextlib
 import json
+import math
 import platform
 import subprocess
 import sys
 import time
 from collections import Counter
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,29 +19,43 @@ from musiclab.data.source import Source
 from musiclab.data.sources import open_source
 from musiclab.data.store import store_fingerprint
 from musiclab.errors import UserError
-from musiclab.measures.registry import find_measure
+from musiclab.measures.registry import Measure, find_measure
+from musiclab.study.claims import check_claims
 from musiclab.study.comparisons import Terms
+from musiclab.study.factors import Factor, aliases, factors, tells_effects
 from musiclab.study.mirror import masked
 from musiclab.study.plan import SYSTEM, Cell, Variant, cells, edition
-from musiclab.study.space import combinations
+from musiclab.study.sequential import blocks_needed_anytime
+from musiclab.study.space import Ablation, combinations, described
 from musiclab.study.storage import Storage, is_folder_name
 from musiclab.systems import find_system
 from musiclab.training.streams import Block
 
 if TYPE_CHECKING:
     from musiclab.study.study import Study
+    from musiclab.systems.base import System
+
+
+# What an objective may need, where its name does not say it.
+_NEEDS = {
+    "pairs": "predicted pairs of windows", "target": "a target song to follow", "start": "a start window",
+    "piano": "a piano that the others follow", "noise": "sampling noise",
+}  # fmt: skip
 
 
 class Design:
     """A study with a command line's options applied: its variants and cells on a data source.
 
-    `controls` has the name of the variant that each one is compared with; a control is its own.
+    `controls` has the name of the variant that each one is compared with; a control is its own. There are `blocks`
+    blocks now and `most` at last; the two differ only where blocks are added until it is clear (`sequential`), by
+    whoever runs the study.
     """
 
     def __init__(self, study: "Study", options: argparse.Namespace) -> None:
         _check(study)
         listed = combinations(study.space)
         self.study = study
+        self._began = time.time()
         self.objective = find_measure(study.objective)
         if self.objective.better == "neither":
             raise UserError(f"{study.objective} has no better direction, so it cannot be an objective; try frechet.")
@@ -51,11 +67,16 @@ class Design:
         for name, times in Counter(variant.name for variant in self.variants).items():
             if times > 1:
                 raise UserError(f"{study.name} has the variant {name} {times} times; each one of a space stands once.")
-        self.controls = {variant.name: self._control(variant) for variant in self.variants}
-        self.blocks = [Block(study.seed, index) for index in range(options.blocks or study.blocks)]
-        self.cells = cells(self.systems, self.variants, self.blocks)
+        check_claims(study.claims, self.variants)
+        control = study.control or (listed[0] if isinstance(study.space, Ablation) else {})
+        self.controls = {variant.name: self._control(variant, control) for variant in self.variants}
+        _check_objective(self.objective, self.systems)
+        self.sequential: bool = options.until_clear
+        self.most: int = options.max_blocks or options.blocks or study.blocks
+        self.blocks = self._first() if self.sequential else self.most
+        self._cells = cells(self.systems, self.variants, [Block(study.seed, index) for index in range(self.most)])
         names: dict[str, str] = {}
-        for cell in self.cells:
+        for cell in self._cells:
             if names.setdefault(cell.key, cell.variant.name) != cell.variant.name:
                 raise UserError(
                     f"{names[cell.key]} and {cell.variant.name} are one and the same; leave one of them out."
@@ -64,7 +85,31 @@ class Design:
     @property
     def terms(self) -> Terms:
         """How the study is judged."""
-        return Terms(self.objective, self.controls, self.study.margin)
+        return Terms(self.objective, self.controls, self.study.margin, self.sequential)
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Every variant on every block there is so far."""
+        return self.cells_of(self.blocks)
+
+    def cells_of(self, blocks: int) -> list[Cell]:
+        """Every variant on each of the first `blocks`, which are at most `most`."""
+        return self._cells[: blocks * len(self.variants)]
+
+    @property
+    def aliases(self) -> dict[str, list[str]]:
+        """Which effects and interactions the variants confound; empty unless they are a fraction."""
+        return aliases(self._factors)
+
+    @property
+    def main_effects(self) -> int:
+        """How many values are tested against the control's, averaged over the other fields."""
+        of_each = [len(factor.values) - 1 for factor in self._factors]
+        return sum(of_each) if len(set(self.controls.values())) == 1 and tells_effects(self._factors) else 0
+
+    @property
+    def _factors(self) -> list[Factor]:
+        return factors({variant.name: variant.values for variant in self.variants})
 
     @property
     def comparisons(self) -> int:
@@ -74,6 +119,25 @@ class Design:
     def config(self, cell: Cell) -> Any:
         """The system's typed config of a cell."""
         return self.systems[cell.variant.system].config(**cell.variant.config)
+
+    def _first(self) -> int:
+        """How many blocks a study that adds some until it is clear begins with: fewer could show nothing."""
+        if not self.comparisons:
+            raise UserError(f"{self.study.name} compares nothing that could become clear; leave out --until-clear.")
+        need = blocks_needed_anytime(self.comparisons)
+        if need > self.most:
+            raise UserError(
+                f"--max-blocks {self.most} is too few for anything to become clear: with tests that hold at any time "
+                f"{self.comparisons} comparison{'' if self.comparisons == 1 else 's'} can take no fewer than {need}."
+            )
+        return need
+
+    def take_up(self, storage: Storage) -> None:
+        """Have as many blocks as an earlier run had come to that added some until it was clear."""
+        if self.sequential and storage.exists(self.plan_name):
+            before = json.loads(storage.read(self.plan_name))
+            if before["sequential"]:
+                self.blocks = min(self.most, max(self.blocks, before["blocks"]))
 
     def _variant(self, scale: str, fixed: dict[str, Any], values: dict[str, Any]) -> Variant:
         name = _system(self.study, values)
@@ -89,9 +153,9 @@ class Design:
             shown = {SYSTEM: name} | shown
         return Variant(name, shown, config.to_json(), store_fingerprint(self.source, config.window_spec))
 
-    def _control(self, variant: Variant) -> str:
+    def _control(self, variant: Variant, control: dict[str, Any]) -> str:
         """Name of the variant that has the control's values, of the same system where the control names none."""
-        given = dict(self.study.control)
+        given = dict(control)
         system = given.pop(SYSTEM, variant.system)
         if system in self.systems:
             config = self.systems[system].config
@@ -100,7 +164,10 @@ class Design:
                 own = {name: value for name, value in other.values.items() if name != SYSTEM}
                 if other.system == system and own == given:
                     return other.name
-        raise UserError(f"control takes one variant of the space with all its fields, not {self.study.control}.")
+        example = self.variants[0].values
+        raise UserError(
+            f"control takes one variant of the space with all its fields, such as {example}, not {control or 'none'}."
+        )
 
     def base(self) -> dict[str, Any]:
         """The fields that have one value in all variants, by name."""
@@ -113,25 +180,35 @@ class Design:
             and not any(name in variant.values for variant in self.variants)
         }
 
-    def write(self, storage: Storage) -> str:
-        """Write the plan that the mirror and reports follow; its name in the storage."""
-        controls = dict.fromkeys(self.controls.values())
-        on_first_block = {cell.variant.name: cell for cell in reversed(self.cells)}
-        name = edition(self.study.name, self.objective.full_name, [on_first_block[control] for control in controls])
+    @cached_property
+    def edition(self) -> str:
+        """The name of what makes the study's trials comparable; how many blocks there are is no part of it."""
+        on_first_block = {cell.variant.name: cell for cell in self.cells_of(1)}
+        controls = [on_first_block[control] for control in dict.fromkeys(self.controls.values())]
+        return edition(self.study.name, self.objective.full_name, controls)
+
+    @property
+    def plan_name(self) -> str:
+        """Where the storage has the plan."""
+        return f"studies/{self.study.name}/{self.edition}/plan.json"
+
+    def write(self, storage: Storage) -> None:
+        """Write the plan that the mirror and reports follow: as it stands now, which more blocks change."""
         plan = {
             "study": self.study.name,
             "question": self.study.question,
-            "edition": name,
+            "edition": self.edition,
             "base": self.base() | {"data": self.source.spec, "seed": self.study.seed},
+            "design": described(self.study.space) | {"aliases": self.aliases},
             "controls": self.controls,
             "objective": self.objective.full_name,
             "margin": self.terms.margin,
             "sequential": self.terms.sequential,
             "claims": [asdict(claim) for claim in self.study.claims],
             "scale": self.scale,
-            "blocks": len(self.blocks),
+            "blocks": self.blocks,
             "cells": [cell.to_json() for cell in self.cells],
-            "began": time.time(),
+            "began": self._began,
             "command": [masked(word) for word in sys.argv],
             "environment": {
                 "musiclab": __version__,
@@ -140,9 +217,7 @@ class Design:
                 "commit": _commit(),
             },
         }
-        path = f"studies/{self.study.name}/{name}/plan.json"
-        storage.write(path, json.dumps(plan, indent=1).encode())
-        return path
+        storage.write(self.plan_name, json.dumps(plan, indent=1).encode())
 
 
 def _system(study: "Study", values: dict[str, Any]) -> str:
@@ -174,10 +249,29 @@ def _check(study: "Study") -> None:
         value = getattr(study, name)
         if not isinstance(value, int) or value < low:
             raise UserError(f"A study's {name} takes a whole number of at least {low}, not {value!r}.")
+    margin = study.margin
+    if margin is not None and not (_is_number(margin) and 0 < margin < math.inf):
+        raise UserError(f"A study's margin takes a number above 0, in the objective's unit, or None, not {margin!r}.")
     if not isinstance(study.fixed, dict):
         raise UserError(f"fixed takes fields with their values, such as {{'alpha': 0.5}}, not {study.fixed!r}.")
     if not isinstance(study.control, dict):
         raise UserError(f"control takes fields with their values, such as {{'latent_dim': 16}}, not {study.control!r}.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_objective(objective: Measure, systems: dict[str, "System"]) -> None:
+    """UserError where not every system compared has what the objective is worked out from."""
+    for need in objective.needs:
+        without = [name for name, system in systems.items() if need not in (*system.gives, *system.conditions)]
+        if without:
+            raise UserError(
+                f"The objective {objective.name} needs {_NEEDS.get(need, need)}, which {' and '.join(without)} "
+                f"{'does' if len(without) == 1 else 'do'} not have; take systems that do, or an objective that all "
+                f"have, such as frechet."
+            )
 
 
 def _commit() -> str:

@@ -10,7 +10,9 @@ Ended = Callable[[Cell, bool], None]
 
 
 class Executor(Protocol):
-    """Runs what a queue hands out."""
+    """Runs what a queue hands out, `workers` cells at a time."""
+
+    workers: int
 
     def run(self, queue: Queue, trials: Trials, ended: Ended) -> None:
         """Run cells until the queue is empty and nothing runs; call `ended(cell, well)` in this process for each."""
@@ -19,6 +21,8 @@ class Executor(Protocol):
 
 class InProcess:
     """One cell after the other in this very process: breakpoints stop, tracebacks are whole."""
+
+    workers = 1
 
     def run(self, queue: Queue, trials: Trials, ended: Ended) -> None:
         while cell := queue.next():

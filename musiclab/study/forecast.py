@@ -3,34 +3,75 @@
 import argparse
 import statistics
 from collections import Counter
+from collections.abc import Iterable
 
 from musiclab.cpus import available_cpus
 from musiclab.progress import duration
 from musiclab.study.design import Design
 from musiclab.study.plan import Cell, sharing
 from musiclab.study.records import Records
-from musiclab.study.shown import underpowered
+from musiclab.study.running import Running
+from musiclab.study.sequential import blocks_needed_anytime
+from musiclab.study.shown import confounded, underpowered
+from musiclab.study.space import Ablation
 from musiclab.study.statistics import ALPHA, blocks_needed, smallest_p
 from musiclab.study.storage import Storage
 from musiclab.systems.config import GENERATE, MEASURE
 
 
-def forecast(design: Design, records: Records, options: argparse.Namespace) -> str:
+def forecast(running: Running, options: argparse.Namespace) -> str:
     """What would run and what is there, how long it takes, and whether the blocks can show anything."""
-    todo = [cell for cell in design.cells if not records.get(cell.key)]
-    done, blocks, comparisons = len(design.cells) - len(todo), len(design.blocks), design.comparisons
+    design, records = running.design, running.records
+    # Where blocks are added until it is clear, the least and the most that there may be; else one and the same.
+    ends = [design.blocks, design.most if running.todo else design.blocks]
+    cells = [design.cells_of(blocks) for blocks in ends]
+    todo = [[cell for cell in of if not records.get(cell.key)] for of in cells]
+    done = [len(of) - len(left) for of, left in zip(cells, todo, strict=True)]
     lines = [
         f"{design.study.name}: {design.study.question}",
-        f"{len(design.variants)} variants x {blocks} blocks = {len(design.cells)} trials: "
-        f"{done} done, {len(todo)} to run",
+        f"{len(design.variants)} variants x {_span(ends)} blocks = {_span(map(len, cells))} trials: "
+        f"{_span(done)} done, {_span(map(len, todo))} to run",
     ]
-    left = Counter(cell.variant.name for cell in todo)
+    left = [Counter(cell.variant.name for cell in of) for of in todo]
     for name, control in design.controls.items():
         role = " (control)" if name == control else ""
-        lines.append(f"  {name}{role}: {blocks - left[name]} done, {left[name]} to run")
-    lines += _stage_lines(design, todo, records)
+        there = [blocks - of[name] for blocks, of in zip(ends, left, strict=True)]
+        lines.append(f"  {name}{role}: {_span(there)} done, {_span(of[name] for of in left)} to run")
+    lines += [*_fraction_lines(design), *_stage_lines(design, todo, records)]
     lines.append(_time_text(design, records, todo, options))
-    if comparisons:
+    return "\n".join([*lines, *_power_lines(design)])
+
+
+def _span(numbers: Iterable[float]) -> str:
+    """The least and the most of something, as one number where they are equal."""
+    least, most = numbers
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
+
+
+def _fraction_lines(design: Design) -> list[str]:
+    """What share of all combinations a fraction is, and what it cannot tell apart."""
+    space, said = design.study.space, confounded(design.aliases)
+    if isinstance(space, Ablation) and space.design == "fractional":
+        every, runs = 2 ** len(space.components), len(design.variants)
+        clear = [] if said else ["It tells all main effects and interactions of two fields apart."]
+        return [f"{runs} of all {every} combinations, a fraction of resolution {space.resolution}.", *said, *clear]
+    return said
+
+
+def _power_lines(design: Design) -> list[str]:
+    """Whether the blocks can show anything, and what counts as no difference."""
+    blocks, comparisons, margin = design.blocks, design.comparisons, design.study.margin
+    lines = []
+    if margin is not None:
+        unit = design.objective.unit
+        lines.append(f"Differences within {margin:g} {unit} of {design.objective.name} are tested to be equivalent.")
+    if design.sequential:
+        verdicts = "better or worse" if margin is None else "better, worse or equivalent"
+        lines.append(
+            f"Blocks are added until every comparison is {verdicts}, {design.most} at most; tests hold whenever one "
+            f"stops. {blocks_needed_anytime(comparisons)} suffice where they agree."
+        )
+    elif comparisons:
         p = smallest_p(blocks, comparisons)
         plural = "" if comparisons == 1 else "s"
         enough = (
@@ -39,49 +80,63 @@ def forecast(design: Design, records: Records, options: argparse.Namespace) -> s
         )
         lines.append(enough if p <= ALPHA else underpowered(blocks, comparisons))
         if p > ALPHA:
+            if margin is not None and smallest_p(blocks, comparisons, sides=1) <= ALPHA:
+                lines.append("They can show that variants are equivalent, and nothing else.")
             lines.append(f"Add --blocks {blocks_needed(comparisons)}.")
-    return "\n".join(lines)
+    if main := design.main_effects:
+        need = (blocks_needed_anytime if design.sequential else blocks_needed)(main)
+        lines.append(f"The {main} main effects are tested by themselves: for them {need} blocks suffice likewise.")
+    return lines
 
 
-def _stage_lines(design: Design, todo: list[Cell], records: Records) -> list[str]:
-    """How often each stage runs; measure, which every trial has for itself, is left out."""
+def _stage_lines(design: Design, todo: list[list[Cell]], records: Records) -> list[str]:
+    """How often each stage runs at least and at most; measure, which every trial has for itself, is left out."""
     lines, trains = [], False
-    for (system, stage), (times, needed) in sharing(todo, records.stage_done).items():
+    least, most = (sharing(of, records.stage_done) for of in todo)
+    for (system, stage), (times, needed) in most.items():
         if stage == MEASURE:
             continue
         of = f"{system}'s " if len(design.systems) > 1 else ""
-        runs = f"runs {times} time{'' if times == 1 else 's'}" if times else "is there already, nothing runs"
-        lines.append(f"{of}stage {stage}: {runs} for {needed} trials")
+        first, first_needed = least.get((system, stage), (0, 0))
+        runs = f"runs {_span([first, times])} time{'' if times == 1 else 's'}"
+        runs = runs if times else "is there already, nothing runs"
+        lines.append(f"{of}stage {stage}: {runs} for {_span([first_needed, needed])} trials")
         trains = trains or (times > 0 and stage != GENERATE)
-    if todo and not trains:
+    if todo[-1] and not trains:
         lines.append("Nothing is trained: all the models are there.")
     return lines
 
 
-def _time_text(design: Design, records: Records, todo: list[Cell], options: argparse.Namespace) -> str:
+def _time_text(design: Design, records: Records, todo: list[list[Cell]], options: argparse.Namespace) -> str:
     """The time left: what finished trials' steps took where there are some, else a few training steps timed here."""
-    if not todo:
+    if not todo[-1]:
         return "time: nothing is left to run"
     steps = _Steps(design, records)
-    seconds, untimed, seen = 0.0, False, set()
+    took = [_seconds(of, steps, records) for of in todo]
+    if steps.unbuilt:
+        return "time: not known before the windows are built (musiclab data build)"
+    if not took[-1]:
+        return f"time: seconds for each of the {_span(map(len, todo))} trials, for nothing is left to train"
+    cpus = available_cpus()
+    workers = 1 if options.in_process else min(len(todo[-1]), options.workers or cpus, cpus)
+    with_workers = f"with {workers} worker{'' if workers == 1 else 's'} like this machine's"
+    least, most = (duration(seconds / workers) for seconds in took)
+    about = f"about {least}" if least == most else f"{least} to {most}"
+    basis = "a few training steps timed on this machine" if steps.timed else "finished trials"
+    more = "; what was not timed yet, such as measuring, comes on top" if steps.untimed else ""
+    return f"time: {about} {with_workers} (from {basis}{more})"
+
+
+def _seconds(todo: list[Cell], steps: "_Steps", records: Records) -> float:
+    """What all steps of these trials take that are not there yet, each shared one once."""
+    seconds, seen = 0.0, set()
     for cell in todo:
         for stage, key in [*cell.stages.items(), ("samples", "")]:
             if key and (key in seen or records.stage_done(key)):
                 continue
             seen.add(key)
-            took = steps.seconds(cell, stage)
-            untimed = untimed or took is None
-            seconds += took or 0.0
-    if steps.unbuilt:
-        return "time: not known before the windows are built (musiclab data build)"
-    if not seconds:
-        return f"time: seconds for each of the {len(todo)} trials, for nothing is left to train"
-    cpus = available_cpus()
-    workers = 1 if options.in_process else min(len(todo), options.workers or cpus, cpus)
-    with_workers = f"with {workers} worker{'' if workers == 1 else 's'} like this machine's"
-    basis = "a few training steps timed on this machine" if steps.timed else "finished trials"
-    more = "; what was not timed yet, such as measuring, comes on top" if untimed else ""
-    return f"time: about {duration(seconds / workers)} {with_workers} (from {basis}{more})"
+            seconds += steps.seconds(cell, stage)
+    return seconds
 
 
 class _Steps:
@@ -91,25 +146,26 @@ class _Steps:
         self._design, self._records = design, records
         self._took: dict[tuple[str, str], list[float]] = {}
         self.timed: dict[str, float] = {}
-        self.unbuilt = False
+        self.unbuilt, self.untimed = False, False
         for cell in design.cells:
             for stage, seconds in records.run(cell.key).get("seconds", {}).items():
                 for of in (cell.variant.name, cell.variant.system):
                     self._took.setdefault((of, stage), []).append(seconds)
 
-    def seconds(self, cell: Cell, stage: str) -> float | None:
-        """Seconds of a step of the cell's trial; None where nothing tells."""
+    def seconds(self, cell: Cell, stage: str) -> float:
+        """Seconds of a step of the cell's trial; 0 where nothing tells, which `unbuilt` and `untimed` remember."""
         variant = cell.variant
         for of in (variant.name, variant.system):
             if (of, stage) in self._took:
                 return statistics.median(self._took[of, stage])
         if stage != next(iter(cell.stages)):
-            return 0.0 if stage not in (GENERATE, MEASURE, "samples") else None  # the first one's is all training's
+            self.untimed = self.untimed or stage in (GENERATE, MEASURE, "samples")
+            return 0.0  # the first stage's is all training's
         if variant.name not in self.timed:
             windows = _training_windows(self._design, cell, self._records.storage)
             if windows is None:
                 self.unbuilt = True
-                return None
+                return 0.0
             system = self._design.systems[variant.system]
             self.timed[variant.name] = system.estimated_seconds(self._design.config(cell), windows)
         return self.timed[variant.name]

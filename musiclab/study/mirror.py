@@ -6,6 +6,7 @@ one of two equal points. `Mirror` starts and stops it from a study; `python -m m
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -25,10 +26,12 @@ from musiclab.study.answer import Answer, answer
 from musiclab.study.comparisons import Terms
 from musiclab.study.plan import SYSTEM, Cell
 from musiclab.study.records import Records
-from musiclab.study.shown import in_words, table
+from musiclab.study.shown import in_words, verdict
 from musiclab.study.storage import Storage, cache_folder
+from musiclab.study.table import table
 
 _EVERY_S = 2.0
+_REPORT = ("report.html", "results.csv", "results.json", "table.tex")
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens when it is told nothing else
 # Read by MLflow when it is imported. A server that is down is asked again on the next round, not within a call: a
@@ -114,6 +117,7 @@ class _Runs:
         self._client, self._experiment, self._edition = client, experiment, edition
         self._ids: dict[tuple[str, str], str] = {}
         self._described: set[str] = set()
+        self._steps: dict[str, int] = {}
         self.mirrored: dict[str, str] = {}
         token = None
         while token != "":
@@ -154,6 +158,13 @@ class _Runs:
         for at in range(0, len(metrics), 1000):
             self._client.log_batch(run, metrics=metrics[at : at + 1000])
 
+    def step(self, run: str, name: str, step: int) -> int:
+        """`step`, or the largest that a metric's points have: MLflow takes its point for the value, however old."""
+        if run not in self._steps:
+            self._steps[run] = max((point.step for point in self._client.get_metric_history(run, name)), default=0)
+        self._steps[run] = max(step, self._steps[run])
+        return self._steps[run]
+
     def artifacts(self, run: str, files: dict[str, bytes]) -> None:
         """Put files, named with their folders, into the run's artifacts."""
         with tempfile.TemporaryDirectory() as folder:
@@ -162,6 +173,13 @@ class _Runs:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(data)
             self._client.log_artifacts(run, folder)
+
+    def put_once(self, run: str, what: str, files: dict[str, bytes]) -> None:
+        """Put files among the run's artifacts unless they are those that were put last; a tag says which these were."""
+        tag, now = f"musiclab.{what}", hashlib.sha256(b"".join(files.values())).hexdigest()
+        if self._client.get_run(run).data.tags.get(tag) != now:
+            self.artifacts(run, files)
+            self._client.set_tag(run, tag, now)
 
     def end(self, run: str, state: str, ended: float, tags: dict[str, str], mirrored: str) -> None:
         """Close the run; the tag that says it is level comes last."""
@@ -196,7 +214,8 @@ class _Follower:
         self._found: dict[str, dict[str, Any]] = {}
         self._sent: dict[str, int] = {}
         self._level: set[str] = set()
-        self._answered = 0
+        self._failed: dict[str, float] = {}
+        self._answered, self._rests_until = "", 0.0
         self._runs: _Runs | None = None
 
     def round(self, last: bool = False) -> list[str]:
@@ -222,10 +241,15 @@ class _Follower:
                     "variant", cell.key, cell.variant.name, study, plan["began"], _params(cell)
                 )
             self._trial(cell, variants[cell.variant.name])
-        if self._answered != len(self._found):  # thousands of resamples a measure are nothing for every round
-            self._variants(plan, study, variants, answer(cells, self._found, Terms.of_plan(plan)))
-            self._answered = len(self._found)
+        level = self._state(plan)
+        began = time.monotonic()
+        # Thousands of resamples a measure are nothing for every round: a tenth of the time goes to them at most.
+        if self._answered != level and (last or began >= self._rests_until):
+            found = answer(cells, self._found, Terms.of_plan(plan), self._failed)
+            self._variants(plan, study, variants, found, level)
+            self._answered, self._rests_until = level, began + 10 * (time.monotonic() - began)
         if last:
+            self._report(study, plan)
             self._runs.interrupt()
         return self._links(study, variants)
 
@@ -252,7 +276,10 @@ class _Follower:
         points = self._records.curves(cell.stages)
         if record:
             self._found[key] = record
-        elif not (points or failure):
+            self._failed.pop(key, None)
+        elif failure:
+            self._failed[key] = failure["time"]
+        elif not points:
             return  # not begun: no run yet
         cost = self._records.run(key)
         began = cost.get("began", time.time())
@@ -280,11 +307,18 @@ class _Follower:
             runs.artifacts(run, {"failed.txt": failure["traceback"].encode()})
             runs.end(run, "FAILED", failure["time"], {"musiclab.failure": failure["reason"]}, state)
 
-    def _variants(self, plan: dict[str, Any], study: str, variants: dict[str, str], found: Answer) -> None:
-        """The answer: each variant's means and intervals, with the number of finished blocks as the step."""
+    def _state(self, plan: dict[str, Any]) -> str:
+        """What an answer rests on: which trials the plan has and how many are there or failed, and its terms."""
+        keys = sorted(cell["stages"][-1][1] for cell in plan["cells"])
+        what = content_hash([keys, plan["margin"], plan["sequential"], self._failed], 8)
+        return f"{len(self._found)} of the {len(plan['cells'])} trials {what}"
+
+    def _variants(self, plan: dict[str, Any], study: str, variants: dict[str, str], found: Answer, level: str) -> None:
+        """The answer: each variant's means and intervals, with the number of finished blocks as the step.
+
+        Of fewer blocks than an answer was that is there already, it takes that one's step and so its place.
+        """
         now = time.time()
-        keys = content_hash(sorted(cell["stages"][-1][1] for cell in plan["cells"]), 8)
-        level = f"{len(self._found)} of the {len(plan['cells'])} trials {keys}"
         for name, run in variants.items():
             blocks = max((interval.n for interval in found.measures[name].values()), default=0)
             state = f"{blocks} blocks, {level}" if name in found.comparisons else f"{blocks} blocks"
@@ -301,9 +335,16 @@ class _Follower:
                 what = "distance_minus_control" if found.objective.better == "real" else "minus_control"
                 values[f"{objective}.{what}"] = compared.difference.mean
                 values[f"{objective}.p_holm"] = compared.p_holm
-            self._runs.points(run, [{"name": n, "step": blocks, "value": v, "time": now} for n, v in values.items()])
-            role = "control" if name == found.controls[name] else "variant"
-            self._runs.end(run, "FINISHED", now, {"musiclab.comparison": role}, state)
+                values[f"{objective}.p_equivalent"] = compared.p_equivalent
+                better = compared.improvement
+                values[f"{objective}.improvement"] = better.mean
+                values |= {f"{objective}.improvement.low": better.low, f"{objective}.improvement.high": better.high}
+            step = self._runs.step(run, found.objective.full_name, blocks)
+            self._runs.points(run, [{"name": n, "step": step, "value": v, "time": now} for n, v in values.items()])
+            tags = {"musiclab.comparison": "control" if name == found.controls[name] else "variant"}
+            if name in found.comparisons:
+                tags["musiclab.verdict"] = verdict(found, name)
+            self._runs.end(run, "FINISHED", now, tags, state)
         if self._found and self._runs.mirrored[study] != level:
             question, numbers = plan["question"], table(found)
             words = "\n\n".join(in_words(found))
@@ -311,6 +352,15 @@ class _Follower:
             self._runs.artifacts(study, {"answer.txt": text.encode(), "plan.json": json.dumps(plan, indent=1).encode()})
             tags = {"mlflow.note.content": f"{question}\n\n{words}\n\n```\n{numbers}\n```"}
             self._runs.end(study, "FINISHED", now, tags, level)
+
+    def _report(self, study: str, plan: dict[str, Any]) -> None:
+        """The report among the study's artifacts, with the files beside it, if it is another one than is there."""
+        folder = f"studies/{plan['study']}/{plan['edition']}"
+        try:
+            files = {name: self._storage.read(f"{folder}/{name}") for name in _REPORT}
+        except FileNotFoundError:
+            return  # none was written, or not whole
+        self._runs.put_once(study, "report", files)
 
     def _links(self, study: str, variants: dict[str, str]) -> list[str]:
         base = _UI if self._uri.startswith(_DATABASES) else masked(self._uri.rstrip("/"))

@@ -80,6 +80,12 @@ def parse_options(question: str, argv: list[str] | None) -> argparse.Namespace:
         help="paired replicates, instead of the study's own number",
     )
     add(
+        "--until-clear",
+        action="store_true",
+        help="add blocks until every comparison is clear: better, worse or, within the study's margin, equivalent",
+    )
+    add("--max-blocks", type=number(int, 1, 10_000), metavar="N", help="with --until-clear: blocks at most")
+    add(
         "--in-process", action="store_true", help="run trial after trial in this process, without Ray; breakpoints work"
     )
     add("--workers", type=number(int, 1), metavar="N", help="trials at a time (default: what the cluster has room for)")
@@ -102,6 +108,12 @@ def parse_options(question: str, argv: list[str] | None) -> argparse.Namespace:
         help="MLflow server or database (default: MLFLOW_TRACKING_URI, else SQLite in the storage)",
     )
     options = parser.parse_args(argv)
+    if options.until_clear and not options.max_blocks:
+        raise UserError("--until-clear takes --max-blocks N with it: how many blocks there may be at most.")
+    if options.max_blocks and not options.until_clear:
+        raise UserError("--max-blocks is for --until-clear; give both, or --blocks.")
+    if options.until_clear and options.blocks:
+        raise UserError("--until-clear finds out how many blocks it takes; leave out --blocks, or --until-clear.")
     if options.in_process and (options.workers or 1) > 1:
         raise UserError("--in-process runs one trial at a time; leave out --workers, or --in-process.")
     if options.in_process and options.gpus_per_trial is not None:

@@ -3,7 +3,7 @@
 Under the storage: `stages/<key>/` holds a stage's product (with `done` written last), `trials/<key>/` a trial's
 samples, `run.json` (what it cost and where it ran) and, written last, `record.json`, which is equal to the bit wherever
 the trial ran; `failed.json` stands there instead where the trial failed. `studies/<name>/` holds plans, `data/` window
-stores, `splits/` the splits that records name.
+stores, `splits/` the splits that records name, `scales/` what the measures of a block are read on.
 """
 
 import json
@@ -18,6 +18,15 @@ DONE = "done"
 
 def _bytes(value: Any) -> bytes:
     return json.dumps(value, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
+
+
+def _without_nan(values: dict[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN."""
+    return {name: None if value != value else value for name, value in values.items()}
+
+
+def _with_nan(values: dict[str, float | None]) -> dict[str, float]:
+    return {name: float("nan") if value is None else value for name, value in values.items()}
 
 
 class StoredFiles(Files):
@@ -66,9 +75,7 @@ class Records:
         """The record of a finished trial, or None; measures without a value are NaN."""
         record = self._json(f"trials/{key}/record.json")
         if record is not None:
-            nan = float("nan")
-            for part in ("measures", "scale"):
-                record[part] = {name: nan if value is None else value for name, value in record[part].items()}
+            record |= {part: _with_nan(record[part]) for part in ("measures", "scale")}
         return record
 
     def run(self, key: str) -> dict[str, Any]:
@@ -84,21 +91,34 @@ class Records:
         folder = f"trials/{key}/samples"
         return {name: self.storage.read(f"{folder}/{name}") for name in self.storage.names(folder)}
 
+    def sample(self, key: str, name: str) -> bytes | None:
+        """One of the trial's sample files; None where it is not there any more."""
+        try:
+            return self.storage.read(f"trials/{key}/samples/{name}")
+        except FileNotFoundError:
+            return None
+
     def put(self, key: str, record: dict[str, Any], run: dict[str, Any], samples: dict[str, bytes]) -> None:
         """Write a finished trial; `record.json` comes last and makes it count."""
         for name, data in samples.items():
             self.storage.write(f"trials/{key}/samples/{name}", data)
         self.storage.write(f"trials/{key}/run.json", _bytes(run))
-        plain = record | {
-            part: {name: None if value != value else value for name, value in record[part].items()}
-            for part in ("measures", "scale")
-        }
+        plain = record | {part: _without_nan(record[part]) for part in ("measures", "scale")}
         self.storage.write(f"trials/{key}/record.json", _bytes(plain))
         self.storage.remove(f"trials/{key}/failed.json")
 
     def put_failure(self, key: str, failure: dict[str, Any]) -> None:
         """Write why a trial failed; a later success removes it."""
         self.storage.write(f"trials/{key}/failed.json", _bytes(failure))
+
+    def scale(self, key: str) -> dict[str, Any] | None:
+        """The scale of that key, or None where no trial has worked it out yet; `values` without a number are NaN."""
+        scale = self._json(f"scales/{key}.json")
+        return scale and scale | {"values": _with_nan(scale["values"])}
+
+    def put_scale(self, key: str, scale: dict[str, Any]) -> None:
+        """Write a scale. Two workers that do so at once write the same, so neither waits for the other."""
+        self.storage.write(f"scales/{key}.json", _bytes(scale | {"values": _without_nan(scale["values"])}))
 
     def _json(self, name: str) -> dict[str, Any] | None:
         try:

@@ -6,6 +6,7 @@ from typing import Any
 
 from musiclab.errors import UserError
 from musiclab.study.answer import Answer, answer
+from musiclab.study.claims import Claim, Judgement, judgements
 from musiclab.study.comparisons import Terms
 from musiclab.study.plan import Cell
 from musiclab.study.records import Records
@@ -14,7 +15,7 @@ from musiclab.study.storage import Storage
 
 @dataclass(frozen=True)
 class Results:
-    """What a study's newest edition has come to.
+    """What an edition of a study has come to.
 
     Attributes:
         storage: where it all lies.
@@ -25,6 +26,7 @@ class Results:
         runs: by key, what a finished trial cost and where it ran.
         failures: by key, why a cell without a record failed when it was last tried.
         answer: the statistics.
+        judgements: the plan's claims, judged.
     """
 
     storage: Storage
@@ -35,13 +37,14 @@ class Results:
     runs: dict[str, dict[str, Any]]
     failures: dict[str, dict[str, Any]]
     answer: Answer
+    judgements: list[Judgement]
 
     @classmethod
-    def read(cls, storage: Storage, study: str) -> "Results":
-        """Of the study of that name; UserError where the storage has none."""
+    def read(cls, storage: Storage, study: str, edition: str = "") -> "Results":
+        """Of the study of that name, its newest edition where none is given; UserError where the storage has none."""
         plans = {}
-        for edition in storage.names(f"studies/{study}"):
-            path = f"studies/{study}/{edition}"
+        for name in [edition] if edition else storage.names(f"studies/{study}"):
+            path = f"studies/{study}/{name}"
             if storage.exists(f"{path}/plan.json"):
                 plans[path] = json.loads(storage.read(f"{path}/plan.json"))
         if not plans:
@@ -54,4 +57,6 @@ class Results:
         failures = {key: failure for key in lacking if (failure := kept.failure(key))}
         runs = {key: kept.run(key) for key in records}
         found = answer(cells, records, Terms.of_plan(plan), failures)
-        return cls(storage, folder, plan, cells, records, runs, failures, found)
+        claims = [Claim.from_json(claim) for claim in plan["claims"]]
+        judged = judgements(claims, cells, records, plan["sequential"])
+        return cls(storage, folder, plan, cells, records, runs, failures, found, judged)

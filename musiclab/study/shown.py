@@ -1,23 +1,27 @@
-"""The answer as people read it: a table, and sentences."""
+"""The answer in sentences, as people read it."""
 
 import math
 
-from musiclab.measures.registry import MEASURES, Measure
-from musiclab.measures.suite import FLOOR
-from musiclab.study.answer import Answer, best
+from musiclab.measures.registry import MEASURES
+from musiclab.study.answer import Answer, best, unclear
+from musiclab.study.comparisons import Verdict
+from musiclab.study.effects import Effect
+from musiclab.study.sequential import blocks_needed_anytime, smallest_p_anytime
 from musiclab.study.statistics import ALPHA, Interval, blocks_needed, smallest_p
+from musiclab.study.words import bounds_text, counted, listing, p_text, rounded
 
-_COLUMNS = 6  # variants beside one another; more go below, or no terminal would show them
+_NAMED = 6  # variants that a sentence names with their numbers; of more it names them, or counts them
 
 
 def in_words(answer: Answer) -> list[str]:
-    """The answer in sentences: the verdict first, then effects of single fields, then what stands beside baselines."""
-    return [sentence(answer), *single_effects(answer), *beside_baselines(answer)]
+    """The answer in sentences: the verdicts first, then what is lacking, effects of single fields, and baselines."""
+    return [sentence(answer), *lacking(answer), *single_effects(answer), *beside_baselines(answer)]
 
 
 def sentence(answer: Answer) -> str:
-    """The answer in words: who beats the control, who loses to it, or that nothing was shown and why."""
-    leader, objective = best(answer), answer.objective
+    """The answer: every comparison's verdict, control by control, which variant is best, and what blocks allow."""
+    objective = answer.objective
+    leader = best(answer)
     if leader is None:
         lack = (
             f"No finished trial has a value of {objective.name}"
@@ -25,33 +29,57 @@ def sentence(answer: Answer) -> str:
             else "No trial has finished"
         )
         return f"{lack}, so there is no answer."
-    said = " ".join(filter(None, (_verdict(answer, control) for control in dict.fromkeys(answer.controls.values()))))
-    superlative = "Nearest to real music on average" if objective.better == "real" else "Best mean"
-    said = f"{said} {superlative}: {_valued(answer, leader)}.".strip()
-    blocks = [c.difference.n for c in answer.comparisons.values() if c.difference.n]
-    if blocks and smallest_p(min(blocks), len(blocks)) > ALPHA:
-        said += f" {underpowered(min(blocks), len(blocks))}"
+    against = [_against(answer, control) for control in dict.fromkeys(answer.controls.values())]
+    verdicts = ". Against ".join(filter(None, against))
+    if verdicts:
+        verdicts = f"On {objective.name} ({objective.unit}, {_aim(answer)}), against {verdicts}."
+    return " ".join(filter(None, [verdicts, _best(answer, leader, verdicts), _power(answer), _until(answer)]))
+
+
+def verdict(answer: Answer, name: str) -> str:
+    """The verdict on a compared variant with the number that belongs to it: `equivalent (within 0.5 squared sds)`."""
+    detail = verdict_detail(answer, name, f" {answer.objective.unit}")
+    return f"{answer.comparisons[name].verdict} ({detail})" if detail else answer.comparisons[name].verdict
+
+
+def lacking(answer: Answer) -> list[str]:
+    """What failed, and which blocks are left out of which pairs; nothing where nothing lacks."""
+    said = []
+    failed = [_share_failed(answer, name) for name, times in answer.failed.items() if times]
+    if failed:
+        said.append(f"Failed: {', '.join(failed)}.")
+    left_out: dict[tuple[int, ...], list[str]] = {}
+    for name, compared in answer.comparisons.items():
+        if compared.left_out and compared.verdict != "not compared":
+            left_out.setdefault(compared.left_out, []).append(name)
+    if left_out:
+        parts = [f"{_blocks(of)} for {listing(names)}" for of, names in left_out.items()]
+        said.append(f"Left out, since one of the pair is missing: {'; '.join(parts)}.")
     return said
 
 
 def single_effects(answer: Answer) -> list[str]:
-    """For crossed grids a sentence a field: what each of its values does, averaged over the other fields."""
+    """What factors do: a sentence for each one's main effect, then interactions, disagreements, aliases and trends."""
+    found = answer.effects
     said = []
-    for field in dict.fromkeys(effect.field for effect in answer.effects):
-        parts = [
-            f"{effect.value} {effect.difference.mean:+.3g} {_bounds(effect.difference)}, p = {_p(effect.p_holm)}"
-            for effect in answer.effects
-            if effect.field == field
-        ]
-        control = next(effect.control for effect in answer.effects if effect.field == field)
-        what = (
-            f"distance of {answer.objective.name} to real"
-            if answer.objective.better == "real"
-            else answer.objective.name
+    for field in dict.fromkeys(effect.field for effect in found.main):
+        of_field = [effect for effect in found.main if effect.field == field]
+        parts = [f"{effect.value} instead of {effect.control} {_does(answer, effect)}" for effect in of_field]
+        said.append(f"{field}, averaged over the other fields: {'; '.join(parts)}.")
+    said += _interactions(answer)
+    for of in found.disagreements:
+        said.append(
+            f"Leave-one-out and add-one-in would disagree on {of.main.field}: what {of.main.value} instead of "
+            f"{of.main.control} does to {_what(answer)} is {_effect(of.add_one_in)} where it alone is changed, "
+            f"{_effect(of.leave_one_out)} where all others are changed too, and {_effect(of.main)} on average."
         )
-        text = f"{field}, averaged over the other fields, changes {what} against {field}={control}: {'; '.join(parts)}."
-        said.append(text.replace("= <", "<").replace(" ,", ","))
-    return said
+    return [*said, *confounded(found.aliases), *_trends(answer)]
+
+
+def confounded(aliases: dict[str, list[str]]) -> list[str]:
+    """Which effects a fraction cannot tell apart; nothing where it can tell all that it is asked for."""
+    groups = [" and ".join([first, *others]) for first, others in aliases.items()]
+    return [f"This fraction cannot tell apart: {'; '.join(groups)}."] if groups else []
 
 
 def beside_baselines(answer: Answer) -> list[str]:
@@ -72,161 +100,224 @@ def beside_baselines(answer: Answer) -> list[str]:
     return said
 
 
-def underpowered(blocks: int, comparisons: int) -> str:
+def underpowered(blocks: int, comparisons: int, sequential: bool = False) -> str:
     """Why so few blocks cannot show anything, and how many could."""
-    need = blocks_needed(comparisons)
+    need = blocks_needed_anytime(comparisons) if sequential else blocks_needed(comparisons)
+    p = smallest_p_anytime(blocks, comparisons) if sequential else smallest_p(blocks, comparisons)
     return (
-        f"Underpowered by design: with {blocks} block{'' if blocks == 1 else 's'} and {comparisons} "
-        f"comparison{'' if comparisons == 1 else 's'} the smallest p attainable is "
-        f"{smallest_p(blocks, comparisons):.3g}; it takes {need} blocks to reach {ALPHA:g}."
+        f"Underpowered by design: with {counted(blocks, 'block')} and {counted(comparisons, 'comparison')} the "
+        f"smallest p attainable is {p:.3g}; it takes {need} blocks to reach {ALPHA:g}."
     )
 
 
-def table(answer: Answer) -> str:
-    """Measures x variants: the mean, under it its 95 % interval; below the objective, differences to the control.
+def _against(answer: Answer, control: str) -> str:
+    """The verdicts on all that are compared with a control: those that say something first; nothing where none is."""
+    groups: dict[Verdict, list[str]] = {}
+    for name, compared in answer.comparisons.items():
+        if answer.controls[name] == control:
+            groups.setdefault(compared.verdict, []).append(name)
+    if not groups:
+        return ""
+    real = answer.objective.better == "real"
+    clauses = []
+    for key, to_be in (("better", "nearer to real music"), ("worse", "farther from real music")):
+        if names := groups.get(key):
+            p = {name: answer.comparisons[name].p_holm for name in names}
+            clauses.append(f"{_with_p(answer, names, p)} {_is(names)} {to_be if real else key}")
+    if names := groups.get("equivalent"):
+        p = {name: answer.comparisons[name].p_equivalent for name in names}
+        within = f"{answer.terms.margin:g} {answer.objective.unit}"
+        clauses.append(f"{_with_p(answer, names, p)} {_is(names)} equivalent within {within}")
+    if names := groups.get("not compared"):
+        clauses.append(f"{listing(names)} {_is(names)} not compared, for want of a value")
+    if names := groups.get("underpowered"):
+        last = "no difference shown" not in groups
+        clauses.append(f"nothing can be shown yet for {_those(answer, names, last and bool(clauses))}")
+    if names := groups.get("no difference shown"):
+        clauses.append(f"no difference is shown for {_those(answer, names, bool(clauses))}{_could(answer, names)}")
+    return f"the control {_valued(answer, control)}: {'; '.join(clauses)}"
 
-    Controls bear a star; where the aim is to be like real music, differences are those of the distances to its value.
-    The column "real v. real" says what real music scores against other real music of the same held-out songs: its value
-    where that is the aim, then how far apart the two are; for reconstruction, what a guess of other music would score.
-    """
-    same = _same_for_all(answer)
-    parts = [_part(answer, names, [m for m in MEASURES if m.full_name not in same]) for names in _groups(answer)]
-    if same:
-        first = next(iter(answer.measures))
-        rows = [["", "better", "real v. real", "all variants"]]
-        for measure in same.values():
-            rows += _rows(answer, measure, [first])
-        parts.append(_aligned(rows))
-    return "\n\n".join(parts)
+
+def _best(answer: Answer, leader: str, said: str) -> str:
+    """Which variant has the best mean, unless the verdicts have `said` so; its mean, unless they have."""
+    verdicts = {name: compared.verdict for name, compared in answer.comparisons.items()}
+    others = [of for name, of in verdicts.items() if name != leader]
+    only_better = verdicts.get(leader) == "better" and "better" not in others
+    if len(set(answer.controls.values())) == 1 and (only_better or (verdicts and set(others) == {"worse"})):
+        return ""
+    superlative = "Nearest to real music on average" if answer.objective.better == "real" else "Best mean"
+    return f"{superlative}: {leader if f'{leader} (' in said else _valued(answer, leader)}."
 
 
-def _groups(answer: Answer) -> list[list[str]]:
-    """The variants that stand beside one another, so few that they fit, each with its control."""
-    groups = []
-    for control in dict.fromkeys(answer.controls.values()):
-        names = [name for name in answer.controls if answer.controls[name] == control]
-        if len(names) <= _COLUMNS:
-            groups.append(names)
+def _power(answer: Answer) -> str:
+    """How many blocks it would take, where there are too few for anything to be shown."""
+    blocks = [c.difference.n for c in answer.comparisons.values() if c.verdict == "underpowered"]
+    if not blocks:
+        return ""
+    return underpowered(min(blocks), _family(answer), answer.terms.sequential)
+
+
+def _until(answer: Answer) -> str:
+    """That the number of blocks hung on what they showed, and how that ended."""
+    if not answer.terms.sequential:
+        return ""
+    blocks = counted(max((c.difference.n for c in answer.comparisons.values()), default=0), "block")
+    left = unclear(answer.comparisons)
+    state = f"which took {blocks}"
+    if left:
+        state = f"and after {blocks} {len(left)} of {len(answer.comparisons)} {_is(left)} not"
+    return f"Blocks were added until every comparison is clear, {state}; the tests hold whenever one stops."
+
+
+def _family(answer: Answer) -> int:
+    """How many comparisons the tests are corrected for."""
+    return sum(compared.difference.n > 0 for compared in answer.comparisons.values())
+
+
+def verdict_detail(answer: Answer, name: str, unit: str = "") -> str:
+    """The number that belongs to a verdict: within what, what would have been shown, how many blocks it takes."""
+    compared = answer.comparisons[name]
+    if compared.verdict == "equivalent":
+        return f"within {answer.terms.margin:g}{unit}"
+    if compared.verdict == "no difference shown" and 0 < compared.smallest < math.inf:
+        return f"one of {rounded(compared.smallest)}{unit} would be"
+    if compared.verdict == "underpowered":
+        need = blocks_needed_anytime if answer.terms.sequential else blocks_needed
+        return f"it takes {need(_family(answer))} blocks"
+    return ""
+
+
+def _aim(answer: Answer) -> str:
+    """Which way is better: up, down, or towards real music's value."""
+    objective = answer.objective
+    if objective.better != "real":
+        return f"{objective.better} is better"
+    real = answer.scale.get(objective.full_name, math.nan)
+    return "real music is best" if math.isnan(real) else f"real music has {rounded(real)}"
+
+
+def _with_p(answer: Answer, names: list[str], p: dict[str, float]) -> str:
+    """The variants, each with its mean and p as long as they are few."""
+    if len(names) > _NAMED:
+        return f"{listing(names)} (p at most {p_text(max(p.values()))})".replace("most <", "most")
+    return listing([_valued(answer, name, p[name]) for name in names])
+
+
+def _those(answer: Answer, names: list[str], others: bool) -> str:
+    """The variants with their means; where they are many, how many there are beside the `others`, if any."""
+    if len(names) > _NAMED:
+        return f"the other {len(names)}" if others else f"any of {len(names)} variants"
+    return listing([_valued(answer, name) for name in names])
+
+
+def _could(answer: Answer, names: list[str]) -> str:
+    """How large a difference would have been shown."""
+    smallest = [of for name in names if 0 < (of := answer.comparisons[name].smallest) < math.inf]
+    if not smallest:
+        return ""
+    low, high = rounded(min(smallest)), rounded(max(smallest))
+    return f", where one of {low if low == high else f'{low} to {high}'} would have been"
+
+
+def _what(answer: Answer) -> str:
+    """What effects are effects on."""
+    name = answer.objective.name
+    return f"the distance of {name} to real" if answer.objective.better == "real" else name
+
+
+def _does(answer: Answer, effect: Effect) -> str:
+    """What an effect comes to, as a verb and its numbers."""
+    if not effect.difference.n:
+        return f"has no block with a value of {answer.objective.name} in all its variants"
+    verb = "raises" if effect.difference.mean > 0 else "lowers"
+    verb = verb if effect.p_holm <= ALPHA else "is not shown to change"
+    return f"{verb} {_what(answer)} ({_signed(effect.difference)}, {_p_is(effect.p_holm)})"
+
+
+def _effect(effect: Effect) -> str:
+    return f"{_signed(effect.difference)} ({_p_is(effect.p_holm)})"
+
+
+def _signed(interval: Interval) -> str:
+    return f"{interval.mean:+.3g} {bounds_text(interval)}".strip()
+
+
+def _p_is(p: float) -> str:
+    return f"p = {p_text(p)}".replace("= <", "<")
+
+
+def _interactions(answer: Answer) -> list[str]:
+    """The interactions that are shown, as far as they are few, and how many are not."""
+    interactions = answer.effects.interactions
+    if not interactions:
+        return []
+    shown = [of for of in interactions if of.p_holm <= ALPHA]
+    said = []
+    for of in sorted(shown, key=lambda of: of.p_holm)[:_NAMED]:
+        (one, other), (a, b), (_, without) = of.fields, of.values, of.controls
+        said.append(
+            f"The effect of {one}={a} on {_what(answer)} is {'higher' if of.difference.mean > 0 else 'lower'} with "
+            f"{other}={b} than with {other}={without} ({_signed(of.difference)}, {_p_is(of.p_holm)})."
+        )
+    if len(shown) > _NAMED:
+        said.append(f"Also shown: {counted(len(shown) - _NAMED, 'more interaction')} of two fields.")
+    rest = len(interactions) - len(shown)
+    if rest:
+        others = "other interaction of two fields is" if rest == 1 else f"other {rest} interactions of two fields are"
+        text = f"The {others} not shown." if shown else f"No interaction of two fields is shown (of {rest})."
+        blocks = max(of.difference.n for of in interactions)
+        need = (blocks_needed_anytime if answer.terms.sequential else blocks_needed)(len(interactions))
+        said.append(f"{text} {counted(blocks, 'block')} can show none; it takes {need}." if blocks < need else text)
+    return said
+
+
+def _trends(answer: Answer) -> list[str]:
+    """Whether the objective rises or falls with each numeric field."""
+    said = []
+    for of in answer.effects.trends:
+        if not of.correlation.n:
             continue
-        others = [name for name in names if name != control]
-        groups += [[control, *others[at : at + _COLUMNS - 1]] for at in range(0, len(others), _COLUMNS - 1)]
-    return groups
+        does = "rises" if of.correlation.mean > 0 else "falls"
+        does = does if of.p_holm <= ALPHA else "is not shown to rise or fall"
+        said.append(
+            f"With more {of.field} {_what(answer)} {does}: rank correlation {_signed(of.correlation)}, "
+            f"{_p_is(of.p_holm)}; {_signed(of.slope)} for each 1 of {of.field}."
+        )
+    return said
 
 
-def _same_for_all(answer: Answer) -> dict[str, Measure]:
-    """What the compared fields cannot touch, such as the networks' own measures where only generation differs."""
-    first, *others = answer.measures.values()
-    return {
-        measure.full_name: measure
-        for measure in MEASURES
-        if others
-        and measure != answer.objective
-        and (interval := first.get(measure.full_name))
-        and interval.n
-        and all(of.get(measure.full_name) == interval for of in others)
-    }
+def _share_failed(answer: Answer, name: str) -> str:
+    """How many of a variant's trials failed."""
+    finished = max((interval.n for interval in answer.measures[name].values()), default=0)
+    trials, failed = finished + answer.missing[name], answer.failed[name]
+    return f"{'all' if failed == trials else f'{failed} of'} {counted(trials, 'trial')} of {name}"
 
 
-def _part(answer: Answer, names: list[str], measures: list[Measure]) -> str:
-    """The table of some variants; a long name takes a line for each of its fields."""
-    words = [(f"{name}*" if answer.controls[name] == name else name).split(", ") for name in names]
-    height = max(map(len, words))
-    stacked = [[""] * (height - len(word)) + word for word in words]
-    rows = [["", "", "", *line] for line in zip(*stacked, strict=True)]
-    rows[-1][1:3] = ["better", "real v. real"]
-    for measure in measures:
-        if any(
-            measure.full_name in answer.measures[name] and answer.measures[name][measure.full_name].n for name in names
-        ):
-            rows += _rows(answer, measure, names)
-        if measure == answer.objective:
-            compared = [answer.comparisons.get(name) for name in names]
-            what = "  distance to real, less *" if measure.better == "real" else "  difference to *"
-            rows.append([what, "", "", *(_mean(c.difference) if c else "*" for c in compared)])
-            rows.append(["", "", "", *(_bounds(c.difference) if c else "" for c in compared)])
-            rows.append(["  p (Holm)", "", "", *(_p(c.p_holm) if c else "" for c in compared)])
-    blocks = [max((i.n for i in answer.measures[name].values()), default=0) for name in names]
-    rows.append(["blocks", "", "", *map(str, blocks)])
-    if any(answer.missing.values()):
-        rows.append(["trials missing", "", "", *(str(answer.missing[name]) for name in names)])
-    return _aligned(rows, height)
+def _blocks(of: tuple[int, ...]) -> str:
+    """Blocks by number, or how many where they are many."""
+    if len(of) > _NAMED:
+        return counted(len(of), "block")
+    return f"block{'' if len(of) == 1 else 's'} {listing(map(str, of))}"
 
 
-def _rows(answer: Answer, measure: Measure, names: list[str]) -> list[list[str]]:
-    intervals = [answer.measures[name].get(measure.full_name) for name in names]
-    return [
-        [measure.full_name, measure.better, _real(answer, measure.full_name), *map(_mean, intervals)],
-        ["", "", "", *map(_bounds, intervals)],
-    ]
-
-
-def _aligned(rows: list[list[str]], height: int = 1) -> str:
-    """Rows as lines of equal columns, with a rule below the first `height`, without empty ones."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([*lines[:height], "-" * max(map(len, lines)), *filter(None, lines[height:])])
-
-
-def _verdict(answer: Answer, control: str) -> str:
-    objective, real = answer.objective, answer.objective.better == "real"
-    compared = {name: c for name, c in answer.comparisons.items() if answer.controls[name] == control}
-    none = [name for name, c in compared.items() if not c.difference.n]
-    shown = {name: c for name, c in compared.items() if c.p_holm <= ALPHA}
-    better = [name for name, c in shown.items() if (c.difference.mean < 0) == (objective.better != "higher")]
-    worse = [name for name in shown if name not in better]
-    to_be = ("nearer to real music than", "farther from real music than") if real else ("better than", "worse than")
-    parts = []
-    for names, words in zip((better, worse), to_be, strict=True):
-        if names:
-            each = "; ".join(_valued(answer, name, compared[name].p_holm) for name in names)
-            parts.append(
-                f"{words} the control {_valued(answer, control)} on {objective.name}: {each}".replace("= <", "<")
-            )
-    if none:
-        parts.append(f"not compared with {control}, for want of a value of {objective.name}: {', '.join(none)}")
-    if not shown and len(none) < len(compared):
-        differ = "nearer to real music or farther from it than" if real else "differ from"
-        parts.insert(0, f"no variant is shown to {'be ' * real}{differ} the control {control} on {objective.name}")
-    return " ".join(f"{part[0].upper()}{part[1:]}." for part in parts)
+def _is(names: list[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _valued(answer: Answer, name: str, p: float | None = None) -> str:
-    """A variant with its mean, what real music has where that is the aim, and p."""
+    """A variant with its mean and p."""
     full = answer.objective.full_name
-    said = [_number(answer.measures[name][full].mean)] if full in answer.measures[name] else []
-    if answer.objective.better == "real" and p is None and full in answer.scale:
-        said.append(f"real {_number(answer.scale[full])}")
+    said = [rounded(answer.measures[name][full].mean)] if full in answer.measures[name] else []
     if p is not None:
-        said.append(f"p = {_p(p)}")
+        said.append(f"p = {p_text(p)}".replace("= <", "<"))
     return f"{name} ({', '.join(said)})" if said else name
 
 
 def _listed(names: list[str], of: dict[str, Interval]) -> str:
-    values = {_number(of[name].mean) for name in names}
-    if len(values) == 1 < len(names) == len(of):
-        return f"all variants ({values.pop()})"
-    return "; ".join(f"{name} ({_number(of[name].mean)})" for name in names)
-
-
-def _number(value: float) -> str:
-    if math.isnan(value):
-        return "-"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def _mean(interval: Interval | None) -> str:
-    return _number(interval.mean) if interval else "-"
-
-
-def _bounds(interval: Interval | None) -> str:
-    return f"[{_number(interval.low)}, {_number(interval.high)}]" if interval and not math.isnan(interval.low) else ""
-
-
-def _real(answer: Answer, full: str) -> str:
-    """What real music scores: its value where that is the aim, and the floor, other real music's distance from it."""
-    floor = _number(answer.scale[full + FLOOR]) if full + FLOOR in answer.scale else "-"
-    return f"{_number(answer.scale[full])} ± {floor}" if full in answer.scale else floor
-
-
-def _p(p: float) -> str:
-    return "-" if math.isnan(p) else f"{p:.3f}" if p >= 0.001 else "< 0.001"
+    """The variants with their means; together where they are many, or all have the same."""
+    means = [of[name].mean for name in names]
+    low, high = rounded(min(means)), rounded(max(means))
+    if len(names) > _NAMED or (low == high and len(names) == len(of) > 1):
+        who = "all variants" if len(names) == len(of) else f"{len(names)} of {len(of)} variants"
+        return f"{who} ({low if low == high else f'{low} to {high}'})"
+    return "; ".join(f"{name} ({rounded(of[name].mean)})" for name in names)

@@ -15,7 +15,7 @@ from musiclab.data.store import build
 from musiclab.data.windows import WindowSpec
 from musiclab.errors import exit_with
 from musiclab.progress import Progress
-from musiclab.study.answer import answer, best, best_so_far
+from musiclab.study.answer import best, best_so_far, unclear
 from musiclab.study.claims import Claim
 from musiclab.study.design import Design
 from musiclab.study.forecast import forecast
@@ -23,9 +23,12 @@ from musiclab.study.mirror import Mirror, check_tracking_uri
 from musiclab.study.options import parse_options
 from musiclab.study.plan import Cell, Queue
 from musiclab.study.records import Records
-from musiclab.study.shown import in_words, table
+from musiclab.study.results import Results
+from musiclab.study.running import Running
+from musiclab.study.shown import in_words
 from musiclab.study.space import Space
 from musiclab.study.storage import Storage, cache_folder
+from musiclab.study.table import table
 
 if TYPE_CHECKING:
     from musiclab.study.execution import Executor
@@ -38,9 +41,10 @@ if TYPE_CHECKING:
 class Study:
     """A question about systems: which values of which fields, on how many paired blocks, judged by what.
 
-    `space` is grids to be crossed or a list of variants; `system` may stand in it like a field, where systems are
-    compared. `control` has the values of the variant that the others are compared with; if systems are compared and it
-    names none, each is compared with the one of its own system. `objective` is a measure that has a better direction,
+    `space` is grids to be crossed, an ablation of components or a list of variants; `system` may stand in it like a
+    field, where systems are compared. `control` has the values of the variant that the others are compared with; if
+    systems are compared and it names none, each is compared with the one of its own system. An ablation has one of its
+    own: the full variant of leave-one-out, else the bare one. `objective` is a measure that has a better direction,
     or one that is best close to real music. `margin`, in the objective's unit, is how
     far apart two variants may be and still count as equivalent; `claims` are the article's statements that the study
     tests. `fixed` changes fields for all variants that have them (a listed variant
@@ -52,7 +56,7 @@ class Study:
     name: str
     system: str = ""
     space: Space
-    control: dict[str, Any]
+    control: dict[str, Any] = field(default_factory=dict)
     blocks: int
     objective: str
     margin: float | None = None
@@ -74,54 +78,78 @@ class Study:
         storage = Storage(options.storage)
         uri = _tracking_uri(options, storage)
         design = Design(self, options)
-        records = Records(storage)
+        running = Running(design, Records(storage))
         if options.plan:
-            print(forecast(design, records, options))
+            print(forecast(running, options))
             return 0
         print(f"{self.name}: {self.question}\ndata {options.data}, scale {options.scale}, storage {storage.root}")
         _prepare(design, storage)
-        plan = design.write(storage)
-        return _execute(design, records, storage, Mirror(storage.root, plan, uri), options)
+        design.write(storage)
+        return _execute(running, Mirror(storage.root, design.plan_name, uri), options)
 
 
-def _execute(design: Design, records: Records, storage: Storage, mirror: Mirror, options: argparse.Namespace) -> int:
-    found = {cell.key: record for cell in design.cells if (record := records.get(cell.key))}
-    todo = [cell for cell in design.cells if cell.key not in found]
-    print(f"{len(found)} of {len(design.cells)} trials done, {len(todo)} to run")
-    failed: dict[str, Cell] = {}
-
-    def ended(cell: Cell, well: bool) -> None:
-        record = records.get(cell.key)
-        if well and record:
-            found[cell.key] = record
-        else:
-            failed[cell.key] = cell
-        leader = best_so_far(design.cells, found, design.objective)
-        progress.update(note=f"best so far {leader}" if leader else "none finished well")
-
-    from musiclab.study.trial import Trials
-
+def _execute(running: Running, mirror: Mirror, options: argparse.Namespace) -> int:
+    design, records, found = running.design, running.records, running.found
+    if design.sequential:
+        print(f"blocks are added until every comparison is clear, {design.most} at most")
+    print(f"{len(found)} of {len(design.cells)} trials done, {len(running.todo)} to run")
     with contextlib.ExitStack() as stack:
         # Before the mirror: a cluster that cannot be reached leaves nothing in MLflow.
-        executor = stack.enter_context(_executor(options)) if todo else None
+        executor = stack.enter_context(_executor(options)) if running.todo else None
         progress = stack.enter_context(Progress("trials", len(design.cells), len(found)))
         mirror.start(progress.say)
         try:
             if executor:
-                executor.run(Queue(todo, records.stage_done), Trials(storage.root), ended)
+                _run_trials(running, executor, progress)
+            results = Results.read(records.storage, design.study.name, design.edition)
+            report = _report(results)
         finally:
             where = mirror.stop()
-    result = answer(design.cells, found, design.terms, failed)
-    print("", table(result), *in_words(result), "", sep="\n\n")
-    for cell in failed.values():
-        reason = (records.failure(cell.key) or {"reason": "its worker died again and again"})["reason"]
-        print(f"failed: {cell.variant.name}, block {cell.block.index}: {reason} (trials/{cell.key}/failed.json)")
-    leader = next((cell for cell in design.cells if cell.variant.name == best(result) and cell.key in found), None)
-    print(f"records: {storage.path('trials')}")
-    if leader:
-        print(f"listen: {storage.path(f'trials/{leader.key}/samples/start-1.mp3')}")
+    print("", table(results.answer), *in_words(results.answer), "", sep="\n\n")
+    for key, cell in running.failed.items():
+        reason = results.failures[key]["reason"]
+        print(f"failed: {cell.variant.name}, block {cell.block.index}: {reason} (trials/{key}/failed.json)")
+    leader = best(results.answer)
+    heard = next((cell for cell in results.cells if cell.variant.name == leader and cell.key in found), None)
+    if design.sequential and design.blocks == design.most and unclear(results.answer.comparisons):
+        print(f"--max-blocks {design.most} is reached; with a larger one the same command goes on from here")
+    print(f"records: {records.storage.path('trials')}")
+    if heard:
+        print(f"listen: {records.storage.path(f'trials/{heard.key}/samples/start-1.mp3')}")
+    print(report)
     print(where)
     return 0 if len(found) == len(design.cells) else 1
+
+
+def _run_trials(running: Running, executor: "Executor", progress: Progress) -> None:
+    """Run what is missing, then, where that is asked for, more blocks until it is clear."""
+    from musiclab.study.trial import Trials
+
+    design, storage = running.design, running.records.storage
+
+    def ended(cell: Cell, _: bool) -> None:
+        running.ended(cell)
+        leader = best_so_far(design.cells, running.found, design.objective)
+        progress.update(note=f"best so far {leader}" if leader else "none finished well")
+
+    while todo := running.todo:
+        executor.run(Queue(todo, running.records.stage_done), Trials(storage.root), ended)
+        before = design.blocks
+        running.add_blocks(executor.workers)
+        if design.blocks > before:
+            design.write(storage)
+            progress.expect(len(running.todo))
+            progress.say(f"not clear after {before} blocks; {design.blocks} now, {design.most} at most")
+
+
+def _report(results: Results) -> str:
+    """Write the report, and say where it is; or why there is none: the answer stands without it."""
+    try:
+        from musiclab.study.report import write_report
+
+        return f"report: {write_report(results)}"
+    except Exception as error:
+        return f"no report: {' '.join(f'{type(error).__name__}: {error}'.split())[:300]}"
 
 
 @contextlib.contextmanager
@@ -150,7 +178,7 @@ def _prepare(design: Design, storage: Storage) -> None:
     from musiclab.study.trial import trial_windows
 
     checked = set()
-    for cell in design.cells:
+    for cell in design.cells_of(design.most):
         config = design.config(cell)
         need = (cell.variant.data, cell.block, config.max_train, config.max_eval, config.starts)
         if need not in checked:

@@ -23,7 +23,7 @@ from musiclab.study.storage import Storage
 from musiclab.systems import find_system
 from musiclab.systems.base import GENERATE, MEASURE, StageRun, System, read_generated
 from musiclab.systems.config import Config
-from musiclab.systems.measuring import measured
+from musiclab.systems.measuring import measured, real_scale, scale_key
 from musiclab.training.fit import Diverged
 from musiclab.training.windows import BlockWindows, block_windows
 
@@ -76,7 +76,8 @@ def _run(cell: Cell, system: Any, storage: Storage, gpu: bool) -> tuple[dict, di
         run = StageRun(config, cell.block, windows, files, device)
         start = time.perf_counter()
         if stage == MEASURE:
-            measures, scale = measured(system, run)
+            scale = _scale(records, run)
+            measures, histograms = measured(system, run, scale)
         elif records.stage_done(key):
             reused.append(stage)
             continue
@@ -100,7 +101,8 @@ def _run(cell: Cell, system: Any, storage: Storage, gpu: bool) -> tuple[dict, di
             "windows": {part: len(getattr(windows, part)) for part in ("train", "validation", "reference", "starts")},
         },
         "measures": measures,
-        "scale": scale,
+        "scale": scale["values"],
+        "histograms": histograms,
         "samples": {name: content_hash(data.hex()) for name, data in samples.items()},
     }
     cost = {
@@ -132,6 +134,16 @@ def trial_windows(storage: Storage, cell: Cell, config: Config) -> BlockWindows:
         config.max_eval,
         config.starts,
     )
+
+
+def _scale(records: Records, run: StageRun) -> dict[str, Any]:
+    """What the block's measures are read on, worked out by the first of its trials to come here."""
+    key = scale_key(run)
+    scale = records.scale(key)
+    if scale is None:
+        scale = real_scale(run)
+        records.put_scale(key, scale)
+    return scale
 
 
 def _keep_split(storage: Storage, windows: BlockWindows) -> str:

@@ -1,29 +1,160 @@
-"""How a trial of any system is measured: which windows are compared with which."""
+"""How a trial of any system is measured: which windows are compared with which, and on what scale."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from musiclab.data.windows import unpack
-from musiclab.measures.suite import RealWindows, music_measures, scale_measures, set_measures
+from musiclab.hashing import code_version, content_hash
+from musiclab.measures.conditions import PIANO, condition_response, without_piano
+from musiclab.measures.distributions import features, histograms
+from musiclab.measures.originality import TrainingWindows
+from musiclab.measures.suite import (
+    COPIED_FROM,
+    WindowSet,
+    first_variations,
+    music_measures,
+    scale_measures,
+    set_measures,
+    structure_measures,
+    training_measures,
+)
+from musiclab.systems import style
 from musiclab.systems.base import GENERATE, StageRun, System, read_generated
 
+# Code that the scale hangs on beside the windows' own, which is in their fingerprint.
+_SCALED_BY = (
+    "musiclab.measures",
+    "musiclab.systems.measuring",
+    "musiclab.data.splits",
+    "musiclab.training.streams",
+    "musiclab.training.windows",
+)
+# Start windows that are continued anew with another condition: enough for a mean.
+_CONDITION_STARTS = 64
+_TRAINING_AT_ONCE = 1024
 
-def measured(system: System, run: StageRun) -> tuple[dict[str, float], dict[str, float]]:
-    """The trial's measures by full name, and the scale that they are read on, see `scale_measures`."""
+
+def measured(
+    system: System, run: StageRun, scale: dict[str, dict[str, Any]]
+) -> tuple[dict[str, float], dict[str, dict[str, list[int]]]]:
+    """The trial's measures by full name, and its histograms `{"generated" or "real": {feature: counts}}`.
+
+    `scale` is what `real_scale` gives for this run, or for another of the same `scale_key`.
+    """
     config, windows = run.config, run.windows
     packed = read_generated(run.files.product(GENERATE))
     # By start, variation and place in the continuation.
     continuations = unpack(packed.reshape(-1, config.variations, *packed.shape[1:]))
     generated = continuations.reshape(-1, *continuations.shape[3:])
-    # As many generated windows as other real ones, or the Frechet distance and its floor would differ in bias.
-    count = min(len(generated) // config.variations, len(windows.validation))
-    reference, other = _real(run, windows.reference), _real(run, windows.validation[:count])
+    reference, count = _windows(run, windows.reference), _count(run)
+    compared, _ = first_variations(continuations, count)
+    likeness = _training(run).likeness(compared)
     measures = system.own_measures(run)
     measures |= music_measures(generated, config.resolution)
+    measures |= structure_measures(_joined(continuations), config.resolution)
     measures |= set_measures(continuations, reference, count)
-    return measures, scale_measures(other, reference, run.block.numpy("measure", "floor"))
+    measures |= training_measures(likeness, scale["values"][COPIED_FROM])
+    measures |= _condition_measures(system, run, reference.first(count).rolls)
+    counts = {"generated": histograms(features(generated, config.resolution)), "real": scale["histograms"]}
+    return measures, counts
 
 
-def _real(run: StageRun, indices: np.ndarray) -> RealWindows:
-    """The block's windows at `indices`, with their songs."""
+def scale_key(run: StageRun) -> str:
+    """Content hash of all that `real_scale` hangs on: trials of one block share it, whatever their system."""
+    return content_hash(
+        {
+            "data": run.windows.store.fingerprint,
+            "block": [run.block.seed, run.block.index],
+            "fields": run.config.of_stages(("windows",)),
+            "count": _count(run),
+            "code": code_version(*_SCALED_BY),
+        }
+    )
+
+
+def real_scale(run: StageRun) -> dict[str, dict[str, Any]]:
+    """What a trial's measures are read on, of its block's real windows alone: JSON but for NaN.
+
+    `values` as `suite.scale_measures` gives them; `histograms` by feature, of the reference windows.
+    """
     windows = run.windows
-    return RealWindows(unpack(windows.packed(indices)), windows.store.song_numbers(indices), run.config.resolution)
+    reference = _windows(run, windows.reference, windows.songs["reference"])
+    other = _windows(run, windows.validation[: _count(run)], windows.songs["validation"])
+    values = scale_measures(other, reference, _training(run), run.block.numpy("measure", "floor"))
+    return {"values": values, "histograms": histograms(reference.features)}
+
+
+def _count(run: StageRun) -> int:
+    """How many generated windows are compared with the reference: as many as other real ones.
+
+    Or the distances of the two would differ in bias, and with them the measure and its floor.
+    """
+    return min(run.config.starts * run.config.continuation, len(run.windows.validation))
+
+
+def _windows(run: StageRun, indices: np.ndarray, songs: np.ndarray | tuple[int, ...] = ()) -> WindowSet:
+    """The block's windows at `indices`, with their songs; and whole songs, by their places in the store."""
+    windows = run.windows
+    pieces = [unpack(windows.song(number)) for number in songs]
+    numbers = windows.store.song_numbers(indices)
+    return WindowSet(unpack(windows.packed(indices)), numbers, run.config.resolution, pieces)
+
+
+def _training(run: StageRun) -> TrainingWindows:
+    windows = run.windows
+
+    def blocks() -> Iterator[np.ndarray]:
+        for first in range(0, len(windows.train), _TRAINING_AT_ONCE):
+            yield unpack(windows.packed(windows.train[first : first + _TRAINING_AT_ONCE]))
+
+    return TrainingWindows(blocks())
+
+
+def _joined(continuations: np.ndarray) -> list[np.ndarray]:
+    """Each continuation as one piece, `(track, time, pitch)`."""
+    return [np.concatenate(list(windows), axis=1) for of_start in continuations for windows in of_start]
+
+
+def _condition_measures(system: System, run: StageRun, real: np.ndarray) -> dict[str, float]:
+    """Of systems that have the condition: what exchanging the piano, or the target, between starts changes.
+
+    The first starts are continued by one window, with their own and with the next start's, noise and all else the same.
+    A start for which that is no other says nothing and is left out.
+    """
+    starts = run.windows.packed(run.windows.starts[:_CONDITION_STARTS, 0])
+    run = dataclasses.replace(run, config=dataclasses.replace(run.config, continuation=1, variations=1))
+    result = {}
+    if "piano" in system.conditions:
+        result["set/piano_sensitivity"] = _piano_sensitivity(system, run, starts, real)
+    if "target" in system.conditions and run.config.target != style.NONE:
+        result["set/target_sensitivity"] = _target_sensitivity(system, run, starts, real)
+    return result
+
+
+def _piano_sensitivity(system: System, run: StageRun, starts: np.ndarray, real: np.ndarray) -> float:
+    """How much the other tracks change with the piano of the start window, against those of real windows."""
+    exchanged = starts.copy()
+    exchanged[:, PIANO] = np.roll(starts[:, PIANO], 1, axis=0)
+    changed = (exchanged != starts).any(axis=(1, 2, 3))
+    plain, other = (without_piano(_next_windows(system, run, of))[changed] for of in (starts, exchanged))
+    return condition_response(plain, other, without_piano(real))
+
+
+def _target_sensitivity(system: System, run: StageRun, starts: np.ndarray, real: np.ndarray) -> float:
+    """How much all tracks change with the target song; NaN where all starts have one and the same."""
+    targets = style.block_targets(run.config.target, run.windows, run.block)
+    own = targets.weights_of(len(run.windows.starts))[: len(starts)]
+    changed = (np.roll(own, 1, axis=0) != own).any(axis=1)
+    plain, other = (
+        _next_windows(system, dataclasses.replace(run, targets=dataclasses.replace(targets, weights=weights)), starts)
+        for weights in (own, np.roll(own, 1, axis=0))
+    )
+    return condition_response(plain[changed], other[changed], real)
+
+
+def _next_windows(system: System, run: StageRun, starts: np.ndarray) -> np.ndarray:
+    """The window that follows each of packed starts, bool `(n, track, time, pitch)`."""
+    return unpack(system.continuations(run, starts)[:, 0])

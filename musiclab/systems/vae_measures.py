@@ -1,30 +1,115 @@
 """What is measured of `vae_nn`'s VAEs on test songs; apart from them, so that another measure trains nothing anew."""
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from musiclab.data.songs import TRACKS
 from musiclab.measures import suite
-from musiclab.measures.rolls import nan_mean
+from musiclab.measures.latent import importance_gain, kl_per_dimension
 from musiclab.systems.base import StageRun
-from musiclab.systems.vae import Vaes, thresholds
+from musiclab.systems.vae import _LOG_SIGMA_FLOOR, ConvVAE, Vaes, thresholds
+from musiclab.training.batches import EVAL_BATCH
+
+# The noise under which decoding is tried, beside that of the posterior's own sd: around the article's 0.5 to 1.
+NOISE_SDS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
+# Draws a window: of the ELBO's likelihood term, and of the importance-weighted bound.
+ELBO_DRAWS, BOUND_DRAWS = 2, 128
+# Windows that tell how far the second lies above the first; all of them would take ten times as long as all the rest.
+BOUND_WINDOWS = 32
 
 
+@dataclass(frozen=True)
+class _Coded:
+    """The test windows `(n, track, steps, 128)`, their posteriors `(n, track, K)` and what is decoded of the means."""
+
+    actual: np.ndarray
+    activations: np.ndarray
+    means: torch.Tensor
+    log_sigmas: torch.Tensor
+
+    @classmethod
+    def by(cls, vaes: Vaes, indices: np.ndarray) -> "_Coded":
+        actual, means, log_sigmas, activations = zip(*vaes.reconstructions(indices), strict=True)
+        activations = np.concatenate([batch.cpu().numpy() for batch in activations])
+        return cls(np.concatenate(actual), activations, torch.cat(means), torch.cat(log_sigmas))
+
+
+@torch.no_grad()
 def latent_measures(run: StageRun, vaes: Vaes) -> dict[str, float]:
-    """Held-out reconstruction, active units, KL and the posterior's sd, per track and over tracks."""
-    cut = thresholds(run)
-    actual, predicted, means, log_sigmas = [], [], [], []
-    for real, mean, log_sigma, activation in vaes.reconstructions(run.windows.reference):
-        actual.append(real)
-        predicted.append((activation > cut).cpu().numpy())
-        means.append(mean)
-        log_sigmas.append(log_sigma)
-    values = suite.reconstruction_measures(np.concatenate(predicted), np.concatenate(actual))
-    means_NRK, log_sigmas_NRK = torch.cat(means).cpu().numpy(), torch.cat(log_sigmas).cpu().numpy()
-    sds = {
-        f"latent/posterior_sd.{TRACKS[track]}": float(np.exp(log_sigmas_NRK[:, track]).mean()) for track in vaes.modules
-    }
-    values |= sds | {"latent/posterior_sd": nan_mean(np.array(list(sds.values())))}
-    return values | suite.posterior_measures(
-        {TRACKS[track]: (means_NRK[:, track], log_sigmas_NRK[:, track]) for track in vaes.modules}
+    """Every measure of the group `latent`, of the test windows: reconstruction, posteriors, likelihood, noise."""
+    coded, cut = _Coded.by(vaes, run.windows.reference), thresholds(run)
+    decoded = coded.activations > cut.cpu().numpy()
+    return (
+        suite.reconstruction_measures(decoded, coded.actual)
+        | suite.activation_measures(coded.activations, coded.actual)
+        | suite.posterior_measures({TRACKS[track]: _posterior(coded, track) for track in vaes.modules})
+        | suite.likelihood_measures({TRACKS[track]: _likelihood(run, vaes, coded, track) for track in vaes.modules})
+        | _noise_response(run, vaes, coded, decoded, cut)
     )
+
+
+def _posterior(coded: _Coded, track: int) -> tuple[np.ndarray, np.ndarray]:
+    return coded.means[:, track].cpu().numpy(), coded.log_sigmas[:, track].cpu().numpy()
+
+
+def _likelihood(run: StageRun, vaes: Vaes, coded: _Coded, track: int) -> tuple[float, float, float]:
+    """A Gaussian's sigma, a Bernoulli's ELBO and importance-weighted bound; NaN for what it does not have.
+
+    The ELBO is the likelihood of draws from the posteriors less the KL, whatever beta the training gave that. The
+    other bound is the ELBO and what draws of the first windows, which are in a drawn order, say that it gains.
+    """
+    vae, nan = vaes.modules[track], float("nan")
+    if not vae.bernoulli:
+        return _sigma(vae), nan, nan
+    x = torch.from_numpy(coded.actual[:, track]).to(run.device).flatten(1)
+    mean, log_sigma = coded.means[:, track], coded.log_sigmas[:, track]
+
+    def draws(windows: int, each: int, purpose: str) -> torch.Tensor:
+        generator = run.block.torch("measure", purpose, TRACKS[track])
+        return torch.randn(windows, each, mean.shape[1], generator=generator).to(run.device)
+
+    log_p, _ = _log_terms(vae, x, mean, log_sigma, draws(len(x), ELBO_DRAWS, "elbo"))
+    elbo = log_p.mean() - kl_per_dimension(*_posterior(coded, track)).sum()
+    few = slice(BOUND_WINDOWS)
+    noise = draws(len(x[few]), BOUND_DRAWS, "importance-weighted bound")
+    log_p, log_prior_ratio = _log_terms(vae, x[few], mean[few], log_sigma[few], noise)
+    return nan, float(elbo), float(elbo + importance_gain(log_p + log_prior_ratio))
+
+
+def _sigma(vae: ConvVAE) -> float:
+    """The sd of the Gaussian likelihood, as `ConvVAE.terms` has it."""
+    return math.exp(_LOG_SIGMA_FLOOR + F.softplus(vae.log_scale - _LOG_SIGMA_FLOOR))
+
+
+def _log_terms(
+    vae: ConvVAE, x_NC: torch.Tensor, mean_NK: torch.Tensor, log_sigma_NK: torch.Tensor, noise_NDK: torch.Tensor
+) -> tuple[np.ndarray, np.ndarray]:
+    """log p(x | z) and log p(z) - log q(z | x) of a Bernoulli, each `(n, draw)`, for z = mean + sigma noise."""
+    sigma_N1K = log_sigma_NK.exp()[:, None]
+    z_NDK = mean_NK[:, None] + sigma_N1K * noise_NDK
+    prior_ratio_ND = (log_sigma_NK[:, None] + 0.5 * noise_NDK**2 - 0.5 * z_NDK**2).sum(dim=2)
+    log_p = []
+    at_once = max(1, EVAL_BATCH // noise_NDK.shape[1])
+    for z, x in zip(z_NDK.split(at_once), x_NC.split(at_once), strict=True):
+        logits = vae.decoder(z.flatten(0, 1)).reshape(*z.shape[:2], -1)
+        # The sum of x log s(l) + (1 - x) log(1 - s(l)) over cells, without the logarithm of a rounded probability.
+        log_p.append((logits @ x.float()[:, :, None])[..., 0] - F.softplus(logits).sum(dim=2))
+    return torch.cat(log_p).cpu().numpy().astype(np.float64), prior_ratio_ND.cpu().numpy()
+
+
+def _noise_response(
+    run: StageRun, vaes: Vaes, coded: _Coded, decoded: np.ndarray, cut: torch.Tensor
+) -> dict[str, float]:
+    # The same draws, scaled, for all sds: the response to more noise is then no matter of other draws.
+    noise = torch.randn(coded.means.shape, generator=run.block.torch("measure", "noise response")).to(run.device)
+
+    def with_noise(sd: float | torch.Tensor) -> np.ndarray:
+        z_NRK = coded.means + sd * noise
+        return np.concatenate([(vaes.decode(part) > cut).cpu().numpy() for part in z_NRK.split(EVAL_BATCH)])
+
+    own, noisy = with_noise(coded.log_sigmas.exp()), ((sd, with_noise(sd)) for sd in NOISE_SDS)
+    return suite.noise_response_measures(decoded, own, noisy, coded.actual)

@@ -5,6 +5,10 @@ import math
 import numpy as np
 import pytest
 
+from musiclab.measures.bins import bin_centres, bins_compared
+from musiclab.measures.distributions import FEATURES, distances_compared, features
+from musiclab.measures.fidelity import fidelity, scaled
+from musiclab.measures.originality import TrainingWindows, copied_from
 from musiclab.measures.registry import MEASURES, find_measure
 from musiclab.measures.sets import (
     diversity_ratio,
@@ -15,15 +19,25 @@ from musiclab.measures.sets import (
     start_sensitivity,
 )
 from musiclab.measures.suite import (
-    RealWindows,
+    COPIED_FROM,
+    FLOOR,
+    RANDOM,
+    SHUFFLED,
+    WindowSet,
+    activation_measures,
+    first_variations,
+    likelihood_measures,
     music_measures,
     next_window_measures,
+    noise_response_measures,
     posterior_measures,
     reconstruction_measures,
     scale_measures,
     set_measures,
+    structure_measures,
     style_measures,
     token_measures,
+    training_measures,
 )
 
 DRUMS, PIANO, GUITAR, BASS, STRINGS = range(5)
@@ -35,8 +49,8 @@ def random_rolls(seed: int, n: int) -> np.ndarray:
     return rolls
 
 
-# Declared, but made by systems themselves of what only they have.
-OF_SYSTEMS = {"latent/posterior_sd"}
+# Declared, but made by whoever can generate anew with another condition: see test_measuring.
+GENERATED_ANEW = {"set/piano_sensitivity", "set/target_sensitivity"}
 
 
 def as_variations(rolls: np.ndarray) -> np.ndarray:
@@ -44,9 +58,10 @@ def as_variations(rolls: np.ndarray) -> np.ndarray:
     return rolls.reshape(len(rolls) // 2, 2, 1, *rolls.shape[1:])
 
 
-def real_windows(rolls: np.ndarray) -> RealWindows:
-    """Windows where each song has two."""
-    return RealWindows(rolls, np.arange(len(rolls)) // 2, 2)
+def real_windows(rolls: np.ndarray) -> WindowSet:
+    """Windows where each song has two, and so is 64 steps long."""
+    songs = [np.concatenate([first, second], axis=1) for first, second in zip(rolls[::2], rolls[1::2], strict=True)]
+    return WindowSet(rolls, np.arange(len(rolls)) // 2, 2, songs)
 
 
 def everything(rolls: np.ndarray) -> dict[str, float]:
@@ -55,19 +70,24 @@ def everything(rolls: np.ndarray) -> dict[str, float]:
     return (
         music_measures(rolls, 2)
         | reconstruction_measures(rolls, rolls)
+        | activation_measures(rolls.astype(np.float32), rolls)
         | posterior_measures({"Piano": (means, np.zeros(len(rolls))), "Bass": (means, np.zeros(len(rolls)))})
+        | likelihood_measures({})
+        | noise_response_measures(rolls, rolls, [(0.5, rolls)], rolls)
         | next_window_measures(rolls, rolls, np.zeros(rolls.shape[1:]), rolls)
         | token_measures(1.0 if len(rolls) else np.nan, 2.0)
         | style_measures(rolls[:, None], np.eye(len(rolls)), [window[None] for window in rolls], 2)
+        | structure_measures(list(real_windows(rolls).pieces), 2)
         | set_measures(as_variations(rolls), real_windows(rolls), len(rolls))
+        | training_measures(TrainingWindows([random_rolls(7, 8)]).likeness(rolls), 0.1)
     )
 
 
 def test_the_plain_names_are_exactly_the_declared_measures() -> None:
     values = everything(random_rolls(0, 8))
     made = {name for name in values if "." not in name}
-    assert made | OF_SYSTEMS == {measure.full_name for measure in MEASURES}
-    assert not made & OF_SYSTEMS
+    assert made | GENERATED_ANEW == {measure.full_name for measure in MEASURES}
+    assert not made & GENERATED_ANEW
     for name, value in values.items():
         find_measure(name.partition(".")[0])
         assert type(value) is float
@@ -112,7 +132,7 @@ def test_a_set_against_itself_is_perfect() -> None:
 def test_kl_is_summed_over_dimensions_and_averaged_over_tracks() -> None:
     means = np.array([[1.0, 2.0], [-1.0, -2.0]])
     values = posterior_measures({"Piano": (means, np.zeros(2)), "Bass": (means * [0, 1], np.zeros((2, 1)))})
-    assert values == {
+    assert {name: value for name, value in values.items() if "active" in name or "kl" in name} == {
         "latent/active_units": 1.5,
         "latent/active_units.Piano": 2,
         "latent/active_units.Bass": 1,
@@ -123,8 +143,9 @@ def test_kl_is_summed_over_dimensions_and_averaged_over_tracks() -> None:
 
 
 def floors_of(other: np.ndarray, reference: np.ndarray, seed: int = 0) -> dict[str, float]:
-    """Floors where each song has two windows."""
-    return scale_measures(real_windows(other), real_windows(reference), np.random.default_rng(seed))
+    """Floors and ceilings where each song has two windows."""
+    training = TrainingWindows([random_rolls(7, 8)])
+    return scale_measures(real_windows(other), real_windows(reference), training, np.random.default_rng(seed))
 
 
 def test_floors_of_a_set_against_itself_are_zero_and_its_values_are_the_real_ones() -> None:
@@ -159,12 +180,70 @@ def test_the_real_sensitivity_is_that_of_windows_to_their_songs() -> None:
     assert result["set/start_sensitivity.floor"] == pytest.approx(result["set/start_sensitivity"], abs=0.03)
 
 
-def test_floors_name_a_real_value_for_every_measure_that_asks_for_one() -> None:
+def test_the_scale_has_all_that_a_measure_is_read_on() -> None:
     result = floors_of(random_rolls(0, 6), random_rolls(1, 6))
     for measure in MEASURES:
         assert (measure.full_name in result) == (measure.better == "real"), measure.full_name
         if measure.group in ("music", "set") and measure.better != "neither":
-            assert measure.full_name + ".floor" in result
+            for suffix in (FLOOR, SHUFFLED, RANDOM):
+                assert measure.full_name + suffix in result
+    assert result["latent/density_ratio"] == 1
+    assert all(type(value) is float for value in result.values())
+
+
+def chords(seed: int, songs: int) -> np.ndarray:
+    """Two windows of each song: piano, guitar and bass play notes of one triad, the piano in eighths."""
+    rolls = np.zeros((2 * songs, 5, 32, 128), bool)
+    rng = np.random.default_rng(seed)
+    for song in range(songs):
+        root = 40 + rng.integers(12)
+        for number in (2 * song, 2 * song + 1):
+            for step in range(32):
+                rolls[number, PIANO, step, root + 24 + rng.choice([0, 4, 7])] = True
+            for step in range(0, 32, 4):
+                rolls[number, GUITAR, step : step + 4, root + 12 + rng.choice([0, 4, 7], 2)] = True
+                rolls[number, BASS, step : step + 4, root] = True
+    return rolls
+
+
+def test_ceilings_are_scores_and_worse_than_real_music() -> None:
+    result = floors_of(chords(0, 40), chords(1, 40))
+    real = result["music/harmony_gain"]
+    assert real > 0.2
+    # Not distances but values: exchanged tracks fit one another as any others do.
+    assert result["music/harmony_gain.shuffled"] == pytest.approx(0, abs=0.1)
+    assert result["music/harmony_gain.random"] == pytest.approx(0, abs=0.1)
+    assert result["music/scale_consistency"] > 0.99 > 0.95 > result["music/scale_consistency.shuffled"]
+    assert result["set/frechet.floor"] < result["set/frechet.shuffled"] < result["set/frechet.random"]
+    assert result["set/precision.floor"] > 2 * result["set/precision.shuffled"]
+    assert result["set/bins_jsd.floor"] < result["set/bins_jsd.random"]
+    assert result["set/start_sensitivity.shuffled"] > 0.1  # the tracks of a song meet those of one other
+    assert abs(result["set/start_sensitivity.random"]) < 0.05
+    # What stays when tracks are exchanged, and when notes go elsewhere.
+    other = music_measures(chords(0, 40), 2)
+    assert result["music/note_density.shuffled"] == other["music/note_density"]
+    assert result["music/note_length.shuffled"] == other["music/note_length"]
+    assert result["music/note_density.random"] == pytest.approx(other["music/note_density"], rel=0.2)
+    assert not [name for name in result if name.endswith((SHUFFLED, RANDOM)) and name.count(".") > 1]
+
+
+def test_ceilings_are_of_the_other_songs() -> None:
+    other, reference = random_rolls(0, 12), random_rolls(1, 12)
+    other[:, PIANO] = False
+    result = floors_of(other, reference)
+    assert result["music/empty_bars.shuffled"] == result["music/empty_bars.random"] == 1 / 5
+    assert result["music/empty_bars"] == 0
+
+
+def test_the_copied_rate_is_read_on_held_out_windows_of_the_reference() -> None:
+    reference = random_rolls(1, 12)
+    near = TrainingWindows([random_rolls(7, 8), reference[:1]])
+    result = scale_measures(real_windows(reference), real_windows(reference), near, np.random.default_rng(0))
+    likeness = near.likeness(reference)
+    assert result[COPIED_FROM] == copied_from(likeness) < 1
+    assert result["set/copied_rate.floor"] == 1 / 12
+    assert result["set/training_similarity"] == likeness.mean()
+    assert result["set/training_similarity.floor"] == 0
 
 
 def test_floors_follow_their_generator() -> None:
@@ -187,7 +266,45 @@ def test_set_measures_are_those_of_the_flat_windows() -> None:
     assert values["set/duplicate_rate"] == duplicate_rate(first) == 2 / 8
     assert values["set/noise_sensitivity"] == noise_sensitivity(made, real)[0]
     assert values["set/noise_sensitivity.Bass"] == noise_sensitivity(made, real)[1][BASS]
+    assert values["set/distinct_windows"] == 8 * 7 / 2
     assert values["set/frechet"] == frechet_distance(embed(first, 2), embed(real, 2), embed(real, 2))
+
+
+def test_windows_are_compared_with_the_reference_on_its_scale() -> None:
+    made, real = random_rolls(0, 30), chords(1, 20)
+    values = set_measures(made[:, None, None], real_windows(real), 30)
+    ours, theirs = (scaled(embed(rolls, 2), embed(real, 2)) for rolls in (made, real))
+    near = fidelity(ours, theirs[:30])  # as many of one as of the other
+    assert near.density == values["set/density"] == 0
+    assert values["set/recall"] == near.recall
+    back = set_measures(real[:, None, None], real_windows(real), 40)
+    assert (back["set/precision"], back["set/coverage"], back["set/bins_jsd"], back["set/ndb"]) == (1, 1, 0, 0)
+    binned = bins_compared(ours, theirs, bin_centres(theirs))
+    assert (values["set/ndb"], values["set/bins_jsd"]) == (binned.different, binned.jsd)
+    assert values["set/ndb"] > 0.5
+    place = list(FEATURES).index("polyphony")
+    overlap = distances_compared(features(made, 2)[:, place], features(real, 2)[:, place], FEATURES["polyphony"])
+    assert values["set/overlap_area.polyphony"] == overlap.area < 0.1
+    assert values["set/feature_kl.polyphony"] == overlap.kl
+    areas = [values[f"set/overlap_area.{name}"] for name in FEATURES]
+    assert values["set/overlap_area"] == np.nanmean(areas)
+
+
+def test_pairs_of_real_windows_are_of_as_many_as_are_generated() -> None:
+    made, real = random_rolls(0, 8), random_rolls(1, 30)
+    real[8:] = real[8]
+    values = set_measures(made.reshape(4, 1, 2, 5, 32, 128), real_windows(real), 8)
+    assert values["set/diversity_ratio"] == diversity_ratio(made, real[:8])
+
+
+def test_windows_are_spread_over_the_first_variations() -> None:
+    made = random_rolls(0, 24).reshape(4, 3, 2, 5, 32, 128)
+    rolls, starts = first_variations(made, 4)
+    np.testing.assert_array_equal(rolls, made[:, 0, 0])
+    assert starts.tolist() == [0, 1, 2, 3]
+    rolls, starts = first_variations(made, 100)
+    np.testing.assert_array_equal(rolls, made[:, 0].reshape(8, 5, 32, 128))
+    assert starts.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
 def test_the_floor_of_duplicates_is_that_of_the_other_songs() -> None:
@@ -261,7 +378,7 @@ def test_style_measures_are_means_over_continuations() -> None:
 def test_variations_that_are_copies_are_no_duplicates_and_count_once() -> None:
     rng = np.random.default_rng(3)
     one = rng.random((6, 1, 2, 5, 32, 128)) < 0.02
-    reference = RealWindows(rng.random((20, 5, 32, 128)) < 0.02, np.arange(20), 2)
+    reference = WindowSet(rng.random((20, 5, 32, 128)) < 0.02, np.arange(20), 2)
     single, copied = (set_measures(rolls, reference, 12) for rolls in (one, np.repeat(one, 3, axis=1)))
     assert copied["set/duplicate_rate"] == single["set/duplicate_rate"] == 0
     assert copied["set/frechet"] == pytest.approx(single["set/frechet"])

@@ -1,6 +1,7 @@
 """Which generated windows of a trial are compared with which real ones."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,27 +9,55 @@ from made_trials import MemoryFiles, stage_run
 
 from musiclab.data.store import WindowStore
 from musiclab.data.windows import pack, unpack
+from musiclab.measures.conditions import condition_response, without_piano
+from musiclab.measures.distributions import features, histograms
 from musiclab.measures.sets import duplicate_rate, start_sensitivity
+from musiclab.measures.suite import structure_measures
 from musiclab.systems import find_system
 from musiclab.systems.base import GENERATE, StageRun, write_generated
-from musiclab.systems.measuring import measured
+from musiclab.systems.measuring import measured, real_scale, scale_key
 from musiclab.training.streams import Block
+
+PIANO, GUITAR, BASS, STRINGS = range(1, 5)
 
 
 class NothingOfItsOwn:
     """Stands for a system whose continuations are already there."""
 
+    conditions: tuple[str, ...] = ("start",)
+
     def own_measures(self, run: StageRun) -> dict[str, float]:
         return {"latent/kl": 1.5}
 
 
-def measured_of(store: WindowStore, rolls: np.ndarray) -> tuple[dict[str, float], dict[str, float], StageRun]:
-    """Measures and floor of continuations `(start, variation, continuation, track, time, pitch)`."""
+class Follower(NothingOfItsOwn):
+    """Continues with the start's guitar, with its piano on the bass and with the number of its target on strings."""
+
+    conditions = ("start", "piano", "target")
+
+    def continuations(self, run: StageRun, starts: np.ndarray) -> np.ndarray:
+        assert run.config.continuation == run.config.variations == 1
+        made = np.zeros_like(starts)
+        made[:, PIANO], made[:, GUITAR], made[:, BASS] = starts[:, PIANO], starts[:, GUITAR], starts[:, PIANO]
+        if run.targets is not None:
+            made[:, STRINGS, 0, 5] = run.targets.weights.argmax(axis=1) + 1
+        return made[:, None]
+
+
+def run_of(store: WindowStore, rolls: np.ndarray, **fields: Any) -> StageRun:
+    """A run that has left continuations `(start, variation, continuation, track, time, pitch)`."""
     starts, variations, continuation = rolls.shape[:3]
     common = {"max_eval": 24, "starts": starts, "variations": variations, "continuation": continuation}
-    run = stage_run(store, Block(0, 0), find_system("vae_nn").config().with_values(common), MemoryFiles())
+    run = stage_run(store, Block(0, 0), find_system("vae_nn").config().with_values(common | fields), MemoryFiles())
     write_generated(run.files.product(GENERATE), pack(rolls.reshape(-1, *rolls.shape[2:])))
-    return *measured(NothingOfItsOwn(), run), run
+    return run
+
+
+def measured_of(store: WindowStore, rolls: np.ndarray) -> tuple[dict[str, float], dict[str, float], StageRun]:
+    """Measures and scale of continuations."""
+    run = run_of(store, rolls)
+    scale = real_scale(run)
+    return measured(NothingOfItsOwn(), run, scale)[0], scale["values"], run
 
 
 def random_rolls(*shape: int) -> np.ndarray:
@@ -61,13 +90,99 @@ def test_measured_against_test_songs_and_the_floor_from_validation_songs(store: 
     rolls = random_rolls(4, 1, 2)
     measures, floor, run = measured_of(store, rolls)
     windows = run.windows
-    reference = unpack(windows.packed(windows.reference))
+    reference = unpack(windows.packed(windows.reference[:8]))  # as many as are generated
     others = unpack(windows.packed(windows.validation[:8]))
     expected = start_sensitivity(rolls.reshape(8, 5, 32, 128), np.repeat(np.arange(4), 2), reference)
     assert measures["set/start_sensitivity"] == pytest.approx(expected)
-    songs = store.song_numbers(windows.reference)
+    songs = store.song_numbers(windows.reference[:8])
     assert floor["set/start_sensitivity"] == pytest.approx(start_sensitivity(reference, songs, reference))
     assert floor["set/duplicate_rate.floor"] == duplicate_rate(others)
     swapped = dataclasses.replace(windows, reference=windows.validation, validation=windows.reference)
-    again, _ = measured(NothingOfItsOwn(), dataclasses.replace(run, windows=swapped))
+    swapped_run = dataclasses.replace(run, windows=swapped)
+    again, _ = measured(NothingOfItsOwn(), swapped_run, real_scale(swapped_run))
     assert again["set/start_sensitivity"] != measures["set/start_sensitivity"]
+
+
+def test_what_is_generated_and_real_in_bins(store: WindowStore) -> None:
+    rolls = random_rolls(4, 2, 2)
+    rolls[0, 0, 0] = False
+    run = run_of(store, rolls)
+    scale = real_scale(run)
+    _, counts = measured(NothingOfItsOwn(), run, scale)
+    assert counts["generated"]["tracks"] == [1, 0, 0, 0, 0, 15]  # of all variations
+    assert (
+        counts["real"]
+        == scale["histograms"]
+        == histograms(features(unpack(run.windows.packed(run.windows.reference)), 2))
+    )
+    assert counts["real"]["tracks"] == [0, 0, 0, 0, 12, 0]  # strings are silent
+    assert counts.keys() == {"generated", "real"}
+
+
+def test_whole_songs_are_compared_with_whole_continuations(store: WindowStore) -> None:
+    one = random_rolls(4, 1, 1)
+    rolls = np.repeat(one, 3, axis=2)  # each window comes three times: so do its four bars
+    measures, scale, run = measured_of(store, rolls)
+    assert measures["music/self_similarity_4"] == measures["music/self_similarity_8"] == 1
+    assert measures["music/self_similarity_1"] < 0.2
+    songs = [unpack(run.windows.song(number)) for number in run.windows.songs["reference"]]
+    assert scale["music/self_similarity_8"] == structure_measures(songs, 2)["music/self_similarity_8"]
+
+
+def test_copies_of_training_windows_are_seen(store: WindowStore) -> None:
+    run = run_of(store, random_rolls(4, 1, 2))
+    scale = real_scale(run)
+    measures, _ = measured(NothingOfItsOwn(), run, scale)
+    assert measures["set/copied_rate"] == 0
+    assert measures["set/training_similarity"] < scale["values"]["set/training_similarity"]
+    copied = unpack(run.windows.packed(run.windows.train[-8:])).reshape(4, 1, 2, 5, 32, 128)
+    higher = np.roll(copied, 2, axis=-1)
+    higher[:, :, :, 0] = copied[:, :, :, 0]
+    measures, _ = measured(NothingOfItsOwn(), run_of(store, higher), scale)
+    assert measures["set/copied_rate"] == measures["set/training_similarity"] == 1
+
+
+def test_conditions_are_exchanged_one_at_a_time(store: WindowStore) -> None:
+    run = run_of(store, random_rolls(6, 2, 2), target="drawn")
+    scale = real_scale(run)
+    found, _ = measured(Follower(), run, scale)
+    starts = unpack(run.windows.packed(run.windows.starts[:, 0]))
+    real = unpack(run.windows.packed(run.windows.reference[:12]))
+    # Of what the piano changes the bass alone counts, beside the guitar that stays.
+    plain = np.zeros_like(starts)
+    plain[:, GUITAR], plain[:, BASS] = starts[:, GUITAR], starts[:, PIANO]
+    other = plain.copy()
+    other[:, BASS] = np.roll(starts[:, PIANO], 1, axis=0)
+    assert found["set/piano_sensitivity"] == pytest.approx(condition_response(plain, other, without_piano(real)))
+    assert 0 < found["set/piano_sensitivity"] < 1
+    assert 0 < found["set/target_sensitivity"] < 0.1  # a note or two of a whole window
+
+
+def test_conditions_that_a_system_has_not_are_not_measured(store: WindowStore) -> None:
+    run = run_of(store, random_rolls(4, 1, 2), target="drawn")
+    scale = real_scale(run)
+    assert not {"set/piano_sensitivity", "set/target_sensitivity"} & measured(NothingOfItsOwn(), run, scale)[0].keys()
+    without = run_of(store, random_rolls(4, 1, 2))
+    found, _ = measured(Follower(), without, scale)
+    assert "set/piano_sensitivity" in found and "set/target_sensitivity" not in found
+    # One target for all starts cannot be exchanged.
+    named = run_of(store, random_rolls(4, 1, 2), target=f'song:"{store.songs[0].id}" + song:"{store.songs[1].id}"')
+    assert np.isnan(measured(Follower(), named, scale)[0]["set/target_sensitivity"])
+
+
+def test_a_scale_is_shared_by_all_that_it_does_not_hang_on(store: WindowStore) -> None:
+    rolls = random_rolls(4, 1, 2)
+    run = run_of(store, rolls)
+    key = scale_key(run)
+    same = run_of(store, rolls, latent_dim=8, noise_sd=3.0, target="drawn")
+    assert scale_key(same) == key
+    assert scale_key(run_of(store, random_rolls(8, 1, 1))) == key  # as many windows
+    others = [
+        run_of(store, random_rolls(5, 1, 2)),
+        run_of(store, rolls, max_eval=23),
+        run_of(store, rolls, max_train=10),
+        dataclasses.replace(run, block=Block(0, 1)),
+        dataclasses.replace(run, block=Block(1, 0)),
+    ]
+    assert len({key, *map(scale_key, others)}) == 6
+    np.testing.assert_equal(real_scale(same), real_scale(run))  # NaN is NaN

@@ -10,7 +10,7 @@ import pretty_midi
 import pytest
 
 from musiclab.data.songs import TRACKS
-from musiclab.rendering.midi import to_midi
+from musiclab.rendering.midi import from_midi, to_midi
 
 RESOLUTION = 2
 
@@ -50,6 +50,26 @@ def test_a_file_holds_exactly_its_roll(piece: np.ndarray, resolution: int) -> No
     for roll in (piece, rng.random((5, 40, 128)) < 0.3, np.ones((5, 7, 128), dtype=bool)):
         midi = to_midi(roll, resolution)
         np.testing.assert_array_equal(roll_of(midi, resolution, roll.shape[1]), roll)
+
+
+@pytest.mark.parametrize("resolution", [1, 2, 24])
+def test_a_file_read_again_is_what_it_was_made_of(piece: np.ndarray, resolution: int) -> None:
+    noise = np.random.default_rng(resolution).random((5, 40, 128)) < 0.3
+    for roll, tempo in ((piece, 120.0), (noise, 90.0), (silence(7), 120.0)):
+        read, read_resolution, read_tempo = from_midi(to_midi(roll, resolution, tempo))
+        np.testing.assert_array_equal(read, roll)
+        assert read_resolution == resolution and read_tempo == pytest.approx(tempo)
+
+
+def test_what_is_no_file_of_a_roll_is_refused(piece: np.ndarray) -> None:
+    other = mido.MidiFile()
+    other.add_track("Flute").append(mido.MetaMessage("set_tempo"))
+    foreign = io.BytesIO()
+    other.save(file=foreign)
+    renamed = to_midi(piece, RESOLUTION).replace(b"Guitar", b"Zither")
+    for midi in (b"", b"junk", foreign.getvalue(), renamed):
+        with pytest.raises(ValueError, match="MIDI file of a roll"):
+            from_midi(midi)
 
 
 def test_consecutive_cells_are_one_held_note(piece: np.ndarray) -> None:

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
-from musiclab.measures.registry import find_measure
-from musiclab.study.answer import Answer, answer, best, best_so_far
+from musiclab.measures.registry import MEASURES, find_measure
+from musiclab.study.answer import Answer, answer, best, best_so_far, unclear
 from musiclab.study.comparisons import Terms
 from musiclab.study.plan import Cell, Variant
-from musiclab.study.shown import beside_baselines, sentence, table
+from musiclab.study.sequential import anytime_p
+from musiclab.study.shown import beside_baselines, in_words, lacking, sentence, verdict
+from musiclab.study.table import table
 from musiclab.training.streams import Block
 
 FRECHET, F1 = find_measure("frechet"), find_measure("frame_f1")
@@ -18,18 +20,24 @@ NOISE = [0.3, -0.2, 0.1, 0.25, -0.15, 0.05, -0.3]
 
 
 def _answer(
-    values: dict[str, list[float | None]], objective: Any = FRECHET, more: dict[str, Any] | None = None
+    values: dict[str, list[float | None]],
+    objective: Any = FRECHET,
+    more: dict[str, Any] | None = None,
+    failed: tuple[str, ...] = (),
+    scale: dict[str, float] | None = None,
+    **terms: Any,
 ) -> Answer:
     """Of each variant's objective by block, None where the trial is missing; the control is k=16."""
     cells, records = [], {}
     for block in range(max(map(len, values.values()))):
         for name, of_blocks in values.items():
             key = f"{name}/{block}"
-            cells.append(Cell(Variant("vae_nn", {"k": VARIANTS[name]}, {}, "d"), Block(0, block), {"measure": key}))
+            k = int(name.removeprefix("k="))
+            cells.append(Cell(Variant("vae_nn", {"k": k}, {}, "d"), Block(0, block), {"measure": key}))
             if block < len(of_blocks) and of_blocks[block] is not None:
                 measures = {objective.full_name: of_blocks[block]} | (more or {})
-                records[key] = {"measures": measures, "scale": {f"{objective.full_name}.floor": 0.125}}
-    return answer(cells, records, Terms(objective, dict.fromkeys(values, "k=16")))
+                records[key] = {"measures": measures, "scale": {f"{objective.full_name}.floor": 0.125} | (scale or {})}
+    return answer(cells, records, Terms(objective, dict.fromkeys(values, "k=16"), **terms), failed)
 
 
 def _about(mean: float, blocks: int = 7) -> list[float]:
@@ -75,32 +83,121 @@ def test_the_best_follows_the_measure_s_direction() -> None:
 def test_who_is_better_and_who_is_worse() -> None:
     values = {"k=8": _about(1), "k=16": [5.0] * 7, "k=32": _about(9)}
     assert sentence(_answer(values)) == (
-        "Better than the control k=16 (5) on frechet: k=8 (1.01, p = 0.031). "
-        "Worse than the control k=16 (5) on frechet: k=32 (9.01, p = 0.031). Best mean: k=8 (1.01)."
+        "On frechet (squared sds, lower is better), against the control k=16 (5): k=8 (1.01, p = 0.031) is better; "
+        "k=32 (9.01, p = 0.031) is worse."
     )
-    assert sentence(_answer(values, F1)).startswith(
-        "Better than the control k=16 (5) on frame_f1: k=32 (9.01, p = 0.031). Worse"
+    assert sentence(_answer(values, F1)) == (
+        "On frame_f1 (share, higher is better), against the control k=16 (5): k=32 (9.01, p = 0.031) is better; "
+        "k=8 (1.01, p = 0.031) is worse."
     )
 
 
 def test_no_difference_is_said_as_such() -> None:
-    said = sentence(_answer({"k=8": _about(5), "k=16": [5.0] * 7}))
-    assert said == "No variant is shown to differ from the control k=16 on frechet. Best mean: k=16 (5)."
+    found = _answer({"k=8": _about(5), "k=16": [5.0] * 7})
+    assert sentence(found) == (
+        "On frechet (squared sds, lower is better), against the control k=16 (5): no difference is shown for k=8 "
+        "(5.01), where one of 0.245 would have been. Best mean: k=16."
+    )
+    assert found.comparisons["k=8"].smallest == pytest.approx(0.245, abs=1e-3)
+    assert verdict(found, "k=8") == "no difference shown (one of 0.245 squared sds would be)"
 
 
 def test_what_only_the_uncorrected_p_shows_is_not_said() -> None:
     found = _answer({"k=8": _about(1, 6), "k=16": [5.0] * 6, "k=32": _about(9, 6)})
     assert {c.p for c in found.comparisons.values()} == {2 / 2**6}
-    assert sentence(found).startswith("No variant is shown to differ")
+    assert "nothing can be shown yet for k=8 (1.06) and k=32 (9.06). " in sentence(found)
 
 
 def test_too_few_blocks_are_said_to_be_too_few() -> None:
-    said = sentence(_answer({"k=8": _about(1, 3), "k=16": [5.0] * 3}))
-    assert "No variant is shown to differ" in said
-    assert said.endswith(
-        "Underpowered by design: with 3 blocks and 1 comparison the smallest p attainable is 0.25; "
-        "it takes 6 blocks to reach 0.05."
+    found = _answer({"k=8": _about(1, 3), "k=16": [5.0] * 3})
+    assert sentence(found) == (
+        "On frechet (squared sds, lower is better), against the control k=16 (5): nothing can be shown yet for k=8 "
+        "(1.07). Best mean: k=8. Underpowered by design: with 3 blocks and 1 comparison the smallest p attainable is "
+        "0.25; it takes 6 blocks to reach 0.05."
     )
+    assert verdict(found, "k=8") == "underpowered (it takes 6 blocks)"
+    later = _answer({"k=8": _about(1, 3), "k=16": [5.0] * 3}, sequential=True)
+    assert f"the smallest p attainable is {anytime_p([1.0] * 3):.3g}; it takes 6 blocks" in sentence(later)
+    assert anytime_p([1.0] * 3) > 0.25
+
+
+def test_what_is_equivalent_within_the_study_s_margin_is_said() -> None:
+    values = {"k=8": _about(5), "k=16": [5.0] * 7, "k=32": _about(9)}
+    found = _answer(values, margin=0.4)
+    assert sentence(found) == (
+        "On frechet (squared sds, lower is better), against the control k=16 (5): k=32 (9.01, p = 0.031) is worse; "
+        "k=8 (5.01, p = 0.016) is equivalent within 0.4 squared sds. Best mean: k=16."
+    )
+    assert verdict(found, "k=8") == "equivalent (within 0.4 squared sds)"
+    assert verdict(found, "k=32") == "worse"
+    assert unclear(found.comparisons) == []
+    shown = {line.strip().split("  ")[0]: line.split() for line in table(found).splitlines()}
+    assert shown["p (within 0.4)"][-2:] == ["0.016", "1.000"]
+    assert shown["verdict"][-2:] == ["equivalent", "worse"]
+    without = _answer(values)
+    assert unclear(without.comparisons) == ["k=8"]
+    assert "p (within" not in table(without)
+
+
+def test_many_variants_are_said_in_few_words() -> None:
+    names = [f"k={k}" for k in range(1, 21)]
+    same = {name: [5.0 + noise * (index % 3) for noise in NOISE * 2] for index, name in enumerate(names)}
+    same["k=16"] = [5.0] * 14
+    none = sentence(_answer(same))
+    assert none == (
+        "On frechet (squared sds, lower is better), against the control k=16 (5): no difference is shown for any of 19 "
+        "variants, where one of 0.233 to 0.466 would have been. Best mean: k=1 (5)."
+    )
+    mixed = same | {name: _about(20 + index) * 2 for index, name in enumerate(names[:10])}
+    said = sentence(_answer(mixed))
+    assert "k=1, k=2, k=3, k=4, k=5, k=6, k=7, k=8, k=9 and k=10 (p at most 0.002) are worse; " in said
+    assert "no difference is shown for the other 9, where one of " in said
+    assert all(said.count(f"{name} ") <= 1 for name in names[:10])
+
+
+def test_trials_that_failed_are_counted_and_blocks_that_lack_one_of_a_pair_are_named() -> None:
+    values = {
+        "k=8": [1.0, None, *_about(1)],
+        "k=16": [5.0, 5.0, None, *[5.0] * 6],
+        "k=32": [None] * 9,
+    }
+    failed = ("k=8/1", *(f"k=32/{block}" for block in range(9)))
+    found = _answer(values, failed=failed)
+    assert found.failed == {"k=8": 1, "k=16": 0, "k=32": 9}
+    assert found.missing == {"k=8": 1, "k=16": 1, "k=32": 9}
+    assert "k=32 is not compared, for want of a value" in sentence(found)
+    assert lacking(found) == [
+        "Failed: 1 of 9 trials of k=8, all 9 trials of k=32.",
+        "Left out, since one of the pair is missing: blocks 1 and 2 for k=8.",
+    ]
+    assert in_words(found)[1:3] == lacking(found)
+    shown = {line.split("  ")[0]: line.split() for line in table(found).splitlines()}
+    assert shown["trials failed"][-3:] == ["1", "0", "9"]
+    assert shown["trials missing"][-3:] == ["1", "1", "9"]
+    assert "k=32" in table(found).splitlines()[0]
+    assert lacking(_answer({"k=8": _about(1), "k=16": [5.0] * 7})) == []
+
+
+def test_an_answer_that_blocks_were_added_for_says_so() -> None:
+    values = {"k=8": _about(1) * 2, "k=16": [5.0] * 14, "k=32": _about(5) * 2}
+    said = sentence(_answer(values, sequential=True))
+    assert said.endswith(
+        "Blocks were added until every comparison is clear, and after 14 blocks 1 of 2 is not; the tests hold whenever "
+        "one stops."
+    )
+    del values["k=32"]
+    found = _answer(values, sequential=True)
+    assert found.comparisons["k=8"].p_holm == anytime_p([value - 5 for value in values["k=8"]]) > 2 / 2**14
+    assert sentence(found).endswith("which took 14 blocks; the tests hold whenever one stops.")
+    assert "added" not in sentence(_answer(values))
+
+
+def test_what_is_above_a_baseline_holds_at_any_time_too() -> None:
+    gain = {"next/gain_over_repeat": 0.5}
+    values = {"k=8": _about(1), "k=16": [5.0] * 7}
+    at_once, at_any = (_answer(values, more=gain, sequential=of).above_zero for of in (False, True))
+    assert at_once["next/gain_over_repeat"]["k=8"] == 2 / 2**7
+    assert at_any["next/gain_over_repeat"]["k=8"] == anytime_p([0.5] * 7) > 2 / 2**7
 
 
 def test_a_very_small_p_is_no_zero() -> None:
@@ -120,7 +217,11 @@ def test_only_the_control_finished() -> None:
     found = _answer({"k=8": [None, None], "k=16": [1.0, 2.0]})
     assert best(found) == "k=16"
     assert math.isnan(found.comparisons["k=8"].p)
-    assert sentence(found) == "Not compared with k=16, for want of a value of frechet: k=8. Best mean: k=16 (1.5)."
+    assert sentence(found) == (
+        "On frechet (squared sds, lower is better), against the control k=16 (1.5): k=8 is not compared, for want of a "
+        "value. Best mean: k=16."
+    )
+    assert lacking(found) == []  # nothing has failed: it has not been run
     assert "nan" not in (table(found) + sentence(found)).lower()
 
 
@@ -172,6 +273,34 @@ def test_the_table_shows_means_intervals_control_and_floor() -> None:
     assert "set/diversity_ratio" not in shown
 
 
+def test_the_objective_stands_first_with_its_comparisons_and_other_music_beside_it() -> None:
+    more = {"latent/frame_f1": 0.5, "music/empty_bars": 0.25}
+    scale = {"set/frechet.shuffled": 77.0, "set/frechet.random": 7777.0, "music/empty_bars": 0.125}
+    shown = table(_answer({"k=8": _about(1), "k=16": [5.0] * 7}, more=more, scale=scale)).splitlines()
+    assert " ".join(shown[0].split()) == "better real v. real shuffled random k=8 k=16*"
+    assert shown[2].split() == ["set/frechet", "lower", "0.125", "77", "7,777", "1.01", "5"]
+    labels = [line[:20].strip() for line in shown[3:12]]
+    assert [label for label in labels if label] == ["difference to *", "p (Holm)", "P(better)", "verdict", "blocks"]
+    better = next(line for line in shown if "P(better)" in line)
+    assert better.split() == ["P(better)", "1"]
+    assert "shuffled" not in table(_answer({"k=8": _about(1), "k=16": [5.0] * 7}))
+
+
+def test_a_terminal_shows_headlines_and_says_where_the_rest_is() -> None:
+    more = {measure.full_name: float(index) for index, measure in enumerate(MEASURES) if measure != F1}
+    shown = table(_answer({"k=8": [0.5, 0.6], "k=16": [0.7, 0.5]}, F1, more=more))
+    rows = {line.split("  ")[0] for line in shown.splitlines()}
+    measures = {measure.full_name for measure in MEASURES} & rows
+    assert {"latent/frame_f1", "set/frechet", "set/diversity_ratio", "music/note_density"} <= measures
+    assert 15 < len(measures) < 30
+    left = len(MEASURES) - len(measures)
+    assert shown.splitlines()[-1] == f"{left} more measures: see report.html and results.csv."
+    # The objective stands there whatever it is.
+    ndb = find_measure("ndb")
+    assert "set/ndb" in table(_answer({"k=8": [0.5], "k=16": [0.7]}, ndb))
+    assert "more measure" not in table(_answer({"k=8": [0.5], "k=16": [0.7]}, ndb))
+
+
 def test_where_real_music_is_the_aim_its_value_stands_beside_its_floor() -> None:
     cells = [Cell(Variant("vae_nn", {"k": 16}, {}, "d"), Block(0, block), {"measure": str(block)}) for block in (0, 1)]
     measures = {"set/frechet": 1.0, "set/diversity_ratio": 0.5}
@@ -199,15 +328,14 @@ def test_where_real_music_is_the_aim_what_counts_is_the_distance_to_it() -> None
     assert found.comparisons["k=8"].difference.mean == pytest.approx(0.5 - 0.1, abs=1e-3)
     assert found.comparisons["k=32"].difference.mean == pytest.approx(-0.1, abs=1e-3)
     assert sentence(found) == (
-        "Nearer to real music than the control k=16 (1.1, real 1) on diversity_ratio: k=32 (1, p = 0.031). "
-        "Farther from real music than the control k=16 (1.1, real 1) on diversity_ratio: k=8 (0.5, p = 0.031). "
-        "Nearest to real music on average: k=32 (1, real 1)."
+        "On diversity_ratio (ratio, real music has 1), against the control k=16 (1.1): k=32 (1, p = 0.031) is nearer "
+        "to real music; k=8 (0.5, p = 0.031) is farther from real music."
     )
     nothing = answer(
         [cell for cell in cells if cell.block.index < 3], records, Terms(diversity, dict.fromkeys(of, "k=16"))
     )
-    assert sentence(nothing).startswith(
-        "No variant is shown to be nearer to real music or farther from it than the control k=16 on diversity_ratio. "
+    assert "nothing can be shown yet for k=8 (0.5) and k=32 (1). Nearest to real music on average: k=32." in sentence(
+        nothing
     )
     assert "distance to real, less *" in table(found)
 
@@ -224,8 +352,9 @@ def test_several_controls_are_one_family() -> None:
     controls = {"k=8": "k=8", "k=16": "k=8", "k=32": "k=32"}
     found = answer(cells, records, Terms(FRECHET, controls))
     assert set(found.comparisons) == {"k=16"}
-    assert (
-        sentence(found) == "Worse than the control k=8 (1.01) on frechet: k=16 (5, p = 0.016). Best mean: k=8 (1.01)."
+    assert sentence(found) == (
+        "On frechet (squared sds, lower is better), against the control k=8 (1.01): k=16 (5, p = 0.016) is worse. "
+        "Best mean: k=8."
     )
     upper, lower = table(found).split("\n\n")
     assert upper.splitlines()[0].split()[-2:] == ["k=8*", "k=16"]

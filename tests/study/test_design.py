@@ -1,14 +1,16 @@
 """Designs: which variants a study file and its options make, and which of them are compared with which."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from musiclab.errors import UserError
-from musiclab.study import Grid, Study
+from musiclab.study import Ablation, Grid, Study
 from musiclab.study.design import Design
 from musiclab.study.options import parse_options
+from musiclab.study.storage import Storage
 
 VAE = {"system": "vae_nn"}
 RNN = {"system": "note_rnn"}
@@ -91,12 +93,113 @@ def test_fixed_fields_lie_between_preset_and_options(designed) -> None:
         designed(space, VAE, fixed={"latent_dims": 8})
 
 
-def test_the_edition_is_that_of_all_controls(designed, tmp_path: Path) -> None:
-    from musiclab.study.storage import Storage
-
-    storage = Storage(str(tmp_path))
+def test_the_edition_is_that_of_all_controls(designed) -> None:
     space = [VAE, RNN, RNN | {"layers": 2}]
-    one = designed(space, {}).write(storage)
-    assert one == designed([*space, RNN | {"layers": 3}], {}, "--blocks", "5").write(storage)
-    assert one != designed(space, {}, "--set", "noise_sd=0.7").write(storage)
-    assert one != designed(space, {}, "--set", "temperature=0.7").write(storage)
+    one = designed(space, {}).edition
+    assert one == designed([*space, RNN | {"layers": 3}], {}, "--blocks", "5").edition
+    assert one == designed(space, {}, "--until-clear", "--max-blocks", "9").edition
+    assert one != designed(space, {}, "--set", "noise_sd=0.7").edition
+    assert one != designed(space, {}, "--set", "temperature=0.7").edition
+
+
+NOISE = {
+    "noise_place": ("before", "after"),
+    "kl": ("analytic", "sample"),
+    "noise_sd": (0.0, 0.5),
+    "alpha": (0.0, 1.0),
+}
+
+
+@pytest.mark.parametrize(
+    ("design", "control"),
+    [
+        ("leave-one-out", "noise_place=after, kl=sample, noise_sd=0.5, alpha=1.0"),
+        ("add-one-in", "noise_place=before, kl=analytic, noise_sd=0.0, alpha=0.0"),
+        ("factorial", "noise_place=before, kl=analytic, noise_sd=0.0, alpha=0.0"),
+    ],
+)
+def test_an_ablation_has_a_control_of_its_own(designed, design: str, control: str) -> None:
+    made = designed(Ablation(NOISE, design), {}, system="vae_nn")
+    assert set(made.controls.values()) == {control}
+    assert next(iter(made.controls)) == control
+    assert (made.comparisons, made.main_effects) == ((15, 4) if design == "factorial" else (4, 0))
+    other = {"noise_place": "after", "kl": "sample", "noise_sd": 0.5, "alpha": 1.0}
+    assert set(designed(Ablation(NOISE, "factorial"), other, system="vae_nn").controls.values()) == {
+        "noise_place=after, kl=sample, noise_sd=0.5, alpha=1.0"
+    }
+
+
+def test_a_factorial_ablation_is_the_same_study_as_its_grids(designed) -> None:
+    grids = {name: Grid(*sides) for name, sides in NOISE.items()}
+    control = {name: off for name, (off, _) in NOISE.items()}
+    one, other = designed(Ablation(NOISE, "factorial"), {}, system="vae_nn"), designed(grids, control, system="vae_nn")
+    assert [(cell.key, cell.variant.name) for cell in one.cells] == [
+        (cell.key, cell.variant.name) for cell in other.cells
+    ]
+    assert (one.edition, one.controls) == (other.edition, other.controls)
+
+
+def test_systems_may_be_components(designed) -> None:
+    space = Ablation({"system": ("note_rnn", "vae_nn"), "continuation": (2, 4)}, "add-one-in")
+    assert designed(space, {}).controls == {
+        "note_rnn, continuation=2": "note_rnn, continuation=2",
+        "vae_nn, continuation=2": "note_rnn, continuation=2",
+        "note_rnn, continuation=4": "note_rnn, continuation=2",
+    }
+
+
+def test_grids_need_a_control_and_components_take_no_fixed_value(designed) -> None:
+    with pytest.raises(UserError, match=r"control takes one variant .* such as \{'kl': 'analytic'\}, not none."):
+        designed({"kl": Grid("analytic", "sample")}, {}, system="vae_nn")
+    with pytest.raises(UserError, match="--set kl is not possible: q compares values of kl"):
+        designed(Ablation(NOISE), {}, "--set", "kl=sample", system="vae_nn")
+    with pytest.raises(UserError, match="q both fixes kl and compares values of it"):
+        designed(Ablation(NOISE), {}, system="vae_nn", fixed={"kl": "sample"})
+    with pytest.raises(UserError, match="There is no field 'noise_places' in VaeNNConfig"):
+        designed(Ablation({"noise_places": ("before", "after")}), {}, system="vae_nn")
+
+
+def test_the_plan_states_the_design_and_what_it_confounds(designed, tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    fraction = Ablation(NOISE, "fractional", resolution=4)
+    made = designed(fraction, {}, system="vae_nn")
+    assert len(made.variants) == 8
+    made.write(storage)
+    assert json.loads(storage.read(made.plan_name))["design"] == {
+        "kind": "fractional",
+        "components": {name: [name] for name in NOISE},
+        "resolution": 4,
+        "aliases": {
+            "noise_place x kl": ["noise_sd x alpha"],
+            "noise_place x noise_sd": ["kl x alpha"],
+            "noise_place x alpha": ["kl x noise_sd"],
+        },
+    }
+    grid = designed({"kl": Grid("analytic", "sample")}, {"kl": "sample"}, system="vae_nn")
+    grid.write(storage)
+    assert json.loads(storage.read(grid.plan_name))["design"] == {"kind": "grid", "aliases": {}}
+
+
+@pytest.mark.parametrize(
+    ("resolution", "said"),
+    [
+        (4, "This fraction cannot tell apart: noise_place x kl and noise_sd x alpha; noise_place x noise_sd and kl x"),
+        (3, "8 of all 16 combinations, a fraction of resolution 3."),
+        (3, "The 4 main effects are tested by themselves: for them 8 blocks suffice likewise."),
+    ],
+)
+def test_plan_says_what_a_fraction_confounds(
+    song_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture, resolution: int, said: str
+) -> None:
+    space = Ablation(NOISE, "fractional", resolution)
+    study = Study(name="q", question="?", system="vae_nn", space=space, blocks=2, objective="frechet")
+    with pytest.raises(SystemExit, match="0"):
+        study.main(["--data", f"midi:{song_folder}", "--storage", str(tmp_path), "--plan"])
+    assert said in capsys.readouterr().out
+
+
+def test_a_wrong_ablation_is_one_sentence(capsys: pytest.CaptureFixture) -> None:
+    study = Study(name="q", question="?", system="vae_nn", space=Ablation(NOISE, "some"), blocks=2, objective="frechet")
+    with pytest.raises(SystemExit, match="2"):
+        study.main(["--plan"])
+    assert "Ablation's design takes one of leave-one-out" in capsys.readouterr().err

@@ -58,6 +58,42 @@ def test_a_trial_leaves_its_record_and_its_samples(finished: Run) -> None:
     assert [cost["device"] for cost in finished.costs] == ["cpu"] * 4
 
 
+def test_all_trials_of_a_block_are_read_on_one_scale_and_their_windows_are_counted(finished: Run) -> None:
+    (file,) = (finished.storage / "scales").iterdir()
+    scale = json.loads(file.read_text())
+    for data in finished.records.values():
+        record = json.loads(data)
+        assert record["scale"] == scale["values"]
+        assert record["histograms"]["real"] == scale["histograms"]
+        for kind, count in (("generated", 16), ("real", record["data"]["windows"]["reference"])):
+            assert sum(record["histograms"][kind]["tracks"]) == count
+        assert {"set/precision", "set/training_similarity", "music/self_similarity_4"} <= record["measures"].keys()
+
+
+def test_a_scale_that_is_there_is_not_worked_out_again(
+    finished: Run, copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("worked out again")
+
+    lost = next(iter(finished.records))
+    (copied / "trials" / lost / "record.json").unlink()
+    monkeypatch.setattr("musiclab.study.trial.real_scale", never)
+    plan = json.loads(next(copied.glob("studies/latent_dim/*/plan.json")).read_text())
+    (cell,) = (cell for cell in plan["cells"] if cell["stages"][-1][1] == lost)
+    assert Trials(str(copied))(cell)
+    assert (copied / "trials" / lost / "record.json").read_bytes() == finished.records[lost]
+    # And without it, it comes out the same.
+    monkeypatch.undo()
+    (file,) = (copied / "scales").iterdir()
+    (copied / "trials" / lost / "record.json").unlink()
+    kept = file.read_bytes()
+    file.unlink()
+    assert Trials(str(copied))(cell)
+    assert file.read_bytes() == kept
+    assert (copied / "trials" / lost / "record.json").read_bytes() == finished.records[lost]
+
+
 def test_a_worker_that_is_handed_a_finished_trial_leaves_it_alone(
     copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

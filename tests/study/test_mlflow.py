@@ -96,6 +96,14 @@ def test_the_tree_has_the_study_its_variants_and_their_trials(finished: Run) -> 
         assert samples == {f"samples/{name}" for name in record["samples"]}
         assert {file.path for file in client.list_artifacts(trial.info.run_id)} >= {"record.json", "run.json"}
     assert {variant.data.tags["musiclab.comparison"] for variant in variants.values()} == {"control", "variant"}
+    verdicts = {name: variant.data.tags.get("musiclab.verdict") for name, variant in variants.items()}
+    control = verdicts.pop("latent_dim=16")
+    assert (control, set(verdicts.values())) == (None, {"underpowered (it takes 7 blocks)"})
+    assert "nothing can be shown yet for " in study.data.tags["mlflow.note.content"]
+    for name in verdicts:
+        metrics = variants[name].data.metrics
+        assert metrics["set/frechet.improvement"] == (metrics["set/frechet.minus_control"] < 0)
+        assert metrics["set/frechet.improvement.low"] < metrics["set/frechet.improvement.high"]
     _assert_level(finished, f"sqlite:///{finished.storage / 'mlflow.db'}", "latent_dim")
 
 
@@ -197,6 +205,72 @@ def test_points_go_in_batches(finished: Run, database: Path, tmp_path: Path, mon
     calls.clear()
     follower.round()
     assert not calls["points"]  # and nothing again
+
+
+def test_the_report_is_among_the_artifacts_and_is_put_there_anew_only_when_it_has_changed(
+    finished: Run, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follow, uri = _follower(finished, database, tmp_path / "storage")
+    (folder,) = (tmp_path / "storage/studies/latent_dim").iterdir()
+    names = ("report.html", "results.csv", "results.json", "table.tex")
+    put, artifacts = [], MlflowClient.log_artifacts
+
+    def counted(client: MlflowClient, run_id: str, local: str, *rest: Any) -> None:
+        put.extend(file.name for file in Path(local).iterdir() if file.name in names)
+        artifacts(client, run_id, local, *rest)
+
+    monkeypatch.setattr(MlflowClient, "log_artifacts", counted)
+    for name in names[1:]:
+        (folder / name).write_text(name)
+    (folder / names[0]).unlink(missing_ok=True)
+    follow().round(last=True)
+    assert put == []  # the page comes last: without it the others are not whole
+    (folder / names[0]).write_text("a page")
+    follow().round()
+    assert put == []  # the study may not be over
+    follow().round(last=True)
+    assert sorted(put) == sorted(names)
+    follow().round(last=True)
+    assert len(put) == 4
+    (folder / names[0]).write_text("another page")
+    follow().round(last=True)
+    assert len(put) == 8
+    client, runs = _runs(uri, "latent_dim")
+    (study,) = _role(runs, "study")
+    page = client.download_artifacts(study.info.run_id, "report.html", str(tmp_path))
+    assert Path(page).read_text() == "another page"
+
+
+def test_an_answer_of_fewer_blocks_takes_the_place_of_one_of_more(
+    finished: Run, database: Path, tmp_path: Path
+) -> None:
+    """MLflow shows the point of the largest step as the value: it must be the newest answer's."""
+    storage = tmp_path / "storage"
+    follow, uri = _follower(finished, database, storage)
+    (file,) = storage.glob("studies/latent_dim/*/plan.json")
+    plan = json.loads(file.read_text())
+    records = storage / "trials"
+    more = []
+    for cell in plan["cells"]:  # a second block, of the same trials with other values
+        key = f"{cell['stages'][-1][1]}b"
+        other = json.loads(json.dumps(cell)) | {"block": {"seed": 0, "index": 1}}
+        other["stages"][-1][1] = key
+        more.append(other)
+        shutil.copytree(records / key[:-1], records / key)
+        record = json.loads((records / key / "record.json").read_text())
+        record["measures"]["set/frechet"] *= 3
+        (records / key / "record.json").write_text(json.dumps(record))
+    file.write_text(json.dumps(plan | {"cells": plan["cells"] + more, "sequential": True, "blocks": 2}))
+    follow().round(last=True)
+    two = {run.info.run_name: run.data.metrics["set/frechet"] for run in _role(_runs(uri, "latent_dim")[1], "variant")}
+    file.write_text(json.dumps(plan))
+    follow().round(last=True)
+    one = {run.info.run_name: run.data.metrics["set/frechet"] for run in _role(_runs(uri, "latent_dim")[1], "variant")}
+    assert two == {name: pytest.approx(2 * value) for name, value in one.items()}
+    file.write_text(json.dumps(plan | {"sequential": True}))
+    follow().round(last=True)
+    (study,) = _role(_runs(uri, "latent_dim")[1], "study")
+    assert "Blocks were added" in study.data.tags["mlflow.note.content"]  # the same trials on other terms
 
 
 def test_no_run_is_left_running_when_a_study_ends_early(finished: Run, database: Path, tmp_path: Path) -> None:

@@ -74,6 +74,21 @@ def test_a_record_that_was_cut_off_does_not_count(
     assert records.get("k")
 
 
+def test_a_scale_comes_back_as_it_was_and_is_the_same_bytes_whoever_writes_it(records: Records) -> None:
+    scale = {"values": {"set/frechet.floor": 4.5, "music/x": math.nan}, "histograms": {"tracks": [1, 2]}}
+    assert records.scale("s") is None
+    records.put_scale("s", scale)
+    found = records.scale("s")
+    assert math.isnan(found["values"].pop("music/x"))
+    assert found == {"values": {"set/frechet.floor": 4.5}, "histograms": {"tracks": [1, 2]}}
+    assert math.isnan(scale["values"]["music/x"])  # what was given is left alone
+    written = records.storage.read("scales/s.json")
+    assert b"NaN" not in written
+    records.put_scale("s", dict(reversed(scale.items())))
+    assert records.storage.read("scales/s.json") == written
+    assert records.storage.names("scales") == ["s.json"]
+
+
 def test_nothing_is_known_of_a_trial_that_never_ran(records: Records) -> None:
     assert records.get("k") is None
     assert records.failure("k") is None

@@ -5,8 +5,22 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from musiclab.study.statistics import blocks_needed, holm, mean_interval, sign_flip_p, smallest_p
+from musiclab.study.statistics import (
+    ALPHA,
+    NO_INTERVAL,
+    blocks_needed,
+    equivalence_p,
+    holm,
+    improvement,
+    mean_interval,
+    mean_intervals,
+    resamples,
+    sign_flip_p,
+    smallest_p,
+    smallest_shown,
+)
 
 
 def test_interval_of_nothing_one_and_equal_values() -> None:
@@ -24,10 +38,59 @@ def test_interval_leaves_nan_out() -> None:
 
 
 def test_interval_covers_the_mean_about_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(5)
-    hits = sum(i.low <= 0 <= i.high for i in (mean_interval(list(rng.normal(size=12))) for _ in range(200)))
+    found = mean_intervals(np.random.default_rng(5).normal(size=(1000, 12)))
     # BCa is known to cover a little less than it says with so few blocks.
-    assert 0.86 <= hits / 200 <= 0.99
+    assert 0.88 <= sum(i.low <= 0 <= i.high for i in found) / 1000 <= 0.95
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 7, 10, 40])
+def test_interval_is_the_bca_of_scipy_on_the_same_resamples(n: int) -> None:
+    rng = np.random.default_rng(n)
+    # Whole numbers: sums of them are exact, so that ties with the mean are ties in any order of adding.
+    for x in np.floor(20 * rng.lognormal(size=(20, n))):
+        means = resamples(n) @ x / n
+        kept = stats._resampling.BootstrapResult(None, means, None)
+        low, high = stats.bootstrap(
+            (x,), np.mean, n_resamples=0, bootstrap_result=kept, method="BCa"
+        ).confidence_interval
+        if np.ptp(x):
+            found = mean_interval(x)
+            assert (found.mean, found.low, found.high, found.n) == pytest.approx((x.mean(), low, high, n), rel=1e-9)
+
+
+def test_resamples_draw_n_blocks_each_time_and_all_blocks_alike() -> None:
+    drawn = resamples(7)
+    assert drawn.shape == (9999, 7)
+    assert (drawn.sum(1) == 7).all()
+    assert drawn.mean(0) == pytest.approx(np.ones(7), abs=0.05)
+    assert drawn.var() == pytest.approx(6 / 7, abs=0.02)
+
+
+def test_interval_is_near_that_of_scipy_on_its_own_resamples() -> None:
+    x = np.random.default_rng(3).exponential(size=25)
+    theirs = stats.bootstrap((x,), np.mean, method="BCa", rng=np.random.default_rng(9)).confidence_interval
+    ours = mean_interval(x)
+    assert (ours.low, ours.high) == pytest.approx(tuple(theirs), rel=0.03)
+
+
+def test_many_intervals_are_each_column_s_own() -> None:
+    rng = np.random.default_rng(2)
+    columns = [list(rng.normal(3, 1, size=n)) for n in [5, 9] * 300] + [[], [1.0], [2.0, 2.0], [math.nan, 1.0, 4.0]]
+    found = mean_intervals(columns)
+    assert len(found) == len(columns)
+    for index in [0, 1, 255, 256, 511, 512, 598, 599, 602, 603]:
+        alone = mean_interval(columns[index])
+        assert found[index].n == alone.n
+        assert (found[index].mean, found[index].low) == pytest.approx((alone.mean, alone.low), rel=1e-12)
+        assert found[index].high == pytest.approx(alone.high, rel=1e-12)
+    assert found[600] is NO_INTERVAL
+    assert math.isnan(found[601].high)
+
+
+def test_interval_moves_and_grows_with_its_values() -> None:
+    x = np.random.default_rng(4).lognormal(size=8)
+    one, other = mean_interval(x), mean_interval(100 + 0.01 * x)
+    assert (other.low, other.high) == pytest.approx((100 + 0.01 * one.low, 100 + 0.01 * one.high), rel=1e-12)
 
 
 def test_sign_flip_equals_full_enumeration() -> None:
@@ -42,12 +105,42 @@ def test_sign_flip_floor_is_two_in_two_to_the_n(n: int) -> None:
     assert smallest_p(n, 1) == pytest.approx(2 / 2**n)
 
 
+def test_one_sided_sign_flips_by_hand() -> None:
+    # Sums of 1, 2, 3 with any signs: 6, 4, 2, 0, 0, -2, -4, -6.
+    assert sign_flip_p([1, 2, 3], "greater") == 1 / 8
+    assert sign_flip_p([1, 2, 3], "less") == 1.0
+    assert sign_flip_p([-1, 2, 3], "greater") == 2 / 8
+    assert sign_flip_p([-1, 2, 3], "less") == 7 / 8
+    assert sign_flip_p([-1, 2, 3]) == 4 / 8
+    assert sign_flip_p([1, 2, -3], "greater") == sign_flip_p([1, 2, -3], "less") == 5 / 8
+    assert sign_flip_p([1, 2, -3]) == 1.0
+
+
+def test_sign_flip_knows_neither_unit_nor_order_nor_side() -> None:
+    d = [0.3, -0.1, 0.25, 0.4, 0.05, 0.3, -0.2]
+    assert sign_flip_p([1e-9 * x for x in d]) == sign_flip_p(d[::-1]) == sign_flip_p([-x for x in d]) == sign_flip_p(d)
+    assert sign_flip_p([-x for x in d], "less") == sign_flip_p(d, "greater") == sign_flip_p(d) / 2
+
+
+@pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
+def test_of_all_signs_that_no_effect_could_give_at_most_one_in_twenty_rejects(alternative: str) -> None:
+    sizes = np.array([0.1, 0.2, 0.35, 0.5, 1.0, 1.1, 3.0])
+    p = np.array([sign_flip_p(sizes * signs, alternative) for signs in itertools.product((1, -1), repeat=7)])
+    for level in (0.01, 0.05, 0.2):
+        assert np.mean(p <= level) <= level
+    assert np.mean(p <= 0.05) > 0.03  # and not by rejecting nothing
+
+
+@pytest.mark.parametrize("n", [21, 30])
+def test_sign_flip_is_exact_up_to_thirty_blocks(n: int) -> None:
+    d = [1.0] * (n - 5) + [-1.0] * 5
+    assert sign_flip_p(d) == pytest.approx(stats.binomtest(5, n).pvalue, rel=1e-12)
+
+
 def test_sign_flip_beyond_enumeration_is_close_and_repeatable() -> None:
-    d = list(np.random.default_rng(1).normal(0.5, 1, 24))
-    z = sum(d) / math.sqrt(sum(x * x for x in d))
-    normal = math.erfc(abs(z) / math.sqrt(2))
-    assert sign_flip_p(d) == sign_flip_p(d)
-    assert sign_flip_p(d) == pytest.approx(normal, abs=0.01)
+    d = [1.0] * 24 + [-1.0] * 11
+    assert sign_flip_p(d) == sign_flip_p(d) == pytest.approx(stats.binomtest(11, 35).pvalue, abs=0.004)
+    assert 0 < sign_flip_p([1.0] * 60) <= 2e-5
 
 
 def test_sign_flip_without_differences() -> None:
@@ -66,3 +159,64 @@ def test_holm_by_hand() -> None:
 def test_blocks_needed_is_the_design_table(comparisons: int, blocks: int) -> None:
     assert blocks_needed(comparisons) == blocks
     assert smallest_p(blocks, comparisons) <= 0.05 < smallest_p(blocks - 1, comparisons)
+
+
+def test_smallest_p_and_blocks_of_equivalence_are_one_sided() -> None:
+    assert equivalence_p([0.0] * 5, 1.0) == smallest_p(5, 1, sides=1) == 1 / 32
+    assert blocks_needed(1, sides=1) == 5
+    assert blocks_needed(2, sides=1) == blocks_needed(1) == 6
+
+
+def test_equivalence_by_hand() -> None:
+    # With the margin added 3, 2 and 4: one flip in eight. Taken away: 1, 0 and 2 are above 0, and all flips as low.
+    assert sign_flip_p([3, 2, 4], "greater") == 1 / 8
+    assert equivalence_p([2, 1, 3], 1.0) == sign_flip_p([1, 0, 2], "less") == 1.0
+    # 4, 2, 3 above, -2, -4, -3 below: each one flip in eight.
+    assert equivalence_p([1, -1, 0], 3.0) == 1 / 8
+    # 1.5, -0.5, 0.5 above: as much or more with 1.5 as it is and not both of the others below.
+    assert equivalence_p([1, -1, 0], 0.5) == 3 / 8
+    # The side that is nearer to the margin counts.
+    assert equivalence_p([1, 1, 2, 1], 3.0) == sign_flip_p([-2, -2, -1, -2], "less") == 1 / 16
+    assert equivalence_p([1, 1, 2, 1], 1.5) == sign_flip_p([-0.5, -0.5, 0.5, -0.5], "less") == 5 / 16
+    assert equivalence_p([-1, -1, -2, -1], 1.5) == 5 / 16
+    assert math.isnan(equivalence_p([], 1.0))
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_differences_about_the_margin_are_rarely_equivalent(side: int) -> None:
+    sizes = np.array([0.1, 0.2, 0.35, 0.5, 0.9, 1.1, 1.3])
+    p = [equivalence_p(side * 4 + sizes * signs, 4.0) for signs in itertools.product((1, -1), repeat=7)]
+    assert 0.03 < np.mean(np.array(p) <= ALPHA) <= ALPHA
+
+
+def test_smallest_shown_is_where_significance_begins() -> None:
+    d = np.array([0.3, -0.1, 0.25, 0.4, 0.05, 0.3, -0.6, 0.2])
+    scatter, smallest = d - d.mean(), smallest_shown(d, 0.05)
+    p = [[sign_flip_p(scatter + side * size * smallest) for side in (1, -1)] for size in (0.98, 1.0)]
+    assert max(p[0]) > 0.05 >= max(p[1])
+    assert smallest == pytest.approx(smallest_shown(d + 5, 0.05), rel=0.02)
+    assert smallest_shown(10 * d, 0.05) == pytest.approx(10 * smallest, rel=0.02)
+    assert smallest_shown(d, 0.01) > smallest
+
+
+def test_smallest_shown_needs_blocks_enough() -> None:
+    d = [0.3, -0.1, 0.25, 0.4, 0.05]
+    assert smallest_shown(d, 0.05) == math.inf
+    # All must agree where one sign in 16 is the level: the most that a block lies above the mean, or below it.
+    assert smallest_shown(d, 0.0626) == pytest.approx(np.mean(d) + 0.1, rel=0.02)
+    assert smallest_shown([0.2] * 6, 0.05) == pytest.approx(0)
+    assert math.isnan(smallest_shown([], 0.05))
+
+
+def test_improvement_counts_blocks_and_half_of_ties() -> None:
+    seven = improvement([1, 2, 3, 4, 5, -1, -2], higher=True)
+    assert (seven.mean, seven.n) == (5 / 7, 7)
+    # Wilson's interval as scipy has it for whole counts.
+    assert (seven.low, seven.high) == pytest.approx(tuple(stats.binomtest(5, 7).proportion_ci(method="wilson")))
+    lower = improvement([1, 2, 3, 4, 5, -1, -2], higher=False)
+    assert (lower.mean, lower.low) == pytest.approx((2 / 7, 1 - seven.high))
+    assert improvement([1, 0, 0, -1, 1, 1], higher=True).mean == 4 / 6
+    same = improvement([0.0] * 4, higher=True)
+    assert (same.mean, same.low + same.high) == (0.5, pytest.approx(1))
+    assert improvement([1.0] * 10, higher=True).high == pytest.approx(1)
+    assert improvement([], higher=True) is NO_INTERVAL

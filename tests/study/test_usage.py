@@ -10,6 +10,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,6 +93,22 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture, song_folder: Path) ->
         (
             ["--blocks", "2.5"],
             "Argument --blocks: takes a whole number of at least 1 and at most 10000, not '2.5'; --help lists the "
+            "options.",
+        ),
+        (["--until-clear"], "--until-clear takes --max-blocks N with it: how many blocks there may be at most."),
+        (["--max-blocks", "9"], "--max-blocks is for --until-clear; give both, or --blocks."),
+        (
+            ["--until-clear", "--max-blocks", "9", "--blocks", "8"],
+            "--until-clear finds out how many blocks it takes; leave out --blocks, or --until-clear.",
+        ),
+        (
+            ["--until-clear", "--max-blocks", "5"],
+            "--max-blocks 5 is too few for anything to become clear: with tests that hold at any time 1 comparison can "
+            "take no fewer than 6.",
+        ),
+        (
+            ["--until-clear", "--max-blocks", "0"],
+            "Argument --max-blocks: takes a whole number of at least 1 and at most 10000, not '0'; --help lists the "
             "options.",
         ),
         (["--workers", "2"], "--in-process runs one trial at a time; leave out --workers, or --in-process."),
@@ -270,13 +287,37 @@ def test_the_data_command_at_work(song_folder: Path, tmp_path: Path, capsys: pyt
         ("fixed", '{"bta": 2}', "There is no field 'bta' in VaeNNConfig; did you mean 'beta'?"),
         ("fixed", '{"beta": "x"}', "beta takes a number from 0 to 100, not 'x'."),
         ("fixed", '{"latent_dim": 4}', "q both fixes latent_dim and compares values of it; leave one out."),
-        ("control", '{"latent_dim": 4}', "control takes one variant of the space with all its fields, not"),
-        ("control", "{}", "control takes one variant of the space with all its fields, not {}."),
+        ("control", '{"latent_dim": 4}', "control takes one variant of the space with all its fields, such as"),
+        (
+            "control",
+            "{}",
+            "control takes one variant of the space with all its fields, such as {'latent_dim': 2}, not ",
+        ),
         ("control", '{"latentdim": 2}', "There is no field 'latentdim' in VaeNNConfig; did you mean 'latent_dim'?"),
         ("control", '{"latent_dim": "two"}', "latent_dim takes a whole number from 1 to 256, not 'two'."),
         ("control", "2", "control takes fields with their values, such as {'latent_dim': 16}, not 2."),
         ("objective", '"frechett"', "There is no measure 'frechett' (nearest: set/frechet); there are "),
         ("objective", '"kl"', "kl has no better direction, so it cannot be an objective; try"),
+        (
+            "objective",
+            '"perplexity"',
+            "The objective perplexity needs tokens, which vae_nn does not have; take systems that do, or an objective "
+            "that all have, such as frechet.",
+        ),
+        ("margin", "0", "A study's margin takes a number above 0, in the objective's unit, or None, not 0."),
+        ("margin", "-0.5", "A study's margin takes a number above 0, in the objective's unit, or None, not -0.5."),
+        ("margin", '"5"', "A study's margin takes a number above 0, in the objective's unit, or None, not '5'."),
+        ("margin", "True", "A study's margin takes a number above 0, in the objective's unit, or None, not True."),
+        (
+            "margin",
+            'float("nan")',
+            "A study's margin takes a number above 0, in the objective's unit, or None, not nan.",
+        ),
+        (
+            "margin",
+            'float("inf")',
+            "A study's margin takes a number above 0, in the objective's unit, or None, not inf.",
+        ),
         ("blocks", "0", "A study's blocks takes a whole number of at least 1, not 0."),
         ("blocks", '"2"', "A study's blocks takes a whole number of at least 1, not '2'."),
         ("name", '"../q"', "A study's name, which names folders, takes letters, digits, '_', '-', '.', not '../q'."),
@@ -299,6 +340,52 @@ def test_wrong_study_files(
     monkeypatch.setattr(sys, "argv", ["q.py", *options])
     said = _refused(lambda: runpy.run_path(str(tmp_path / "q.py"), run_name="__main__"), capsys)
     assert said.startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("objective", "systems", "sentence"),
+    [
+        (
+            "frame_f1",
+            ("vae_nn", "gan"),
+            "The objective frame_f1 needs latents, which gan does not have; take systems th",
+        ),
+        (
+            "next_f1",
+            ("gan", "note_rnn"),
+            "The objective next_f1 needs predicted pairs of windows, which gan and note_rnn",
+        ),
+        (
+            "start_sensitivity",
+            ("vae_nn", "gan"),
+            "The objective start_sensitivity needs a start window, which gan does",
+        ),
+        (
+            "specificity",
+            ("note_rnn",),
+            "The objective specificity needs a target song to follow, which note_rnn does not",
+        ),
+    ],
+)
+def test_an_objective_that_not_every_system_can_have_is_refused(
+    objective: str, systems: tuple[str, ...], sentence: str, tmp_path: Path, song_folder: Path, capsys: Any
+) -> None:
+    space = {"system": Grid(*systems), "variations": Grid(1, 2)}
+    control = {"variations": 1}
+    asked = Study(name="q", space=space, control=control, blocks=2, objective=objective, question="?")
+    options = ["--storage", str(tmp_path / "s"), "--data", f"midi:{song_folder}", "--in-process"]
+    assert _refused(lambda: asked.main(options), capsys).startswith(sentence)
+    assert not (tmp_path / "s/studies").exists()
+
+
+def test_nothing_compared_can_become_clear(tmp_path: Path, song_folder: Path, capsys: pytest.CaptureFixture) -> None:
+    alone = Study(
+        name="q", system="vae_nn", space={"latent_dim": Grid(2)}, control={"latent_dim": 2}, blocks=2,
+        objective="frechet", question="?",
+    )  # fmt: skip
+    options = ["--storage", str(tmp_path), "--data", f"midi:{song_folder}", "--until-clear", "--max-blocks", "9"]
+    said = _refused(lambda: alone.main(options), capsys)
+    assert said == "q compares nothing that could become clear; leave out --until-clear."
 
 
 def test_a_right_study_file_has_its_docstring_as_the_question(

@@ -1,0 +1,230 @@
+#!/usr/bin/env python
+"""How often verdicts are wrong, how often they find what is there, and how often intervals hold the mean.
+
+    python benchmarks/verdict_errors.py [--studies 4000] [--workers 2]
+
+Studies are drawn, not run: a block's variants share a value and have noise of their own, the first variant is the
+control, and the verdicts are those of `comparisons.outcomes`. Effects and margins are in standard deviations of a
+paired difference. Behind a count stands the share in percent with its binomial (Clopper-Pearson) 95 % interval.
+"""
+
+import argparse
+import math
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+from scipy import stats
+
+from musiclab.measures.registry import find_measure
+from musiclab.study.comparisons import Terms, outcomes
+from musiclab.study.statistics import mean_intervals
+
+BLOCKS, VARIANTS, EFFECTS, MARGINS, MOST = (4, 7, 10), (2, 4, 8), (0.5, 1.0, 2.0), (0.5, 1.0, 2.0), 30
+FIRST_LOOK = 5  # with fewer no bet on signs can have grown twentyfold: 2^4 is 16
+SD = math.sqrt(2)  # of a paired difference where variances are equal
+CLEAR = ("better", "worse", "equivalent")
+
+# Noise of mean 0 and standard deviation 1, `(blocks, variants)`.
+SHAPES: dict[str, Callable[[np.random.Generator, tuple[int, int]], np.ndarray]] = {
+    "normal": lambda rng, shape: rng.normal(size=shape),
+    "skewed": lambda rng, shape: (rng.lognormal(size=shape) - math.exp(0.5)) / math.sqrt((math.e - 1) * math.e),
+    "heavy-tailed": lambda rng, shape: rng.standard_t(3, size=shape) / math.sqrt(3),
+}
+# The noise's shape, and how many times as much the last variant scatters as the control. Differences of skewed noise
+# are symmetric, as the tests take them to be, unless one of the two scatters more than the other.
+NOISE: dict[str, tuple[str, float]] = {name: (name, 1) for name in SHAPES} | {
+    "normal 1:3": ("normal", 3),
+    "skewed 1:1.5": ("skewed", 1.5),
+    "skewed 1:3": ("skewed", 3),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind of study: all its variants but the control have the effect, or only the last one has."""
+
+    noise: str
+    blocks: int
+    variants: int
+    effect: float = 0.0
+    only_last: bool = False
+    margin: float | None = None
+    sequential: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cases by row and column; what is counted of each are the studies whose verdicts are `counted`."""
+
+    title: str
+    rows: dict[str, list[Case]]
+    counted: Callable[[list[str]], bool]
+
+
+def tables() -> list[Table]:
+    """All of them but that of the intervals."""
+
+    def fixed(head: str, noise: str, **more: Any) -> dict[str, list[Case]]:
+        return {f"{head}, {blocks} blocks": [Case(noise, blocks, v, **more) for v in VARIANTS] for blocks in BLOCKS}
+
+    def looking(head: str, noise: str, **more: Any) -> dict[str, list[Case]]:
+        return {head: [Case(noise, MOST, v, sequential=True, **more) for v in VARIANTS]}
+
+    def table(title: str, counted: Callable[[list[str]], bool], parts: list[dict[str, list[Case]]]) -> Table:
+        return Table(title, {name: cases for part in parts for name, cases in part.items()}, counted)
+
+    def any_differs(said: list[str]) -> bool:
+        return "better" in said or "worse" in said
+
+    def any_equivalent(said: list[str]) -> bool:
+        return "equivalent" in said
+
+    def last_better(said: list[str]) -> bool:
+        return said[-1] == "better"
+
+    def last_equivalent(said: list[str]) -> bool:
+        return said[-1] == "equivalent"
+
+    return [
+        table(
+            "Wrong: no effect, and any variant is called better or worse",
+            any_differs,
+            [fixed(noise, noise) for noise in NOISE],
+        ),
+        table(
+            "Wrong: all variants better by just the margin of 1 sd, and any is called equivalent",
+            any_equivalent,
+            [fixed(noise, noise, effect=1.0, margin=1.0) for noise in NOISE],
+        ),
+        table(
+            "Found: only the last variant is better by an effect, and is called so (normal noise)",
+            last_better,
+            [fixed(f"{effect:g} sd", "normal", effect=effect, only_last=True) for effect in EFFECTS],
+        ),
+        table(
+            "Found: no effect, and the last variant is called equivalent within a margin (normal noise)",
+            last_equivalent,
+            [fixed(f"{margin:g} sd", "normal", margin=margin) for margin in MARGINS],
+        ),
+        table(
+            f"Looking after every block up to {MOST}. Wrong: no effect, and any variant is ever called better or worse",
+            any_differs,
+            [looking(noise, noise) for noise in NOISE],
+        ),
+        table(
+            "Looking. Wrong: all variants better by just the margin of 1 sd, and any is ever called equivalent",
+            any_equivalent,
+            [looking(noise, noise, effect=1.0, margin=1.0) for noise in SHAPES],
+        ),
+        table(
+            "Looking. Found: all variants better by an effect, and the last one is called so (normal noise)",
+            last_better,
+            [looking(f"{effect:g} sd", "normal", effect=effect) for effect in EFFECTS],
+        ),
+        table(
+            "Looking. Found: no effect, and the last variant is called equivalent within a margin (normal noise)",
+            last_equivalent,
+            [looking(f"{margin:g} sd", "normal", margin=margin) for margin in MARGINS],
+        ),
+    ]
+
+
+def verdicts(job: tuple[Case, int]) -> list[tuple[list[str], int]]:
+    """Of each of so many studies the verdicts and the number of blocks they took."""
+    case, studies = job
+    rng = _stream(case)
+    names = ["control", *map(str, range(1, case.variants))]
+    margin = None if case.margin is None else case.margin * SD
+    terms = Terms(find_measure("frame_f1"), dict.fromkeys(names, "control"), margin, case.sequential)
+    study = _until_clear if case.sequential else _at_once
+    return [study(_differences(case, rng), terms) for _ in range(studies)]
+
+
+def _stream(case: Case) -> np.random.Generator:
+    return np.random.default_rng(list(repr(case).encode()))
+
+
+def _differences(case: Case, rng: np.random.Generator) -> np.ndarray:
+    """`(blocks, comparisons)`, variant less control."""
+    shape, ratio = NOISE[case.noise]
+    of_block = 3 * SHAPES[shape](rng, (case.blocks, 1))
+    values = of_block + SHAPES[shape](rng, (case.blocks, case.variants)) * np.linspace(1, ratio, case.variants)
+    values[:, -1 if case.only_last else 1 :] += case.effect * SD
+    return values[:, 1:] - values[:, :1]
+
+
+def _at_once(differences: np.ndarray, terms: Terms) -> tuple[list[str], int]:
+    return [outcome.verdict for outcome in outcomes(differences.T.tolist(), terms)], len(differences)
+
+
+def _until_clear(differences: np.ndarray, terms: Terms) -> tuple[list[str], int]:
+    """A look after every block; what was clear once counts, so that nothing wrong that was ever said is lost."""
+    said = ["no difference shown"] * differences.shape[1]
+    for blocks in range(FIRST_LOOK, len(differences) + 1):
+        now, _ = _at_once(differences[:blocks], terms)
+        said = [new if new in CLEAR else old for new, old in zip(now, said, strict=True)]
+        if set(now) <= set(CLEAR):
+            break
+    return said, blocks
+
+
+def coverage(job: tuple[Case, int]) -> int:
+    """How many of the intervals of so many mean differences hold 0, which the mean is."""
+    case, studies = job
+    rng = _stream(case)
+    intervals = mean_intervals([_differences(case, rng)[:, 0] for _ in range(studies)])
+    return sum(interval.low <= 0 <= interval.high for interval in intervals)
+
+
+def share(count: int, of: int) -> str:
+    """`163  4.1 [ 3.5,  4.7]`: the count, and in percent what that is of all."""
+    found = stats.binomtest(count, of).proportion_ci()
+    return f"{count:>6} {100 * count / of:5.1f} [{100 * found.low:4.1f}, {100 * found.high:4.1f}]"
+
+
+def show(title: str, columns: list[str], rows: dict[str, list[str]]) -> None:
+    """Print a table."""
+    width = max(map(len, rows))
+    print(f"\n{title}\n{'':{width}}" + "".join(f"{column:^28}" for column in columns))
+    for name, cells in rows.items():
+        print((f"{name:{width}}" + "".join(f"{cell:<28}" for cell in cells)).rstrip(), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--studies", type=int, default=4000)
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    studies, began = options.studies, time.perf_counter()
+    print(
+        f"{studies:,} studies a cell, half as many where one looks: count, percent [95 % interval], mean blocks if any"
+    )
+    with multiprocessing.Pool(options.workers) as pool:
+        for table in tables():
+            jobs = [(case, studies // (1 + case.sequential)) for cases in table.rows.values() for case in cases]
+            done = iter(pool.map(verdicts, jobs, 1))
+            rows = {
+                row: [_cell(case, next(done), table.counted) for case in cases] for row, cases in table.rows.items()
+            }
+            show(table.title, [f"{variants} variants" for variants in VARIANTS], rows)
+        jobs = [(Case(noise, blocks, 2), studies) for noise in NOISE for blocks in BLOCKS]
+        held = iter(pool.map(coverage, jobs, 1))
+        rows = {noise: [share(next(held), studies) for _ in BLOCKS] for noise in NOISE}
+        show("95 % intervals of a mean difference that hold it", [f"{blocks} blocks" for blocks in BLOCKS], rows)
+    print(f"\n{time.perf_counter() - began:.0f} s with {options.workers} workers")
+
+
+def _cell(case: Case, done: list[tuple[list[str], int]], counted: Callable[[list[str]], bool]) -> str:
+    said = share(sum(counted(verdicts) for verdicts, _ in done), len(done))
+    return f"{said} {np.mean([blocks for _, blocks in done]):4.1f}" if case.sequential else said
+
+
+if __name__ == "__main__":
+    main()

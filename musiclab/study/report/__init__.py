@@ -1,0 +1,21 @@
+"""The report: what a study has come to, as one page to read and hear, and as files for other programs."""
+
+from musiclab.study.report.files import results_csv, results_json, table_tex
+from musiclab.study.report.page import page
+from musiclab.study.results import Results
+
+
+def write_report(results: Results) -> str:
+    """Write `report.html`, `results.csv`, `results.json` and `table.tex` into the study's folder; path of the page.
+
+    The page comes last: where it is there, the others are too.
+    """
+    made = {
+        "results.csv": results_csv(results),
+        "results.json": results_json(results),
+        "table.tex": table_tex(results),
+        "report.html": page(results),
+    }
+    for name, text in made.items():
+        results.storage.write(f"{results.folder}/{name}", text.encode())
+    return results.storage.path(f"{results.folder}/report.html")

@@ -1,0 +1,172 @@
+"""What a study has come to, for other programs: every trial as CSV, the answer as JSON and as a LaTeX table."""
+
+import csv
+import dataclasses
+import io
+import json
+import math
+from typing import Any
+
+from musiclab.study.answer import Answer
+from musiclab.study.comparisons import Comparison
+from musiclab.study.plan import SYSTEM
+from musiclab.study.results import Results
+from musiclab.study.shown import in_words
+from musiclab.study.statistics import Interval
+
+# Marks of the verdicts in a LaTeX table, explained in its note.
+_MARKS = {"better": r"$\uparrow$", "worse": r"$\downarrow$", "equivalent": r"$\approx$"}
+_TEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+}  # fmt: skip
+
+
+def results_csv(results: Results) -> str:
+    """One line a trial of the plan, finished or not: variant, its fields, block, status, cost, then every measure.
+
+    Measures have their full names, those of single tracks with a suffix; a cell is empty where there is no value. Text
+    that a spreadsheet would take for a formula has a quote before it.
+    """
+    fields = list(dict.fromkeys(name for cell in results.cells for name in cell.variant.values if name != SYSTEM))
+    names = list(dict.fromkeys(name for record in results.records.values() for name in record["measures"]))
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    about = ["study", "variant", SYSTEM, *fields, "block", "seed", "trial", "status", "failure"]
+    table.writerow([*about, "seconds", "peak_memory_mib", *names])
+    for cell in results.cells:
+        record, run = results.records.get(cell.key), results.runs.get(cell.key, {})
+        failure = results.failures.get(cell.key)
+        status = "finished" if record else "failed" if failure else "missing"
+        row = [results.plan["study"], cell.variant.name, cell.variant.system]
+        row += [cell.variant.values.get(name, cell.variant.config.get(name)) for name in fields]
+        row += [cell.block.index, cell.block.seed, cell.key, status, failure["reason"] if failure else ""]
+        row += [run["ended"] - run["began"] if run else None, run.get("peak_memory_mib")]
+        row += [_number(record["measures"].get(name)) if record else None for name in names]
+        table.writerow([_plain(value) for value in row])
+    return out.getvalue()
+
+
+def results_json(results: Results) -> str:
+    """The whole answer: words, terms, every variant's intervals and comparison, the scale, effects, claims, the plan.
+
+    What has no value is null.
+    """
+    answer, plan = results.answer, results.plan
+    variants = [
+        {
+            "name": name,
+            "control": answer.controls[name],
+            "measures": {full: _json(interval) for full, interval in of.items()},
+            "judged": answer.judged[name],
+            "comparison": _json(answer.comparisons.get(name)),
+            "missing": answer.missing[name],
+            "failed": answer.failed[name],
+        }
+        for name, of in answer.measures.items()
+    ]
+    whole = {
+        "study": plan["study"],
+        "question": plan["question"],
+        "answer": in_words(answer),
+        "objective": answer.objective.full_name,
+        "unit": answer.objective.unit,
+        "better": answer.objective.better,
+        "margin": answer.terms.margin,
+        "sequential": answer.terms.sequential,
+        "blocks": plan["blocks"],
+        "variants": variants,
+        "scale": answer.scale,
+        "effects": _json(answer.effects),
+        "claims": _json(results.judgements),
+        "plan": {name: value for name, value in plan.items() if name not in ("cells", "claims")},
+    }
+    return json.dumps(_finite(whole), indent=1) + "\n"
+
+
+def table_tex(results: Results) -> str:
+    """A booktabs table: each variant's objective with its interval, the difference to its control, p and a mark."""
+    answer = results.answer
+    what = f"{_tex(answer.objective.title)} ({_tex(answer.objective.unit)}), {_tex(results.plan['study'])}"
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table}",
+        rf"\caption{{{what}: mean and 95\,\% interval over blocks.}}",
+        r"\begin{tabular}{lrrrc}",
+        r"\toprule",
+        r"variant & mean [95\,\%] & difference to control [95\,\%] & $p$ (Holm) & \\",
+        r"\midrule",
+        *(_tex_row(answer, name) for name in answer.measures),
+        r"\bottomrule",
+        r"\end{tabular}",
+        rf"\par\footnotesize {_tex_note(answer)}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _tex_row(answer: Answer, name: str) -> str:
+    value = answer.measures[name].get(answer.objective.full_name)
+    compared = answer.comparisons.get(name)
+    cells = [_tex(name), _tex_interval(value)]
+    if compared:
+        p = "--" if math.isnan(compared.p_holm) else f"{compared.p_holm:.3f}" if compared.p_holm >= 0.001 else "$<$.001"
+        cells += [_tex_interval(compared.difference), p, _tex_mark(compared)]
+    else:
+        cells += ["control", "", ""]
+    return " & ".join(cells) + r" \\"
+
+
+def _tex_mark(compared: Comparison) -> str:
+    return _MARKS.get(compared.verdict, "")
+
+
+def _tex_interval(interval: Interval | None) -> str:
+    if interval is None or math.isnan(interval.mean):
+        return "--"
+    bounds = "" if math.isnan(interval.low) else f" [{_tex_number(interval.low)}, {_tex_number(interval.high)}]"
+    return _tex_number(interval.mean) + bounds
+
+
+def _tex_number(value: float) -> str:
+    return f"${value:.0f}$" if abs(value) >= 1000 else f"${value:.3g}$"
+
+
+def _tex_note(answer: Answer) -> str:
+    test = "sign flips valid at any time" if answer.terms.sequential else "exact sign flips"
+    better, worse = _MARKS["better"], _MARKS["worse"]
+    said = [rf"{better} better and {worse} worse than the control ($p \le .05$, {test}, Holm)"]
+    if answer.terms.margin is not None:
+        said.append(rf"{_MARKS['equivalent']} equivalent within {answer.terms.margin:g}")
+    failed = {name: count for name, count in answer.failed.items() if count}
+    said += [f"{_tex(name)}: {count} trial{'s' * (count > 1)} failed" for name, count in failed.items()]
+    return "; ".join(said) + "."
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX.get(character, character) for character in " ".join(text.split()))
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else value
+
+
+def _plain(value: Any) -> Any:
+    """As it may stand in a spreadsheet: text that begins like a formula begins with a quote."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def _json(value: Any) -> Any:
+    """Dataclasses as dictionaries, however deep."""
+    if isinstance(value, list | tuple):
+        return [_json(each) for each in value]
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+
+
+def _finite(value: Any) -> Any:
+    """NaN and infinity as null: JSON has neither."""
+    if isinstance(value, dict):
+        return {str(name): _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

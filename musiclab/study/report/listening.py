@@ -1,0 +1,164 @@
+"""The listening section: variants one below another, start windows side by side, each cell a roll that plays.
+
+What is shown is drawn, not picked; real music that goes on from the same starts stands on top.
+"""
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from markupsafe import Markup
+
+from musiclab.data.songs import TRACKS
+from musiclab.errors import UserError
+from musiclab.hashing import content_hash
+from musiclab.rendering.roll_svg import HEIGHT, to_svg
+from musiclab.rendering.strips import BEATS_PER_BAR
+from musiclab.study.report.html import template
+from musiclab.study.report.samples import Place, RealMusic, Sample, Samples
+from musiclab.study.results import Results
+
+LISTENING_CSS, LISTENING_JS = (
+    Markup(Path(__file__).with_name(name).read_text(encoding="utf-8")) for name in ("listening.css", "listening.js")
+)
+
+COLUMNS = 4
+# Bytes. A page is to stay under 25 MB, so that it can be mailed; all that is not music has the rest.
+LARGEST = 20_000_000
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant or real music, with what it has at a place, or the sentence that says why it has nothing there."""
+
+    name: str
+    note: str
+    get: Callable[[Place], Sample | str]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the page has of a sample: drawing, sound in base64, and what the player must know (times in seconds)."""
+
+    label: str
+    lack: str = ""
+    svg: Markup | str = ""
+    sound: Markup | str = ""
+    steps: int = 0
+    seconds: float = 0.0
+    bar: float = 0.0
+    has_start: bool = True
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.svg) + len(self.sound)
+
+
+def listening(results: Results, largest: int = LARGEST) -> Markup:
+    """The section as HTML, its drawings and sounds of `largest` bytes at most; with LISTENING_CSS and LISTENING_JS."""
+    seed, samples = results.plan["edition"], Samples(results)
+    places = drawn(samples, seed)
+    candidates = places[:COLUMNS]
+    variants = [Row(name, _note(results, name), partial(samples.get, name)) for name in samples.variants]
+    real, songs, no_real = [], {}, ""
+    try:
+        if candidates:
+            music = RealMusic(results, samples)
+            songs = {place: music.title(place) for place in candidates}
+            real = [Row("Real music", "the same start, and how its song goes on until it ends", music.get)]
+    except UserError as error:
+        no_real = str(error).rstrip(".")
+    columns = _columns([*real, *_by_weight(variants, results, seed)], candidates, _frame(results), largest)
+    shown = next(iter(columns.values()), {})
+    return Markup(
+        template("listening.html.j2").render(
+            seed=seed,
+            variants=variants,
+            rows=[row for row in (*real, *variants) if row in shown],
+            columns=dict(sorted(columns.items())),
+            songs=songs,
+            no_real=no_real,
+            drawn_from=len(places),
+            having=samples.places()[places[0]] if places else 0,
+            lacking_rows=[row.name for row in variants if row not in shown],
+            lacking_places=sorted(place for place in candidates if place not in columns),
+            largest=largest,
+            tracks=TRACKS,
+            height=HEIGHT,
+        )
+    )
+
+
+def drawn(samples: Samples, seed: str) -> list[Place]:
+    """The places where most variants have a sample (all of them, if they could), in the order that the seed draws.
+
+    A place's rank is its hash with the seed: who knows the seed can draw again, and more blocks only add places.
+    """
+    having = samples.places()
+    most = max(having.values(), default=0)
+    return sorted((place for place in having if having[place] == most), key=lambda place: content_hash([seed, *place]))
+
+
+def _by_weight(variants: list[Row], results: Results, seed: str) -> list[Row]:
+    """The order in which variants get into a page that cannot hold them all: controls, then as the seed draws."""
+    controls = set(results.answer.controls.values())
+    return sorted(variants, key=lambda row: (row.name not in controls, content_hash([seed, row.name])))
+
+
+def _note(results: Results, variant: str) -> str:
+    return "control" if variant in results.answer.controls.values() else ""
+
+
+def _frame(results: Results) -> tuple[int, int] | None:
+    """Steps of a start and of the longest continuation, so that bars of a column stand below one another.
+
+    None where variants cut songs into different windows.
+    """
+    if len({cell.variant.data for cell in results.cells}) > 1:
+        return None
+    configs = [cell.variant.config for cell in results.cells]
+    steps = configs[0].get("steps", 0)
+    return steps, steps * max(config.get("continuation", 0) for config in configs)
+
+
+def _columns(
+    rows: list[Row], places: list[Place], frame: tuple[int, int] | None, largest: int
+) -> dict[Place, dict[Row, Shown]]:
+    """As many columns as there is room for; where not even one has room for all rows, one with as many as there is."""
+    columns: dict[Place, dict[Row, Shown]] = {}
+    for place in places:
+        cells: dict[Row, Shown] = {}
+        for row in rows:
+            cell = _shown(row, place, frame)
+            if cell.size > largest:
+                break
+            cells[row] = cell
+            largest -= cell.size
+        if len(cells) < len(rows):
+            return columns or ({place: cells} if cells else {})
+        columns[place] = cells
+    return columns
+
+
+def _shown(row: Row, place: Place, frame: tuple[int, int] | None) -> Shown:
+    label = f"{row.name}, block {place.block}, start {place.start}"
+    sample = row.get(place)
+    if isinstance(sample, str):
+        return Shown(label, lack=sample)
+    first, last = 0, sample.roll.shape[1]
+    if frame:
+        first, last = sample.start_steps - frame[0], sample.start_steps + frame[1]
+    beat = 60 / sample.tempo
+    return Shown(
+        label,
+        "" if sample.mp3 else "Its sound is no longer in the storage.",
+        Markup(to_svg(sample.roll, sample.resolution, label, sample.start_steps, first, last)),
+        Markup(base64.b64encode(sample.mp3 or b"").decode()),
+        sample.roll.shape[1],
+        sample.roll.shape[1] / sample.resolution * beat,
+        BEATS_PER_BAR * beat,
+        sample.start_steps > 0,
+    )

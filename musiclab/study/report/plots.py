@@ -1,0 +1,439 @@
+"""The report's plots: what each shows is given as plain numbers, what comes back is an SVG for the page."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.transforms import ScaledTranslation
+
+from musiclab.study.report.svg import COLOR, drawn, ornament
+from musiclab.study.report.text import bounds, lines, number, shortened
+from musiclab.study.statistics import Interval
+
+# Eight series can be told apart: by marker and dashes, not by colour alone.
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
+DASHES = ((), (6, 2), (2, 2), (8, 2, 2, 2), (4, 1), (10, 3), (1, 2), (6, 2, 1, 2, 1, 2))
+SERIES = len(MARKERS)
+
+WIDE, NARROW, SMALL = 880, 340, 344
+_SIZE = 12  # of text
+_LINE = 15  # from one line of text to the next
+_CHARACTER = 7.2  # mean width of one in the page's font
+_DECADES = 30  # values whose largest is that many times the smallest get a logarithmic axis
+_LEAST_SHARE = 0.25  # of the axis that values keep where a reference lies far off
+_STEPS = (1, 2, 5, 10)  # between ticks, times a power of ten
+_MOST_POINTS = 60  # of a curve
+_TIED_ROWS, _TIED_BLOCKS = 9, 12  # beyond these, lines between a block's dots are a tangle
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant in the plot of blocks: its name, what a line below it says, values by block, mean and interval."""
+
+    name: str
+    note: str
+    values: dict[int, float]
+    interval: Interval
+    control: bool = False
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A value to read others beside, such as that of real music; `spread` to both sides makes a band of it."""
+
+    label: str
+    value: float
+    dashes: tuple[int, ...] = ()
+    spread: float = 0.0
+
+
+@dataclass(frozen=True)
+class Line:
+    """A named series: points, a band from `low` to `high`, single values as `dots`; `style` counts from 0."""
+
+    name: str
+    style: int
+    x: list[float]
+    y: list[float]
+    low: list[float]
+    high: list[float]
+    dots: list[tuple[float, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A value axis: its ends, whether it is logarithmic, and the references within it and beyond its ends."""
+
+    low: float
+    high: float
+    logarithmic: bool
+    inside: tuple[Reference, ...]
+    outside: tuple[Reference, ...]
+
+
+def scale_of(values: list[float], references: list[Reference]) -> Scale:
+    """The axis for these values: logarithmic where they span decades, with those references that leave them room."""
+    values = [value for value in values if math.isfinite(value)] or [0.0]
+    low, high = min(values), max(values)
+    logarithmic = low > 0 and high / low >= _DECADES
+    place = math.log if logarithmic else float
+    span = place(high) - place(low)
+    inside, outside = [], []
+    for reference in sorted(references, key=lambda each: _beyond(each.value, low, high)):
+        fits = math.isfinite(reference.value) and (reference.value > 0 or not logarithmic)
+        if fits:
+            wider = min(low, reference.value), max(high, reference.value)
+            fits = span >= _LEAST_SHARE * (place(wider[1]) - place(wider[0])) or reference.value in (low, high)
+        if fits:
+            low, high = wider
+        (inside if fits else outside).append(reference)
+    if logarithmic:
+        room = (high / low) ** 0.04
+        return Scale(low / room, high * room, True, tuple(inside), tuple(outside))
+    room = 0.04 * (high - low) or 0.04 * abs(high) or 1.0
+    return Scale(low - room, high + room, False, tuple(inside), tuple(outside))
+
+
+def blocks_plot(groups: list[list[Row]], references: list[Reference], name: str, title: str) -> Markup:
+    """Every block as a dot, each variant's mean with its interval, the control's line; for wide pages and for phones.
+
+    Args:
+        groups: the variants of one control each, in rows from the top.
+        references: what to read them beside; one that lies far off is named at the edge that it lies beyond.
+        name, title: as `svg.drawn` takes them.
+    """
+    said = "; ".join(
+        f"{shortened(row.name, 60)}: {number(row.interval.mean)} {bounds(row.interval)}, {len(row.values)} blocks"
+        for group in groups
+        for row in group
+    )
+    said = f"A row for each variant: a dot for each block, a diamond for the mean, a bar for its 95 % interval. {said}."
+    plots = Markup("")
+    for kind, width in (("wide", WIDE), ("narrow", NARROW)):
+        rows = _Rows(groups, references, width)
+        plots += drawn(width, rows.height, rows.draw, f"{name}-{kind}", title, said, kind)
+    return plots
+
+
+class _Rows:
+    """Where the rows of `blocks_plot` go on a figure of that width, in pixels from the top."""
+
+    def __init__(self, groups: list[list[Row]], references: list[Reference], width: float) -> None:
+        self.groups, self.width, self.beside = groups, width, width > 500
+        rows = [row for group in groups for row in group]
+        self.scale = scale_of(
+            [value for row in rows for value in (*row.values.values(), *_ends(row.interval))], references
+        )
+        room = 30 if self.beside else int(width / _CHARACTER) - 3
+        self.texts = [[(line, False) for line in lines(row.name, room)] for row in rows]
+        for text, row in zip(self.texts, rows, strict=True):
+            text += [(shortened(row.note, room + 6), True)] * bool(row.note)
+        longest = max(len(line) for text in self.texts for line, _ in text)
+        self.left = min(245.0, longest * _CHARACTER + 20) if self.beside else 12.0
+        self.top = 8.0 + _LINE * len(references)
+        self.places, at = [], self.top + 6
+        for text in self.texts:
+            above = 0 if self.beside else _LINE * len(text)
+            self.places.append(at + above)
+            at += above + 40 if not self.beside else max(42, _LINE * len(text) + 12)
+        self.bottom, self.height = at, at + 24
+
+    def draw(self, figure: Figure) -> None:
+        axes = _axes(figure, (self.left, self.top, self.width - self.left - 14, self.bottom - self.top))
+        sheet = _axes(figure, (0, 0, self.width, self.height))
+        sheet.set(xlim=(0, self.width), ylim=(self.height, 0))
+        sheet.axis("off")
+        axes.set_ylim(self.bottom, self.top)
+        axes.yaxis.set_major_locator(NullLocator())
+        _put(axes, self.scale, "x", 7 if self.beside else 5)
+        self._references(axes)
+        first = 0
+        for group in self.groups:
+            places = self.places[first : first + len(group)]
+            if first:
+                sheet.axhline(
+                    places[0] - (3 if self.beside else _LINE * len(self.texts[first]) + 3), color=COLOR["line"]
+                )
+            self._group(axes, group, places)
+            for row, place, text in zip(group, places, self.texts[first:], strict=False):
+                self._label(sheet, row, place, text)
+            first += len(group)
+
+    def _references(self, axes: Axes) -> None:
+        middle = (self.scale.low + self.scale.high) / 2
+        y = self.top - _LINE * (len(self.scale.inside) + len(self.scale.outside)) + 4
+        for reference in (*self.scale.inside, *self.scale.outside):
+            text, inside = f"{reference.label} {number(reference.value)}", reference in self.scale.inside
+            right = reference.value > (_geometric(self.scale) if self.scale.logarithmic else middle)
+            if inside:
+                text = f"{text} " if right else f" {text}"
+                _reference_line(axes, reference, (y + 7, self.bottom))
+                axes.text(reference.value, y, text, ha="right" if right else "left", **_TEXT)
+            else:
+                text = f"{text} →" if right else f"← {text}"
+                axes.text(
+                    float(right),
+                    y,
+                    text,
+                    transform=axes.get_yaxis_transform(),
+                    ha="right" if right else "left",
+                    **_TEXT,
+                )
+            y += _LINE
+
+    def _group(self, axes: Axes, group: list[Row], places: list[float]) -> None:
+        blocks = sorted({block for row in group for block in row.values})
+        spread = dict(zip(blocks, np.linspace(8, 20, len(blocks)) if len(blocks) > 1 else [14.0], strict=True))
+        for row in group:
+            if row.control and not math.isnan(row.interval.mean):
+                axes.plot(
+                    [row.interval.mean] * 2, [places[0], places[-1] + 36],
+                    color=COLOR["accent"], linewidth=1.2, dashes=(5, 3),
+                )  # fmt: skip
+        if len(group) <= _TIED_ROWS and len(blocks) <= _TIED_BLOCKS:
+            for block in blocks:
+                points = [
+                    (row.values[block], y + spread[block])
+                    for row, y in zip(group, places, strict=True)
+                    if block in row.values
+                ]
+                axes.plot(*zip(*points, strict=True), color=COLOR["muted"], linewidth=0.8, alpha=0.35)
+        for row, y in zip(group, places, strict=True):
+            axes.plot(
+                list(row.values.values()), [y + spread[block] for block in row.values],
+                "o", markersize=5, markerfacecolor=COLOR["paper"], markeredgecolor=COLOR["ink"], markeredgewidth=1,
+            )  # fmt: skip
+            axes.plot([row.interval.low, row.interval.high], [y + 29] * 2, color=COLOR["accent"], linewidth=3)
+            axes.plot([row.interval.mean], [y + 29], "D", markersize=7, color=COLOR["accent"])
+
+    def _label(self, sheet: Axes, row: Row, place: float, text: list[tuple[str, bool]]) -> None:
+        y = place + (20 - _LINE * (len(text) - 1) / 2 if self.beside else 6 - _LINE * len(text))
+        for line, note in text:
+            weight = "bold" if row.control and not note else "normal"
+            style = _TEXT | {"color": COLOR["muted" if note else "ink"], "fontweight": weight}
+            sheet.text(self.left - 12 if self.beside else 4, y, line, ha="right" if self.beside else "left", **style)
+            y += _LINE
+
+
+def curves_plot(series: list[Line], name: str, title: str, description: str) -> Markup:
+    """Learning curves: a line a variant with a marker at its end, its band behind it."""
+
+    def draw(figure: Figure) -> None:
+        axes = _axes(figure, (46, 8, SMALL - 60, 132))
+        _put(axes, scale_of([value for line in series for value in (*line.low, *line.high)], []), "y", 4)
+        for line in series:
+            keep = _thinned(len(line.x))
+            x, y, low, high = (np.array(of)[keep] for of in (line.x, line.y, line.low, line.high))
+            color = COLOR[f"s{line.style + 1}"]
+            axes.fill_between(x, low, high, color=color, alpha=0.16, linewidth=0)
+            axes.plot(x, y, color=color, linewidth=1.6, **_dashed(DASHES[line.style]))
+            axes.plot(x[-1:], y[-1:], MARKERS[line.style], color=color, markersize=6, clip_on=False)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=_STEPS))
+
+    return drawn(SMALL, 166, draw, name, title, description)
+
+
+def response_plot(series: list[Line], references: list[Reference], ticks: list[float], name: str, title: str) -> Markup:
+    """A numeric field against the objective: means joined, intervals as bars, blocks as dots; wide and for phones.
+
+    Args:
+        series: a line for each value of another field, or one.
+        references: as `blocks_plot` takes them.
+        ticks: the field's values; the axis is logarithmic where they span a decade.
+        name, title: as `svg.drawn` takes them.
+    """
+    said = "; ".join(
+        f"{line.name or 'mean'}: "
+        + ", ".join(f"{number(y)} at {number(x)}" for x, y in zip(line.x, line.y, strict=True))
+        for line in series
+    )
+
+    def draw(figure: Figure) -> None:
+        width = figure.get_figwidth() * 72
+        scale = scale_of(
+            [value for line in series for value in (*line.low, *line.high, *(y for _, y in line.dots))], references
+        )
+        axes = _axes(figure, (54, 12, width - 70, 230))
+        _put(axes, scale, "y", 5)
+        low, high = ticks[0], ticks[-1]
+        if low > 0 and high / low >= 8:
+            axes.set_xscale("log")
+            axes.set_xlim(low / (high / low) ** 0.06, high * (high / low) ** 0.06)
+        else:
+            axes.set_xlim(low - 0.06 * (high - low), high + 0.06 * (high - low))
+        axes.xaxis.set_major_locator(FixedLocator(_apart(ticks, axes)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        for place, line in enumerate(series):
+            _response(axes, line, 7 * (place - (len(series) - 1) / 2))
+        right = axes.get_xlim()[1]
+        for reference in scale.inside:
+            axes.axhline(reference.value, color=COLOR["real"], linewidth=1.5, **_dashed(reference.dashes))
+            if reference.spread:
+                low, high = reference.value - reference.spread, reference.value + reference.spread
+                axes.axhspan(low, high, color=COLOR["real"], alpha=0.14, linewidth=0)
+            axes.text(right, reference.value, f"{reference.label} ", ha="right", **_TEXT | {"va": "bottom"})
+
+    plots = Markup("")
+    for kind, width in (("wide", 560), ("narrow", NARROW)):
+        plots += drawn(width, 270, draw, f"{name}-{kind}", title, f"{said}.", kind)
+    return plots
+
+
+def distribution_plot(
+    edges: np.ndarray, real: np.ndarray, series: list[tuple[int, np.ndarray]], name: str, title: str, description: str
+) -> Markup:
+    """Shares of a feature's bins: real music filled, variants as outlines.
+
+    Args:
+        edges: `(bins + 1,)` the bins' ends.
+        real: `(bins,)` shares of real music.
+        series: style and shares of each variant.
+        name, title, description: as `svg.drawn` takes them.
+    """
+
+    def draw(figure: Figure) -> None:
+        axes = _axes(figure, (46, 8, SMALL - 60, 132))
+        axes.stairs(real, edges, fill=True, color=COLOR["real"], alpha=0.3, linewidth=0)
+        for style, shares in series:
+            color = COLOR[f"s{style + 1}"]
+            axes.stairs(
+                shares,
+                edges,
+                color=color,
+                linewidth=1.6,
+                linestyle=(0, DASHES[style] or None) if DASHES[style] else "-",
+            )
+            top = int(np.argmax(shares))
+            axes.plot(
+                [(edges[top] + edges[top + 1]) / 2],
+                [shares[top]],
+                MARKERS[style],
+                color=color,
+                markersize=6,
+                clip_on=False,
+            )
+        axes.set_xlim(edges[0], edges[-1])
+        axes.set_ylim(0, max([real.max(initial=0), *(shares.max(initial=0) for _, shares in series)]) * 1.08 or 1)
+        axes.yaxis.set_major_locator(MaxNLocator(4, steps=_STEPS))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{number(100 * value)} %"))
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+
+    return drawn(SMALL, 166, draw, name, title, description)
+
+
+def swatch(style: int, name: str) -> Markup:
+    """A series' line and marker, for a legend; `name` as `svg.drawn` takes it."""
+
+    def draw(figure: Figure) -> None:
+        axes = _axes(figure, (0, 0, 34, 14))
+        axes.axis("off")
+        axes.set(xlim=(0, 34), ylim=(0, 14))
+        axes.plot([1, 33], [7, 7], color=COLOR[f"s{style + 1}"], linewidth=1.6, **_dashed(DASHES[style]))
+        axes.plot([17], [7], MARKERS[style], color=COLOR[f"s{style + 1}"], markersize=7)
+
+    return ornament(34, 14, draw, name)
+
+
+_TEXT: dict[str, Any] = {"fontsize": _SIZE, "color": COLOR["ink"], "va": "center", "clip_on": False}
+
+
+def _axes(figure: Figure, box: tuple[float, float, float, float]) -> Axes:
+    """Axes at left, top, width and height in pixels, without a frame, with quiet ticks."""
+    wide, high = figure.get_size_inches() * 72
+    left, top, width, height = box
+    axes = figure.add_axes((left / wide, 1 - (top + height) / high, width / wide, height / high))
+    axes.patch.set_visible(False)
+    axes.spines[:].set_visible(False)
+    axes.spines["bottom"].set(visible=True, color=COLOR["muted"], linewidth=1)
+    axes.tick_params(color=COLOR["muted"], labelcolor=COLOR["muted"], length=3, labelsize=_SIZE, pad=3)
+    return axes
+
+
+def _put(axes: Axes, scale: Scale, which: str, ticks: int) -> None:
+    """Make the axis `which` (x or y) that scale's, with about that many ticks and lines at them."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    if which == "x":
+        axes.set_xscale("log" if scale.logarithmic else "linear")
+        axes.set_xlim(scale.low, scale.high)
+    else:
+        axes.set_yscale("log" if scale.logarithmic else "linear")
+        axes.set_ylim(scale.low, scale.high)
+    few = scale.logarithmic and scale.high / scale.low < 300
+    axis.set_major_locator(
+        LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=ticks + 3)
+        if scale.logarithmic
+        else MaxNLocator(ticks, steps=_STEPS)
+    )
+    axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+    axes.grid(axis=which, color=COLOR["line"], linewidth=1)
+    axes.set_axisbelow(True)
+    if which == "y":
+        axes.tick_params(axis="y", length=0)
+
+
+def _reference_line(axes: Axes, reference: Reference, ends: tuple[float, float]) -> None:
+    if reference.spread:
+        low, high = reference.value - reference.spread, reference.value + reference.spread
+        axes.axvspan(low, high, color=COLOR["real"], alpha=0.14, linewidth=0)
+    axes.plot(
+        [reference.value] * 2, ends, color=COLOR["real"], linewidth=1.5, clip_on=False, **_dashed(reference.dashes)
+    )
+
+
+def _response(axes: Axes, line: Line, aside: float) -> None:
+    """One series, moved aside by so many pixels, so that bars do not cover one another."""
+    color = COLOR["accent" if line.style < 0 else f"s{line.style + 1}"]
+    moved = axes.transData + ScaledTranslation(aside / 72, 0, axes.figure.dpi_scale_trans)
+    for x, low, high in zip(line.x, line.low, line.high, strict=True):
+        axes.plot([x, x], [low, high], color=color, linewidth=5, alpha=0.35, transform=moved)
+    if line.dots:
+        axes.plot(
+            *zip(*line.dots, strict=True), "o", markersize=4.5, markerfacecolor=COLOR["paper"],
+            markeredgecolor=COLOR["ink"], markeredgewidth=1,
+        )  # fmt: skip
+    marker = "D" if line.style < 0 else MARKERS[line.style]
+    dashes = _dashed(DASHES[max(line.style, 0)])
+    axes.plot(line.x, line.y, color=color, linewidth=1.6, marker=marker, markersize=7, transform=moved, **dashes)
+
+
+def _apart(ticks: list[float], axes: Axes) -> list[float]:
+    """Those of the ticks whose labels do not touch the one before."""
+    place = np.log if axes.get_xscale() == "log" else np.asarray
+    places = place(np.array(ticks, float))
+    least = 0.075 * (places[-1] - places[0]) if len(ticks) > 1 else 0
+    kept: list[int] = []
+    for index, at in enumerate(places):
+        if not kept or at - places[kept[-1]] >= least:
+            kept.append(index)
+    return [ticks[index] for index in kept]
+
+
+def _dashed(dashes: tuple[int, ...]) -> dict[str, Any]:
+    return {"dashes": [length / 1.5 for length in dashes]} if dashes else {}
+
+
+def _thinned(count: int) -> np.ndarray:
+    """Places of at most `_MOST_POINTS` of `count` points, evenly spread, both ends among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, _MOST_POINTS)).round().astype(int))
+
+
+def _ends(interval: Interval) -> list[float]:
+    return [value for value in (interval.low, interval.mean, interval.high) if math.isfinite(value)]
+
+
+def _beyond(value: float, low: float, high: float) -> float:
+    """How far outside a value lies."""
+    return max(low - value, value - high, 0.0) if math.isfinite(value) else math.inf
+
+
+def _geometric(scale: Scale) -> float:
+    return math.sqrt(scale.low * scale.high)

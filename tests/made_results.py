@@ -1,0 +1,83 @@
+"""Finished studies as their storage holds them, made without training anything."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from musiclab.study.plan import Cell, Variant
+from musiclab.study.records import Records
+from musiclab.study.results import Results
+from musiclab.study.storage import Storage
+from musiclab.training.streams import Block
+
+RUN = {
+    "began": 1_700_000_000.0,
+    "ended": 1_700_000_012.5,
+    "seconds": {"vae": 10.0, "latent": 1.0, "generate": 0.5, "measure": 0.75},
+    "reused": [],
+    "peak_memory_mib": 700,
+    "device": "cpu",
+    "host": "a",
+    "pid": 1,
+    "source": "chorales",
+    "versions": {"musiclab": "0", "python": "3.11", "torch": "2", "numpy": "2"},
+}
+
+
+def made_study(
+    folder: Path,
+    values: dict[str, list[dict[str, float] | str | None]],
+    *,
+    name: str = "made",
+    music: dict[str, float] | None = None,
+    **plan: Any,
+) -> Results:
+    """A study with one field, `latent_dim`, read back from `folder`.
+
+    `values` has by variant, the first being the control, what each block measured: measures, why it failed, or None
+    for a trial that was not run; `music` what real music and ceilings score. `plan` changes the plan.
+    """
+    storage = Storage(str(folder))
+    records, cells = Records(storage), []
+    for number, (variant_name, blocks) in enumerate(values.items()):
+        config = {"latent_dim": variant_name, "beta": 1.0}
+        variant = Variant("vae_nn", {"latent_dim": variant_name}, config, "d" * 8)
+        for block, measured in enumerate(blocks):
+            stages = {"vae": f"{name}v{number}b{block}", "measure": f"{name}m{number}b{block}"}
+            cell = Cell(variant, Block(0, block), stages)
+            cells.append(cell)
+            if isinstance(measured, dict):
+                record = {
+                    "key": cell.key,
+                    "system": "vae_nn",
+                    "config": config,
+                    "block": {"seed": 0, "index": block},
+                    "stages": stages,
+                    "data": {"fingerprint": "d" * 8, "split": "s", "songs": {"train": 3}, "windows": {"train": 9}},
+                    "measures": measured,
+                    "scale": music or {},
+                    "samples": {},
+                }
+                records.put(cell.key, record, RUN, {})
+            elif isinstance(measured, str):
+                records.put_failure(cell.key, {"reason": measured, "traceback": measured, "time": 1_700_000_000.0})
+    control = cells[0].variant.name
+    written = {
+        "study": name,
+        "question": "Which is best?",
+        "edition": "e",
+        "base": {"beta": 1.0, "data": "chorales", "seed": 0},
+        "controls": {cell.variant.name: control for cell in cells},
+        "objective": "set/frechet",
+        "margin": None,
+        "sequential": False,
+        "claims": [],
+        "scale": "demo",
+        "blocks": max(map(len, values.values())),
+        "cells": [cell.to_json() for cell in cells],
+        "began": 1_700_000_000.0,
+        "command": ["studies/made.py"],
+        "environment": {"musiclab": "0", "python": "3.11", "platform": "p", "commit": "c0ffee"},
+    }
+    storage.write(f"studies/{name}/e/plan.json", json.dumps(written | plan).encode())
+    return Results.read(storage, name)

@@ -1,0 +1,132 @@
+"""Claims: what is expected, what was measured of it, and the verdict."""
+
+import math
+from typing import Any
+
+import pytest
+
+from musiclab.errors import UserError
+from musiclab.study.claims import Claim, Expect, check_claims, judgements
+from musiclab.study.plan import Cell, Variant
+from musiclab.study.sequential import anytime_p
+from musiclab.study.statistics import sign_flip_p
+from musiclab.training.streams import Block
+
+FRECHET = "set/frechet"
+
+
+def _trials(
+    values: dict[int, list[float | None]], scale: dict[str, float] | None = None, full: str = FRECHET
+) -> tuple[list[Cell], dict[str, dict[str, Any]]]:
+    """Cells and records of variants by latent_dim, a value a block; None is a block without a record."""
+    cells, records = [], {}
+    for size, of in values.items():
+        variant = Variant("vae_nn", {"latent_dim": size}, {"latent_dim": size, "beta": 1.0}, "d")
+        for block, value in enumerate(of):
+            cell = Cell(variant, Block(0, block), {"measure": f"{size}-{block}"})
+            cells.append(cell)
+            if value is not None:
+                records[cell.key] = {"measures": {full: value}, "scale": scale or {}}
+    return cells, records
+
+
+def _verdict(values: dict[int, list[float | None]], *expect: Expect, scale: dict[str, float] | None = None) -> str:
+    return judgements([Claim("C1", "so it is", expect)], *_trials(values, scale))[0].verdict
+
+
+ABOVE = Expect("frechet", {"latent_dim": 8}, "above", {"latent_dim": 16})
+BELOW = Expect("frechet", {"latent_dim": 8}, "below", {"latent_dim": 16})
+HIGH, LOW = [5.0, 6.0, 7.0, 8.0, 9.0, 10.0], [1.0, 2.5, 3.0, 4.0, 5.0, 5.5]
+
+
+def test_what_is_shown_supports_and_its_opposite_contradicts() -> None:
+    assert _verdict({8: HIGH, 16: LOW}, ABOVE) == "supported"
+    assert _verdict({8: HIGH, 16: LOW}, BELOW) == "contradicted"
+    assert _verdict({8: HIGH, 16: HIGH[::-1]}, ABOVE) == "not shown"
+
+
+def test_five_blocks_can_show_nothing() -> None:
+    assert _verdict({8: HIGH[:5], 16: LOW[:5]}, ABOVE) == "not shown"
+
+
+def test_all_that_is_expected_must_be_shown_each_by_itself() -> None:
+    third = Expect("frechet", {"latent_dim": 32}, "above", {"latent_dim": 16})
+    assert _verdict({8: HIGH, 16: LOW, 32: HIGH}, ABOVE, third) == "supported"
+    assert _verdict({8: HIGH, 16: LOW, 32: LOW[::-1]}, ABOVE, third) == "not shown"
+    # p is 2/64 for each: not small enough to contradict once it is corrected for two, and for one it is.
+    assert _verdict({8: HIGH, 16: LOW, 32: HIGH}, BELOW, third) == "not shown"
+    assert _verdict({8: [*HIGH, 9.0], 16: [*LOW, 2.0], 32: [*HIGH, 9.0]}, BELOW, third) == "contradicted"
+
+
+def test_a_claim_that_expects_nothing_is_not_shown() -> None:
+    assert _verdict({8: HIGH}) == "not shown"
+
+
+def test_real_music_and_ceilings_come_from_each_block_s_own_scale() -> None:
+    scale = {"set/frechet.floor": 20.0, "set/frechet.shuffled": 0.5}
+    real = Expect("frechet", {"latent_dim": 8}, "below", "real")
+    shuffled = Expect("frechet", {"latent_dim": 8}, "above", "shuffled")
+    assert _verdict({8: HIGH}, real, shuffled, scale=scale) == "supported"
+    # A measure whose aim is real music has its value under its own name, which counts before any floor.
+    assert _verdict({8: HIGH}, real, scale=scale | {FRECHET: 1.0}) == "contradicted"
+    found = judgements([Claim("C", "", [shuffled])], *_trials({8: HIGH}, scale))[0].found[0]
+    assert (found.value, found.than, found.difference.mean) == (7.5, 0.5, 7.0)
+
+
+def test_several_values_stand_for_their_mean_in_each_block() -> None:
+    cells, records = _trials({8: [1.0, 2.0], 16: [3.0, None], 32: [10.0, 20.0]})
+    either = Expect("frechet", {"latent_dim": [8, 16]}, "below", {"latent_dim": 32})
+    found = judgements([Claim("C", "", [either])], cells, records)[0].found[0]
+    assert (found.difference.n, found.value, found.than) == (1, 2.0, 10.0)  # block 1 lacks one of the two
+    everything = Expect("frechet", {"beta": 1.0}, "below", 100.0)
+    assert judgements([Claim("C", "", [everything])], cells, records)[0].found[0].value == pytest.approx(14 / 3)
+
+
+def test_a_value_of_one_track_and_what_was_never_measured() -> None:
+    cells, records = _trials({8: [0.5] * 6}, full="set/noise_sensitivity.Drums")
+    drums = Expect("noise_sensitivity.Drums", {"latent_dim": 8}, "above", 0.0)
+    assert judgements([Claim("C4", "", [drums])], cells, records)[0].verdict == "supported"
+    nothing = judgements([Claim("C4", "", [ABOVE])], cells, records)[0]
+    assert (nothing.verdict, nothing.found[0].mark) == ("not shown", "?")
+    assert math.isnan(nothing.found[0].p) and nothing.found[0].words.endswith("not measured")
+
+
+def test_words_say_what_was_expected_and_found() -> None:
+    found = judgements([Claim("C1", "", [BELOW])], *_trials({8: HIGH, 16: LOW}))[0].found[0]
+    assert found.mark == "✗"
+    assert found.words.startswith("frechet of latent_dim=8 below that of latent_dim=16: 7.5 against 3.5, difference +4")
+    assert found.words.endswith("p = 0.031, 6 blocks")
+    assert Expect("frechet", {"system": ["gan", "vae_nn"]}, "above", "shuffled").words == (
+        "frechet of gan or vae_nn above tracks shuffled between songs"
+    )
+
+
+def test_json_gives_the_claim_back() -> None:
+    import dataclasses
+    import json
+
+    claim = Claim("C1", "so", (ABOVE, Expect("frechet", {"latent_dim": 8}, "below", 0.5)))
+    assert Claim.from_json(json.loads(json.dumps(dataclasses.asdict(claim)))) == claim
+
+
+@pytest.mark.parametrize(
+    ("claims", "said"),
+    [
+        (["C1"], "claims takes a list of Claim"),
+        ([Claim("C1", "", [Expect("freshet", {"latent_dim": 8}, "above", 1.0)])], "no measure 'freshet'"),
+        ([Claim("C1", "", [Expect("frechet", {"latent_dim": 9}, "above", 1.0)])], "Claim C1 names latent_dim=9"),
+        ([Claim("C1", "", [Expect("frechet", {"latent_dim": 8}, "above", {"alpha": 9})])], "Claim C1 names alpha=9"),
+        ([Claim("C1", "", [Expect("frechet", {"latent_dim": 8}, "over", 1.0)])], "takes above or below"),
+        ([Claim("C1", "", [Expect("frechet", {"latent_dim": 8}, "above", "reel")])], "'reel'"),
+    ],
+)
+def test_a_claim_that_cannot_be_is_a_sentence(claims: list[Any], said: str) -> None:
+    variants = [cell.variant for cell in _trials({8: [1.0]})[0]]
+    with pytest.raises(UserError, match=said):
+        check_claims(claims, variants)
+
+
+def test_blocks_that_came_one_by_one_are_judged_by_tests_that_hold_at_any_time() -> None:
+    cells, records = _trials({8: HIGH, 16: [value - 4 for value in HIGH]})
+    fixed, sequential = (judgements([Claim("C", "", [ABOVE])], cells, records, each)[0] for each in (False, True))
+    assert (fixed.found[0].p, sequential.found[0].p) == (sign_flip_p([4.0] * 6), anytime_p([4.0] * 6))

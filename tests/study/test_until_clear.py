@@ -1,0 +1,350 @@
+"""Blocks added until every comparison is clear: when it stops, what it keeps, and that a real study does so."""
+
+import argparse
+import contextlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from study_processes import run_study
+
+from musiclab.study import Grid, Study, study
+from musiclab.study.answer import judged_by_block, unclear
+from musiclab.study.comparisons import compare
+from musiclab.study.design import Design
+from musiclab.study.execution import Ended
+from musiclab.study.forecast import forecast
+from musiclab.study.options import parse_options
+from musiclab.study.plan import Cell, Queue
+from musiclab.study.records import Records
+from musiclab.study.results import Results
+from musiclab.study.running import Running
+from musiclab.study.storage import Storage
+from musiclab.study.trial import Trials
+
+Value = Callable[[Any, int], float]
+
+
+class Made:
+    """An executor whose trials take no time: each one's objective is `value(of the variant's field, block)`.
+
+    A trial whose value is NaN fails; after `last` trials it is interrupted, as by Ctrl-C.
+    """
+
+    def __init__(self, value: Value, workers: int = 1, last: int | None = None) -> None:
+        self.value, self.workers, self.last = value, workers, last
+        self.batches: list[list[tuple[Any, int]]] = []
+
+    def run(self, queue: Queue, trials: Trials, ended: Ended) -> None:
+        records = Records(Storage(trials.storage))
+        (plan,) = Path(trials.storage).glob("studies/*/*/plan.json")
+        planned = {Cell.from_json(cell).key for cell in json.loads(plan.read_text())["cells"]}
+        self.batches.append([])
+        while cell := queue.next():
+            assert cell.key in planned  # the mirror and whoever comes after a kill know of it
+            if self.last is not None and sum(map(len, self.batches)) == self.last:
+                raise KeyboardInterrupt
+            (field,) = cell.variant.values.values()
+            self.batches[-1].append((field, cell.block.index))
+            value = self.value(field, cell.block.index)
+            if value == value:
+                records.put(cell.key, {"measures": {"set/frechet": value}, "scale": {}}, {}, {})
+            for stage in cell.stages.values():
+                records.storage.write(f"stages/{stage}/done", b"")
+            ended(queue.done(cell.key), value == value)
+
+
+def _effect(of: dict[Any, float], noise: float = 1.0) -> Value:
+    """Each block's own level and noise, and the given effect of each value."""
+
+    def value(field: Any, block: int) -> float:
+        rng = np.random.default_rng([block, round(100 * field)])
+        return 1000 + 50 * block + of[field] + noise * float(rng.standard_normal())
+
+    return value
+
+
+@pytest.fixture
+def designed(song_folder: Path) -> Callable[..., Design]:
+    """A design of noise_sd 0.5 (the control), 1 and, if asked for, 2, with these options."""
+
+    def made(*options: str, more: bool = False, margin: float | None = None, field: str = "noise_sd") -> Design:
+        values = {"noise_sd": (0.5, 1.0, 2.0), "latent_dim": (2, 3, 4)}[field][: 2 + more]
+        asked = Study(
+            name="q", system="vae_nn", space={field: Grid(*values)}, control={field: values[0]}, blocks=4,
+            objective="frechet", question="?", margin=margin,
+        )  # fmt: skip
+        return Design(asked, _options(song_folder, *options))
+
+    return made
+
+
+def _options(song_folder: Path, *options: str) -> argparse.Namespace:
+    return parse_options("?", ["--data", f"midi:{song_folder}", "--in-process", *options])
+
+
+def _run(design: Design, folder: Path, made: Made) -> Results:
+    """Run a design as a study does, without its mirror; what it has come to."""
+    running = Running(design, Records(Storage(str(folder))))
+    design.write(running.records.storage)
+    with study.Progress("trials", len(design.cells), len(running.found)) as progress:
+        study._run_trials(running, made, progress)
+    return Results.read(running.records.storage, "q")
+
+
+UNTIL_CLEAR = ("--until-clear", "--max-blocks", "12")
+
+
+def test_a_planted_effect_is_found_and_then_nothing_more_is_run(designed, tmp_path: Path) -> None:
+    made = Made(_effect({0.5: 0, 1.0: -30}))
+    found = _run(designed(*UNTIL_CLEAR), tmp_path, made)
+    assert found.answer.comparisons["noise_sd=1.0"].verdict == "better"
+    assert found.plan["blocks"] == 6
+    assert [len(batch) for batch in made.batches] == [12]
+
+
+def test_one_that_is_not_planted_is_not_found_and_the_blocks_end_at_the_most(designed, tmp_path: Path) -> None:
+    made = Made(_effect({0.5: 0, 1.0: 0}))
+    found = _run(designed(*UNTIL_CLEAR), tmp_path, made)
+    assert found.answer.comparisons["noise_sd=1.0"].verdict == "no difference shown"
+    assert found.plan["blocks"] == 12
+    assert [len(batch) for batch in made.batches] == [12, *[2] * 6]
+    assert len({cell.key for cell in found.cells}) == len(found.records) == 24
+
+
+def test_with_a_margin_no_effect_becomes_clear_too(designed, tmp_path: Path) -> None:
+    made = Made(_effect({0.5: 0, 1.0: 0}))
+    found = _run(designed(*UNTIL_CLEAR, margin=4.0), tmp_path, made)
+    assert found.answer.comparisons["noise_sd=1.0"].verdict == "equivalent"
+    assert 6 <= found.plan["blocks"] < 12
+
+
+def test_it_goes_on_until_all_comparisons_are_clear_in_whole_blocks(designed, tmp_path: Path) -> None:
+    made = Made(_effect({0.5: 0, 1.0: 100, 2.0: 1.5}))
+    found = _run(designed("--until-clear", "--max-blocks", "50", more=True), tmp_path, made)
+    assert {of.verdict for of in found.answer.comparisons.values()} == {"worse"}
+    first, *more = made.batches
+    assert {block for _, block in first} == set(range(len(first) // 3))
+    assert more
+    for number, batch in enumerate(more, len(first) // 3):
+        assert batch == [(0.5, number), (1.0, number), (2.0, number)]
+    # With a block fewer it was not clear, or it would have stopped there.
+    fewer = judged_by_block(found.cells[:-3], found.records, found.answer.objective)
+    assert unclear(compare(fewer, found.answer.terms)) == ["noise_sd=2.0"]
+
+
+@pytest.mark.parametrize(("field", "batch"), [("noise_sd", 4), ("latent_dim", 2)])
+def test_as_many_blocks_are_added_as_keep_the_workers_busy(designed, tmp_path: Path, field: str, batch: int) -> None:
+    """Variants that share what they train keep one worker busy between them, others one each."""
+    nothing = dict.fromkeys((0.5, 1.0, 2, 3), 0.0)
+    made = Made(_effect(nothing), workers=4)
+    found = _run(designed("--until-clear", "--max-blocks", "13", field=field), tmp_path, made)
+    blocks = [len({block for _, block in of}) for of in made.batches]
+    assert blocks == ([6, 4, 3] if batch == 4 else [6, 2, 2, 2, 1])
+    assert found.plan["blocks"] == 13
+
+
+def test_a_run_that_was_cut_short_goes_on_and_comes_to_the_same(designed, tmp_path: Path) -> None:
+    value, asked = _effect({0.5: 0, 1.0: 2.0}), ("--until-clear", "--max-blocks", "40")
+    straight, once = Made(value), tmp_path / "straight"
+    whole = _run(designed(*asked), once, straight)
+    ran = sum(map(len, straight.batches))
+    assert 12 < ran < 80
+    cut = tmp_path / "cut"
+    for last in (5, 9, 1):
+        with pytest.raises(KeyboardInterrupt):
+            _run(designed(*asked), cut, Made(value, last=last))
+    made = Made(value)
+    found = _run(designed(*asked), cut, made)
+    assert sum(map(len, made.batches)) == ran - 15
+    assert found.answer == whole.answer
+    assert found.plan["cells"] == whole.plan["cells"]
+    assert found.folder == whole.folder
+
+
+def test_run_again_it_runs_nothing_and_says_the_same(designed, tmp_path: Path) -> None:
+    value, asked = _effect({0.5: 0, 1.0: 2.0}), ("--until-clear", "--max-blocks", "40")
+    # With four workers it stops at the end of a batch; with one it might have stopped before.
+    first = _run(designed(*asked), tmp_path, Made(value, workers=4))
+    made = Made(value)
+    again = _run(designed(*asked), tmp_path, made)
+    assert made.batches == []
+    assert again.answer == first.answer
+    assert again.plan["cells"] == first.plan["cells"]
+
+
+def test_a_fixed_number_of_blocks_takes_its_own_and_the_other_way_round(designed, tmp_path: Path) -> None:
+    value = _effect({0.5: 0, 1.0: 0})
+    sequential = _run(designed(*UNTIL_CLEAR), tmp_path, Made(value))
+    made = Made(value)
+    fixed = _run(designed("--blocks", "7"), tmp_path, made)
+    assert made.batches == []
+    assert (fixed.plan["sequential"], fixed.plan["blocks"], len(fixed.cells)) == (False, 7, 14)
+    assert fixed.folder == sequential.folder
+    assert fixed.answer.comparisons["noise_sd=1.0"].difference.n == 7
+    # Those of a fixed number serve, and are looked at from the first on.
+    again = _run(designed(*UNTIL_CLEAR), tmp_path, made)
+    assert made.batches == []
+    assert again.answer == sequential.answer
+
+
+def test_fewer_blocks_may_be_allowed_than_there_were(designed, tmp_path: Path) -> None:
+    value = _effect({0.5: 0, 1.0: 0})
+    _run(designed(*UNTIL_CLEAR), tmp_path, Made(value))
+    assert _run(designed("--until-clear", "--max-blocks", "8"), tmp_path, Made(value)).plan["blocks"] == 8
+
+
+def test_what_always_fails_is_not_tried_for_ever(designed, tmp_path: Path) -> None:
+    clear = _effect({0.5: 0, 1.0: 30, 2.0: 0})
+    made = Made(lambda field, block: float("nan") if field == 2.0 else clear(field, block))
+    found = _run(designed("--until-clear", "--max-blocks", "30", more=True), tmp_path, made)
+    assert found.answer.comparisons["noise_sd=1.0"].verdict == "worse"
+    assert found.answer.comparisons["noise_sd=2.0"].verdict == "not compared"
+    assert found.answer.failed["noise_sd=2.0"] == found.plan["blocks"] < 12
+    assert {failure["reason"] for failure in found.failures.values()} == {"its worker died again and again"}
+
+
+def test_a_trial_that_fails_once_is_not_run_twice_in_a_run_but_in_the_next(designed, tmp_path: Path) -> None:
+    value = _effect({0.5: 0, 1.0: 0})
+    made = Made(lambda field, block: float("nan") if (field, block) == (1.0, 3) else value(field, block))
+    found = _run(designed(*UNTIL_CLEAR), tmp_path, made)
+    assert sum(batch.count((1.0, 3)) for batch in made.batches) == 1
+    assert found.answer.comparisons["noise_sd=1.0"].left_out == (3,)
+    made = Made(value)
+    assert _run(designed(*UNTIL_CLEAR), tmp_path, made).answer.failed == {"noise_sd=0.5": 0, "noise_sd=1.0": 0}
+    assert made.batches == [[(1.0, 3)]]
+
+
+def test_the_plan_says_the_least_and_the_most(designed, tmp_path: Path, song_folder: Path) -> None:
+    records, options = Records(Storage(str(tmp_path))), _options(song_folder)
+    said = forecast(Running(designed(*UNTIL_CLEAR, margin=3.0), records), options)
+    assert "2 variants x 6 to 12 blocks = 12 to 24 trials: 0 done, 12 to 24 to run" in said
+    assert "  noise_sd=1.0: 0 done, 6 to 12 to run" in said
+    assert "stage vae: runs 6 to 12 times for 12 to 24 trials" in said
+    assert "Differences within 3 squared sds of frechet are tested to be equivalent." in said
+    assert "Blocks are added until every comparison is better, worse or equivalent, 12 at most; tests hold when" in said
+    assert "6 suffice where they agree." in said
+    assert not list(tmp_path.iterdir())
+    # Once it is clear there is nothing to be said of more.
+    _run(designed(*UNTIL_CLEAR), tmp_path, Made(_effect({0.5: 0, 1.0: -30})))
+    said = forecast(Running(designed(*UNTIL_CLEAR), records), options)
+    assert "2 variants x 6 blocks = 12 trials: 12 done, 0 to run" in said
+    assert "time: nothing is left to run" in said
+    assert "better or worse, 12 at most" in said
+
+
+def test_a_plan_with_a_fixed_number_of_blocks_says_what_it_can_show(
+    designed, tmp_path: Path, song_folder: Path
+) -> None:
+    records, options = Records(Storage(str(tmp_path))), _options(song_folder)
+    said = forecast(Running(designed(margin=3.0), records), options)
+    assert "Differences within 3 squared sds of frechet are tested to be equivalent." in said
+    assert "Underpowered by design: with 4 blocks and 1 comparison" in said
+    assert "equivalent, and nothing else" not in said
+    said = forecast(Running(designed("--blocks", "5", margin=3.0), records), options)
+    assert "They can show that variants are equivalent, and nothing else.\nAdd --blocks 6." in said
+    assert "equivalent" not in forecast(Running(designed("--blocks", "5"), records), options)
+
+
+@pytest.fixture
+def mirrorless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Studies in this process without MLflow."""
+
+    class Mirror:
+        def __init__(self, *_: Any) -> None: ...
+
+        def start(self, say: Any) -> None: ...
+
+        def stop(self) -> str:
+            return "MLflow: none"
+
+    monkeypatch.setattr(study, "Mirror", Mirror)
+
+
+def test_the_executor_stays_open_between_batches_and_a_report_that_fails_is_one_line(
+    mirrorless: None, song_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    opened, made = [], Made(_effect({0.5: 0, 1.0: 2.0}))
+
+    @contextlib.contextmanager
+    def executor(_: argparse.Namespace) -> Iterator[Made]:
+        opened.append(made)
+        yield made
+
+    def fails(_: Results) -> str:
+        raise ValueError("no\npaper")
+
+    monkeypatch.setattr(study, "_executor", executor)
+    monkeypatch.setattr("musiclab.study.report.write_report", fails)
+    asked = Study(
+        name="q", system="vae_nn", space={"noise_sd": Grid(0.5, 1.0)}, control={"noise_sd": 0.5}, blocks=4,
+        objective="frechet", question="?",
+    )  # fmt: skip
+    options = ["--data", f"midi:{song_folder}", "--storage", str(tmp_path), "--until-clear", "--max-blocks", "40"]
+    said = []
+    for _ in range(2):
+        with pytest.raises(SystemExit) as end:
+            asked.main(options)
+        assert end.value.code == 0
+        said.append(capsys.readouterr().out)
+    assert len(opened) == 1
+    assert len(made.batches) > 1
+    blocks = sum(map(len, made.batches)) // 2
+    assert f"which took {blocks} blocks; the tests hold whenever one stops." in said[0]
+    assert "blocks are added until every comparison is clear, 40 at most\n0 of 12 trials done, 12 to run\n" in said[0]
+    assert f"{2 * blocks} of {2 * blocks} trials done, 0 to run\n" in said[1]
+    assert [text.partition("to run\n")[2] for text in said] == [said[0].partition("to run\n")[2]] * 2
+    assert "\nno report: ValueError: no paper\n" in said[0]
+    assert "is reached" not in said[0]
+
+
+_CLEAR = """
+from musiclab.study import Grid, Study
+
+if __name__ == "__main__":
+    Study(
+        name="clear", system="vae_nn", space=[{"noise_sd": 0.0}, {"noise_sd": 9.0}, {"noise_sd": 0.0, "alpha": 0.25}],
+        control={"noise_sd": 0.0}, blocks=1, objective="diversity_ratio",
+    ).main()
+"""
+
+
+@pytest.mark.slow
+def test_a_real_study_grows_and_mlflow_and_its_report_grow_with_it(
+    storage: Path, options: list[str], tmp_path: Path
+) -> None:
+    """Noise changes what is generated; alpha, without a target to follow, changes nothing at all."""
+    file = tmp_path / "clear.py"
+    file.write_text(_CLEAR)
+    without_blocks = options[: options.index("--blocks")]
+    asked = [*without_blocks, "--in-process", "--until-clear", "--max-blocks", "8"]
+    run = run_study(*asked, storage=storage, file=file)
+    assert "0 of 24 trials done" in run.out or "0 of 21 trials done" in run.out or "0 of 18 trials done" in run.out
+    (plan,) = (json.loads(path.read_text()) for path in storage.glob("studies/clear/*/plan.json"))
+    assert (plan["blocks"], plan["sequential"], len(plan["cells"])) == (8, True, 24)
+    assert len(run.records) == 24
+    assert re.search(r"noise_sd=9.0 \(.*, p = 0.0\d+\) is (nearer to|farther from) real music", run.table)
+    assert "after 8 blocks 1 of 2 is not" in run.table
+    assert "--max-blocks 8 is reached; with a larger one the same command goes on from here\n" in run.out
+    client, runs = _mlflow(storage)
+    roles = [each.data.tags["musiclab.role"] for each in runs]
+    assert (roles.count("study"), roles.count("variant"), roles.count("trial")) == (1, 3, 24)
+    assert {each.info.status for each in runs} == {"FINISHED"}
+    (parent,) = [each for each in runs if each.data.tags["musiclab.role"] == "study"]
+    names = {file.path for file in client.list_artifacts(parent.info.run_id)}
+    assert {"report.html", "results.csv", "results.json", "table.tex"} <= names
+    again = run_study(*asked, storage=storage, file=file)
+    assert "24 of 24 trials done, 0 to run" in again.out
+    assert again.table == run.table
+    assert len(_mlflow(storage)[1]) == len(runs)
+
+
+def _mlflow(storage: Path) -> tuple[MlflowClient, list[Any]]:
+    client = MlflowClient(f"sqlite:///{storage / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("musiclab/clear")
+    return client, list(client.search_runs([experiment.experiment_id], max_results=1000))
