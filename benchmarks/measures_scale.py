@@ -3,11 +3,11 @@
 
     python benchmarks/measures_scale.py [--data chorales] [--generated 2000] [--reference 20000] [--training 20000]
 
-Windows are drawn, with repetition, from those of `--data`; a few cells of each are changed, so that no two are the
-same. As generated ones stand real windows of other songs. Each group runs in a process of its own, on as many threads
-as there are CPUs, with peak memory of the whole process, the windows themselves included; `all` is one process that
-does everything a block's first trial does. The second table sets the usual ways beside ours, on a part small enough for
-them, by what one window or pair takes.
+Windows are drawn, with repetition, from those of `--data`, and a few cells of each are changed, so that no two are the
+same. As generated ones stand real windows of other songs. Each group runs in a process of its own, on one thread as in
+a trial, with peak memory of the whole process, the windows themselves included; `all` is one process that does what a
+block's first trial does, the scale too. The second table sets the usual ways beside ours, on a part small enough for
+them. Where other programs run, read the CPU seconds.
 """
 
 import argparse
@@ -23,33 +23,33 @@ from pathlib import Path
 
 import numpy as np
 
-RESOLUTION, STEPS = 2, 32
+RESOLUTION, STEPS, PIANO = 2, 32, 1
 MUSPY_WINDOWS, CDIST_WINDOWS = 200, 400
 
 
 def windows_like(store_folder: Path, count: int, part: int) -> tuple[np.ndarray, np.ndarray]:
-    """So many windows of a third of the songs (part 0, 1 or 2), bool, a few cells changed, and their songs."""
+    """So many windows of a third of the songs (part 0, 1 or 2), packed, a few cells changed, and their songs."""
     from musiclab.data.store import open_store
-    from musiclab.data.windows import unpack
 
     store, rng = open_store(store_folder), np.random.default_rng(part)
     own = np.concatenate([np.arange(song.first, song.first + song.count) for song in store.songs[part::3]])
     drawn = own[rng.integers(len(own), size=count)]
-    rolls = unpack(store.windows[drawn])
-    notes = np.argwhere(rolls.reshape(count, -1)[:, ::7])  # some cells that are on, moved by a third
-    some = notes[rng.random(len(notes)) < 0.05]
-    rolls[some[:, 0], 1, some[:, 1] % STEPS, 40 + some[:, 1] % 40] ^= True
-    return rolls, store.song_numbers(drawn)
+    packed, every = store.windows[drawn], np.arange(count)
+    for _ in range(3):
+        step, pitch = rng.integers(STEPS, size=count), 40 + rng.integers(40, size=count)
+        packed[every, PIANO, step, pitch // 8] ^= (128 >> pitch % 8).astype(np.uint8)
+    return packed, store.song_numbers(drawn)
 
 
 def groups(store: Path, generated: int, reference: int, training: int) -> dict[str, Callable[[], object]]:
     """What is timed, by name; the windows are made before, the training windows in blocks as a trial reads them."""
-    from musiclab.data.windows import pack, unpack
+    from musiclab.data.windows import unpack
     from musiclab.measures import suite
     from musiclab.measures.originality import TrainingWindows
 
     def window_set(count: int, part: int) -> suite.WindowSet:
-        rolls, songs = windows_like(store, count, part)
+        packed, songs = windows_like(store, count, part)
+        rolls = unpack(packed)
         pieces = [np.concatenate(list(rolls[first : first + 8]), axis=1) for first in range(0, min(count, 2000), 8)]
         return suite.WindowSet(rolls, songs, RESOLUTION, pieces)
 
@@ -57,7 +57,7 @@ def groups(store: Path, generated: int, reference: int, training: int) -> dict[s
     starts = generated // 4
     continuations = made.rolls[: 4 * starts].reshape(starts, 1, 4, *made.rolls.shape[1:])
 
-    packed = pack(windows_like(store, training, 2)[0])
+    packed = windows_like(store, training, 2)[0]
 
     def trained() -> TrainingWindows:
         return TrainingWindows(unpack(packed[first : first + 1024]) for first in range(0, training, 1024))
@@ -81,17 +81,18 @@ def groups(store: Path, generated: int, reference: int, training: int) -> dict[s
 
 
 def naive(store: Path) -> dict[str, tuple[float, float]]:
-    """Seconds of the usual way and of ours for the same work, by what it is."""
+    """CPU seconds of the usual way and of ours for the same work, by what it is."""
     import muspy
     from scipy.spatial.distance import cdist
 
+    from musiclab.data.windows import unpack
     from musiclab.measures.fidelity import fidelity
     from musiclab.measures.music import note_density, used_pitch_classes
     from musiclab.measures.originality import TrainingWindows
     from musiclab.measures.sets import pairs
     from musiclab.measures.tonality import pitch_class_entropy, polyphony, scale_consistency
 
-    rolls = windows_like(store, CDIST_WINDOWS, 0)[0]
+    rolls = unpack(windows_like(store, CDIST_WINDOWS, 0)[0])
     few = rolls[:MUSPY_WINDOWS]
 
     def by_muspy() -> None:
@@ -134,13 +135,14 @@ def naive(store: Path) -> dict[str, tuple[float, float]]:
         ),
         "neighbours of 2,000 windows: a row at a time": (by_rows, lambda: fidelity(*vectors)),
     }
-    return {name: (_seconds(theirs), _seconds(own)) for name, (theirs, own) in compared.items()}
+    return {name: (_seconds(theirs)[1], _seconds(own)[1]) for name, (theirs, own) in compared.items()}
 
 
-def _seconds(run: Callable[[], object]) -> float:
-    began = time.perf_counter()
+def _seconds(run: Callable[[], object]) -> tuple[float, float]:
+    """Seconds by the clock, and of the processor."""
+    clock, processor = time.perf_counter(), time.process_time()
     run()
-    return time.perf_counter() - began
+    return time.perf_counter() - clock, time.process_time() - processor
 
 
 def main() -> None:
@@ -157,10 +159,8 @@ def main() -> None:
         return
     if options.group:
         run = groups(options.store, *sizes)[options.group]
-        before = time.process_time()
         seconds = _seconds(run)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        print(json.dumps([seconds, time.process_time() - before, peak]))
+        print(json.dumps([*seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024]))
         return
     with tempfile.TemporaryDirectory() as folder:
         command = [Path(sys.executable).with_name("musiclab"), "data", "build", options.data, "--storage", folder]
@@ -180,7 +180,8 @@ def _in_a_process(store: Path, group: str, sizes: tuple[int, int, int]) -> objec
     generated, reference, training = map(str, sizes)
     command = [sys.executable, __file__, "--store", store, "--group", group]
     command += ["--generated", generated, "--reference", reference, "--training", training]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
 
 
 if __name__ == "__main__":

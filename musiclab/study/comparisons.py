@@ -85,13 +85,13 @@ def compare(judged: dict[str, dict[int, float]], terms: Terms) -> dict[str, Comp
 
     Args:
         judged: what the objective is judged by, by variant and block, lower being better unless the objective's better
-            is `higher`; NaN and missing blocks are left out of their own pair only.
+            is `higher`; blocks that are missing or not finite are left out of their own pair only.
         terms: how the study is judged.
 
     Returns:
         By variant, in the order of `judged`.
     """
-    known = {name: {b: v for b, v in of.items() if not math.isnan(v)} for name, of in judged.items()}
+    known = {name: {b: v for b, v in of.items() if math.isfinite(v)} for name, of in judged.items()}
     pairs = {name: (of, known[terms.controls[name]]) for name, of in known.items() if name != terms.controls[name]}
     # In the order of blocks, which a sequential test goes by.
     differences = [

@@ -27,11 +27,11 @@ _DIRECTIONS = {"two-sided": [1, -1], "greater": [1], "less": [-1]}
 def anytime_p(differences: list[float], alternative: Alternative = "two-sided") -> float:
     """p of the mean of paired differences, in block order, that may be looked at after every block.
 
-    1 over the most that a bet against no difference ever had; NaN for no differences. With "greater" it is of a centre
-    of 0 or less, with "less" of 0 or more.
+    1 over the most that a bet against no difference ever had; NaN for no differences, or where one is not finite. With
+    "greater" it is of a centre of 0 or less, with "less" of 0 or more.
     """
     d = np.asarray(differences, float)
-    if not len(d):
+    if not len(d) or not np.isfinite(d).all():
         return math.nan
     sizes = np.cumsum(np.abs(d)) / np.arange(1, len(d) + 1)
     relative = np.divide(d, sizes, out=np.zeros_like(d), where=sizes > 0)

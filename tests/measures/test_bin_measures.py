@@ -17,6 +17,8 @@ def test_bins_differ_by_the_two_proportion_test() -> None:
     # 50 of 100 against 64 of 100: pooled .57, error .0700, z = 2.0; against 63: z = 1.86.
     assert bins_compared(of(64, 36), of(50, 50), CENTRES).different == 1
     assert bins_compared(of(63, 37), of(50, 50), CENTRES).different == 0
+    # 100 of 100 against 97: of the pooled .985, z = 1.75; without pooling the first would vary by nothing.
+    assert bins_compared(of(100, 0), of(97, 3), CENTRES).different == 0
     # As many more windows make a smaller difference one.
     assert bins_compared(of(630, 370), of(500, 500), CENTRES).different == 1
 

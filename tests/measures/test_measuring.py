@@ -11,7 +11,7 @@ from musiclab.data.store import WindowStore
 from musiclab.data.windows import pack, unpack
 from musiclab.measures.conditions import condition_response, without_piano
 from musiclab.measures.distributions import features, histograms
-from musiclab.measures.sets import duplicate_rate, start_sensitivity
+from musiclab.measures.sets import duplicate_rate, embed, frechet_distance, start_sensitivity
 from musiclab.measures.suite import structure_measures
 from musiclab.systems import find_system
 from musiclab.systems.base import GENERATE, StageRun, write_generated
@@ -97,6 +97,8 @@ def test_measured_against_test_songs_and_the_floor_from_validation_songs(store: 
     songs = store.song_numbers(windows.reference[:8])
     assert floor["set/start_sensitivity"] == pytest.approx(start_sensitivity(reference, songs, reference))
     assert floor["set/duplicate_rate.floor"] == duplicate_rate(others)
+    real = embed(unpack(windows.packed(windows.reference)), 2)
+    assert floor["set/frechet.floor"] == frechet_distance(embed(others, 2), real, real) > 1
     swapped = dataclasses.replace(windows, reference=windows.validation, validation=windows.reference)
     swapped_run = dataclasses.replace(run, windows=swapped)
     again, _ = measured(NothingOfItsOwn(), swapped_run, real_scale(swapped_run))

@@ -105,7 +105,9 @@ def table(section: ElementTree.Element) -> tuple[list[Place], dict[str, list[Ele
     """The columns' places, and the cells of each row by its name."""
     heads = [re.match(r"\s*block (\d+), start (\d+)", head.text) for head in section.findall(".//thead//th")]
     places = [Place(int(head[1]), int(head[2])) for head in heads]
-    rows = {"".join(row.find("th/div/div/span").itertext()): row.findall("td") for row in section.findall(".//tbody/tr")}
+    rows = {
+        "".join(row.find("th/div/div/span").itertext()): row.findall("td") for row in section.findall(".//tbody/tr")
+    }
     return places, rows
 
 
@@ -215,6 +217,7 @@ def test_the_draw_is_the_seed_s(make: Callable[..., Results]) -> None:
     section = parsed(results)
     assert set(table(section)[0]) == set(drawn(samples, SEED)[:4])
     assert SEED in text(section) and "No cherry-picking" in text(section)
+    assert "one start window, the same for every row." in text(section)
     assert "drawn from the 12 start windows where every variant has finished" in text(section)
 
 
@@ -266,6 +269,7 @@ def test_real_music_that_is_not_to_be_had_leaves_a_sentence(
     assert "Real music" not in table(section)[1]
     section = parsed(make(data={"16": "0" * 20}))
     assert f"{said}the variants cut songs into different windows" in text(section)
+    assert "not the same music in every row" in text(section)
     results = make()
     monkeypatch.setattr("musiclab.study.report.samples.block_windows", lambda _, block, *rest: other(results, block))
     _, rows = table(parsed(results))
@@ -333,6 +337,16 @@ def test_what_does_not_fit_is_left_out_and_named(make: Callable[..., Results]) -
     assert len(small) < 110_000
     nothing = parsed(results, largest=1_000)
     assert "3 of 3 variants are left out" in text(nothing) and nothing.find(".//table") is None
+
+
+def test_controls_are_left_out_last_and_the_others_by_the_draw(make: Callable[..., Results]) -> None:
+    names, left_out = tuple("abcd"), set()
+    for seed in "123456":
+        results = make(names, blocks=1, seed=seed, sound=lambda number: bytes(30_000))
+        _, rows = table(parsed(results, largest=100_000))
+        assert "latent_dim=a" in rows and len(rows) == 3
+        left_out.add(tuple(rows)[2])
+    assert len(left_out) > 1
 
 
 def test_colours_can_be_told_from_what_lies_behind_them() -> None:

@@ -32,6 +32,7 @@ def test_p_by_hand() -> None:
 
 def test_nothing_and_zeros_show_nothing() -> None:
     assert math.isnan(anytime_p([]))
+    assert math.isnan(anytime_p([1.0, math.inf]))
     assert math.isnan(anytime_equivalence_p([], 1.0))
     assert anytime_p([0.0] * 9) == pytest.approx(1.0)
     assert anytime_p([0.0, 0.0, *[1.0] * 9]) < ALPHA  # what comes after ties still counts

@@ -87,6 +87,14 @@ def test_many_intervals_are_each_column_s_own() -> None:
     assert math.isnan(found[601].high)
 
 
+def test_what_is_infinite_has_no_interval_and_no_p() -> None:
+    columns = [[1.0, math.inf, 2.0], [math.inf, math.inf], [1.0, 2.0, 3.0]]
+    assert [(i.mean, math.isnan(i.low)) for i in mean_intervals(columns)] == [(math.inf, 1), (math.inf, 1), (2.0, 0)]
+    for unknown in (math.inf, math.nan):
+        assert math.isnan(sign_flip_p([1.0, unknown]))
+        assert math.isnan(smallest_shown([1.0, unknown] * 5, 0.05))
+
+
 def test_interval_moves_and_grows_with_its_values() -> None:
     x = np.random.default_rng(4).lognormal(size=8)
     one, other = mean_interval(x), mean_interval(100 + 0.01 * x)

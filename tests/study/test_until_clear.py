@@ -168,11 +168,13 @@ def test_a_run_that_was_cut_short_goes_on_and_comes_to_the_same(designed, tmp_pa
 
 
 def test_run_again_it_runs_nothing_and_says_the_same(designed, tmp_path: Path) -> None:
-    value, asked = _effect({0.5: 0, 1.0: 2.0}), ("--until-clear", "--max-blocks", "40")
-    # With four workers it stops at the end of a batch; with one it might have stopped before.
-    first = _run(designed(*asked), tmp_path, Made(value, workers=4))
+    value, asked = _effect({0.5: 0, 1.0: 2.5}), ("--until-clear", "--max-blocks", "40")
+    # Four workers come to the end of four blocks that were begun together; one would have stopped before it.
+    first = _run(designed(*asked), tmp_path / "four", Made(value, workers=4))
+    assert first.plan["blocks"] == 10
+    assert _run(designed(*asked), tmp_path / "one", Made(value)).plan["blocks"] == 8
     made = Made(value)
-    again = _run(designed(*asked), tmp_path, made)
+    again = _run(designed(*asked), tmp_path / "four", made)
     assert made.batches == []
     assert again.answer == first.answer
     assert again.plan["cells"] == first.plan["cells"]
@@ -303,43 +305,50 @@ def test_the_executor_stays_open_between_batches_and_a_report_that_fails_is_one_
     assert "is reached" not in said[0]
 
 
-_CLEAR = """
-from musiclab.study import Grid, Study
+_STUDY = """
+from musiclab.study import Study
 
 if __name__ == "__main__":
     Study(
-        name="clear", system="vae_nn", space=[{"noise_sd": 0.0}, {"noise_sd": 9.0}, {"noise_sd": 0.0, "alpha": 0.25}],
-        control={"noise_sd": 0.0}, blocks=1, objective="diversity_ratio",
+        name="clear", system="vae_nn", space=[{"noise_sd": 0.0}, {"noise_sd": 0.0} | %s], control={"noise_sd": 0.0},
+        blocks=1, objective="diversity_ratio", question="?",
     ).main()
 """
 
 
 @pytest.mark.slow
-def test_a_real_study_grows_and_mlflow_and_its_report_grow_with_it(
+def test_real_studies_grow_as_far_as_it_takes_and_mlflow_and_the_report_with_them(
     storage: Path, options: list[str], tmp_path: Path
 ) -> None:
     """Noise changes what is generated; alpha, without a target to follow, changes nothing at all."""
-    file = tmp_path / "clear.py"
-    file.write_text(_CLEAR)
     without_blocks = options[: options.index("--blocks")]
-    asked = [*without_blocks, "--in-process", "--until-clear", "--max-blocks", "8"]
-    run = run_study(*asked, storage=storage, file=file)
-    assert "0 of 24 trials done" in run.out or "0 of 21 trials done" in run.out or "0 of 18 trials done" in run.out
-    (plan,) = (json.loads(path.read_text()) for path in storage.glob("studies/clear/*/plan.json"))
-    assert (plan["blocks"], plan["sequential"], len(plan["cells"])) == (8, True, 24)
-    assert len(run.records) == 24
-    assert re.search(r"noise_sd=9.0 \(.*, p = 0.0\d+\) is (nearer to|farther from) real music", run.table)
-    assert "after 8 blocks 1 of 2 is not" in run.table
-    assert "--max-blocks 8 is reached; with a larger one the same command goes on from here\n" in run.out
+    asked = [*without_blocks, "--in-process", "--until-clear", "--max-blocks", "7"]
+    noise, alpha = (tmp_path / f"{name}.py" for name in ("noise", "alpha"))
+    noise.write_text(_STUDY % {"noise_sd": 9.0})
+    alpha.write_text(_STUDY % {"alpha": 0.25})
+
+    found = run_study(*asked, storage=storage, file=noise)
+    assert "0 of 12 trials done, 12 to run\n" in found.out
+    assert re.search(r"noise_sd=9.0 \(.*, p = 0.0\d+\) is (nearer to|farther from) real music", found.table)
+    assert "clear, which took " in found.table
+    assert "is reached" not in found.out
+
+    run = run_study(*asked, storage=storage, file=alpha)
+    assert "no difference is shown for noise_sd=0.0, alpha=0.25" in run.table
+    assert "clear, and after 7 blocks 1 of 1 is not" in run.table
+    assert "--max-blocks 7 is reached; with a larger one the same command goes on from here\n" in run.out
+    plans = [json.loads(path.read_text()) for path in storage.glob("studies/clear/*/plan.json")]
+    (plan,) = plans  # both have the same control, so they are one study, with other variants
+    assert (plan["blocks"], plan["sequential"], len(plan["cells"])) == (7, True, 14)
     client, runs = _mlflow(storage)
-    roles = [each.data.tags["musiclab.role"] for each in runs]
-    assert (roles.count("study"), roles.count("variant"), roles.count("trial")) == (1, 3, 24)
     assert {each.info.status for each in runs} == {"FINISHED"}
+    assert len([each for each in runs if each.data.tags["musiclab.role"] == "trial"]) == len(run.records)
     (parent,) = [each for each in runs if each.data.tags["musiclab.role"] == "study"]
     names = {file.path for file in client.list_artifacts(parent.info.run_id)}
     assert {"report.html", "results.csv", "results.json", "table.tex"} <= names
-    again = run_study(*asked, storage=storage, file=file)
-    assert "24 of 24 trials done, 0 to run" in again.out
+
+    again = run_study(*asked, storage=storage, file=alpha)
+    assert "14 of 14 trials done, 0 to run\n" in again.out
     assert again.table == run.table
     assert len(_mlflow(storage)[1]) == len(runs)
 

@@ -71,7 +71,8 @@ def listening(results: Results, largest: int = LARGEST) -> Markup:
             real = [Row("Real music", "the same start, and how its song goes on until it ends", music.get)]
     except UserError as error:
         no_real = str(error).rstrip(".")
-    columns = _columns([*real, *_by_weight(variants, results, seed)], candidates, _frame(results), largest)
+    frame = _frame(results) if candidates else None
+    columns = _columns([*real, *_by_weight(variants, results, seed)], candidates, frame, largest)
     shown = next(iter(columns.values()), {})
     return Markup(
         template("listening.html.j2").render(
@@ -81,6 +82,7 @@ def listening(results: Results, largest: int = LARGEST) -> Markup:
             columns=dict(sorted(columns.items())),
             songs=songs,
             no_real=no_real,
+            same_starts=frame is not None,
             drawn_from=len(places),
             having=samples.places()[places[0]] if places else 0,
             lacking_rows=[row.name for row in variants if row not in shown],
@@ -120,8 +122,8 @@ def _frame(results: Results) -> tuple[int, int] | None:
     if len({cell.variant.data for cell in results.cells}) > 1:
         return None
     configs = [cell.variant.config for cell in results.cells]
-    steps = configs[0].get("steps", 0)
-    return steps, steps * max(config.get("continuation", 0) for config in configs)
+    steps = configs[0]["steps"]
+    return steps, steps * max(config["continuation"] for config in configs)
 
 
 def _columns(

@@ -22,6 +22,7 @@ SERIES = len(MARKERS)
 
 WIDE, NARROW, SMALL = 880, 340, 344
 _SIZE = 12  # of text
+_TEXT: dict[str, Any] = {"fontsize": _SIZE, "color": COLOR["ink"], "va": "center", "clip_on": False}
 _LINE = 15  # from one line of text to the next
 _CHARACTER = 7.2  # mean width of one in the page's font
 _DECADES = 30  # values whose largest is that many times the smallest get a logarithmic axis
@@ -339,9 +340,6 @@ def swatch(style: int, name: str) -> Markup:
         axes.plot([17], [7], MARKERS[style], color=COLOR[f"s{style + 1}"], markersize=7)
 
     return ornament(34, 14, draw, name)
-
-
-_TEXT: dict[str, Any] = {"fontsize": _SIZE, "color": COLOR["ink"], "va": "center", "clip_on": False}
 
 
 def _axes(figure: Figure, box: tuple[float, float, float, float]) -> Axes:

@@ -106,7 +106,7 @@ class RealMusic:
         """
         first = self._start(place)
         song, spec = self._song(first), self._store.spec
-        last = first + self._continuation
+        last = min(first + self._continuation, song.first + song.count - 1)
         roll = np.concatenate(list(self._store.batch(np.arange(first, last + 1))), axis=1)
         beside = self._beside(place)
         if beside is None:

@@ -32,6 +32,7 @@ from musiclab.study.statistics import NO_INTERVAL
 _MOST_ROWS = 40  # variants in the plot of blocks; the table has all
 _MOST_CURVES = 24
 _MOST_OUTLINES = 5
+_ALL = "all"  # names the line of what all variants share
 _MOST_LEVELS = 6  # of a second field, as lines beside one another
 
 
@@ -122,21 +123,19 @@ def curve_plots(results: Results, keys: list[Key]) -> tuple[list[Plot], int]:
     their training there is one line for all.
     """
     curves = _curves(results, keys)
-    order = sorted(curves, key=lambda place: (not place[2].startswith("val/"), place[0]))[:_MOST_CURVES]
+    # Where they are too many, those on held-out songs say most.
+    kept = set(sorted(curves, key=lambda place: not place[2].startswith("val/"))[:_MOST_CURVES])
+    several = len({system for system, _, _ in curves}) > 1
     plots = []
-    for number_, place in enumerate(sorted(order, key=list(curves).index)):
-        lines = curves[place]
-        system, stage, name = place
+    for (system, stage, name), lines in curves.items():
+        if (system, stage, name) not in kept:
+            continue
         said = "; ".join(
             f"{shortened(line.name, 60)}: {number(line.y[0])} at first, {number(line.y[-1])} at last" for line in lines
         )
-        heading = f"{name}, {stage}" if len({key[0] for key in curves}) == 1 else f"{system}: {name}, {stage}"
-        note = (
-            "One line for all: they share this training."
-            if len(lines) == 1 < len(keys) and lines[0].name == "all"
-            else ""
-        )
-        plots.append(Plot(heading, curves_plot(lines, f"curve-{number_}", heading, f"By epoch. {said}."), note))
+        heading = f"{system}: {name}, {stage}" if several else f"{name}, {stage}"
+        note = "One line for all: they share this training." if lines[0].name == _ALL else ""
+        plots.append(Plot(heading, curves_plot(lines, f"curve-{len(plots)}", heading, f"By epoch. {said}."), note))
     return plots, len(curves) - len(plots)
 
 
@@ -233,11 +232,8 @@ def _response(results: Results, field: str, others: dict[str, Any], style: int) 
     answer, values = results.answer, variant_values(results)
     full, blocks = answer.objective.full_name, _by_block(results)
     names = [name for name, of in values.items() if all(of[other] == value for other, value in others.items())]
-    points = sorted(
-        (values[name][field], interval, name)
-        for name in names
-        if not math.isnan((interval := answer.measures[name].get(full, NO_INTERVAL)).mean)
-    )  # fmt: skip
+    found = ((values[name][field], answer.measures[name].get(full, NO_INTERVAL), name) for name in names)
+    points = sorted((point for point in found if not math.isnan(point[1].mean)), key=lambda point: point[0])
     means = [interval.mean for _, interval, _ in points]
     return Line(
         ", ".join(f"{name}={value}" for name, value in others.items()),
@@ -269,7 +265,7 @@ def _curves(results: Results, keys: list[Key]) -> dict[tuple[str, str, str], lis
     for place, by_variant in found.items():
         shared = len(by_variant) > 1 and len({frozenset(of) for of in sources[place].values()}) == 1
         if shared:
-            by_variant = {"all": next(iter(by_variant.values()))}
+            by_variant = {_ALL: next(iter(by_variant.values()))}
         lines[place] = [_curve(name, styles.get(name, 0), blocks) for name, blocks in by_variant.items()]
     return lines
 
