@@ -11,9 +11,9 @@ from musiclab.errors import UserError
 class Measure:
     """What a number under a measure's name means.
 
-    A value for one track or pair has the full name and a suffix: `music/empty_bars.Piano`,
+    A value for one track, pair or feature has the full name and a suffix: `music/empty_bars.Piano`,
     `music/tonal_distance.Piano-Guitar`. The plain full name is then the mean over those that have a value, but for
-    `set/noise_sensitivity`, where it is the value of whole windows, as it is for all measures of sets, and for what
+    `set/noise_sensitivity`, where it is the value of whole windows, as it is for most measures of sets, and for what
     is measured of the pitched tracks together (pitch, note lengths, groove and self-similarity), drums apart.
     `latent/noise_response` is of whole windows too, and has a value for noise of other sds, which follow `at_`:
     `latent/noise_response.at_0.5`.

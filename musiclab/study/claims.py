@@ -12,6 +12,7 @@ from musiclab.measures.suite import FLOOR
 from musiclab.study.plan import SYSTEM, Cell, Variant
 from musiclab.study.sequential import anytime_p
 from musiclab.study.statistics import ALPHA, Interval, holm, mean_interval, sign_flip_p
+from musiclab.study.words import bounds_text, counted, p_text, rounded
 
 Against = dict[str, Any] | float | Literal["real", "shuffled", "random"]
 _MUSIC = {"real": "real music", "shuffled": "tracks shuffled between songs", "random": "random notes"}
@@ -88,11 +89,14 @@ class Found:
         """What was expected and what was measured, for people."""
         if not self.difference.n:
             return f"{self.expect.words}: not measured"
-        low, high = self.difference.low, self.difference.high
-        bounds = "" if math.isnan(low) else f" [{low:+.3g}, {high:+.3g}]"
         return (
-            f"{self.expect.words}: {self.value:.3g} against {self.than:.3g}, difference "
-            f"{self.difference.mean:+.3g}{bounds}, p = {self.p:.3f}, {self.difference.n} blocks"
+            (
+                f"{self.expect.words}: {rounded(self.value)} against {rounded(self.than)}, difference "
+                f"{rounded(self.difference.mean)} {bounds_text(self.difference)}, p = {p_text(self.p)}, "
+                f"{counted(self.difference.n, 'block')}"
+            )
+            .replace("= <", "<")
+            .replace(" ,", ",")
         )
 
 

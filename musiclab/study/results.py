@@ -51,6 +51,8 @@ class Results:
             raise UserError(f"{storage.root} has no study {study!r}; run it first, or name another storage.")
         folder = max(plans, key=lambda path: plans[path]["began"])
         plan, kept = plans[folder], Records(storage)
+        if "claims" not in plan:
+            raise UserError(f"{study} in {storage.root} was planned by an earlier version of musiclab; run it again.")
         cells = [Cell.from_json(value) for value in plan["cells"]]
         records = {cell.key: record for cell in cells if (record := kept.get(cell.key))}
         lacking = [cell.key for cell in cells if cell.key not in records]

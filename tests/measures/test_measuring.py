@@ -1,14 +1,16 @@
 """Which generated windows of a trial are compared with which real ones."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from made_trials import MemoryFiles, stage_run
 
-from musiclab.data.store import WindowStore
-from musiclab.data.windows import pack, unpack
+from musiclab.data.chorales import Chorales
+from musiclab.data.store import WindowStore, build
+from musiclab.data.windows import WindowSpec, pack, unpack
 from musiclab.measures.conditions import condition_response, without_piano
 from musiclab.measures.distributions import features, histograms
 from musiclab.measures.sets import duplicate_rate, embed, frechet_distance, start_sensitivity
@@ -188,3 +190,19 @@ def test_a_scale_is_shared_by_all_that_it_does_not_hang_on(store: WindowStore) -
     ]
     assert len({key, *map(scale_key, others)}) == 6
     np.testing.assert_equal(real_scale(same), real_scale(run))  # NaN is NaN
+
+
+@pytest.mark.slow
+def test_of_real_chorales_the_ceilings_are_worse_than_the_floor(tmp_path: Path) -> None:
+    chorales = build(Chorales(), WindowSpec(), tmp_path, workers=1)
+    config = find_system("vae_nn").config().with_values({"max_train": 1024, "max_eval": 384})
+    scale = real_scale(stage_run(chorales, Block(0, 0), config, MemoryFiles()))["values"]
+    for name in ("frechet", "ndb", "bins_jsd", "feature_kl"):
+        floor, shuffled, random = (scale[f"set/{name}.{of}"] for of in ("floor", "shuffled", "random"))
+        assert floor < shuffled < random, name
+    for name in ("precision", "density", "coverage", "overlap_area"):
+        floor, shuffled, random = (scale[f"set/{name}.{of}"] for of in ("floor", "shuffled", "random"))
+        assert floor > shuffled > random, name
+    for name in ("music/harmony_gain", "music/scale_consistency", "set/training_similarity"):
+        for ceiling in ("shuffled", "random"):
+            assert scale[name] - scale[f"{name}.{ceiling}"] > 3 * scale[f"{name}.floor"], name

@@ -94,7 +94,9 @@ def test_a_value_of_one_track_and_what_was_never_measured() -> None:
 def test_words_say_what_was_expected_and_found() -> None:
     found = judgements([Claim("C1", "", [BELOW])], *_trials({8: HIGH, 16: LOW}))[0].found[0]
     assert found.mark == "✗"
-    assert found.words.startswith("frechet of latent_dim=8 below that of latent_dim=16: 7.5 against 3.5, difference +4")
+    assert found.words.startswith(
+        "frechet of latent_dim=8 below that of latent_dim=16: 7.5 against 3.5, difference 4 [3.75, 4.25], p"
+    )
     assert found.words.endswith("p = 0.031, 6 blocks")
     assert Expect("frechet", {"system": ["gan", "vae_nn"]}, "above", "shuffled").words == (
         "frechet of gan or vae_nn above tracks shuffled between songs"

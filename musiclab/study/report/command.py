@@ -1,5 +1,6 @@
 """`musiclab report`: pages of studies that have run, and an overview of several."""
 
+import sys
 from pathlib import Path
 
 from musiclab.errors import UserError
@@ -10,10 +11,22 @@ from musiclab.study.storage import Storage
 
 
 def report(places: list[str]) -> int:
-    """Write the report of each study meant by `STORAGE/STUDY`, or by a storage with all its studies; print where."""
-    studies = [Results.read(storage, name) for place in places for storage, name in _studies(place)]
-    for study in studies:
-        print(f"{study.plan['study']}: {write_report(study)}", flush=True)
+    """Write the report of each study meant by `STORAGE/STUDY`, or by a storage with all its studies; print where.
+
+    Of several, one that cannot be read is named and left out.
+    """
+    studies = []
+    meant = [of for place in places for of in _studies(place)]
+    for storage, name in meant:
+        try:
+            study = Results.read(storage, name)
+        except UserError as error:
+            if len(meant) == 1:
+                raise
+            print(error, file=sys.stderr)
+            continue
+        studies.append(study)
+        print(f"{name}: {write_report(study)}", flush=True)
     if len(studies) > 1:
         storage = studies[0].storage
         storage.write("overview.html", overview(studies).encode())

@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 from musiclab.study.report.html import template
 from musiclab.study.results import Results
 from musiclab.study.shown import in_words
+from musiclab.study.words import counted
 
 
 def overview(studies: list[Results]) -> str:
@@ -37,7 +38,7 @@ def measured_at(study: Results) -> str:
     plan = study.plan
     data = plan["base"]["data"]
     kind, colon, place = data.partition(":")
-    return f"{plan['scale']} scale, {kind}{colon}{PurePosixPath(place).name}, {plan['blocks']} blocks"
+    return f"{plan['scale']} scale, {kind}{colon}{PurePosixPath(place).name}, {counted(plan['blocks'], 'block')}"
 
 
 def _link(study: Results, here: str) -> str:
