@@ -71,7 +71,7 @@ def answer(cells: list[Cell], records: dict[str, dict[str, Any]], terms: Terms, 
     # The scale is a matter of the block's real music; variants share it unless they cut windows differently.
     scale: dict[str, float] = {}
     for name in dict.fromkeys([*controls.values(), *found]):
-        scale = _means([record["scale"] for record in found[name].values()]) | scale
+        scale |= _means([record["scale"] for record in found[name].values()], scale)
     by_block = judged_by_block(cells, records, objective)
     return Answer(
         terms,
@@ -155,6 +155,6 @@ def _intervals(of_blocks: list[dict[str, float]]) -> dict[str, Interval]:
     return dict(zip(names, mean_intervals(columns), strict=True))
 
 
-def _means(of_blocks: list[dict[str, float]]) -> dict[str, float]:
-    names = {name: None for values in of_blocks for name in values}
+def _means(of_blocks: list[dict[str, float]], known: Collection[str]) -> dict[str, float]:
+    names = {name: None for values in of_blocks for name in values if name not in known}
     return {name: nan_mean(np.array([values.get(name, math.nan) for values in of_blocks])) for name in names}

@@ -239,7 +239,7 @@ def _effect(effect: Effect) -> str:
 
 
 def _signed(interval: Interval) -> str:
-    return f"{interval.mean:+.3g} {bounds_text(interval)}".strip()
+    return f"{'+' * (interval.mean >= 0)}{rounded(interval.mean)} {bounds_text(interval)}".strip()
 
 
 def _p_is(p: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from musiclab import __version__
 from musiclab.data.store import open_store
@@ -65,6 +66,7 @@ class Trials:
 def _run(cell: Cell, system: Any, storage: Storage, gpu: bool) -> tuple[dict, dict, dict[str, bytes]]:
     # One thread: as fast as more for models of this size, and sums come out the same on machines of any width.
     torch.set_num_threads(1)
+    threadpool_limits(1)  # the same for numpy's
     torch.backends.cudnn.deterministic = True
     device = torch.device("cuda" if gpu and torch.cuda.is_available() else "cpu")
     config, records = system.config(**cell.variant.config), Records(storage)

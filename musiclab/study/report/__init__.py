@@ -17,5 +17,6 @@ def write_report(results: Results) -> str:
         "report.html": page(results),
     }
     for name, text in made.items():
-        results.storage.write(f"{results.folder}/{name}", text.encode())
+        # A name of another encoding may hold what UTF-8 has no letter for.
+        results.storage.write(f"{results.folder}/{name}", text.encode(errors="replace"))
     return results.storage.path(f"{results.folder}/report.html")
