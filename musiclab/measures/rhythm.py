@@ -84,7 +84,7 @@ def drum_pattern(rolls: np.ndarray, resolution: int) -> float:
 
     Hits at steps that are multiples of half a beat / hits. Best closest to the value of real music. Hits spread evenly
     over the steps score 2 / resolution. MuseGAN takes 8- and 16-beat patterns together at 24 steps a beat, with partial
-    credit beside the grid (`musegan.drum_pattern`); of the two grids only that of eighths tells anything apart at 4
+    credit beside the grid (`musegan.musegan_compat`); of the two grids only that of eighths tells anything apart at 4
     steps a beat.
 
     At 1 and 2 steps a beat every step is on the grid and a value would be 1 by construction, and an odd resolution has

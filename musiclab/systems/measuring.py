@@ -90,9 +90,10 @@ def real_scale(run: StageRun) -> dict[str, dict[str, Any]]:
 def _count(run: StageRun) -> int:
     """How many generated windows are compared with the reference: as many as other real ones.
 
-    Or the distances of the two would differ in bias, and with them the measure and its floor.
+    And as there are windows of the reference. Or distances would differ in bias, and with them measure and floor.
     """
-    return min(run.config.starts * run.config.continuation, len(run.windows.validation))
+    windows = run.windows
+    return min(len(windows.starts) * run.config.continuation, len(windows.validation), len(windows.reference))
 
 
 def _windows(run: StageRun, indices: np.ndarray, songs: np.ndarray | tuple[int, ...] = ()) -> WindowSet:
@@ -104,11 +105,15 @@ def _windows(run: StageRun, indices: np.ndarray, songs: np.ndarray | tuple[int, 
 
 
 def _training(run: StageRun) -> TrainingWindows:
+    """All windows that any system may have been trained on: single ones, pairs, and those of whole songs."""
     windows = run.windows
+    songs = [windows.store.songs[number] for number in windows.songs["train"]]
+    of_songs = [np.arange(song.first, song.first + song.count) for song in songs]
+    seen = np.unique(np.concatenate([windows.train, windows.pairs.ravel(), *of_songs]))
 
     def blocks() -> Iterator[np.ndarray]:
-        for first in range(0, len(windows.train), _TRAINING_AT_ONCE):
-            yield unpack(windows.packed(windows.train[first : first + _TRAINING_AT_ONCE]))
+        for first in range(0, len(seen), _TRAINING_AT_ONCE):
+            yield unpack(windows.packed(seen[first : first + _TRAINING_AT_ONCE]))
 
     return TrainingWindows(blocks())
 

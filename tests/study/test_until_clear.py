@@ -195,6 +195,16 @@ def test_a_fixed_number_of_blocks_takes_its_own_and_the_other_way_round(designed
     assert again.answer == sequential.answer
 
 
+def test_an_edition_is_read_by_its_name_and_the_newest_without(designed, tmp_path: Path) -> None:
+    value, design = _effect({0.5: 0, 1.0: 0}), designed("--blocks", "2")
+    first = _run(design, tmp_path, Made(value))
+    other = designed("--blocks", "3", "--set", "beta=0.5")
+    assert other.edition != design.edition
+    other.write(first.storage)
+    assert len(Results.read(first.storage, "q").cells) == 6
+    assert Results.read(first.storage, "q", design.edition).plan == first.plan
+
+
 def test_fewer_blocks_may_be_allowed_than_there_were(designed, tmp_path: Path) -> None:
     value = _effect({0.5: 0, 1.0: 0})
     _run(designed(*UNTIL_CLEAR), tmp_path, Made(value))
