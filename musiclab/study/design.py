@@ -47,8 +47,8 @@ class Design:
     """A study with a command line's options applied: its variants and cells on a data source.
 
     `controls` has the name of the variant that each one is compared with; a control is its own. There are `blocks`
-    blocks now and `most` at last; the two differ only where blocks are added until it is clear (`sequential`), by
-    whoever runs the study.
+    blocks now and `most` at last; the two differ only where blocks are added until it is clear (`adding`), by
+    whoever runs the study. Tests are `sequential` where blocks are or were so added.
     """
 
     def __init__(self, study: "Study", options: argparse.Namespace) -> None:
@@ -71,9 +71,9 @@ class Design:
         control = study.control or (listed[0] if isinstance(study.space, Ablation) else {})
         self.controls = {variant.name: self._control(variant, control) for variant in self.variants}
         _check_objective(self.objective, self.systems)
-        self.sequential: bool = options.until_clear
+        self.adding = self.sequential = bool(options.until_clear)
         self.most: int = options.max_blocks or options.blocks or study.blocks
-        self.blocks = self._first() if self.sequential else self.most
+        self.blocks = self._first() if self.adding else self.most
         self._cells = cells(self.systems, self.variants, [Block(study.seed, index) for index in range(self.most)])
         names: dict[str, str] = {}
         for cell in self._cells:
@@ -133,11 +133,15 @@ class Design:
         return need
 
     def take_up(self, storage: Storage) -> None:
-        """Have as many blocks as an earlier run had come to that added some until it was clear."""
-        if self.sequential and storage.exists(self.plan_name):
+        """Go on from an earlier run that added blocks until it was clear: with as many, if blocks are added again.
+
+        With a number of blocks that is fixed only now, after looking, tests must still be those that hold at any time.
+        """
+        if storage.exists(self.plan_name):
             before = json.loads(storage.read(self.plan_name))
-            if before["sequential"]:
+            if before["sequential"] and self.adding:
                 self.blocks = min(self.most, max(self.blocks, before["blocks"]))
+            self.sequential = self.sequential or before["sequential"]
 
     def _variant(self, scale: str, fixed: dict[str, Any], values: dict[str, Any]) -> Variant:
         name = _system(self.study, values)

@@ -11,7 +11,7 @@ from musiclab.study.design import Design
 from musiclab.study.plan import Cell, sharing
 from musiclab.study.records import Records
 from musiclab.study.running import Running
-from musiclab.study.sequential import blocks_needed_anytime
+from musiclab.study.sequential import blocks_needed_anytime, smallest_p_anytime
 from musiclab.study.shown import confounded, underpowered
 from musiclab.study.space import Ablation
 from musiclab.study.statistics import ALPHA, blocks_needed, smallest_p
@@ -65,27 +65,29 @@ def _power_lines(design: Design) -> list[str]:
     if margin is not None:
         unit = design.objective.unit
         lines.append(f"Differences within {margin:g} {unit} of {design.objective.name} are tested to be equivalent.")
-    if design.sequential:
+    least, needed = (smallest_p_anytime, blocks_needed_anytime) if design.sequential else (smallest_p, blocks_needed)
+    if design.adding:
         verdicts = "better or worse" if margin is None else "better, worse or equivalent"
         lines.append(
             f"Blocks are added until every comparison is {verdicts}, {design.most} at most; tests hold whenever one "
             f"stops. {blocks_needed_anytime(comparisons)} suffice where they agree."
         )
     elif comparisons:
-        p = smallest_p(blocks, comparisons)
+        p = least(blocks, comparisons)
         plural = "" if comparisons == 1 else "s"
         enough = (
             f"{blocks} blocks suffice where they agree: the smallest p attainable is {p:.3g} (Holm, {comparisons} "
             f"comparison{plural}; {ALPHA:g} is needed). More blocks allow for some that do not."
         )
-        lines.append(enough if p <= ALPHA else underpowered(blocks, comparisons))
+        lines.append(enough if p <= ALPHA else underpowered(blocks, comparisons, design.sequential))
         if p > ALPHA:
             if margin is not None and smallest_p(blocks, comparisons, sides=1) <= ALPHA:
                 lines.append("They can show that variants are equivalent, and nothing else.")
-            lines.append(f"Add --blocks {blocks_needed(comparisons)}.")
+            lines.append(f"Add --blocks {needed(comparisons)}.")
     if main := design.main_effects:
-        need = (blocks_needed_anytime if design.sequential else blocks_needed)(main)
-        lines.append(f"The {main} main effects are tested by themselves: for them {need} blocks suffice likewise.")
+        lines.append(
+            f"The {main} main effects are tested by themselves: for them {needed(main)} blocks suffice likewise."
+        )
     return lines
 
 

@@ -84,7 +84,7 @@ def parse_options(question: str, argv: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="add blocks until every comparison is clear: better, worse or, within the study's margin, equivalent",
     )
-    add("--max-blocks", type=number(int, 1, 10_000), metavar="N", help="with --until-clear: blocks at most")
+    add("--max-blocks", type=number(int, 1, 1000), metavar="N", help="with --until-clear: blocks at most")
     add(
         "--in-process", action="store_true", help="run trial after trial in this process, without Ray; breakpoints work"
     )

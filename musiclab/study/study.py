@@ -90,7 +90,7 @@ class Study:
 
 def _execute(running: Running, mirror: Mirror, options: argparse.Namespace) -> int:
     design, records, found = running.design, running.records, running.found
-    if design.sequential:
+    if design.adding:
         print(f"blocks are added until every comparison is clear, {design.most} at most")
     print(f"{len(found)} of {len(design.cells)} trials done, {len(running.todo)} to run")
     with contextlib.ExitStack() as stack:
@@ -111,7 +111,7 @@ def _execute(running: Running, mirror: Mirror, options: argparse.Namespace) -> i
         print(f"failed: {cell.variant.name}, block {cell.block.index}: {reason} (trials/{key}/failed.json)")
     leader = best(results.answer)
     heard = next((cell for cell in results.cells if cell.variant.name == leader and cell.key in found), None)
-    if design.sequential and design.blocks == design.most and unclear(results.answer.comparisons):
+    if design.adding and design.blocks == design.most and unclear(results.answer.comparisons):
         print(f"--max-blocks {design.most} is reached; with a larger one the same command goes on from here")
     print(f"records: {records.storage.path('trials')}")
     if heard:

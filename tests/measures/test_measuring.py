@@ -15,7 +15,7 @@ from musiclab.measures.conditions import condition_response, without_piano
 from musiclab.measures.distributions import features, histograms
 from musiclab.measures.sets import duplicate_rate, embed, frechet_distance, start_sensitivity
 from musiclab.measures.suite import structure_measures
-from musiclab.systems import find_system
+from musiclab.systems import find_system, measuring
 from musiclab.systems.base import GENERATE, StageRun, write_generated
 from musiclab.systems.measuring import measured, real_scale, scale_key
 from musiclab.training.streams import Block
@@ -206,3 +206,36 @@ def test_of_real_chorales_the_ceilings_are_worse_than_the_floor(tmp_path: Path) 
     for name in ("music/harmony_gain", "music/scale_consistency", "set/training_similarity"):
         for ceiling in ("shuffled", "random"):
             assert scale[name] - scale[f"{name}.{ceiling}"] > 3 * scale[f"{name}.floor"], name
+
+
+@pytest.mark.parametrize("part", ["pairs", "songs"])
+def test_what_was_copied_from_any_window_trained_on_is_found(part: str, store: WindowStore) -> None:
+    few = {"max_train": 8}
+    windows = run_of(store, random_rolls(4, 1, 2), **few).windows
+    rows = [store.songs[number] for number in windows.songs["train"]]
+    of_part = {
+        "pairs": windows.pairs.ravel(),
+        "songs": np.concatenate([np.arange(r.first, r.first + r.count) for r in rows]),
+    }
+    others = np.setdiff1d(of_part[part], windows.train)
+    copied = [window for window in store.batch(others) if window.any()][:8]
+    run = run_of(store, np.stack(copied).reshape(4, 1, 2, *copied[0].shape), **few)
+    assert measured(NothingOfItsOwn(), run, real_scale(run))[0]["set/training_similarity"] == 1
+
+
+def test_no_more_windows_are_compared_than_the_smallest_set_has(
+    store: WindowStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(store, random_rolls(4, 1, 2))
+    windows = run.windows
+    assert len(windows.starts) == 4 and min(len(windows.validation), len(windows.reference)) > 8
+    seen: list[int] = []
+    monkeypatch.setattr(measuring, "scale_measures", lambda other, *_: seen.append(len(other.rolls)) or {})
+    smaller = (
+        {"starts": windows.starts[:3]},
+        {"validation": windows.validation[:5]},
+        {"reference": windows.reference[:4]},
+    )
+    for change in smaller:
+        real_scale(dataclasses.replace(run, windows=dataclasses.replace(windows, **change)))
+    assert seen == [6, 5, 4]

@@ -29,7 +29,7 @@ def report(places: list[str]) -> int:
         print(f"{name}: {write_report(study)}", flush=True)
     if len(studies) > 1:
         storage = studies[0].storage
-        storage.write("overview.html", overview(studies).encode())
+        storage.write("overview.html", overview(studies).encode(errors="replace"))
         print(f"overview: {storage.path('overview.html')}")
     return 0
 

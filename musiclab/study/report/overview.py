@@ -1,6 +1,7 @@
 """The overview: several studies on one page, and what they say about the article's claims."""
 
 from pathlib import PurePosixPath
+from urllib.parse import quote
 
 from musiclab.study.report.html import template
 from musiclab.study.results import Results
@@ -43,4 +44,4 @@ def measured_at(study: Results) -> str:
 
 def _link(study: Results, here: str) -> str:
     path = f"{study.folder}/report.html"
-    return path if study.storage.root == here else study.storage.path(path)
+    return quote(path if study.storage.root == here else study.storage.path(path), safe="/:")

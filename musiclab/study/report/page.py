@@ -118,7 +118,8 @@ def _sure(results: Results) -> str:
     test = "sign flips valid however often one looks" if answer.terms.sequential else "two-sided sign flips"
     said = (
         f"{blocks} a comparison; {test}, corrected by Holm over "
-        f"{_count(len(pairs), 'comparison')} at 5 %; intervals are 95 %, bootstrapped over blocks (BCa)."
+        f"{_count(len(pairs), 'comparison')} at 5 %; intervals are 95 %, bootstrapped over blocks (BCa), "
+        "too narrow where blocks are few; no verdict rests on them."
     )
     if not answer.terms.sequential:
         said += f" The smallest p that so many blocks can give is {number(smallest_p(fewest, len(pairs)))}."
