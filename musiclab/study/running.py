@@ -15,8 +15,8 @@ class Running:
 
     Where blocks are added until it is clear, it goes on from as many as an earlier run had come to, and adds some once
     there is nothing to be run. Whether to is decided by whole blocks, and a run that was cut short goes on where it
-    was; a run with a fixed number of blocks has its own, but after such a one its tests are still those that hold at any
-    time.
+    was. A run with a fixed number of blocks has its own, but after one that added some its tests are still those that
+    hold at any time.
     """
 
     def __init__(self, design: Design, records: Records) -> None:

@@ -87,12 +87,12 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture, song_folder: Path) ->
         (["--set", "latent_dim=4"], "--set latent_dim is not possible: latent_dim compares values of latent_dim."),
         (
             ["--blocks", "0"],
-            "Argument --blocks: takes a whole number of at least 1 and at most 1000, not '0'; --help lists the "
+            "Argument --blocks: takes a whole number of at least 1 and at most 10000, not '0'; --help lists the "
             "options.",
         ),
         (
             ["--blocks", "2.5"],
-            "Argument --blocks: takes a whole number of at least 1 and at most 1000, not '2.5'; --help lists the "
+            "Argument --blocks: takes a whole number of at least 1 and at most 10000, not '2.5'; --help lists the "
             "options.",
         ),
         (["--until-clear"], "--until-clear takes --max-blocks N with it: how many blocks there may be at most."),
