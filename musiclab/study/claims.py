@@ -118,15 +118,16 @@ def check_claims(claims: list[Claim], variants: list[Variant]) -> None:
     for claim in claims:
         for expect in claim.expect:
             _full_name(expect.measure)
+            number = isinstance(expect.than, int | float) and math.isfinite(expect.than)
+            known = isinstance(expect.than, dict) or number or expect.than in _MUSIC
+            if not (known and isinstance(expect.of, dict) and expect.relation in ("above", "below")):
+                raise UserError(
+                    f"Claim {claim.id} takes fields of a variant, above or below, and fields of another, "
+                    f"{', '.join(_MUSIC)} or a number, not {expect.of!r}, {expect.relation!r} and {expect.than!r}."
+                )
             for fields in (expect.of, expect.than):
                 if isinstance(fields, dict) and not any(_is(variant, fields) for variant in variants):
                     raise UserError(f"Claim {claim.id} names {_fields(fields)}, which no variant of the study is.")
-            known = not isinstance(expect.than, str) or expect.than in _MUSIC
-            if not known or expect.relation not in ("above", "below"):
-                raise UserError(
-                    f"Claim {claim.id} takes above or below, and than a variant, {', '.join(_MUSIC)} or a number, "
-                    f"not {expect.relation!r} and {expect.than!r}."
-                )
 
 
 def judgements(

@@ -70,7 +70,7 @@ class Design:
         check_claims(study.claims, self.variants)
         control = study.control or (listed[0] if isinstance(study.space, Ablation) else {})
         self.controls = {variant.name: self._control(variant, control) for variant in self.variants}
-        _check_objective(self.objective, self.systems)
+        _check_objective(self.objective, self.systems, self.variants)
         self.adding = self.sequential = bool(options.until_clear)
         self.most: int = options.max_blocks or options.blocks or study.blocks
         self.blocks = self._first() if self.adding else self.most
@@ -266,8 +266,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _check_objective(objective: Measure, systems: dict[str, "System"]) -> None:
-    """UserError where not every system compared has what the objective is worked out from."""
+def _check_objective(objective: Measure, systems: dict[str, "System"], variants: list[Variant]) -> None:
+    """UserError where not every variant compared has what the objective is worked out from."""
     for need in objective.needs:
         without = [name for name, system in systems.items() if need not in (*system.gives, *system.conditions)]
         if without:
@@ -275,6 +275,14 @@ def _check_objective(objective: Measure, systems: dict[str, "System"]) -> None:
                 f"The objective {objective.name} needs {_NEEDS.get(need, need)}, which {' and '.join(without)} "
                 f"{'does' if len(without) == 1 else 'do'} not have; take systems that do, or an objective that all "
                 f"have, such as frechet."
+            )
+    if "target" in objective.needs:
+        from musiclab.systems.style import NONE  # torch comes with it, which the systems have brought by now
+
+        if without := [variant.name for variant in variants if variant.config["target"] == NONE]:
+            raise UserError(
+                f"The objective {objective.name} needs a target song, which {without[0]} has none of; fix target, such "
+                "as fixed={'target': 'drawn'}."
             )
 
 

@@ -10,6 +10,7 @@ from musiclab.study.sequential import blocks_needed_anytime, smallest_p_anytime
 from musiclab.study.statistics import ALPHA, Interval, blocks_needed, smallest_p
 from musiclab.study.words import bounds_text, counted, listing, p_text, rounded
 
+_LONGEST = 120  # letters of a list of names
 _NAMED = 6  # variants that a sentence names with their numbers; of more it names them, or counts them
 
 
@@ -197,9 +198,11 @@ def _aim(answer: Answer) -> str:
 
 
 def _with_p(answer: Answer, names: list[str], p: dict[str, float]) -> str:
-    """The variants, each with its mean and p as long as they are few."""
+    """The variants, each with its mean and p as long as they are few; else their names, or how many they are."""
     if len(names) > _NAMED:
-        return f"{listing(names)} (p at most {p_text(max(p.values()))})".replace("most <", "most")
+        named = listing(names)
+        who = named if len(named) <= _LONGEST else f"{len(names)} variants"
+        return f"{who} (p at most {p_text(max(p.values()))})".replace("most <", "most")
     return listing([_valued(answer, name, p[name]) for name in names])
 
 

@@ -118,8 +118,11 @@ def test_json_gives_the_claim_back() -> None:
         ([Claim("C1", "", [Expect("freshet", {"latent_dim": 8}, "above", 1.0)])], "no measure 'freshet'"),
         ([Claim("C1", "", [Expect("frechet", {"latent_dim": 9}, "above", 1.0)])], "Claim C1 names latent_dim=9"),
         ([Claim("C1", "", [Expect("frechet", {"latent_dim": 8}, "above", {"alpha": 9})])], "Claim C1 names alpha=9"),
-        ([Claim("C1", "", [Expect("frechet", {"latent_dim": 8}, "over", 1.0)])], "takes above or below"),
+        ([Claim("C1", "", [Expect("frechet", {"latent_dim": 8}, "over", 1.0)])], "above or below"),
         ([Claim("C1", "", [Expect("frechet", {"latent_dim": 8}, "above", "reel")])], "'reel'"),
+        ([Claim("C1", "", [Expect("frechet", {"latent_dim": 8}, "above", None)])], "or a number"),
+        ([Claim("C1", "", [Expect("frechet", {"latent_dim": 8}, "above", math.nan)])], "or a number"),
+        ([Claim("C1", "", [Expect("frechet", "vae_nn", "above", 1.0)])], "takes fields of a variant"),
     ],
 )
 def test_a_claim_that_cannot_be_is_a_sentence(claims: list[Any], said: str) -> None:

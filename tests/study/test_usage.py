@@ -378,6 +378,18 @@ def test_an_objective_that_not_every_system_can_have_is_refused(
     assert not (tmp_path / "s/studies").exists()
 
 
+def test_a_target_s_objective_without_a_target_is_refused(
+    tmp_path: Path, song_folder: Path, capsys: pytest.CaptureFixture
+) -> None:
+    asked = Study(
+        name="q", system="vae_nn", space={"alpha": Grid(0.0, 1.0)}, control={"alpha": 0.0}, blocks=2,
+        objective="specificity", question="?",
+    )  # fmt: skip
+    options = ["--storage", str(tmp_path / "s"), "--data", f"midi:{song_folder}", "--in-process"]
+    said = _refused(lambda: asked.main(options), capsys)
+    assert said.startswith("The objective specificity needs a target song, which alpha=0.0 has none of; fix target")
+
+
 def test_nothing_compared_can_become_clear(tmp_path: Path, song_folder: Path, capsys: pytest.CaptureFixture) -> None:
     alone = Study(
         name="q", system="vae_nn", space={"latent_dim": Grid(2)}, control={"latent_dim": 2}, blocks=2,
