@@ -152,7 +152,7 @@ def test_many_variants_are_said_in_few_words() -> None:
     said = sentence(_answer(mixed))
     assert "k=1, k=2, k=3, k=4, k=5, k=6, k=7, k=8, k=9 and k=10 (p at most 0.002) are worse; " in said
     long = same | {f"k={10**40 + index}": _about(20) * 2 for index in range(10)}
-    assert "10 variants (p at most 0.002) are worse; " in sentence(_answer(long))
+    assert "10 variants (p at most 0.004) are worse; " in sentence(_answer(long))
     assert "no difference is shown for the other 9, where one of " in said
     assert all(said.count(f"{name} ") <= 1 for name in names[:10])
 
