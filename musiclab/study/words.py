@@ -7,10 +7,10 @@ from musiclab.study.statistics import Interval
 
 
 def rounded(value: float) -> str:
-    """Three digits, all those before the point from a thousand on; a dash for NaN."""
+    """Three digits, all those before the point from a thousand to ten million; a dash for NaN."""
     if math.isnan(value):
         return "-"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
 def mean_text(interval: Interval | None) -> str:

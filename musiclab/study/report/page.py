@@ -22,6 +22,7 @@ from musiclab.study.report.text import moment, number, shortened
 from musiclab.study.results import Results
 from musiclab.study.shown import beside_baselines, lacking, sentence, single_effects
 from musiclab.study.statistics import smallest_p
+from musiclab.study.words import counted
 
 _LONGEST_HEADING = 200
 _UNWRITABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
@@ -102,7 +103,7 @@ def _facts(results: Results) -> list[str]:
         plan["study"],
         f"{plan['scale']} scale",
         str(plan["base"].get("data", "")),
-        f"{_count(variants, 'variant')} on {_count(plan['blocks'], 'block')}",
+        f"{counted(variants, 'variant')} on {counted(plan['blocks'], 'block')}",
         moment(plan["began"]),
     ]
 
@@ -114,11 +115,11 @@ def _sure(results: Results) -> str:
     if not pairs:
         return "Nothing could be compared yet."
     fewest, most = min(pairs), max(pairs)
-    blocks = _count(most, "paired block") if fewest == most else f"{fewest} to {_count(most, 'paired block')}"
+    blocks = counted(most, "paired block") if fewest == most else f"{fewest} to {counted(most, 'paired block')}"
     test = "sign flips valid however often one looks" if answer.terms.sequential else "two-sided sign flips"
     said = (
         f"{blocks} a comparison; {test}, corrected by Holm over "
-        f"{_count(len(pairs), 'comparison')} at 5 %; intervals are 95 %, bootstrapped over blocks (BCa), "
+        f"{counted(len(pairs), 'comparison')} at 5 %; intervals are 95 %, bootstrapped over blocks (BCa), "
         "too narrow where blocks are few; no verdict rests on them."
     )
     if not answer.terms.sequential:
@@ -126,10 +127,6 @@ def _sure(results: Results) -> str:
     if answer.terms.margin is not None:
         said += f" Differences of at most {number(answer.terms.margin)} {answer.objective.unit} count as none."
     return said
-
-
-def _count(size: int, what: str) -> str:
-    return f"{size} {what}{'' if size == 1 else 's'}"
 
 
 def _effects(results: Results) -> dict[str, Any]:

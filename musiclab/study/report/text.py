@@ -5,6 +5,7 @@ import time
 
 from musiclab.study.comparisons import Comparison
 from musiclab.study.statistics import Interval
+from musiclab.study.words import p_text, rounded
 
 # A mark for each verdict, so that nothing hangs on colour; the word stands beside it.
 MARKS = {
@@ -21,12 +22,8 @@ _MINUS = "−"
 
 
 def number(value: float) -> str:
-    """Three significant digits, whole above 1,000; a dash for NaN."""
-    if not math.isfinite(value):
-        return NONE if math.isnan(value) else ("∞" if value > 0 else f"{_MINUS}∞")
-    size = abs(value)
-    text = f"{value:,.0f}" if 1000 <= size < 1e7 else f"{value:.3g}"
-    return text.replace("-", _MINUS)
+    """As `rounded`, in the signs that print has."""
+    return NONE if math.isnan(value) else rounded(value).replace("-", _MINUS).replace("inf", "∞")
 
 
 def signed(value: float) -> str:
@@ -42,8 +39,8 @@ def bounds(interval: Interval | None) -> str:
 
 
 def p_value(p: float) -> str:
-    """Three digits, never 0."""
-    return NONE if math.isnan(p) else f"{p:.3f}" if p >= 0.001 else "< 0.001"
+    """As `p_text`, likewise."""
+    return NONE if math.isnan(p) else p_text(p)
 
 
 def seconds(value: float) -> str:
