@@ -207,6 +207,12 @@ def test_smallest_shown_is_where_significance_begins() -> None:
     assert smallest_shown(d, 0.01) > smallest
 
 
+@pytest.mark.parametrize("level", [0.05, 0.005])
+def test_smallest_shown_of_many_blocks_is_what_a_search_finds(level: float) -> None:
+    d = np.random.default_rng(5).standard_normal(40)
+    assert smallest_shown(d, level) == pytest.approx(smallest_shown(d, level, lambda x: sign_flip_p(x)), rel=0.05)
+
+
 def test_smallest_shown_needs_blocks_enough() -> None:
     d = [0.3, -0.1, 0.25, 0.4, 0.05]
     assert smallest_shown(d, 0.05) == math.inf
