@@ -251,8 +251,8 @@ def _trends(crossed: list[Factor], table: _Table, of: list[Factor] | None = None
         slopes.append(levels @ (x - x.mean()) / np.sum((x - x.mean()) ** 2))
     return [
         Trend(factor.name, correlation, slope, p)
-        for factor, (correlation, p), (slope, _) in zip(
-            numeric, table.family(correlations), table.family(slopes), strict=True
+        for factor, (correlation, p), slope in zip(
+            numeric, table.family(correlations), mean_intervals([each.tolist() for each in slopes]), strict=True
         )
     ]
 

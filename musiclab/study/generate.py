@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from musiclab.rendering.sample import render_samples
 from musiclab.study.answer import best_so_far
 from musiclab.study.plan import Cell
 from musiclab.study.records import Records, StoredFiles
+from musiclab.study.results import stored_plans
 from musiclab.study.storage import Storage
 from musiclab.study.trial import trial_windows
 from musiclab.systems import find_system
@@ -92,11 +92,8 @@ def _naming_out(out: Path) -> Iterator[None]:
 def _best(storage: Storage, study: str | None, system: System) -> Trained:
     """A trial of the best variant of the system in a study: of the one named, else of the newest that has one."""
     records = Records(storage)
-    plans = [
-        json.loads(storage.read(f"studies/{name}/{edition}/plan.json"))
-        for name in ([study] if study else storage.names("studies"))
-        for edition in storage.names(f"studies/{name}")
-    ]
+    studies = [study] if study else storage.names("studies")
+    plans = [plan for name in studies for plan in stored_plans(storage, name).values()]
     for plan in sorted(plans, key=lambda plan: plan["began"], reverse=True):
         cells = [cell for value in plan["cells"] if (cell := Cell.from_json(value)).variant.system == system.name]
         found = {cell.key: record for cell in cells if (record := records.get(cell.key))}

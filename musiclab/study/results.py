@@ -13,6 +13,13 @@ from musiclab.study.records import Records
 from musiclab.study.storage import Storage
 
 
+def stored_plans(storage: Storage, study: str, edition: str = "") -> dict[str, dict[str, Any]]:
+    """The plans of a study's editions, or of one of them, by their folder in the storage."""
+    folders = [f"studies/{study}/{name}" for name in ([edition] if edition else storage.names(f"studies/{study}"))]
+    there = [folder for folder in folders if storage.exists(f"{folder}/plan.json")]
+    return {folder: json.loads(storage.read(f"{folder}/plan.json")) for folder in there}
+
+
 @dataclass(frozen=True)
 class Results:
     """What an edition of a study has come to.
@@ -42,11 +49,7 @@ class Results:
     @classmethod
     def read(cls, storage: Storage, study: str, edition: str = "") -> "Results":
         """Of the study of that name, its newest edition where none is given; UserError where the storage has none."""
-        plans = {}
-        for name in [edition] if edition else storage.names(f"studies/{study}"):
-            path = f"studies/{study}/{name}"
-            if storage.exists(f"{path}/plan.json"):
-                plans[path] = json.loads(storage.read(f"{path}/plan.json"))
+        plans = stored_plans(storage, study, edition)
         if not plans:
             raise UserError(f"{storage.root} has no study {study!r}; run it first, or name another storage.")
         folder = max(plans, key=lambda path: plans[path]["began"])

@@ -1,15 +1,16 @@
 """The table of an answer, as a terminal and MLflow show it."""
 
 import math
+from collections.abc import Callable
 
 from musiclab.measures.registry import MEASURES, Measure
-from musiclab.measures.suite import FLOOR
+from musiclab.measures.suite import FLOOR, RANDOM, SHUFFLED
 from musiclab.study.answer import Answer
 from musiclab.study.shown import verdict_detail
 from musiclab.study.words import bounds_text, counted, mean_text, p_text, rounded
 
 _COLUMNS = 6  # variants beside one another; more go below, or no terminal would show them
-_SCALES = ("shuffled", "random")
+_SCALES = tuple(suffix.removeprefix(".") for suffix in (SHUFFLED, RANDOM))
 # What a table shows beside the objective: the same few in every study, so that one learns to read them, and none chosen
 # for having come out well.
 _HEADLINES = (
@@ -139,14 +140,15 @@ def _scale_names(answer: Answer) -> list[str]:
 def _scale(answer: Answer, full: str) -> list[str]:
     """What other music scores on a measure, a text for each of `_scale_names`."""
     return [
-        _real(answer, full), *(rounded(answer.scale.get(f"{full}.{of}", math.nan)) for of in _scale_names(answer)[1:])
+        real_score(answer, full),
+        *(rounded(answer.scale.get(f"{full}.{of}", math.nan)) for of in _scale_names(answer)[1:]),
     ]  # fmt: skip
 
 
-def _real(answer: Answer, full: str) -> str:
+def real_score(answer: Answer, full: str, written: Callable[[float], str] = rounded) -> str:
     """What real music scores: its value where that is the aim, and the floor, other real music's distance from it."""
-    floor = rounded(answer.scale[full + FLOOR]) if full + FLOOR in answer.scale else "-"
-    return f"{rounded(answer.scale[full])} ± {floor}" if full in answer.scale else floor
+    floor = written(answer.scale.get(full + FLOOR, math.nan))
+    return f"{written(answer.scale[full])} ± {floor}" if full in answer.scale else floor
 
 
 def _aligned(rows: list[list[str]], height: int = 1) -> str:

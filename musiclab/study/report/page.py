@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from musiclab.measures.suite import RANDOM, SHUFFLED
 from musiclab.study.report import tables
 from musiclab.study.report.html import template
 from musiclab.study.report.listening import LISTENING_CSS, LISTENING_JS, listening
@@ -65,7 +66,7 @@ def _page(results: Results) -> str:
         responses=responses,
         has_effects=bool(responses or any(effects.values())),
         measures=tables.measure_tables(answer),
-        ceilings=any(name.endswith((".shuffled", ".random")) for name in answer.scale),
+        ceilings=any(name.endswith((SHUFFLED, RANDOM)) for name in answer.scale),
         names=list(answer.measures),
         groups=tables.GROUPS,
         keys=keys,

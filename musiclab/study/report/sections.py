@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from musiclab.measures.distributions import FEATURES
-from musiclab.measures.suite import FLOOR
+from musiclab.measures.suite import FLOOR, RANDOM, SHUFFLED
 from musiclab.study.answer import Answer, best
 from musiclab.study.plan import Cell
 from musiclab.study.records import Records
@@ -173,8 +173,8 @@ def references(answer: Answer) -> list[Reference]:
         found.append(Reference("real music", scale[full], spread=0.0 if math.isnan(floor) else floor))
     else:
         found.append(Reference("real v. real", floor))
-    found.append(Reference("tracks shuffled", scale.get(f"{full}.shuffled", math.nan), (6, 3)))
-    found.append(Reference("random notes", scale.get(f"{full}.random", math.nan), (2, 3)))
+    found.append(Reference("tracks shuffled", scale.get(full + SHUFFLED, math.nan), (6, 3)))
+    found.append(Reference("random notes", scale.get(full + RANDOM, math.nan), (2, 3)))
     return [reference for reference in found if math.isfinite(reference.value)]
 
 

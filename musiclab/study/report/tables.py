@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from musiclab.measures.registry import MEASURES, Measure
-from musiclab.measures.suite import FLOOR
+from musiclab.measures.suite import RANDOM, SHUFFLED
 from musiclab.study import shown
 from musiclab.study.answer import Answer
 from musiclab.study.plan import Cell
 from musiclab.study.report.text import MARKS, NONE, bounds, moment, number, p_value, seconds, signed, verdict
 from musiclab.study.results import Results
 from musiclab.study.statistics import Interval
+from musiclab.study.table import real_score
 
 GROUPS = {
     "music": "Music",
@@ -171,18 +172,12 @@ def _measure_row(answer: Answer, measure: Measure) -> MeasureRow:
         measure=measure,
         direction=_DIRECTIONS[measure.better],
         objective=measure == answer.objective,
-        real=real_score(answer, full),
-        shuffled=number(answer.scale.get(f"{full}.shuffled", math.nan)),
-        random=number(answer.scale.get(f"{full}.random", math.nan)),
+        real=real_score(answer, full, number),
+        shuffled=number(answer.scale.get(full + SHUFFLED, math.nan)),
+        random=number(answer.scale.get(full + RANDOM, math.nan)),
         values=tuple(Spread.of(interval) for interval in intervals),
         same=len(intervals) > 1 and measure != answer.objective and all(each == intervals[0] for each in intervals),
     )
-
-
-def real_score(answer: Answer, full: str) -> str:
-    """What real music scores: its value where that is the aim, then how far other real music is from it."""
-    floor = number(answer.scale.get(full + FLOOR, math.nan))
-    return f"{number(answer.scale[full])} ± {floor}" if full in answer.scale else floor
 
 
 def heat_map(results: Results) -> HeatMap | None:
