@@ -1,11 +1,12 @@
-# `make study` runs the main job on the default data, `make test` the tests; both first install what they need.
+# `make study` runs the main job on the default data, `make test` the tests, `make test-long` those that take an hour or
+# two; all first install what they need.
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.installed
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: study test clean
+.PHONY: study test test-long clean
 
 study: $(READY)
 	@$(VENV)/bin/python studies/latent_dim.py
@@ -13,7 +14,10 @@ study: $(READY)
 test: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+
+test-long: $(READY)
+	$(VENV)/bin/python -m pytest -m long
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

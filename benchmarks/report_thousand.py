@@ -64,8 +64,7 @@ def make(storage: Storage, variants: int, blocks: int) -> None:
             cell = Cell(Variant("vae_nn", config, config, "data"), Block(0, block), stages)
             cells.append(cell)
             if rng.random() < 0.01:
-                failure = {"reason": "diverged: train/loss is not finite", "traceback": "", "time": 1.7e9}
-                records.put_failure(cell.key, failure)
+                records.put_failure(cell.key, "diverged: train/loss is not finite", "", again=False)
                 continue
             records.put(cell.key, record(cell, abs(number - variants / 2), rng), RUN, {})
             for stage in ("vae", "latent"):
@@ -84,7 +83,7 @@ def make(storage: Storage, variants: int, blocks: int) -> None:
         "cells": [cell.to_json() for cell in cells], "began": 1.7e9, "command": ["made.py"],
         "environment": {"musiclab": "0", "python": "3", "platform": "made", "commit": ""},
     }  # fmt: skip
-    storage.write(f"studies/{NAME}/e/plan.json", json.dumps(plan).encode())
+    records.put_plan(f"studies/{NAME}/e", plan)
 
 
 RUN = {

@@ -10,6 +10,7 @@ from musiclab.data.sources import open_source
 from musiclab.data.store import build
 from musiclab.data.windows import WindowSpec
 from musiclab.errors import UserError, exit_with
+from musiclab.study.mirror import check_tracking_uri
 from musiclab.study.options import DEFAULT_STORAGE, Parser, assignment, number
 from musiclab.study.storage import Storage, is_folder_name
 from musiclab.systems import SYSTEMS
@@ -27,6 +28,10 @@ def _run(options: argparse.Namespace) -> int:
         from musiclab.study.report.command import report  # matplotlib takes a second
 
         return report(options.places)
+    if options.subject == "sync":
+        from musiclab.study.sync import sync  # MLflow takes seconds
+
+        return sync(options.places, options.tracking_uri)
     from musiclab.study.generate import generate  # torch takes seconds, which data and --help do without
 
     return generate(options)
@@ -50,10 +55,11 @@ def _data(options: argparse.Namespace) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog="musiclab", description=__doc__, allow_abbrev=False)
-    subjects = parser.add_subparsers(dest="subject", required=True, metavar="data|generate|report")
+    subjects = parser.add_subparsers(dest="subject", required=True, metavar="data|generate|report|sync")
     _add_data(subjects)
     _add_generate(subjects)
     _add_report(subjects)
+    _add_sync(subjects)
     return parser
 
 
@@ -141,4 +147,21 @@ def _add_report(subjects: Any) -> None:
         nargs="+",
         metavar="PLACE",
         help="STORAGE/STUDY, such as ~/musiclab/latent_dim, or a STORAGE with all its studies",
+    )
+
+
+def _add_sync(subjects: Any) -> None:
+    doc = "bring MLflow level with studies that have run, whatever it missed; changes nothing where it is level"
+    command = subjects.add_parser("sync", help=doc, description=doc, allow_abbrev=False)
+    command.add_argument(
+        "places",
+        nargs="+",
+        metavar="PLACE",
+        help="STORAGE/STUDY, such as ~/musiclab/latent_dim, or a STORAGE with all its studies",
+    )
+    command.add_argument(
+        "--tracking-uri",
+        type=check_tracking_uri,
+        metavar="URI",
+        help="MLflow server or database (default: MLFLOW_TRACKING_URI, else where the study was last shown)",
     )

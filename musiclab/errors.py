@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 
@@ -18,13 +19,24 @@ class UserError(Exception):
         self.exit_code = exit_code
 
 
+def one_line(text: str) -> str:
+    """An error's text as part of a sentence: on one line, and no longer than anybody would read."""
+    return printable(" ".join(text.split()))[:500]
+
+
+def printable(text: str) -> str:
+    """The text with all that a terminal would obey, or UTF-8 cannot say, written as escapes; line breaks too."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def exit_with(run: Callable[[], int]) -> NoReturn:
     """Run a command and exit with its code: its own, a UserError's after one line, 130 where it was interrupted."""
     try:
+        _check_working_directory()
         code = run()
         sys.stdout.flush()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
         print("\nInterrupted; the same command goes on from here.", file=sys.stderr)
@@ -33,3 +45,10 @@ def exit_with(run: Callable[[], int]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     sys.exit(code)
+
+
+def _check_working_directory() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError:  # libraries end the process without a word, or with one about something else
+        raise UserError("The folder that this command was started in is gone; change to one that is there.") from None

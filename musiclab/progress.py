@@ -67,6 +67,17 @@ class Progress(contextlib.AbstractContextManager):
         print(", ".join(filter(None, [*parts, self._note])), file=sys.stderr, flush=True)
 
 
+def size(amount: float) -> str:
+    """Bytes as people say them: 900 bytes, 12 kB, 3.4 MB."""
+    if amount < 1000:
+        return f"{amount:.0f} bytes"
+    for unit in ("kB", "MB", "GB", "TB"):
+        amount /= 1000
+        if amount < 999.5:
+            break
+    return f"{amount:.2g} {unit}" if amount < 99.5 else f"{amount:.0f} {unit}"
+
+
 def duration(seconds: float) -> str:
     """Seconds as people say them: 45 s, 3 min, 2 h 10 min."""
     if seconds < 90:

@@ -1,6 +1,5 @@
 """Finished studies as their storage holds them, made without training anything."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,7 @@ def made_study(
                 }
                 records.put(cell.key, record, RUN, {})
             elif isinstance(measured, str):
-                records.put_failure(cell.key, {"reason": measured, "traceback": measured, "time": 1_700_000_000.0})
+                records.put_failure(cell.key, measured, measured, again=False)
     control = cells[0].variant.name
     written = {
         "study": name,
@@ -79,5 +78,5 @@ def made_study(
         "command": ["studies/made.py"],
         "environment": {"musiclab": "0", "python": "3.11", "platform": "p", "commit": "c0ffee"},
     }
-    storage.write(f"studies/{name}/e/plan.json", json.dumps(written | plan).encode())
+    records.put_plan(f"studies/{name}/e", written | plan)
     return Results.read(storage, name)

@@ -14,7 +14,7 @@ LAYERS = ("data", "measures", "training", "systems", "rendering", "study")
 # Below all layers, for all to use; `cli` is above them all.
 GROUND = ("cpus", "errors", "hashing", "progress", "__init__")
 # Each with the one module that may import it.
-ENGINES = {"ray": "study/ray_tune", "mlflow": "study/mirror", "optuna": None}
+ENGINES = {"ray": "study/ray_tune", "mlflow": "study/mirror/runs", "optuna": None}
 
 
 def _imports(module: str) -> Iterator[str]:

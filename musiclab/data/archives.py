@@ -112,7 +112,8 @@ def _read_zip(path: Path, limit: Limit) -> Iterator[tuple[str, bytes]]:
 
 def _is_wanted_file(member: zipfile.ZipInfo, limit: Limit) -> bool:
     is_link = stat.S_ISLNK(member.external_attr >> 16)
-    return not member.is_dir() and not is_link and limit(member.filename) > 0
+    is_folder = member.filename.endswith("/")  # is_dir fails on a name that is empty
+    return not is_folder and not is_link and limit(member.filename) > 0
 
 
 def _read_tar(path: Path, limit: Limit) -> Iterator[tuple[str, bytes]]:

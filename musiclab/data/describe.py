@@ -6,12 +6,12 @@ import numpy as np
 
 from musiclab.data.songs import BEAT_TICKS, TRACKS
 from musiclab.data.splits import MIN_SONGS, split_songs
-from musiclab.data.store import WindowStore
+from musiclab.data.store import TABLE, WindowStore
 from musiclab.data.windows import PITCHES
 
 _WINDOWS_AT_ONCE = 4096
-_NAMES_SHOWN = 3
-_NAME_WIDTH = 60
+_NAMES_SHOWN = 100  # of each reason
+_NAME_WIDTH = 100
 
 
 def describe(store: WindowStore) -> str:
@@ -74,9 +74,12 @@ def _skipped_lines(store: WindowStore) -> list[str]:
         return []
     lines = ["", "Skipped songs by reason:"]
     for reason, names in sorted(by_reason.items(), key=lambda entry: (-len(entry[1]), entry[0])):
-        shown = ", ".join(
-            name if len(name) <= _NAME_WIDTH else f"…{name[1 - _NAME_WIDTH :]}" for name in names[:_NAMES_SHOWN]
-        )
-        more = ", …" if len(names) > _NAMES_SHOWN else ""
-        lines.append(f"{len(names):>8,}  {reason}: {shown}{more}")
+        lines.append(f"{len(names):>8,}  {reason}:")
+        lines += [f"{'':12}{_short(name)}" for name in names[:_NAMES_SHOWN]]
+        if len(names) > _NAMES_SHOWN:
+            lines.append(f"{'':12}and {len(names) - _NAMES_SHOWN:,} more, all named in {store.folder / TABLE}")
     return lines
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _NAME_WIDTH else f"…{name[1 - _NAME_WIDTH :]}"

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from musiclab.data.archives import file_digest, read_file
+from musiclab.data.arrays import read_header
 from musiclab.data.songs import BEAT_TICKS, MAX_BEATS, BadSong, Song, clean_text, first_tempo, to_ticks, track_of
 from musiclab.data.source import Source
 from musiclab.hashing import content_hash
@@ -105,16 +106,12 @@ class _Arrays:
 
     def array(self, name: str) -> np.ndarray:
         """A one-dimensional array of numbers or booleans."""
-        file = io.BytesIO(self._bytes(f"{name}.npy"))
-        version = np.lib.format.read_magic(file)
-        if version != (1, 0):
-            raise BadSong(f"{name} has an unusual header")
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        body = file.getbuffer()[file.tell() :]
+        data = self._bytes(f"{name}.npy")
+        header = read_header(data)
         # Compared before anything is allocated: a header may claim any shape.
-        if dtype.hasobject or dtype.kind not in "biuf" or len(shape) != 1 or shape[0] * dtype.itemsize != len(body):
+        if header is None or len(header.shape) != 1 or header.end != len(data):
             raise BadSong(f"{name} is not a plain list of numbers")
-        return np.frombuffer(body, dtype)
+        return np.frombuffer(data, header.dtype, offset=header.begin)
 
     def integers(self, name: str) -> np.ndarray:
         values = self.array(name)

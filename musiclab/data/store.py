@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import json
+import math
 import multiprocessing
 import os
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from musiclab.data.arrays import HEADER_BYTES, read_header
 from musiclab.data.songs import TRACKS, clean_text
 from musiclab.data.source import Source
 from musiclab.data.windows import PITCH_BYTES, WindowSpec, unpack
@@ -25,13 +27,13 @@ from musiclab.hashing import code_version, content_hash
 from musiclab.progress import Progress
 
 # The modules that decide what a store holds; a change of the others leaves it as it is.
-_CODE = tuple(
+CODE = tuple(
     f"musiclab.data.{name}"
-    for name in ("archives", "chorales", "lpd5", "midi", "songs", "source", "store", "windows", "workers")
+    for name in ("archives", "arrays", "chorales", "lpd5", "midi", "songs", "source", "store", "windows", "workers")
 )
 
 _WINDOWS = "windows.npy"
-_TABLE = "songs.json"
+TABLE = "songs.json"
 
 # A chunk is what one worker turns into one part on disk, and what a killed build loses at most for each worker.
 _CHUNK_SONGS = 64
@@ -64,16 +66,15 @@ class WindowStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        table = json.loads((folder / _TABLE).read_text(encoding="utf-8"))
+        table = json.loads((folder / TABLE).read_text(encoding="utf-8"))
         self.fingerprint: str = table["fingerprint"]
         self.source: str = table["source"]
         self.spec = WindowSpec(**table["spec"])
         self.songs = [SongRow(**row) for row in table["songs"]]
         self.skipped = [(name, reason) for name, reason in table["skipped"]]
-        self.windows = np.load(folder / _WINDOWS, mmap_mode="r", allow_pickle=False)
+        _check_table(self)
         shape = (sum(song.count for song in self.songs), len(TRACKS), self.spec.steps, PITCH_BYTES)
-        if self.windows.shape != shape or self.windows.dtype != np.uint8:
-            raise ValueError(f"{_WINDOWS} has the shape {self.windows.shape}, not {shape}")
+        self.windows = _mapped(folder / _WINDOWS, shape)
         self._rows = {song.id: song for song in self.songs}
 
     def __reduce__(self) -> tuple:
@@ -101,6 +102,30 @@ class WindowStore:
         return unpack(self.windows[indices])
 
 
+def _check_table(store: WindowStore) -> None:
+    """ValueError where the table of songs says what no build writes: nothing else looks at it again."""
+    texts = [store.fingerprint, store.source, *(text for entry in store.skipped for text in entry)]
+    numbers = [*asdict(store.spec).values()]
+    first = 0
+    for song in store.songs:
+        texts += [song.id, song.artist, song.title]
+        numbers += [song.first, song.count, song.bar_ticks]
+        if song.first != first or song.count < 1 or not 0 < song.tempo < math.inf:
+            raise ValueError(f"{TABLE} has no such song as {clean_text(str(song.id))!r}")
+        first += song.count
+    if not store.songs or not all(type(text) is str for text in texts) or not all(type(n) is int for n in numbers):
+        raise ValueError(f"{TABLE} has another form")
+
+
+def _mapped(file: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """The windows in a file, mapped read-only; ValueError unless they are bytes of that shape, all of them."""
+    with file.open("rb") as opened:
+        header = read_header(opened.read(HEADER_BYTES))
+    if not header or (header.dtype, header.shape, header.end) != (np.uint8, shape, file.stat().st_size):
+        raise ValueError(f"{file.name} does not hold windows of the shape {shape}")
+    return np.memmap(file, header.dtype, "r", header.begin, shape)
+
+
 def open_store(folder: Path) -> WindowStore:
     """The finished store in a folder; UserError where there is none or it is damaged."""
     folder = Path(folder)
@@ -108,7 +133,7 @@ def open_store(folder: Path) -> WindowStore:
         raise UserError(f"{folder} is no window store; build one with `musiclab data build`.")
     try:
         return WindowStore(folder)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{folder} is a damaged window store ({clean_text(str(error))}); delete this folder and build it again."
         ) from error
@@ -116,7 +141,7 @@ def open_store(folder: Path) -> WindowStore:
 
 def store_fingerprint(source: Source, spec: WindowSpec) -> str:
     """Name of the store of a source cut by a spec: hash of the data, the spec and the code that cuts."""
-    return content_hash([source.fingerprint(), asdict(spec), code_version(*_CODE)])
+    return content_hash([source.fingerprint(), asdict(spec), code_version(*CODE)])
 
 
 def build(source: Source, spec: WindowSpec, root: Path, workers: int) -> WindowStore:
@@ -219,7 +244,7 @@ def _merge(source: Source, spec: WindowSpec, fingerprint: str, parts: Path, fold
     try:
         made.chmod(0o755)
         _concatenate(sorted(parts.glob("*.npy")), made / _WINDOWS, shape)
-        (made / _TABLE).write_text(json.dumps(table, indent=0), encoding="utf-8")
+        (made / TABLE).write_text(json.dumps(table, indent=0), encoding="utf-8")
         made.rename(folder)
     finally:
         shutil.rmtree(made, ignore_errors=True)
@@ -228,13 +253,17 @@ def _merge(source: Source, spec: WindowSpec, fingerprint: str, parts: Path, fold
 def _rows(songs: list[dict], source: Source) -> list[dict]:
     """The table of songs, with names from outside of their files, unique ids, and where their windows begin."""
     names = source.names([song["id"] for song in songs])
+    taken: set[str] = set()
     seen: Counter[str] = Counter()
     rows, first = [], 0
     for song in songs:
         artist, title = map(clean_text, names.get(song["id"], (song["artist"], song["title"])))
-        seen[song["id"]] += 1
-        number = seen[song["id"]]
-        song_id = song["id"] if number == 1 else f"{song['id']} #{number}"
+        song_id = song["id"]
+        while not seen[song["id"]] or song_id in taken:  # a song may itself be called like another's second version
+            seen[song["id"]] += 1
+            number = seen[song["id"]]
+            song_id = song["id"] if number == 1 else f"{song['id']} #{number}"
+        taken.add(song_id)
         rows.append(song | {"id": song_id, "artist": artist, "title": title, "first": first})
         first += song["count"]
     return rows

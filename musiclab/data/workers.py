@@ -16,8 +16,10 @@ from typing import Self
 
 import numpy as np
 
+from musiclab.data.archives import file_digest
 from musiclab.data.songs import TRACKS, BadSong, Song, clean_text
 from musiclab.data.windows import PITCH_BYTES, WindowSpec, cut
+from musiclab.hashing import content_hash
 
 TOO_SHORT = "shorter than one window"
 CRASHED = "its reader crashed or took more than two minutes"
@@ -35,13 +37,21 @@ class Chunk:
     items: list[tuple[str, bytes]]
 
     def is_done(self) -> bool:
-        """The table is written last, so a part that has one is whole."""
-        return self.part.with_suffix(".json").exists()
+        """Whether there is a part, and it is what was written: a disk or a power cut may have left anything."""
+        try:
+            table = read_part(self.part.with_suffix(".json"))
+            return table.pop("digest") == _digest(table, self.part.with_suffix(".npy"))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return False
 
 
 def read_part(table: Path) -> dict:
-    """The table of a part: "songs" as rows without "first", and "skipped" as [name, reason]."""
+    """The table of a part: "songs" as rows without "first", "skipped" as [name, reason], and "digest" of it all."""
     return json.loads(table.read_text(encoding="utf-8"))
+
+
+def _digest(table: dict, windows: Path) -> str:
+    return content_hash([table, file_digest(windows)])
 
 
 class Workers:
@@ -169,6 +179,7 @@ def _write_part(part: Path, windows: np.ndarray, table: dict) -> None:
     scratch = part.with_suffix(f".{os.getpid()}")
     with scratch.open("wb") as file:
         np.save(file, windows, allow_pickle=False)
+    table |= {"digest": _digest(table, scratch)}
     scratch.replace(part.with_suffix(".npy"))
     scratch.write_text(json.dumps(table), encoding="utf-8")
     scratch.replace(part.with_suffix(".json"))

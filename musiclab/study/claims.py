@@ -116,10 +116,16 @@ def check_claims(claims: list[Claim], variants: list[Variant]) -> None:
             f"claims takes a list of Claim, such as Claim('C1', 'what is said', [Expect(...)]), not {claims!r}."
         )
     for claim in claims:
-        for expect in claim.expect:
+        expected = claim.expect if isinstance(claim.expect, list | tuple) else [None]
+        measures = [expect.measure if isinstance(expect, Expect) else None for expect in expected]
+        if not all(isinstance(text, str) for text in (claim.id, claim.says, *measures)):
+            raise UserError(
+                f"A claim takes its id, what is said and a list of Expect, each with a measure's name, not {claim!r}."
+            )
+        for expect in expected:
             _full_name(expect.measure)
-            number = isinstance(expect.than, int | float) and math.isfinite(expect.than)
-            known = isinstance(expect.than, dict) or number or expect.than in _MUSIC
+            number = isinstance(expect.than, int | float) and abs(expect.than) < 1e300
+            known = isinstance(expect.than, dict) or number or expect.than in list(_MUSIC)
             if not (known and isinstance(expect.of, dict) and expect.relation in ("above", "below")):
                 raise UserError(
                     f"Claim {claim.id} takes fields of a variant, above or below, and fields of another, "

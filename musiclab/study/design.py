@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import json
 import math
 import platform
 import subprocess
@@ -17,17 +16,20 @@ from typing import TYPE_CHECKING, Any
 from musiclab import __version__
 from musiclab.data.source import Source
 from musiclab.data.sources import open_source
-from musiclab.data.store import store_fingerprint
+from musiclab.data.store import CODE, store_fingerprint
 from musiclab.errors import UserError
+from musiclab.hashing import code_version
 from musiclab.measures.registry import Measure, find_measure
 from musiclab.study.claims import check_claims
 from musiclab.study.comparisons import Terms
 from musiclab.study.factors import Factor, aliases, factors, tells_effects
-from musiclab.study.mirror import masked
+from musiclab.study.mirror import masked, named_uri
 from musiclab.study.plan import SYSTEM, Cell, Variant, cells, edition
+from musiclab.study.records import Records
+from musiclab.study.results import stored_plans
 from musiclab.study.sequential import blocks_needed_anytime
 from musiclab.study.space import Ablation, combinations, described
-from musiclab.study.storage import Storage, is_folder_name
+from musiclab.study.storage import is_folder_name
 from musiclab.systems import find_system
 from musiclab.training.streams import Block
 
@@ -56,6 +58,7 @@ class Design:
         listed = combinations(study.space)
         self.study = study
         self._began = time.time()
+        self._tracking = named_uri(options.tracking_uri)  # empty where it is the storage's own, wherever that goes
         self.objective = find_measure(study.objective)
         if self.objective.better == "neither":
             raise UserError(f"{study.objective} has no better direction, so it cannot be an objective; try frechet.")
@@ -132,13 +135,12 @@ class Design:
             )
         return need
 
-    def take_up(self, storage: Storage) -> None:
+    def take_up(self, records: Records) -> None:
         """Go on from an earlier run that added blocks until it was clear: with as many, if blocks are added again.
 
         With a number of blocks that is fixed only now, after looking, tests must still be those that hold at any time.
         """
-        if storage.exists(self.plan_name):
-            before = json.loads(storage.read(self.plan_name))
+        if before := records.plan(self.folder):
             if before["sequential"] and self.adding:
                 self.blocks = min(self.most, max(self.blocks, before["blocks"]))
             self.sequential = self.sequential or before["sequential"]
@@ -192,12 +194,21 @@ class Design:
         return edition(self.study.name, self.objective.full_name, controls)
 
     @property
-    def plan_name(self) -> str:
-        """Where the storage has the plan."""
-        return f"studies/{self.study.name}/{self.edition}/plan.json"
+    def folder(self) -> str:
+        """Where the storage has the plan, and all else of this edition."""
+        return f"studies/{self.study.name}/{self.edition}"
 
-    def write(self, storage: Storage) -> None:
+    def code(self, system: str) -> dict[str, str]:
+        """The version of each module whose code decides what a trial of the system comes to."""
+        of = self.systems[system]
+        modules = dict.fromkeys([*CODE, *(module for stage in of.stages for module in of.code(stage))])
+        return {module: code_version(module) for module in modules}
+
+    def write(self, records: Records) -> None:
         """Write the plan that the mirror and reports follow: as it stands now, which more blocks change."""
+        others = [plan for folder, plan in stored_plans(records, self.study.name).items() if folder != self.folder]
+        # The newest plan is known by this, whatever the clock has been set to.
+        self._began = max([self._began, *(plan["began"] + 0.001 for plan in others)])
         plan = {
             "study": self.study.name,
             "question": self.study.question,
@@ -213,7 +224,10 @@ class Design:
             "blocks": self.blocks,
             "cells": [cell.to_json() for cell in self.cells],
             "began": self._began,
+            "songs": self.source.fingerprint(),
+            "code": {name: version for system in self.systems for name, version in self.code(system).items()},
             "command": [masked(word) for word in sys.argv],
+            "tracking": masked(self._tracking),
             "environment": {
                 "musiclab": __version__,
                 "python": platform.python_version(),
@@ -221,7 +235,7 @@ class Design:
                 "commit": _commit(),
             },
         }
-        storage.write(self.plan_name, json.dumps(plan, indent=1).encode())
+        records.put_plan(self.folder, plan)
 
 
 def _system(study: "Study", values: dict[str, Any]) -> str:
@@ -247,12 +261,15 @@ def _check(study: "Study") -> None:
     """UserError where the study's own fields, those that systems and measures do not know of, cannot be right."""
     if not (isinstance(study.name, str) and is_folder_name(study.name)):
         raise UserError(
-            f"A study's name, which names folders, takes letters, digits, '_', '-', '.', not {study.name!r}."
+            f"A study's name, which names folders, takes up to 200 letters, digits, '_', '-', '.', not {study.name!r}."
         )
-    for name, low in (("blocks", 1), ("seed", 0)):
+    for name in ("objective", "question"):
+        if not isinstance(getattr(study, name), str):
+            raise UserError(f"A study's {name} takes a text, not {getattr(study, name)!r}.")
+    for name, low, high in (("blocks", 1, 10_000), ("seed", 0, 2**63 - 1)):  # blocks as many as --blocks takes
         value = getattr(study, name)
-        if not isinstance(value, int) or value < low:
-            raise UserError(f"A study's {name} takes a whole number of at least {low}, not {value!r}.")
+        if not isinstance(value, int) or not low <= value <= high:
+            raise UserError(f"A study's {name} takes a whole number from {low} to {high}, not {value!r}.")
     margin = study.margin
     if margin is not None and not (_is_number(margin) and 0 < margin < math.inf):
         raise UserError(f"A study's margin takes a number above 0, in the objective's unit, or None, not {margin!r}.")

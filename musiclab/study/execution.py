@@ -6,7 +6,8 @@ from typing import Protocol
 from musiclab.study.plan import Cell, Queue
 from musiclab.study.trial import Trials
 
-Ended = Callable[[Cell, bool], None]
+# Called with a cell whose run has ended and, where its worker died of it, what is known about that: a line and a log.
+Ended = Callable[[Cell, tuple[str, str] | None], None]
 
 
 class Executor(Protocol):
@@ -15,7 +16,10 @@ class Executor(Protocol):
     workers: int
 
     def run(self, queue: Queue, trials: Trials, ended: Ended) -> None:
-        """Run cells until the queue is empty and nothing runs; call `ended(cell, well)` in this process for each."""
+        """Run cells until the queue is empty and nothing runs; call `ended` in this process for each.
+
+        What `ended` puts back into the queue is run again. UserError where the storage fails.
+        """
         ...
 
 
@@ -26,5 +30,5 @@ class InProcess:
 
     def run(self, queue: Queue, trials: Trials, ended: Ended) -> None:
         while cell := queue.next():
-            well = trials(cell.to_json())
-            ended(queue.done(cell.key), well)
+            trials(cell.to_json())
+            ended(queue.done(cell.key), None)

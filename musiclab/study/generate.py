@@ -93,7 +93,7 @@ def _best(storage: Storage, study: str | None, system: System) -> Trained:
     """A trial of the best variant of the system in a study: of the one named, else of the newest that has one."""
     records = Records(storage)
     studies = [study] if study else storage.names("studies")
-    plans = [plan for name in studies for plan in stored_plans(storage, name).values()]
+    plans = [plan for name in studies for plan in stored_plans(records, name).values()]
     for plan in sorted(plans, key=lambda plan: plan["began"], reverse=True):
         cells = [cell for value in plan["cells"] if (cell := Cell.from_json(value)).variant.system == system.name]
         found = {cell.key: record for cell in cells if (record := records.get(cell.key))}

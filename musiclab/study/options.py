@@ -88,6 +88,15 @@ def parse_options(question: str, argv: list[str] | None) -> argparse.Namespace:
     add(
         "--in-process", action="store_true", help="run trial after trial in this process, without Ray; breakpoints work"
     )
+    add(
+        "--max-failures",
+        type=number(int, 0, 100),
+        default=3,
+        metavar="N",
+        help="times that a trial is tried again where that can help: its worker died, memory or a disk failed "
+        "(default: 3)",
+    )
+    add("--fail-fast", action="store_true", help="stop at the first trial that has failed for good")
     add("--workers", type=number(int, 1), metavar="N", help="trials at a time (default: what the cluster has room for)")
     add(
         "--gpus-per-trial",

@@ -94,11 +94,17 @@ class Queue:
 
     waiting: list[Cell]
     finished: Callable[[str], bool]
+    closed: bool = False
     running: dict[str, Cell] = field(default_factory=dict)
     _finished: dict[str, bool] = field(default_factory=dict)
 
     def next(self) -> Cell | None:
-        """A cell that is ready, now running; None where each one left waits for a stage that is being made."""
+        """A cell that is ready, now running; None where each one left waits for a stage that is being made.
+
+        None too where the queue is closed, as it is when the study is to stop.
+        """
+        if self.closed:
+            return None
         making = {key for cell in self.running.values() for key in self._missing(cell)}
         for cell in self.waiting:
             if making.isdisjoint(self._missing(cell)):
@@ -113,8 +119,8 @@ class Queue:
         return self.running.pop(key)
 
     def __bool__(self) -> bool:
-        """Whether there is a cell that has not been handed out."""
-        return bool(self.waiting)
+        """Whether there is, or may be, a cell to be handed out: one that runs may come back to be tried again."""
+        return not self.closed and bool(self.waiting or self.running)
 
     def _missing(self, cell: Cell) -> set[str]:
         for key in cell.stages.values():

@@ -7,6 +7,7 @@ import os
 import socket
 import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 # Before Ray is imported, which reads them then: no report to its makers, and no second set of result files beside the
@@ -18,18 +19,19 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new one prints tables at
 
 import ray
 from ray import tune
+from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
-from musiclab.errors import UserError
+from musiclab.errors import UserError, one_line
 from musiclab.study.execution import Ended
 from musiclab.study.plan import Queue
+from musiclab.study.storage import StorageFailed
 from musiclab.study.trial import Trials
 
 # A small model leaves most of a GPU idle, but each of its processes takes a share of its memory.
 _TRIALS_A_GPU = 4
-# How often a trial whose worker died goes on from its last checkpoint before it counts as failed.
-_WORKER_DEATHS = 3
 _OBJECT_STORE_BYTES = 100 * 2**20  # trials hand over file names only
+_FAILED = "storage_failed"  # in the result of a trial: the sentence, or nothing
 _KNOCK_S = 10  # to a cluster that is there, a connection takes far less
 
 
@@ -56,7 +58,7 @@ class RayTune:
         ray.shutdown()
 
     def run(self, queue: Queue, trials: Trials, ended: Ended) -> None:
-        search = _QueueSearch(queue, ended)
+        following = _Following(queue, ended)
         with tempfile.TemporaryDirectory(prefix="musiclab-tune-") as scratch:
             tune.Tuner(
                 tune.with_resources(
@@ -64,14 +66,19 @@ class RayTune:
                     {"cpu": 1, "gpu": self.gpus},
                 ),
                 tune_config=tune.TuneConfig(
-                    search_alg=search, num_samples=-1, max_concurrent_trials=self.workers, reuse_actors=True
+                    search_alg=_QueueSearch(following),
+                    num_samples=-1,
+                    max_concurrent_trials=self.workers,
+                    reuse_actors=True,
                 ),
                 run_config=tune.RunConfig(
                     storage_path=scratch,  # Tune's own state; what lasts is in the records
                     verbose=0,
-                    failure_config=tune.FailureConfig(max_failures=_WORKER_DEATHS),
+                    callbacks=[following],
                 ),
             ).fit()
+        if following.error:
+            raise following.error
 
 
 class _Worker(tune.Trainable):
@@ -85,7 +92,11 @@ class _Worker(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        return {"well": self._trials(self._cell), "done": True}
+        try:
+            self._trials(self._cell)
+        except StorageFailed as error:
+            return {_FAILED: str(error), "done": True}
+        return {_FAILED: "", "done": True}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: stages keep their own checkpoints in the storage, where any machine's worker finds them."""
@@ -94,24 +105,76 @@ class _Worker(tune.Trainable):
         """Nothing; see `save_checkpoint`."""
 
 
-class _QueueSearch(Searcher):
-    """Shows Tune the queue as a search algorithm: cells are proposed one by one, whenever there is room."""
+class _Following(tune.Callback):
+    """The queue as Tune's trials are handed out of it, and end."""
 
     def __init__(self, queue: Queue, ended: Ended) -> None:
-        super().__init__(metric="well", mode="max")
-        self._queue, self._ended = queue, ended
+        self.queue, self._ended = queue, ended
         self._keys: dict[str, str] = {}
+        self.error: Exception | None = None
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        cell = self._queue.next()
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing of what Tune would restore: a study goes on from its records."""
+        return {}
+
+    def next(self, trial_id: str) -> dict[str, Any] | None:
+        """The config of the trial that Tune is to start now."""
+        cell = self.queue.next()
         if cell is None:
-            return None if self._queue else Searcher.FINISHED
+            return None
         self._keys[trial_id] = cell.key
         return {"cell": cell.to_json()}
 
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        if failed := trial.last_result.get(_FAILED):
+            self._give_up(UserError(failed, exit_code=1))
+        self._end(trial, None)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        self._end(trial, _death(trial))
+
+    def _end(self, trial: Trial, death: tuple[str, str] | None) -> None:
+        try:
+            if key := self._keys.pop(trial.trial_id, None):
+                self._ended(self.queue.done(key), death)
+        except Exception as error:  # Tune would take it for the trial's
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        """Hand out nothing more; the error is raised once what runs has ended."""
+        self.error, self.queue.closed = self.error or error, True
+
+
+# What Ray says of a worker's end, and what that means to a person.
+_DEATHS = {
+    "low on memory": "its worker was killed because the machine ran low on memory",
+    "node has died": "the machine that it ran on is gone",
+    "node died": "the machine that it ran on is gone",
+}
+
+
+def _death(trial: Trial) -> tuple[str, str]:
+    """Why a trial's worker died, in one line, and all that Ray says of it."""
+    log = ""
+    with contextlib.suppress(OSError, TypeError):
+        log = Path(trial.error_file).read_text(errors="replace")
+    detail = log.partition("Worker exit detail: ")[2].partition(". Some common causes")[0]
+    unknown = f"its worker died, killed perhaps for want of memory{f' ({one_line(detail)})' if detail else ''}"
+    return next((reason for said, reason in _DEATHS.items() if said in log), unknown), log
+
+
+class _QueueSearch(Searcher):
+    """Shows Tune the queue as a search algorithm: cells are proposed one by one, whenever there is room."""
+
+    def __init__(self, following: _Following) -> None:
+        super().__init__(metric=_FAILED, mode="max")
+        self._following = following
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        return self._following.next(trial_id) or (None if self._following.queue else Searcher.FINISHED)
+
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
-        well = not error and bool(result) and bool(result.get("well"))
-        self._ended(self._queue.done(self._keys.pop(trial_id)), well)
+        """Nothing: `_Following` is told more."""
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: a study goes on from its records, not from Tune's snapshot."""
@@ -122,6 +185,7 @@ class _QueueSearch(Searcher):
 
 def _connect() -> None:
     address = os.environ.get("RAY_ADDRESS")
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # of what fails the study says itself what there is to say
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
         if address:

@@ -1,6 +1,5 @@
 """Results: a study's plan with all that there is of its trials, read once, for whoever shows it."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +12,11 @@ from musiclab.study.records import Records
 from musiclab.study.storage import Storage
 
 
-def stored_plans(storage: Storage, study: str, edition: str = "") -> dict[str, dict[str, Any]]:
+def stored_plans(records: Records, study: str, edition: str = "") -> dict[str, dict[str, Any]]:
     """The plans of a study's editions, or of one of them, by their folder in the storage."""
-    folders = [f"studies/{study}/{name}" for name in ([edition] if edition else storage.names(f"studies/{study}"))]
-    there = [folder for folder in folders if storage.exists(f"{folder}/plan.json")]
-    return {folder: json.loads(storage.read(f"{folder}/plan.json")) for folder in there}
+    names = [edition] if edition else records.storage.names(f"studies/{study}")
+    folders = [f"studies/{study}/{name}" for name in names]
+    return {folder: plan for folder in folders if (plan := records.plan(folder))}
 
 
 @dataclass(frozen=True)
@@ -49,13 +48,13 @@ class Results:
     @classmethod
     def read(cls, storage: Storage, study: str, edition: str = "") -> "Results":
         """Of the study of that name, its newest edition where none is given; UserError where the storage has none."""
-        plans = stored_plans(storage, study, edition)
+        kept = Records(storage)
+        plans = stored_plans(kept, study, edition)
         if not plans:
-            raise UserError(f"{storage.root} has no study {study!r}; run it first, or name another storage.")
+            damaged = f" (damaged: {', '.join(kept.damage)})" if kept.damage else ""
+            raise UserError(f"{storage.root} has no study {study!r}{damaged}; run it first, or name another storage.")
         folder = max(plans, key=lambda path: plans[path]["began"])
-        plan, kept = plans[folder], Records(storage)
-        if "claims" not in plan:
-            raise UserError(f"{study} in {storage.root} was planned by an earlier version of musiclab; run it again.")
+        plan = plans[folder]
         cells = [Cell.from_json(value) for value in plan["cells"]]
         records = {cell.key: record for cell in cells if (record := kept.get(cell.key))}
         lacking = [cell.key for cell in cells if cell.key not in records]

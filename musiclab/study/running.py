@@ -1,6 +1,6 @@
 """Running: what a run of a study has come to, and which trials it asks for next: those missing, then more blocks."""
 
-import time
+from collections import Counter
 from typing import Any
 
 from musiclab.study.answer import judged_by_block, unclear
@@ -8,6 +8,7 @@ from musiclab.study.comparisons import compare
 from musiclab.study.design import Design
 from musiclab.study.plan import Cell
 from musiclab.study.records import Records
+from musiclab.systems.config import GENERATE, MEASURE
 
 
 class Running:
@@ -19,11 +20,12 @@ class Running:
     hold at any time.
     """
 
-    def __init__(self, design: Design, records: Records) -> None:
-        self.design, self.records = design, records
+    def __init__(self, design: Design, records: Records, max_failures: int = 0) -> None:
+        self.design, self.records, self._max_failures = design, records, max_failures
+        self._tries: Counter[str] = Counter()
         self.found: dict[str, dict[str, Any]] = {}
         self.failed: dict[str, Cell] = {}
-        design.take_up(records.storage)
+        design.take_up(records)
         self._read()
         self.add_blocks(1)
 
@@ -32,15 +34,43 @@ class Running:
         """The cells to be run now: those that have neither finished nor failed in this run."""
         return [cell for cell in self.design.cells if cell.key not in self.found and cell.key not in self.failed]
 
-    def ended(self, cell: Cell) -> None:
-        """A cell has been run; whether it went well is what its record says, which a worker may have died after."""
+    def standing(self) -> str:
+        """How far the study is, in words: trials that are done, that resume, and from where, and that are new."""
+        todo, kept = self.todo, self.records
+        epochs, others = [], Counter()
+        for cell in todo:
+            missing = next(stage for stage, key in cell.stages.items() if not kept.stage_done(key))
+            if (done := kept.epochs_kept(cell.stages[missing])) is not None:
+                epochs.append(done)
+            elif kept.failure(cell.key):
+                others["failed and tried again"] += 1
+            else:
+                others["trained already" if missing in (GENERATE, MEASURE) else "new"] += 1
+        parts = [f"{len(self.found)} of {len(self.design.cells)} trials done"]
+        if epochs:
+            least, most = min(epochs), max(epochs)
+            span = str(least) if least == most else f"{least} to {most}"
+            parts.append(f"{len(epochs)} {'resumes' if len(epochs) == 1 else 'resume'} from epoch {span}")
+        return ", ".join([*parts, *(f"{times} {what}" for what, times in others.items())])
+
+    def ended(self, cell: Cell, death: tuple[str, str] | None) -> bool:
+        """A cell's run has ended, its worker by `death` (a line and a log) if at all; whether to try it again now.
+
+        Whether it went well is what its record says, which a worker may have died after.
+        """
         if record := self.records.get(cell.key):
             self.found[cell.key] = record
-            return
+            return False
+        if death and not self.records.failure(cell.key):  # the trial itself could not say
+            self.records.put_failure(cell.key, *death, again=True)
+        failure = self.records.failure(cell.key)
+        if failure is None:
+            return False  # it was stopped
+        self._tries[cell.key] += 1
+        if failure["again"] and self._tries[cell.key] <= self._max_failures:
+            return True
         self.failed[cell.key] = cell
-        if not self.records.failure(cell.key):  # the trial itself could not say
-            reason = "its worker died again and again"
-            self.records.put_failure(cell.key, {"reason": reason, "traceback": reason, "time": time.time()})
+        return False
 
     def add_blocks(self, workers: int) -> None:
         """Have more blocks if there is nothing to be run and it is not clear: those there are, then one that is not.

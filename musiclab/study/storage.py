@@ -1,10 +1,12 @@
 """Storage: one place for all that lasts, a folder or a URI that every machine of a cluster sees."""
 
 import contextlib
+import errno
 import os
 import re
 import shutil
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.fs
@@ -12,7 +14,29 @@ import pyarrow.fs
 from musiclab.errors import UserError
 
 LOCAL = pyarrow.fs.LocalFileSystem()
-_HALF = ".half-"  # begins the names of files that are being written
+HALF = ".half-"  # begins the names of files that are being written
+PROBE = ".writable-"  # and of those that try out whether one can write
+# What trying again does not help against: no space, over quota, read-only, no rights.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+class StorageFailed(UserError):
+    """The storage cannot be written to any more: no trial's fault, and no trial can go on."""
+
+    def __init__(self, root: str, error: OSError) -> None:
+        super().__init__(
+            f"--storage {root!r} cannot be written to any more: {error.strerror}; nothing finished is lost. Make it "
+            "writable or free some space (`musiclab clean` shows what no record needs), and the same command goes on.",
+            exit_code=1,
+        )
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """A file's size in bytes and when it was written, in seconds since 1970."""
+
+    size: int
+    written: float
 
 
 class Storage:
@@ -28,11 +52,12 @@ class Storage:
             self.is_local = isinstance(self._fs, pyarrow.fs.LocalFileSystem)
             self.root = self._base if self.is_local else root
             self._fs.create_dir(self._base, recursive=True)
-            probe = f".writable-{uuid.uuid4().hex}"
+            probe = f"{PROBE}{uuid.uuid4().hex}"
             self.write(probe, b"")
             self.remove(probe)
         # RuntimeError: the home of a user that there is not.
-        except (OSError, ValueError, RuntimeError, pyarrow.ArrowException) as error:
+        except (OSError, ValueError, RuntimeError, StorageFailed, pyarrow.ArrowException) as error:
+            error = error.__cause__ or error
             reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             raise UserError(
                 f"--storage {root!r} cannot be written to: {reason}; name a folder or URI that can."
@@ -54,8 +79,15 @@ class Storage:
             return stream.read()
 
     def write(self, name: str, data: bytes) -> None:
-        """Replace the file in one step; parents are made."""
-        target = f"{self._base}/{name}"
+        """Replace the file in one step; parents are made. StorageFailed where trying again would not help."""
+        try:
+            self._write(f"{self._base}/{name}", data)
+        except OSError as error:
+            if error.errno in _UNWRITABLE:
+                raise StorageFailed(self.root, error) from error
+            raise
+
+    def _write(self, target: str, data: bytes) -> None:
         if not self.is_local:
             try:
                 self._put(target, data)
@@ -65,7 +97,7 @@ class Storage:
             return
         folder = Path(target).parent
         folder.mkdir(parents=True, exist_ok=True)
-        half = folder / f"{_HALF}{uuid.uuid4().hex}"
+        half = folder / f"{HALF}{uuid.uuid4().hex}"
         try:
             with half.open("xb") as stream:
                 stream.write(data)
@@ -73,7 +105,8 @@ class Storage:
                 os.fsync(stream.fileno())
             half.replace(target)
         except BaseException:
-            half.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # that it cannot be removed says less than why it cannot be written
+                half.unlink(missing_ok=True)
             raise
 
     def _put(self, target: str, data: bytes) -> None:
@@ -87,12 +120,36 @@ class Storage:
     def names(self, folder: str) -> list[str]:
         """Names of the files and folders in `folder`, sorted; none where it does not exist."""
         found = self._fs.get_file_info(pyarrow.fs.FileSelector(f"{self._base}/{folder}", allow_not_found=True))
-        return sorted(info.base_name for info in found if not info.base_name.startswith(_HALF))
+        return sorted(info.base_name for info in found if not info.base_name.startswith(HALF))
+
+    def files(self, folder: str) -> dict[str, FileInfo]:
+        """All files under `folder`, half-written ones too, by name; what lies behind links in it is not its own."""
+        top = f"{self._base}/{folder}"
+        if self.is_local:
+            paths = [Path(parent) / name for parent, _, names in os.walk(top) for name in names]
+            found = {}
+            for path in paths:
+                with contextlib.suppress(FileNotFoundError):  # it was half a file a moment ago
+                    info = path.lstat()
+                    found[f"{folder}/{path.relative_to(top).as_posix()}"] = FileInfo(info.st_size, info.st_mtime)
+            return found
+        top = re.sub("/+", "/", top)  # as the paths that are found have it
+        there = self._fs.get_file_info(pyarrow.fs.FileSelector(top, allow_not_found=True, recursive=True))
+        return {
+            f"{folder}/{info.path.partition(f'{top}/')[2]}": FileInfo(info.size, (info.mtime_ns or 0) / 1e9)
+            for info in there
+            if info.is_file
+        }
 
     def remove(self, name: str) -> None:
         """Remove a file; nothing happens where there is none."""
         with contextlib.suppress(FileNotFoundError):
             self._fs.delete_file(f"{self._base}/{name}")
+
+    def remove_folder(self, name: str) -> None:
+        """Remove a folder and all that is in it; nothing happens where there is none."""
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.delete_dir(f"{self._base}/{name}")
 
     def upload(self, folder: Path, name: str, last: str) -> None:
         """Put a local folder's files under `name`, the one called `last`, which makes them count, after the others."""
@@ -111,7 +168,7 @@ class Storage:
             return Path(self._base) / name
         copy = cache_folder() / name
         if not copy.exists():
-            half = copy.with_name(f"{_HALF}{uuid.uuid4().hex}")
+            half = copy.with_name(f"{HALF}{uuid.uuid4().hex}")
             half.mkdir(parents=True)
             try:
                 _copy(self._fs, f"{self._base}/{name}", LOCAL, str(half))
@@ -124,7 +181,7 @@ class Storage:
 
 def is_folder_name(text: str) -> bool:
     """Whether a study or a trial may be called so: it names a folder, and never one elsewhere."""
-    return re.fullmatch(r"\w[\w.-]*", text) is not None
+    return re.fullmatch(r"\w[\w.-]*", text) is not None and len(text.encode()) <= 200
 
 
 def _opened(root: str) -> tuple[pyarrow.fs.FileSystem, str]:

@@ -2,31 +2,32 @@
 
 import argparse
 import contextlib
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musiclab.cpus import available_cpus
 from musiclab.data.source import Source
 from musiclab.data.store import build
 from musiclab.data.windows import WindowSpec
-from musiclab.errors import exit_with
+from musiclab.errors import UserError, exit_with
 from musiclab.progress import Progress
 from musiclab.study.answer import best, best_so_far, unclear
 from musiclab.study.claims import Claim
 from musiclab.study.design import Design
 from musiclab.study.forecast import forecast
-from musiclab.study.mirror import Mirror, check_tracking_uri
+from musiclab.study.lease import Held, Lease
+from musiclab.study.mirror import Mirror, default_uri, named_uri
 from musiclab.study.options import parse_options
+from musiclab.study.outdated import outdated
 from musiclab.study.plan import Cell, Queue
-from musiclab.study.records import Records
+from musiclab.study.records import FAILURE_LOG, Records
 from musiclab.study.results import Results
 from musiclab.study.running import Running
 from musiclab.study.shown import in_words
 from musiclab.study.space import Space
+from musiclab.study.stopping import Stopping
 from musiclab.study.storage import Storage, cache_folder
 from musiclab.study.table import table
 
@@ -76,39 +77,57 @@ class Study:
 
     def _run(self, options: argparse.Namespace) -> int:
         storage = Storage(options.storage)
-        uri = _tracking_uri(options, storage)
-        design = Design(self, options)
-        running = Running(design, Records(storage))
+        uri = named_uri(options.tracking_uri) or default_uri(storage)
+        design, records = Design(self, options), Records(storage)
         if options.plan:
-            print(forecast(running, options))
+            print(forecast(Running(design, records), options))
             return 0
         print(f"{self.name}: {self.question}\ndata {options.data}, scale {options.scale}, storage {storage.root}")
         _prepare(design, storage)
-        design.write(storage)
-        return _execute(running, Mirror(storage.root, design.plan_name, uri), options)
+        try:
+            lease = Lease(storage, f"{design.folder}/runner").take()
+        except Held as holder:
+            raise UserError(
+                f"{self.name} is being run in {storage.root} by {holder}; once that has ended, the same command takes "
+                "up what is left.",
+                exit_code=1,
+            ) from None
+        with lease:
+            running = Running(design, records, options.max_failures)
+            design.write(records)
+            return _execute(running, Mirror(storage.root, design.folder, uri), lease, options)
 
 
-def _execute(running: Running, mirror: Mirror, options: argparse.Namespace) -> int:
+def _execute(running: Running, mirror: Mirror, lease: Lease, options: argparse.Namespace) -> int:
     design, records, found = running.design, running.records, running.found
     if design.adding:
         print(f"blocks are added until every comparison is clear, {design.most} at most")
-    print(f"{len(found)} of {len(design.cells)} trials done, {len(running.todo)} to run")
+    print(
+        *[f"{name} is damaged ({why}); what it stood for is done again." for name, why in records.damage.items()],
+        *outdated(design, records, running.todo),
+        running.standing(),
+        sep="\n",
+    )
     with contextlib.ExitStack() as stack:
         # Before the mirror: a cluster that cannot be reached leaves nothing in MLflow.
         executor = stack.enter_context(_executor(options)) if running.todo else None
         progress = stack.enter_context(Progress("trials", len(design.cells), len(found)))
         mirror.start(progress.say)
         try:
-            if executor:
-                _run_trials(running, executor, progress)
+            code = _run_trials(running, executor, lease, options.fail_fast, progress) if executor else 0
             results = Results.read(records.storage, design.study.name, design.edition)
             report = _report(results)
-        finally:
-            where = mirror.stop()
+        except KeyboardInterrupt:
+            mirror.leave()
+            raise
+        except BaseException:
+            mirror.stop()
+            raise
+        where = mirror.stop()
     print("", table(results.answer), *in_words(results.answer), "", sep="\n\n")
     for key, cell in running.failed.items():
-        reason = results.failures[key]["reason"]
-        print(f"failed: {cell.variant.name}, block {cell.block.index}: {reason} (trials/{key}/failed.json)")
+        reason, log = results.failures[key]["reason"], records.storage.path(f"trials/{key}/{FAILURE_LOG}")
+        print(f"failed: {cell.variant.name}, block {cell.block.index}: {reason} (log: {log})")
     leader = best(results.answer)
     heard = next((cell for cell in results.cells if cell.variant.name == leader and cell.key in found), None)
     if design.adding and design.blocks == design.most and unclear(results.answer.comparisons):
@@ -118,28 +137,55 @@ def _execute(running: Running, mirror: Mirror, options: argparse.Namespace) -> i
         print(f"listen: {records.storage.path(f'trials/{heard.key}/samples/start-1.mp3')}")
     print(report)
     print(where)
-    return 0 if len(found) == len(design.cells) else 1
+    if running.todo:
+        print(f"Stopped: {running.standing()}; the same command goes on from here.")
+    return code or (0 if len(found) == len(design.cells) else 1)
 
 
-def _run_trials(running: Running, executor: "Executor", progress: Progress) -> None:
-    """Run what is missing, then, where that is asked for, more blocks until it is clear."""
+def _run_trials(running: Running, executor: "Executor", lease: Lease, fail_fast: bool, progress: Progress) -> int:
+    """Run what is missing, then, where that is asked for, more blocks until it is clear.
+
+    The exit code of a signal that stopped it before, or 0.
+    """
     from musiclab.study.trial import Trials
 
-    design, storage = running.design, running.records.storage
+    design, records = running.design, running.records
+    queue = Queue([], records.stage_done)
 
-    def ended(cell: Cell, _: bool) -> None:
-        running.ended(cell)
-        leader = best_so_far(design.cells, running.found, design.objective)
-        progress.update(note=f"best so far {leader}" if leader else "none finished well")
+    def stop(why: str) -> None:
+        progress.say(f"{why}: trials under way stop after the epoch they are in, with a checkpoint")
+        queue.closed = True
+        lease.stop()
 
-    while todo := running.todo:
-        executor.run(Queue(todo, running.records.stage_done), Trials(storage.root), ended)
-        before = design.blocks
-        running.add_blocks(executor.workers)
-        if design.blocks > before:
-            design.write(storage)
-            progress.expect(len(running.todo))
-            progress.say(f"not clear after {before} blocks; {design.blocks} now, {design.most} at most")
+    def ended(cell: Cell, death: tuple[str, str] | None) -> None:
+        if running.ended(cell, death):
+            progress.say(
+                f"{cell.variant.name}, block {cell.block.index}, is tried again: {records.failure(cell.key)['reason']}"
+            )
+            queue.waiting.append(cell)
+        elif cell.key in running.found or cell.key in running.failed:
+            leader = best_so_far(design.cells, running.found, design.objective)
+            progress.update(note=f"best so far {leader}" if leader else "none finished well")
+            if cell.key in running.failed and fail_fast and not queue.closed:
+                stop("--fail-fast: a trial has failed")
+        elif not queue.closed:
+            progress.say("another run of this study has taken over; this one stops")
+            queue.closed = True
+
+    with Stopping(lambda: stop("Ctrl-C again ends it at once. Stopping")) as stopping:
+        while not queue.closed and (todo := running.todo):
+            for cell in todo:
+                records.forget_failure(cell.key)  # it is tried again
+            queue.waiting = todo
+            executor.run(queue, Trials(records.storage.root, lease.name), ended)
+            before = design.blocks
+            if not queue.closed:
+                running.add_blocks(executor.workers)
+            if design.blocks > before:
+                design.write(records)
+                progress.expect(len(running.todo))
+                progress.say(f"not clear after {before} blocks; {design.blocks} now, {design.most} at most")
+    return stopping.code if running.todo else 0
 
 
 def _report(results: Results) -> str:
@@ -163,14 +209,6 @@ def _executor(options: argparse.Namespace) -> Iterator["Executor"]:
 
     with RayTune(options.workers, options.gpus_per_trial) as executor:
         yield executor
-
-
-def _tracking_uri(options: argparse.Namespace, storage: Storage) -> str:
-    """MLflow's address: the option's, the environment's, else a database beside the records."""
-    named = options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-    if named:
-        return check_tracking_uri(named)
-    return f"sqlite:///{(Path(storage.root) if storage.is_local else cache_folder()) / 'mlflow.db'}"
 
 
 def _prepare(design: Design, storage: Storage) -> None:

@@ -1,12 +1,15 @@
 """A trial: the stages of one cell that are not there yet, then its samples and its record. Runs in any process."""
 
 import json
+import math
 import os
 import platform
 import resource
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,12 +18,13 @@ from threadpoolctl import threadpool_limits
 
 from musiclab import __version__
 from musiclab.data.store import open_store
-from musiclab.errors import UserError
+from musiclab.errors import UserError, one_line
 from musiclab.hashing import content_hash
 from musiclab.rendering.sample import render_samples
+from musiclab.study.lease import may_go_on
 from musiclab.study.plan import Cell
-from musiclab.study.records import Records, StoredFiles
-from musiclab.study.storage import Storage
+from musiclab.study.records import DamagedStage, Records, Stopped, StoredFiles
+from musiclab.study.storage import Storage, StorageFailed
 from musiclab.systems import find_system
 from musiclab.systems.base import GENERATE, MEASURE, StageRun, System, read_generated
 from musiclab.systems.config import Config
@@ -29,52 +33,93 @@ from musiclab.training.fit import Diverged
 from musiclab.training.windows import BlockWindows, block_windows
 
 SAMPLES = 4  # start windows whose continuations every trial leaves to be heard
+_ASK_EVERY_S = 1.0  # whether to go on
 
 
 @dataclass(frozen=True)
 class Trials:
     """All that the trials of a study have in common; callable in a worker that knows nothing else.
 
-    `gpu` is whether a GPU may be used where there is one.
+    `lease` names the lease of whoever runs the study: trials stop where it is gone, or told to stop. `gpu` is whether a
+    GPU may be used where there is one.
     """
 
     storage: str
+    lease: str
     gpu: bool = True
 
-    def __call__(self, cell_json: dict[str, Any]) -> bool:
-        """Run a cell to its record; False where it failed, with the reason left in `failed.json`."""
+    def __call__(self, cell_json: dict[str, Any]) -> None:
+        """Run a cell to its record; where it failed the reason is left instead, where it is to stop neither.
+
+        Raises StorageFailed alone.
+        """
         storage = Storage(self.storage)
         cell = Cell.from_json(cell_json)
-        system = find_system(cell.variant.system)
         records = Records(storage)
         if records.get(cell.key):
-            return True
+            return
         try:
-            record, run, samples = _run(cell, system, storage, self.gpu)
-        except Exception as error:  # a trial that fails takes no other with it
-            known = isinstance(error, UserError | Diverged)
-            reason = str(error) if known else f"{type(error).__name__}: {error}"
-            records.put_failure(
-                cell.key,
-                {"reason": " ".join(reason.split())[:500], "traceback": traceback.format_exc(), "time": time.time()},
+            records.put(
+                cell.key, *_run(cell, find_system(cell.variant.system), storage, self.gpu, self._going_on(storage))
             )
-            return False
-        records.put(cell.key, record, run, samples)
-        return True
+        except StorageFailed:
+            raise
+        except Stopped:
+            return
+        except Exception as error:  # a trial that fails takes no other with it
+            log = traceback.format_exc()
+            records.put_failure(cell.key, _reason(error), log, _again(error))
+            if torch.cuda.is_initialized():
+                torch.cuda.empty_cache()  # the next trial of this worker, and its neighbours, need the memory
+
+    def _going_on(self, storage: Storage) -> Callable[[], bool]:
+        """Whether the study goes on, asked of the storage now and then."""
+        asked, answer = -math.inf, True
+
+        def go_on() -> bool:
+            nonlocal asked, answer
+            if time.monotonic() - asked > _ASK_EVERY_S:
+                asked, answer = time.monotonic(), may_go_on(storage, self.lease)
+            return answer
+
+        return go_on
 
 
-def _run(cell: Cell, system: Any, storage: Storage, gpu: bool) -> tuple[dict, dict, dict[str, bytes]]:
+def _reason(error: Exception) -> str:
+    """Why a trial failed, in one line; of what nobody foresaw also where in this code it happened."""
+    if isinstance(error, UserError | Diverged | DamagedStage):
+        return one_line(str(error))
+    here = Path(__file__).parents[1]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if here in Path(frame.filename).parents]
+    where = f" ({Path(frames[-1].filename).relative_to(here.parent)}, line {frames[-1].lineno})" if frames else ""
+    return one_line(f"{type(error).__name__}: {error}") + where
+
+
+def _again(error: Exception) -> bool:
+    """Whether a trial that ended so may go well when it is tried again: a lack of memory or a hiccup of a disk.
+
+    What its code, config and data make it do, such as diverge, they make it do again.
+    """
+    lacks_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    return lacks_memory or isinstance(error, OSError | DamagedStage)
+
+
+def _run(
+    cell: Cell, system: Any, storage: Storage, gpu: bool, go_on: Callable[[], bool]
+) -> tuple[dict, dict, dict[str, bytes]]:
     # One thread: as fast as more for models of this size, and sums come out the same on machines of any width.
     torch.set_num_threads(1)
     threadpool_limits(1)  # the same for numpy's
     torch.backends.cudnn.deterministic = True
     device = torch.device("cuda" if gpu and torch.cuda.is_available() else "cpu")
     config, records = system.config(**cell.variant.config), Records(storage)
-    began = time.time()
+    began, start_of_all = time.time(), time.perf_counter()
     windows = trial_windows(storage, cell, config)
     seconds, reused = {}, []
     for stage, key in cell.stages.items():
-        files = StoredFiles(storage, cell, stage)
+        if not go_on():
+            raise Stopped
+        files = StoredFiles(storage, cell, stage, go_on)
         run = StageRun(config, cell.block, windows, files, device)
         start = time.perf_counter()
         if stage == MEASURE:
@@ -109,7 +154,7 @@ def _run(cell: Cell, system: Any, storage: Storage, gpu: bool) -> tuple[dict, di
     }
     cost = {
         "began": began,
-        "ended": time.time(),
+        "ended": began + time.perf_counter() - start_of_all,  # later than it began, whatever clocks are set to
         "seconds": seconds,
         "reused": reused,
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,

@@ -108,8 +108,6 @@ class System(ABC):
         """
         keys, before = {}, ""
         for stage in self.stages:
-            of_stage = (*_MEASURING, *self.measured_with) if stage == MEASURE else self.rests_on
-            modules = (*_COMMON, type(self).__module__, *of_stage)
             keys[stage] = before = content_hash(
                 {
                     "system": self.name,
@@ -117,11 +115,16 @@ class System(ABC):
                     "fields": config.of_stages(("windows", stage)),
                     "block": [block.seed, block.index],
                     "data": data,
-                    "code": code_version(*modules),
+                    "code": code_version(*self.code(stage)),
                     "before": before,
                 }
             )
         return keys
+
+    def code(self, stage: str) -> tuple[str, ...]:
+        """The modules whose code decides what a stage makes; that of the windows is in their store's fingerprint."""
+        of_stage = (*_MEASURING, *self.measured_with) if stage == MEASURE else self.rests_on
+        return (*_COMMON, type(self).__module__, *of_stage)
 
 
 def write_generated(files: Files, rolls: np.ndarray) -> None:

@@ -117,7 +117,7 @@ def _converted(kind: type, given: Any) -> Any:
     if isinstance(given, kind) and not (isinstance(given, bool) and kind is not bool):
         return None if kind is float and not math.isfinite(given) else given
     if kind is float and isinstance(given, int) and not isinstance(given, bool):
-        return float(given)
+        return float(given) if abs(given) < 1e300 else None
     if not isinstance(given, str):
         return None
     if kind is bool:

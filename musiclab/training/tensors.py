@@ -7,6 +7,8 @@ from typing import Any
 import safetensors.torch
 import torch
 
+from musiclab.errors import one_line
+
 
 def to_bytes(tensors: dict[str, torch.Tensor], meta: dict[str, Any] | None = None) -> bytes:
     """`tensors` and a JSON-serialisable `meta` as one safetensors file."""
@@ -25,7 +27,7 @@ def from_bytes(data: bytes) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
             raise ValueError("its content does not match its checksum")
         return tensors, kept["value"]
     except _DAMAGE as error:
-        raise ValueError(f"not a weights file of this project: {error}") from error
+        raise ValueError(f"not a weights file of this project: {one_line(str(error))}") from error
 
 
 def prefixed(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

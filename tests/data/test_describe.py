@@ -33,9 +33,16 @@ def test_the_numbers_are_those_of_the_music(tmp_path: Path, monkeypatch) -> None
     assert row(text, "Bass") == ["Bass", "50.0%", "0.10%", "0.12"]
     assert row(text, "train") == ["train", "10", "songs", "20", "windows"]
     assert row(text, "test") == ["test", "1", "songs", "2", "windows"]
-    skipped = row(text, "5 ")
-    assert "header:" in skipped
-    assert "damaged 0.mid, damaged 1.mid, damaged 2.mid, …" in text
+    assert row(text, "5 ")[-1] == "header:"
+    assert text.splitlines()[-5:] == [f"            damaged {number}.mid" for number in range(5)]
+
+
+def test_of_many_skipped_songs_some_are_named_and_the_others_said_where(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(describe_module, "_NAMES_SHOWN", 2)
+    store = made_store(tmp_path, 10, damaged=5)
+    last = describe(store).splitlines()[-3:]
+    assert last[:2] == ["            damaged 0.mid", "            damaged 1.mid"]
+    assert last[2] == f"            and 3 more, all named in {store.folder / 'songs.json'}"
 
 
 def test_few_songs_are_described_without_a_split(tmp_path: Path) -> None:

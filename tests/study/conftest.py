@@ -45,15 +45,6 @@ def long_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty MLflow database, to be copied: making one takes MLflow ten seconds."""
-    file = tmp_path_factory.mktemp("database") / "mlflow.db"
-    make = "import sys, mlflow; mlflow.MlflowClient(sys.argv[1]).get_experiment_by_name('none')"
-    subprocess.run([sys.executable, "-c", make, f"sqlite:///{file}"], cwd=file.parent, check=True, capture_output=True)
-    return file
-
-
 @pytest.fixture
 def storage(tmp_path: Path, database: Path) -> Path:
     """A storage with nothing in it but MLflow's empty database."""

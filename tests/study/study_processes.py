@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -32,7 +33,7 @@ class Run:
     @property
     def table(self) -> str:
         """What it printed as its answer: table and sentence."""
-        return self.out.partition("to run\n")[2].partition("\nrecords:")[0].strip()
+        return re.split(r"trials done.*\n", self.out)[1].partition("\nrecords:")[0].strip()
 
     @property
     def records(self) -> dict[str, bytes]:

@@ -1,6 +1,5 @@
 """Designs: which variants a study file and its options make, and which of them are compared with which."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from musiclab.errors import UserError
 from musiclab.study import Ablation, Grid, Study
 from musiclab.study.design import Design
 from musiclab.study.options import parse_options
+from musiclab.study.records import Records
 from musiclab.study.storage import Storage
 
 VAE = {"system": "vae_nn"}
@@ -160,12 +160,12 @@ def test_grids_need_a_control_and_components_take_no_fixed_value(designed) -> No
 
 
 def test_the_plan_states_the_design_and_what_it_confounds(designed, tmp_path: Path) -> None:
-    storage = Storage(str(tmp_path))
+    records = Records(Storage(str(tmp_path)))
     fraction = Ablation(NOISE, "fractional", resolution=4)
     made = designed(fraction, {}, system="vae_nn")
     assert len(made.variants) == 8
-    made.write(storage)
-    assert json.loads(storage.read(made.plan_name))["design"] == {
+    made.write(records)
+    assert records.plan(made.folder)["design"] == {
         "kind": "fractional",
         "components": {name: [name] for name in NOISE},
         "resolution": 4,
@@ -176,8 +176,8 @@ def test_the_plan_states_the_design_and_what_it_confounds(designed, tmp_path: Pa
         },
     }
     grid = designed({"kl": Grid("analytic", "sample")}, {"kl": "sample"}, system="vae_nn")
-    grid.write(storage)
-    assert json.loads(storage.read(grid.plan_name))["design"] == {"kind": "grid", "aliases": {}}
+    grid.write(records)
+    assert records.plan(grid.folder)["design"] == {"kind": "grid", "aliases": {}}
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_the_answer_names_every_variant_and_says_that_one_block_shows_nothing(fi
 def test_running_again_runs_nothing(finished: Run, options: list[str]) -> None:
     before = {part: files(finished.storage / part) for part in ("trials", "stages", "data", "splits")}
     again = run_study(*options, "--in-process", storage=finished.storage)
-    assert "4 of 4 trials done, 0 to run" in again.out
+    assert "4 of 4 trials done\n" in again.out
     assert again.table == finished.table
     assert {part: files(finished.storage / part) for part in before} == before
 
@@ -124,7 +124,7 @@ def test_only_what_is_missing_runs_and_finished_stages_serve(finished: Run, copi
     (copied / "trials" / lost / "record.json").unlink()
     before = {part: files(copied / part) for part in ("trials", "stages")}
     again = run_study(*options, "--in-process", "--blocks", "2", storage=copied)
-    assert "3 of 8 trials done, 5 to run" in again.out
+    assert "3 of 8 trials done, 5 new" in again.out
     assert len(again.records) == 8
     # Block 0 as it was, to the bit, and no file of its stages or of its other trials written again.
     assert {key: again.records[key] for key in finished.records} == finished.records
@@ -166,7 +166,7 @@ def test_a_study_takes_the_networks_that_another_one_has_trained(
     run = run_study(*options, "--in-process", storage=copied, file=study)
     new = [cost for cost in run.costs if cost not in finished.costs]
     # The trial of noise_sd 0.5 is one of latent_dim's own; the other two have continued, and trained nothing.
-    assert "1 of 3 trials done, 2 to run" in run.out
+    assert "1 of 3 trials done, 2 new" in run.out
     assert [list(cost["seconds"]) for cost in new] == [["generate", "measure", "samples"]] * 2
     assert [cost["reused"] for cost in new] == [["vae", "latent"]] * 2
 

@@ -25,7 +25,7 @@ def test_a_submitted_study_streams_and_leaves_the_same_records(
 ) -> None:
     code, out = _submit(cluster, ROOT, *entrypoint, *options, "--storage", str(storage))
     assert code == 0, out
-    assert "0 of 4 trials done, 4 to run" in out
+    assert "0 of 4 trials done, 4 new" in out
     assert "trials 1/4, left" in out
     assert Run(code, out, "", storage, 0).records == finished.records
     assert "the variants compared" in out  # the mirror ran too, and to its end
@@ -53,7 +53,7 @@ def test_the_uploaded_code_runs_and_nothing_else_travels(
         (checkout / ignored).write_bytes(bytes(1000))
     # Marks by which the code of this checkout is known: in what workers write, and in what the mirror logs.
     _replace(checkout / "musiclab" / "__init__.py", '__version__ = "', '__version__ = "uploaded-')
-    _replace(checkout / "musiclab" / "study" / "mirror.py", 'f"samples/', 'f"uploaded-samples/')
+    _replace(checkout / "musiclab" / "study" / "mirror" / "trials.py", 'f"samples/', 'f"uploaded-samples/')
 
     code, out = _submit(cluster, checkout, "python", "uploaded.py", *options, "--storage", str(storage))
     assert code == 0, out

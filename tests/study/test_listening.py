@@ -2,7 +2,6 @@
 
 import base64
 import html
-import json
 import re
 import shutil
 import time
@@ -87,7 +86,7 @@ def make(store: WindowStore, tmp_path: Path) -> Callable[..., Results]:
             "controls": {cell.variant.name: cells[0].variant.name for cell in cells}, "blocks": blocks,
             "cells": [cell.to_json() for cell in cells],
         }  # fmt: skip
-        storage.write("studies/made/e/plan.json", json.dumps(plan).encode())
+        records.put_plan("studies/made/e", plan)
         return Results.read(storage, "made")
 
     return made
@@ -230,7 +229,7 @@ def test_only_places_where_every_variant_has_finished_are_drawn(make: Callable[.
 
 def test_a_variant_that_has_finished_nowhere_is_shown_as_such(make: Callable[..., Results]) -> None:
     results = make(unfinished=(("16", 0), ("16", 1)))
-    Records(results.storage).put_failure(key_of(results, "latent_dim=16", 0), {"reason": "no luck", "time": 1.0})
+    Records(results.storage).put_failure(key_of(results, "latent_dim=16", 0), "no luck", "", again=False)
     section = parsed(Results.read(results.storage, "made"))
     places, rows = table(section)
     said = {place.block: text(cell) for place, cell in zip(places, rows["latent_dim=16"], strict=True)}

@@ -5,7 +5,6 @@ import math
 import re
 import shutil
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,80 +12,43 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
-from study_processes import (
-    Run,
-    answers,
-    descendants,
-    end,
-    ended,
-    free_port,
-    kill,
-    run_study,
-    start_study,
-    wait_for,
-)  # fmt: skip
+from mlflow_contents import assert_level, contents, logged, role, study_runs
+from mlflow_servers import MlflowServer, sqlite
+from study_processes import Run, descendants, ended, kill, run_study, start_study, wait_for
 
 from musiclab.study import Grid, Study, mirror
-from musiclab.study.records import Records
+from musiclab.study.mirror.follower import Follower
+from musiclab.study.records import Records, sealed, unsealed
 from musiclab.study.storage import Storage
 from musiclab.systems import gan
 
 pytestmark = pytest.mark.slow
 
 
-class Server:
-    """`mlflow server` on the loopback over a database of its own, which outlives it."""
-
-    def __init__(self, folder: Path, database: Path) -> None:
-        self.folder, self.port = folder, free_port()
-        self.uri = f"http://127.0.0.1:{self.port}"
-        folder.mkdir()
-        shutil.copy(database, folder / "mlflow.db")
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [
-                sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port),
-                "--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}",
-                "--artifacts-destination", str(self.folder / "artifacts"),
-            ],
-            cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
-        wait_for(lambda: answers(f"{self.uri}/health"), 120, "the MLflow server")
-
-    def kill(self) -> None:
-        kill(self.process.pid, *descendants(self.process.pid))
-        self.process.wait()
-
-    def end(self) -> None:
-        end(self.process)
-
-
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Iterator[MlflowServer]:
     """A server that runs all the time, for tests that do not kill it."""
-    made = Server(tmp_path_factory.mktemp("server") / "mlflow", database)
+    made = sqlite(tmp_path_factory.mktemp("server") / "mlflow", database)
     made.start()
     yield made
     made.end()
 
 
 def test_the_tree_has_the_study_its_variants_and_their_trials(finished: Run) -> None:
-    client, runs = _runs(f"sqlite:///{finished.storage / 'mlflow.db'}", "latent_dim")
-    (study,) = _role(runs, "study")
+    client, runs = study_runs(f"sqlite:///{finished.storage / 'mlflow.db'}", "latent_dim")
+    (study,) = role(runs, "study")
     assert "Claim C1" in study.data.tags["mlflow.note.content"]
     assert "Best mean: " in study.data.tags["mlflow.note.content"]
     assert {"answer.txt", "plan.json"} <= {file.path for file in client.list_artifacts(study.info.run_id)}
-    variants = {run.info.run_name: run for run in _role(runs, "variant")}
+    variants = {run.info.run_name: run for run in role(runs, "variant")}
     assert set(variants) == {f"latent_dim={size}" for size in (8, 16, 32, 64)}
     records = {json.loads(data)["config"]["latent_dim"]: json.loads(data) for data in finished.records.values()}
     for name, variant in variants.items():
         record = records[int(variant.data.params["latent_dim"])]
         assert variant.data.tags["mlflow.parentRunId"] == study.info.run_id
         assert variant.data.metrics["set/frechet"] == pytest.approx(record["measures"]["set/frechet"])
-        (trial,) = [run for run in _role(runs, "trial") if run.data.tags["mlflow.parentRunId"] == variant.info.run_id]
+        (trial,) = [run for run in role(runs, "trial") if run.data.tags["mlflow.parentRunId"] == variant.info.run_id]
         assert trial.info.run_name == f"{name}, block 0"
         assert trial.data.params["block"] == "0"
         assert trial.data.params["width"] == "4"
@@ -104,7 +66,7 @@ def test_the_tree_has_the_study_its_variants_and_their_trials(finished: Run) -> 
         metrics = variants[name].data.metrics
         assert metrics["set/frechet.improvement"] == (metrics["set/frechet.minus_control"] < 0)
         assert metrics["set/frechet.improvement.low"] < metrics["set/frechet.improvement.high"]
-    _assert_level(finished, f"sqlite:///{finished.storage / 'mlflow.db'}", "latent_dim")
+    assert_level(finished, f"sqlite:///{finished.storage / 'mlflow.db'}", "latent_dim")
 
 
 def test_intervals_come_with_the_second_block_and_nothing_is_doubled(
@@ -112,35 +74,35 @@ def test_intervals_come_with_the_second_block_and_nothing_is_doubled(
 ) -> None:
     uri, asked = f"sqlite:///{storage / 'mlflow.db'}", [*options, "--blocks", "2", "--in-process"]
     first = run_study(*asked, storage=storage, file=long_study)
-    _assert_level(first, uri, "long")
-    _, runs = _runs(uri, "long")
-    for variant in _role(runs, "variant"):
+    assert_level(first, uri, "long")
+    _, runs = study_runs(uri, "long")
+    for variant in role(runs, "variant"):
         metrics = variant.data.metrics
         assert metrics["set/frechet.low"] < metrics["set/frechet"] < metrics["set/frechet.high"]
-    before = _contents(uri, "long")
+    before = contents(uri, "long")
     second = run_study(*asked, storage=storage, file=long_study)
-    assert "4 of 4 trials done, 0 to run" in second.out
-    assert _contents(uri, "long") == before
+    assert "4 of 4 trials done\n" in second.out
+    assert contents(uri, "long") == before
 
 
 def test_a_dead_server_costs_nothing_and_has_all_of_it_once_it_lives(
     undisturbed: Run, storage: Path, database: Path, long_study: Path, long_options: list[str], tmp_path: Path
 ) -> None:
-    server = Server(tmp_path / "server", database)
+    server = sqlite(tmp_path / "server", database)
     asked = [*long_options, "--in-process"]
     # The address by environment here, by option everywhere else.
     environment = {"MLFLOW_TRACKING_URI": server.uri}
     alone = run_study(*asked, storage=storage, file=long_study, env=environment)
     assert alone.records == undisturbed.records
     assert alone.seconds < 1.5 * undisturbed.seconds + 10
-    assert alone.err.count(f"MLflow at {server.uri} does not answer") == 1
+    assert alone.err.count(f"MLflow at {server.uri}: nothing listens there") == 1
     assert f"MLflow at {server.uri} is behind (" in alone.out
     server.start()
     try:
         again = run_study(*asked, storage=storage, file=long_study, env=environment)
-        assert "2 of 2 trials done, 0 to run" in again.out
+        assert "2 of 2 trials done\n" in again.out
         assert f"the study {server.uri}/#/experiments/" in again.out
-        _assert_level(again, server.uri, "long")
+        assert_level(again, server.uri, "long")
     finally:
         server.end()
 
@@ -148,12 +110,12 @@ def test_a_dead_server_costs_nothing_and_has_all_of_it_once_it_lives(
 def test_a_server_killed_in_the_middle_misses_no_point_and_doubles_none(
     undisturbed: Run, storage: Path, database: Path, long_study: Path, long_options: list[str], tmp_path: Path
 ) -> None:
-    server = Server(tmp_path / "server", database)
+    server = sqlite(tmp_path / "server", database)
     server.start()
     try:
         asked = [*long_options, "--in-process", "--tracking-uri", server.uri]
         process = start_study(*asked, storage=storage, file=long_study)
-        wait_for(lambda: _logged(server.uri, "long"), 120, "the first points of a curve")
+        wait_for(lambda: logged(server.uri, "long"), 120, "the first points of a curve")
         server.kill()
         cut = ended(process, storage)
         assert cut.records == undisturbed.records
@@ -161,7 +123,7 @@ def test_a_server_killed_in_the_middle_misses_no_point_and_doubles_none(
         server.start()
         again = run_study(*asked, storage=storage, file=long_study)
         assert again.records == undisturbed.records
-        _assert_level(again, server.uri, "long")
+        assert_level(again, server.uri, "long")
     finally:
         server.end()
 
@@ -171,14 +133,14 @@ def test_a_mirror_killed_in_the_middle_is_made_up_for(
 ) -> None:
     uri, asked = f"sqlite:///{storage / 'mlflow.db'}", [*long_options, "--in-process"]
     process = start_study(*asked, storage=storage, file=long_study)
-    wait_for(lambda: _logged(uri, "long"), 120, "the first points of a curve")
+    wait_for(lambda: logged(uri, "long"), 120, "the first points of a curve")
     (follower,) = descendants(process.pid, "musiclab.study.mirror")
     kill(follower)
     cut = ended(process, storage)
     assert cut.records == undisturbed.records
     assert "is behind (" in cut.out
     again = run_study(*asked, storage=storage, file=long_study)
-    _assert_level(again, uri, "long")
+    assert_level(again, uri, "long")
 
 
 def test_points_go_in_batches(finished: Run, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +163,7 @@ def test_points_go_in_batches(finished: Run, database: Path, tmp_path: Path, mon
     follower.round()
     assert calls["points"] > 200
     assert calls["batches"] <= 4 * 9  # for each of nine runs: params, curves, results, tags
-    _assert_level(finished, uri, "latent_dim")
+    assert_level(finished, uri, "latent_dim")
     calls.clear()
     follower.round()
     assert not calls["points"]  # and nothing again
@@ -235,8 +197,8 @@ def test_the_report_is_among_the_artifacts_and_is_put_there_anew_only_when_it_ha
     (folder / names[0]).write_text("another page")
     follow().round(last=True)
     assert len(put) == 8
-    client, runs = _runs(uri, "latent_dim")
-    (study,) = _role(runs, "study")
+    client, runs = study_runs(uri, "latent_dim")
+    (study,) = role(runs, "study")
     page = client.download_artifacts(study.info.run_id, "report.html", str(tmp_path))
     assert Path(page).read_text() == "another page"
 
@@ -248,7 +210,7 @@ def test_an_answer_of_fewer_blocks_takes_the_place_of_one_of_more(
     storage = tmp_path / "storage"
     follow, uri = _follower(finished, database, storage)
     (file,) = storage.glob("studies/latent_dim/*/plan.json")
-    plan = json.loads(file.read_text())
+    plan = unsealed(file.read_bytes())
     records = storage / "trials"
     more = []
     for cell in plan["cells"]:  # a second block, of the same trials with other values
@@ -257,19 +219,23 @@ def test_an_answer_of_fewer_blocks_takes_the_place_of_one_of_more(
         other["stages"][-1][1] = key
         more.append(other)
         shutil.copytree(records / key[:-1], records / key)
-        record = json.loads((records / key / "record.json").read_text())
+        record = unsealed((records / key / "record.json").read_bytes())
         record["measures"]["set/frechet"] *= 3
-        (records / key / "record.json").write_text(json.dumps(record))
-    file.write_text(json.dumps(plan | {"cells": plan["cells"] + more, "sequential": True, "blocks": 2}))
+        (records / key / "record.json").write_bytes(sealed(record))
+    file.write_bytes(sealed(plan | {"cells": plan["cells"] + more, "sequential": True, "blocks": 2}, sort_keys=False))
     follow().round(last=True)
-    two = {run.info.run_name: run.data.metrics["set/frechet"] for run in _role(_runs(uri, "latent_dim")[1], "variant")}
-    file.write_text(json.dumps(plan))
+    two = {
+        run.info.run_name: run.data.metrics["set/frechet"] for run in role(study_runs(uri, "latent_dim")[1], "variant")
+    }
+    file.write_bytes(sealed(plan, sort_keys=False))
     follow().round(last=True)
-    one = {run.info.run_name: run.data.metrics["set/frechet"] for run in _role(_runs(uri, "latent_dim")[1], "variant")}
+    one = {
+        run.info.run_name: run.data.metrics["set/frechet"] for run in role(study_runs(uri, "latent_dim")[1], "variant")
+    }
     assert two == {name: pytest.approx(2 * value) for name, value in one.items()}
-    file.write_text(json.dumps(plan | {"sequential": True}))
+    file.write_bytes(sealed(plan | {"sequential": True}, sort_keys=False))
     follow().round(last=True)
-    (study,) = _role(_runs(uri, "latent_dim")[1], "study")
+    (study,) = role(study_runs(uri, "latent_dim")[1], "study")
     assert "Blocks were added" in study.data.tags["mlflow.note.content"]  # the same trials on other terms
 
 
@@ -278,14 +244,14 @@ def test_no_run_is_left_running_when_a_study_ends_early(finished: Run, database:
     follow, uri = _follower(finished, database, storage)
     (storage / "trials" / key).rename(tmp_path / "away")  # its stages, with their curves, stay
     follow().round(last=True)
-    _, runs = _runs(uri, "latent_dim")
+    _, runs = study_runs(uri, "latent_dim")
     assert Counter(run.info.status for run in runs) == {"FINISHED": len(runs) - 2, "KILLED": 2}
     cut = {run.data.tags["musiclab.role"]: run for run in runs if run.info.status == "KILLED"}
     assert cut["trial"].data.tags["musiclab.key"] == key
     assert cut["trial"].data.tags["mlflow.parentRunId"] == cut["variant"].info.run_id  # which has no other block
     (tmp_path / "away").rename(storage / "trials" / key)
     follow().round(last=True)
-    _assert_level(finished, uri, "latent_dim")
+    assert_level(finished, uri, "latent_dim")
 
 
 def test_a_follower_killed_between_two_calls_is_made_up_for(
@@ -320,7 +286,7 @@ def test_a_follower_killed_between_two_calls_is_made_up_for(
             left = next(lost)
             follower = follower if times % 2 else follow()  # the same one goes on, or a new one starts over
     assert times > 5
-    _assert_level(finished, uri, "latent_dim")
+    assert_level(finished, uri, "latent_dim")
 
 
 def test_a_trial_that_failed_and_then_went_well_is_level(finished: Run, database: Path, tmp_path: Path) -> None:
@@ -330,16 +296,16 @@ def test_a_trial_that_failed_and_then_went_well_is_level(finished: Run, database
     file = storage / "trials" / key / "record.json"
     record = file.read_bytes()
     file.unlink()
-    Records(Storage(str(storage))).put_failure(key, {"reason": "no luck", "traceback": "no luck", "time": 1.0})
+    Records(Storage(str(storage))).put_failure(key, "no luck", "no luck", again=False)
     follow().round()
-    (failed,) = [run for run in _runs(uri, "latent_dim")[1] if run.info.status == "FAILED"]
+    (failed,) = [run for run in study_runs(uri, "latent_dim")[1] if run.info.status == "FAILED"]
     assert failed.data.tags["musiclab.failure"] == "no luck"
     again = follow()  # that of the study's next run, which finds the failure and then the record
     again.round()
     file.write_bytes(record)
     file.with_name("failed.json").unlink()
     again.round()
-    _assert_level(finished, uri, "latent_dim")
+    assert_level(finished, uri, "latent_dim")
 
 
 def test_a_trial_that_diverged_is_failed_and_keeps_its_curves(
@@ -360,8 +326,10 @@ def test_a_trial_that_diverged_is_failed_and_keeps_its_curves(
         study.main(["--data", f"midi:{song_folder}", "--storage", str(storage), "--in-process"])
     assert ended.value.code == 1
     reason = "diverged: train/d_loss is not finite after epoch 2"
-    assert f"failed: ttur=2.0, block 0: {reason} (trials/" in capsys.readouterr().out
-    (failed,) = [run for run in _runs(f"sqlite:///{storage}/mlflow.db", "diverging")[1] if run.info.status == "FAILED"]
+    assert f"failed: ttur=2.0, block 0: {reason} (log: " in capsys.readouterr().out
+    (failed,) = [
+        run for run in study_runs(f"sqlite:///{storage}/mlflow.db", "diverging")[1] if run.info.status == "FAILED"
+    ]
     assert failed.data.tags["musiclab.failure"] == reason
     client = MlflowClient(f"sqlite:///{storage}/mlflow.db")
     for name, steps in (("train/g_loss", [1, 2]), ("train/d_loss", [1]), ("train/diversity_ratio", [1, 2])):
@@ -375,7 +343,7 @@ def test_a_password_is_not_shown() -> None:
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium here")
 def test_the_compare_page_answers_the_question(
-    finished: Run, server: Server, options: list[str], tmp_path: Path
+    finished: Run, server: MlflowServer, options: list[str], tmp_path: Path
 ) -> None:
     storage = tmp_path / "storage"
     shutil.copytree(finished.storage, storage, ignore=shutil.ignore_patterns("mlflow*"))
@@ -393,13 +361,19 @@ def test_the_compare_page_answers_the_question(
     assert "Underpowered by design" in page
 
 
-def _follower(finished: Run, database: Path, storage: Path) -> tuple[Callable[[], mirror._Follower], str]:
+def _follower(finished: Run, database: Path, storage: Path) -> tuple[Callable[[], Follower], str]:
     """What makes followers of a copy of the finished study that MLflow knows nothing of, and MLflow's address."""
     shutil.copytree(finished.storage, storage, ignore=shutil.ignore_patterns("mlflow*"))
     shutil.copy(database, storage / "mlflow.db")
     (plan,) = storage.glob("studies/latent_dim/*/plan.json")
     uri = f"sqlite:///{storage / 'mlflow.db'}"
-    return lambda: mirror._Follower(Storage(str(storage)), str(plan.relative_to(storage)), uri), uri
+    return lambda: Follower(Storage(str(storage)), str(plan.parent.relative_to(storage)), uri), uri
+
+
+def _objectives(uri: str) -> dict[str, float]:
+    """What MLflow shows of each variant."""
+    variants = role(study_runs(uri, "latent_dim")[1], "variant")
+    return {run.info.run_name: run.data.metrics["set/frechet"] for run in variants}
 
 
 def _browse(link: str, folder: Path) -> str:
@@ -414,58 +388,3 @@ def _browse(link: str, folder: Path) -> str:
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     return done.stdout
-
-
-def _runs(uri: str, study: str) -> tuple[MlflowClient, list[MlflowRun]]:
-    client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name(f"musiclab/{study}")
-    return client, list(client.search_runs([experiment.experiment_id], max_results=1000)) if experiment else []
-
-
-def _role(runs: list[MlflowRun], role: str) -> list[MlflowRun]:
-    return [run for run in runs if run.data.tags["musiclab.role"] == role]
-
-
-def _logged(uri: str, study: str) -> bool:
-    """Whether a trial's curve has begun to show, and the study has not come to its end."""
-    return any(run.data.metrics and run.info.status == "RUNNING" for run in _role(_runs(uri, study)[1], "trial"))
-
-
-def _contents(uri: str, study: str) -> dict[str, Any]:
-    """All that MLflow holds of a study: each run with its state, params and metrics' points."""
-    client, runs = _runs(uri, study)
-    return {run.info.run_id: (run.info.status, run.data.params, _histories(client, run)) for run in runs}
-
-
-def _histories(client: MlflowClient, run: MlflowRun) -> dict[str, list[tuple[int, float]]]:
-    return {
-        name: [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, name)]
-        for name in run.data.metrics
-    }
-
-
-def _assert_level(run: Run, uri: str, study: str) -> None:
-    """MLflow holds each trial's curves and measures, every point once, each run once, and none still running."""
-    client, runs = _runs(uri, study)
-    assert Counter(each.info.status for each in runs) == {"FINISHED": len(runs)}
-    trials = {each.data.tags["musiclab.key"]: each for each in _role(runs, "trial")}
-    assert len(_role(runs, "trial")) == len(run.records)
-    assert set(trials) == set(run.records)
-    variants = {json.dumps(json.loads(data)["config"]) for data in run.records.values()}
-    assert Counter(each.data.tags["musiclab.role"] for each in runs) == {
-        "study": 1, "variant": len(variants), "trial": len(run.records),
-    }  # fmt: skip
-    for key, data in run.records.items():
-        record = json.loads(data)
-        wanted = {}
-        for stage in record["stages"].values():
-            curves = run.storage / "stages" / stage / "curves.json"
-            for point in json.loads(curves.read_text()) if curves.exists() else ():
-                wanted.setdefault(point["name"], []).append((point["step"], pytest.approx(point["value"])))
-        assert any(name.startswith("train/") for name in wanted)
-        histories = _histories(client, trials[key])
-        for name, points in wanted.items():
-            assert sorted(histories[name]) == points, name
-        for name, value in record["measures"].items():
-            assert histories.get(name, []) == ([] if value is None else [(0, pytest.approx(value))]), name
-        assert trials[key].data.params["latent_dim"] == str(record["config"]["latent_dim"])

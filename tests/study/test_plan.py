@@ -95,7 +95,21 @@ def test_queue_releases_followers_when_the_stage_is_there() -> None:
     leader = queue.next()
     finished |= {leader.stages["vae"], leader.stages["latent"], leader.stages["generate"]}
     queue.done(leader.key)
-    assert {queue.next().variant.name, queue.next().variant.name} == {"noise_sd=0.5", "noise_sd=0.9"}
+    followers = [queue.next(), queue.next()]
+    assert {cell.variant.name for cell in followers} == {"noise_sd=0.5", "noise_sd=0.9"}
+    assert queue  # one of them may come back
+    queue.waiting.append(queue.done(followers[0].key))
+    assert queue.next() == followers[0]
+    for cell in followers:
+        queue.done(cell.key)
+    assert not queue
+
+
+def test_a_closed_queue_hands_out_nothing() -> None:
+    queue = Queue(_cells("latent_dim", [8, 16], 1), finished=lambda key: False)
+    queue.next()
+    queue.closed = True
+    assert queue.next() is None
     assert not queue
 
 

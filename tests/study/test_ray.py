@@ -1,8 +1,6 @@
 """The same studies on Ray: the same records, whatever dies, on a cluster as on this machine; and what it refuses."""
 
 import json
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,7 @@ def test_records_equal_those_of_one_process_and_workers_are_kept(
     finished: Run, storage: Path, options: list[str]
 ) -> None:
     run = run_study(*options, "--workers", "2", storage=storage)
-    assert "0 of 4 trials done, 4 to run" in run.out
+    assert "0 of 4 trials done, 4 new" in run.out
     assert run.records == finished.records
     assert run.table == finished.table
     # Four trials in at most two processes: torch is imported once a worker, not once a trial.
@@ -36,19 +34,6 @@ def test_a_killed_worker_costs_no_trial_and_no_digit(
     assert {cost["pid"] for cost in run.costs}.isdisjoint(workers)
     # The new worker went on from the checkpoint: the points from before the kill still carry their times.
     assert json.loads(curves.read_text())[: len(before)] == before
-
-
-def test_an_interrupted_study_says_so_and_goes_on(
-    undisturbed: Run, storage: Path, long_study: Path, long_options: list[str]
-) -> None:
-    process = start_study(*long_options, storage=storage, file=long_study)
-    wait_for(lambda: [*storage.glob("stages/*/curves.json")], 120, "a training")
-    os.kill(process.pid, signal.SIGINT)
-    stopped = ended(process, storage, code=130)
-    assert "Interrupted; the same command goes on from here." in stopped.err
-    assert "Traceback" not in stopped.err
-    assert len(stopped.records) < 2
-    assert run_study(*long_options, "--in-process", storage=storage, file=long_study).records == undisturbed.records
 
 
 @pytest.mark.parametrize("gpus", [[], ["--gpus-per-trial", "0.5"]])

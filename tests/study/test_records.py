@@ -15,7 +15,6 @@ from musiclab.training.streams import Block
 RECORD = {"key": "k", "measures": {"set/frechet": 1.5, "latent/kl": math.nan}, "scale": {"a.floor": math.nan}}
 RUN = {"began": 1.0, "ended": 2.0}
 SAMPLES = {"start-1.mid": b"MThd", "start-1.png": b"\x89PNG"}
-FAILURE = {"reason": "diverged", "traceback": "...", "time": 3.0}
 
 
 @pytest.fixture
@@ -97,14 +96,17 @@ def test_nothing_is_known_of_a_trial_that_never_ran(records: Records) -> None:
 
 
 def test_a_failure_stands_until_a_success(records: Records) -> None:
-    records.put_failure("k", FAILURE)
-    assert records.failure("k") == FAILURE
+    records.put_failure("k", "diverged", "line\nline", again=False)
+    failure = records.failure("k")
+    assert (failure["reason"], failure["log"], failure["again"]) == ("diverged", "line\nline", False)
+    assert records.storage.read("trials/k/failed.log") == b"line\nline"  # to be read by people
     assert records.get("k") is None
-    records.put_failure("k", FAILURE | {"reason": "another"})
-    assert records.failure("k")["reason"] == "another"
+    records.put_failure("k", "another", "", again=True)
+    assert (records.failure("k")["reason"], records.failure("k")["again"]) == ("another", True)
     records.put("k", RECORD, RUN, SAMPLES)
     assert records.failure("k") is None
     assert records.get("k")
+    assert records.storage.names("trials/k") == ["record.json", "run.json", "samples"]
 
 
 def test_a_stage_counts_when_it_is_finished(records: Records) -> None:

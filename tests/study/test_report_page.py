@@ -102,7 +102,7 @@ def crossed(
         cells.append(cell)
         found = value(values, block)
         if isinstance(found, str):
-            records.put_failure(cell.key, {"reason": found, "traceback": found, "time": 1.7e9})
+            records.put_failure(cell.key, found, found, again=False)
         if not isinstance(found, float):
             continue
         points = [
@@ -130,7 +130,7 @@ def crossed(
         "began": 1_700_000_000.0, "command": ["studies/made.py", "--set", "a b=1"],
         "environment": {"musiclab": "0", "python": "3.11", "platform": "p", "commit": "c0ffee"},
     }  # fmt: skip
-    storage.write("studies/made/e/plan.json", json.dumps(written | plan).encode())
+    records.put_plan("studies/made/e", written | plan)
     return Results.read(storage, "made")
 
 

@@ -1,0 +1,225 @@
+"""An inventory of a storage: what it holds, what of that is needed by what, and who is at work there."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from musiclab.data.leftovers import abandoned
+from musiclab.progress import Progress
+from musiclab.study.lease import signed
+from musiclab.study.plan import Cell
+from musiclab.study.records import DONE, Records
+from musiclab.study.storage import HALF, PROBE, FileInfo, Storage
+from musiclab.training.files import CHECKPOINT
+
+# What a storage of ours may hold; all else in its folder, such as MLflow's database, is somebody else's.
+FOLDERS = ("trials", "stages", "scales", "splits", "studies", "data")
+_UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan that can be read: its study, its folder, what it says, and its cells."""
+
+    study: str
+    folder: str
+    says: dict[str, Any]
+    cells: list[Cell]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What is kept in mind of a finished trial: its stages' keys, by stage, and its data's fingerprint."""
+
+    stages: dict[str, str]
+    data: str
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A file, or a folder (whose name ends with a slash), that nothing needs, its bytes, and why it is there."""
+
+    name: str
+    size: int
+    why: str
+
+
+class Inventory:
+    """What a storage holds, read once.
+
+    `files` are all files but MLflow's, `plans` those that can be read, `finished` the trials whose records can be, by
+    key; `at_work` says who runs or mirrors a study there now. What cannot be read is in `records.damage`.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage, self.records = storage, Records(storage)
+        self._leases = _leases(storage)  # before the rest: whoever has ended by then has left all that is read next
+        self.at_work = [f"{who} is {what}" for what, who, alive in self._leases.values() if alive]
+        self.files: dict[str, FileInfo] = {}
+        for folder in FOLDERS:
+            self.files |= storage.files(folder)
+        folders = [name.rpartition("/")[0] for name in self.files if _is_like(name, "studies/*/*/plan.json")]
+        self.plans = [plan for folder in folders if (plan := self._plan(folder))]
+        keys = [name.split("/")[1] for name in self.files if _is_like(name, "trials/*/record.json")]
+        self.finished: dict[str, Finished] = {}
+        with Progress("records read", len(keys)) as progress:
+            for key in keys:
+                if finished := self._finished(key):
+                    self.finished[key] = finished
+                progress.update()
+
+    def _plan(self, folder: str) -> Plan | None:
+        try:
+            says = self.records.plan(folder)
+            if says is None:
+                return None
+            float(says["began"])
+            return Plan(folder.split("/")[1], folder, says, [Cell.from_json(cell) for cell in says["cells"]])
+        except _UNREADABLE:
+            self.records.damage[f"{folder}/plan.json"] = "another version of musiclab wrote it"
+            return None
+
+    def _finished(self, key: str) -> Finished | None:
+        try:
+            record = self.records.get(key)
+            return record and Finished(dict(record["stages"]), str(record["data"]["fingerprint"]))
+        except _UNREADABLE:
+            self.records.damage[f"trials/{key}/record.json"] = "another version of musiclab wrote it"
+            return None
+
+    @cached_property
+    def newest(self) -> dict[str, Plan]:
+        """Each study's newest plan."""
+        return {plan.study: plan for plan in sorted(self.plans, key=lambda plan: plan.says["began"])}
+
+    @cached_property
+    def unfinished(self) -> dict[str, list[Cell]]:
+        """By study: the cells of its newest plan that have no record."""
+        found = {
+            study: [cell for cell in plan.cells if cell.key not in self.finished] for study, plan in self.newest.items()
+        }
+        return {study: cells for study, cells in found.items() if cells}
+
+    @cached_property
+    def wanted(self) -> set[str]:
+        """Keys of the stages that unfinished cells of the newest plans would take up."""
+        return {key for cells in self.unfinished.values() for cell in cells for key in cell.stages.values()}
+
+    @cached_property
+    def unknown(self) -> list[str]:
+        """Damaged files of which nothing tells which stages they needed."""
+        planned = {f"trials/{cell.key}/record.json" for plan in self.plans for cell in plan.cells}
+        return [
+            name
+            for name in self.records.damage
+            if _is_like(name, "studies/*/*/plan.json")
+            or (_is_like(name, "trials/*/record.json") and name not in planned)
+        ]
+
+    @cached_property
+    def _needed(self) -> set[str]:
+        """Keys of the stages that are not to be touched: of records, of damaged ones too where a plan has them."""
+        damaged = {name.split("/")[1] for name in self.records.damage if _is_like(name, "trials/*/record.json")}
+        cells = [cell for plan in self.plans for cell in plan.cells if cell.key in damaged]
+        of_trials = [finished.stages for finished in self.finished.values()] + [cell.stages for cell in cells]
+        return self.wanted | {key for stages in of_trials for key in stages.values()}
+
+    @cached_property
+    def stages(self) -> dict[str, dict[str, FileInfo]]:
+        """By a stage's key: its files, by their own names."""
+        found: dict[str, dict[str, FileInfo]] = {}
+        for name, info in self.files.items():
+            if _is_like(name, "stages/*/*") and HALF not in name:
+                found.setdefault(name.split("/")[1], {})[name.split("/")[2]] = info
+        return found
+
+    @cached_property
+    def leftovers(self) -> list[Leftover]:
+        """All that may go, provided that nobody is at work: what no record and no unfinished trial needs."""
+        return [
+            *self._cut_off_files(),
+            *self._dead_leases(),
+            *([] if self.unknown else self._unneeded_stages()),
+            *self._served_checkpoints(),
+            *self._abandoned_builds(),
+        ]
+
+    def _cut_off_files(self) -> list[Leftover]:
+        names = [name for name in self.files if name.rpartition("/")[2].startswith(HALF)]
+        probes = [name for name in self.storage.names("") if name.startswith(PROBE)]
+        why = "a write that was cut off"
+        return [Leftover(name, self.files[name].size, why) for name in names] + [
+            Leftover(name, 0, why) for name in probes
+        ]
+
+    def _dead_leases(self) -> list[Leftover]:
+        return [
+            Leftover(name, self.files[name].size, "the lease of a process that is dead")
+            for name, (_, _, alive) in self._leases.items()
+            if not alive and name in self.files
+        ]
+
+    def _unneeded_stages(self) -> list[Leftover]:
+        return [
+            Leftover(
+                f"stages/{key}/",
+                sum(info.size for info in files.values()),
+                "a finished stage of no record" if DONE in files else "an unfinished stage that no study takes up",
+            )
+            for key, files in self.stages.items()
+            if key not in self._needed
+        ]
+
+    def _served_checkpoints(self) -> list[Leftover]:
+        """Checkpoints beside a whole `done`, which a kill between the two leaves."""
+        return [
+            Leftover(f"stages/{key}/{CHECKPOINT}", files[CHECKPOINT].size, "the checkpoint of a finished stage")
+            for key, files in self.stages.items()
+            if (self.unknown or key in self._needed) and CHECKPOINT in files and self.records.digests(key)
+        ]
+
+    def _abandoned_builds(self) -> list[Leftover]:
+        """What builds of windows left that are not under way: parts, half stores, locks of what is built."""
+        if not self.storage.is_local:
+            return []  # they are built elsewhere and put here whole
+        return [
+            Leftover(f"data/{name}", self._size(f"data/{name}"), why)
+            for name, why in abandoned(self.storage.local("data")).items()
+        ]
+
+    @cached_property
+    def unnamed_windows(self) -> dict[str, int]:
+        """Bytes of the window stores that no plan and no record names, by their folder; none where some are unknown."""
+        named = {cell.variant.data for plan in self.plans for cell in plan.cells}
+        named |= {finished.data for finished in self.finished.values()}
+        stores = [name.split("/")[1] for name in self.files if _is_like(name, "data/*/songs.json")]
+        if self.unknown:
+            return {}
+        return {f"data/{name}": self._size(f"data/{name}/") for name in stores if name not in named}
+
+    def _size(self, name: str) -> int:
+        """Bytes of a file, or of a folder whose name ends with a slash."""
+        return sum(
+            info.size for file, info in self.files.items() if file == name or (name[-1] == "/" and file.startswith(name))
+        )
+
+
+def _leases(storage: Storage) -> dict[str, tuple[str, str, bool]]:
+    """By file of a lease: what it is for, in words, who signed it and whether that process is alive."""
+    kinds = {"runner": "running", "mirror": "mirroring"}
+    folders = dict.fromkeys(
+        name.rpartition("/")[0]
+        for name in storage.files("studies")
+        if any(_is_like(name, f"studies/*/*/{kind}/*") for kind in kinds)
+    )
+    return {
+        name: (f"{kinds[folder.split('/')[3]]} {folder.split('/')[1]}", *by)
+        for folder in folders
+        for name, by in signed(storage, folder).items()
+    }
+
+
+def _is_like(name: str, pattern: str) -> bool:
+    """Whether the name has as many parts as the pattern, and equal ones but for its stars."""
+    parts, wanted = name.split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and all(want in ("*", part) for part, want in zip(parts, wanted, strict=True))

@@ -1,0 +1,201 @@
+"""Leases: the right to be the only one who runs a study, or mirrors it, in a storage that many machines may see."""
+
+import contextlib
+import getpass
+import json
+import os
+import platform
+import threading
+import time
+import uuid
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from musiclab.study.storage import Storage
+
+_BEAT_S = 3.0
+_FIELDS = {
+    "user": str,
+    "host": str,
+    "machine": str,
+    "pid": int,
+    "started": str,
+    "since": str,
+    "phase": str,
+    "beat": int,
+}
+_MISSED_BEATS = 5  # as many without one, and a holder on another machine counts as dead
+
+
+class Held(Exception):
+    """Another process has the lease; `str` of it names who, where and since when."""
+
+
+class Lease(contextlib.AbstractContextManager):
+    """The right to do one thing in a storage, held by one process at a time; a context manager that has it.
+
+    Whoever wants it puts a file into `folder` and looks at the others' there. It needs nothing of the storage but that
+    a file put there is seen, and nothing of clocks: a holder on this machine is alive if its process is, one on another
+    machine if its file changes while one looks. A killed holder is so noticed and its file removed.
+    """
+
+    def __init__(self, storage: Storage, folder: str) -> None:
+        self._storage, self._folder = storage, folder
+        self.name = f"{folder}/{uuid.uuid4().hex}.json"
+        self._state: dict[str, Any] = _this_process() | {"phase": "asking", "beat": 0}
+        self._over, self._lock = threading.Event(), threading.Lock()
+
+    def take(self, wait: bool = False) -> Self:
+        """Have the lease; where another has it, wait for that one's end or, by default, raise Held."""
+        self._put(phase="asking")
+        try:
+            while holder := self._before_us():
+                if not wait:
+                    raise Held(holder)
+                self._storage.remove(self.name)  # or two that wait would wait for each other
+                time.sleep(_BEAT_S / 10)
+                self._put(phase="asking")
+            self._put(phase="holding")
+        except BaseException:
+            self._storage.remove(self.name)
+            raise
+        threading.Thread(target=self._beat, daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        """Tell all who ask `may_go_on` to stop."""
+        self._put(phase="stopping")
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        with self._lock, contextlib.suppress(OSError):
+            self._storage.remove(self.name)
+
+    def _before_us(self) -> str:
+        """Who has the lease or gets it first, in words; empty where nobody does."""
+        for name, other in _files(self._storage, self._folder).items():
+            if name == self.name:
+                continue
+            # Of two that ask at once, the later name gives way and the earlier waits for what the later does: that one
+            # may have looked before this one's file was there.
+            while other and other["phase"] == "asking" and name > self.name and _is_alive(self._storage, name, other):
+                time.sleep(_BEAT_S / 30)
+                other = _read(self._storage, name)
+            if other and _is_alive(self._storage, name, other):
+                return _in_words(other)
+            if other:
+                self._storage.remove(name)
+        return ""
+
+    def _beat(self) -> None:
+        while not self._over.wait(_BEAT_S):
+            with self._lock, contextlib.suppress(OSError):  # a storage that cannot be written to now may be soon
+                if self._over.is_set():
+                    return
+                if not self._storage.exists(self.name):  # another took this process, suspended say, for dead
+                    return
+                self._state["beat"] += 1
+                self._write()
+
+    def _put(self, phase: str) -> None:
+        with self._lock:
+            self._state["phase"] = phase
+            self._write()
+
+    def _write(self) -> None:
+        self._storage.write(self.name, json.dumps(self._state, indent=1).encode())
+
+
+def may_go_on(storage: Storage, name: str) -> bool:
+    """Whether the lease in file `name` is held and its holder has not asked to stop; yes where nothing can be read."""
+    try:
+        holder = _read(storage, name)
+    except OSError:
+        return True
+    return holder is not None and holder["phase"] != "stopping"
+
+
+def holders(storage: Storage, folder: str) -> list[str]:
+    """Those alive who have the lease of `folder` or ask for it, in words."""
+    return [who for who, alive in signed(storage, folder).values() if alive]
+
+
+def signed(storage: Storage, folder: str) -> dict[str, tuple[str, bool]]:
+    """By file: who has, had or asks for the lease of `folder`, in words, and whether that process is alive."""
+    files = _files(storage, folder)
+    return {name: (_in_words(of), _is_alive(storage, name, of)) for name, of in files.items()}
+
+
+def _this_process() -> dict[str, Any]:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container may know its user by number only
+        user = f"user {os.getuid()}"
+    return {
+        "user": user,
+        "host": platform.node(),
+        "machine": _machine(),
+        "pid": os.getpid(),
+        "started": _started(os.getpid()),
+        "since": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def _machine() -> str:
+    """What is equal for processes that see each other's ids: the boot and, with containers, the space of ids."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return f"{uuid.getnode():x}"
+
+
+def _started(pid: int) -> str:
+    """When the process began, in the system's own count, so that its id in another's use is told apart."""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return ""
+    return "" if state == "Z" else fields[18]  # a zombie has ended
+
+
+def _is_alive(storage: Storage, name: str, holder: dict[str, Any]) -> bool:
+    if holder["machine"] == _machine():
+        try:
+            os.kill(holder["pid"], 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # somebody else's process
+            pass
+        return _started(holder["pid"]) == holder["started"]
+    until = time.monotonic() + _MISSED_BEATS * _BEAT_S
+    while time.monotonic() < until:
+        time.sleep(_BEAT_S / 10)
+        now = _read(storage, name)
+        if now is None or now != holder:
+            return now is not None
+    return False
+
+
+def _files(storage: Storage, folder: str) -> dict[str, dict[str, Any]]:
+    read = {f"{folder}/{file}": _read(storage, f"{folder}/{file}") for file in storage.names(folder)}
+    return {name: of for name, of in read.items() if of}
+
+
+def _read(storage: Storage, name: str) -> dict[str, Any] | None:
+    try:
+        holder = json.loads(storage.read(name))
+        if all(type(holder[field]) is kind for field, kind in _FIELDS.items()) and 0 < holder["pid"] < 1 << 31:
+            return holder
+    except FileNotFoundError:
+        return None
+    except (ValueError, RecursionError, LookupError, TypeError):
+        pass
+    storage.remove(name)  # no lease at all, which a write in one step never leaves half of
+    return None
+
+
+def _in_words(holder: dict[str, Any]) -> str:
+    since = holder["since"].replace("T", " ")[:19]
+    return f"{holder['user']} on {holder['host']} (process {holder['pid']}, since {since})"

@@ -1,0 +1,103 @@
+"""What the storage holds of a trial, in the terms in which MLflow shows it."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from musiclab.study.plan import Cell
+from musiclab.study.records import Records
+
+
+class Unreadable(Exception):
+    """A trial's files cannot be read, or are whole and yet say nothing."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A value of a metric: `step` is epochs, or 0 for a result; `time` in Unix seconds."""
+
+    name: str
+    step: int
+    value: float
+    time: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial that has begun.
+
+    `status` is MLflow's, empty while it is under way; `mark` tells this end of it from any other; `points` leave out
+    NaN, which says nothing; `files` reads what is to be put beside them.
+    """
+
+    status: str
+    mark: str
+    began: float
+    ended: float
+    points: list[Point]
+    tags: dict[str, str]
+    files: Callable[[], dict[str, bytes]]
+    record: dict[str, Any] | None
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Unreadable(f"{type(error).__name__}: {error}") from error
+
+
+@_reading()
+def stored_trial(records: Records, cell: Cell, over: bool) -> Trial | None:
+    """The trial of a cell; None where it has not begun. `over` is whether none can be under way any more.
+
+    What is missing or damaged beside the record is left out. Unreadable where the rest makes no sense.
+    """
+    record, failure, cost = records.get(cell.key), records.failure(cell.key), records.run(cell.key)
+    curves = [Point(str(p["name"]), int(p["step"]), float(p["value"]), p["time"]) for p in records.curves(cell.stages)]
+    last = max((point.time for point in curves), default=0.0)
+    began = cost.get("began") or min((point.time for point in curves), default=time.time())
+    if record:
+        ended = cost.get("ended") or last or began
+        points = curves + _results(record, ended, cost)
+        files = _Finished(records, cell.key, record)
+        tags = {f"musiclab.{name}": cost[name] for name in ("device", "host") if name in cost}
+        return Trial("FINISHED", "finished", began, ended, _numbers(points), tags, files, record)
+    # Curves that go on after it say that it is tried again, unless a clock was set back.
+    if failure and (over or last <= failure["time"]):
+        mark, tags = f"failed {failure['time']}", {"musiclab.failure": failure["reason"]}
+        log = {"failed.txt": failure["log"].encode(errors="replace")}
+        return Trial("FAILED", mark, began, failure["time"], _numbers(curves), tags, lambda: log, None)
+    return Trial("", "", began, last, _numbers(curves), {}, dict, None) if curves else None
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """The files of a finished trial, those that are there."""
+
+    records: Records
+    key: str
+    record: dict[str, Any]
+
+    @_reading()
+    def __call__(self) -> dict[str, bytes]:
+        storage = self.records.storage
+        places = {name: f"trials/{self.key}/{name}" for name in ("record.json", "run.json")}
+        places["split.json"] = f"splits/{self.record['data']['split']}.json"
+        there = {name: storage.read(place) for name, place in places.items() if storage.exists(place)}
+        return there | {f"samples/{name}": data for name, data in self.records.samples(self.key).items()}
+
+
+def _results(record: dict[str, Any], ended: float, cost: dict[str, Any]) -> list[Point]:
+    values = record["measures"] | {f"scale/{name}": value for name, value in record["scale"].items()}
+    if {"began", "ended"} <= cost.keys():
+        values["cost/seconds"] = cost["ended"] - cost["began"]
+    return [Point(name, 0, value, ended) for name, value in values.items()]
+
+
+def _numbers(points: list[Point]) -> list[Point]:
+    return [point for point in points if not math.isnan(point.value)]

@@ -1,0 +1,50 @@
+"""Outdated: which records of earlier runs of a study do not apply to this one, and why."""
+
+from collections import Counter
+from typing import Any
+
+from musiclab.study.design import Design
+from musiclab.study.plan import Cell
+from musiclab.study.records import Records
+from musiclab.study.results import stored_plans
+
+
+def outdated(design: Design, records: Records, todo: list[Cell]) -> list[str]:
+    """A line for each reason why records of the same variants on the same blocks do not serve for trials `todo`."""
+    plans = sorted(stored_plans(records, design.study.name).values(), key=lambda plan: plan["began"], reverse=True)
+    before: dict[tuple[str, int], tuple[Cell, dict[str, Any]]] = {}
+    for plan in plans:
+        for cell in map(Cell.from_json, plan["cells"]):
+            if _place(cell) not in before and records.has(cell.key):
+                before[_place(cell)] = cell, plan
+    reasons = Counter(_reason(design, cell, *before[_place(cell)]) for cell in todo if _place(cell) in before)
+    return [
+        f"{times} record{'' if times == 1 else 's'} of an earlier run {'does' if times == 1 else 'do'} not apply here, "
+        f"and {'stays' if times == 1 else 'stay'} as {'it is' if times == 1 else 'they are'}: {reason}."
+        for reason, times in reasons.items()
+    ]
+
+
+def _place(cell: Cell) -> tuple[str, int]:
+    return cell.variant.name, cell.block.index
+
+
+def _reason(design: Design, cell: Cell, old: Cell, plan: dict[str, Any]) -> str:
+    """What is in the cell's key and was another one in that of its predecessor, in words."""
+    now, then = cell.variant.config, old.variant.config
+    fields = [name for name in {**now, **then} if now.get(name) != then.get(name)]
+    reasons = [f"{name} was {then[name]}, is {now[name]}" for name in fields if name in now and name in then]
+    if len(reasons) < len(fields):
+        reasons.append("the system has other fields")
+    if cell.block.seed != old.block.seed:
+        reasons.append(f"the seed was {old.block.seed}, is {cell.block.seed}")
+    code = plan.get("code", {})
+    changed = [name for name, version in design.code(cell.variant.system).items() if code.get(name) != version]
+    source = plan["base"].get("data")
+    if source != design.source.spec:
+        reasons.append(f"the data was {source}, is {design.source.spec}")
+    elif plan.get("songs") != design.source.fingerprint() and not fields:
+        reasons.append(f"the songs of {source} have changed")
+    if changed and code:
+        reasons.append(f"the code of {', '.join(changed)} has changed")
+    return ", ".join(reasons) or "the code has changed"

@@ -1,0 +1,41 @@
+"""Stopping: what Ctrl-C, or a machine that is about to be taken away, does to a study that is running trials."""
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # SIGTERM is what schedulers, containers and spot machines send
+_SAME_S = 0.2  # within it a second signal is the first, passed on by a wrapper such as timeout or make
+
+
+class Stopping(contextlib.AbstractContextManager):
+    """Within it, the first Ctrl-C or SIGTERM asks running trials to stop and the second ends the study at once.
+
+    `ask` does the asking, in a thread of its own: a signal may come while locks are held. `code` is the study's exit
+    code where it was asked to stop, else 0.
+    """
+
+    def __init__(self, ask: Callable[[], None]) -> None:
+        self._ask, self.code = ask, 0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Stopping":
+        if threading.current_thread() is threading.main_thread():  # no other thread is ever signalled
+            self._before = {number: signal.signal(number, self._signalled) for number in _SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _signalled(self, number: int, _: FrameType | None) -> None:
+        if self.code:
+            if time.monotonic() - self._first > _SAME_S:
+                raise KeyboardInterrupt
+            return
+        self.code, self._first = 128 + number, time.monotonic()
+        threading.Thread(target=self._ask, daemon=True).start()

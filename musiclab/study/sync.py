@@ -1,0 +1,92 @@
+"""`musiclab sync`: MLflow brought level with studies that have run, whatever it missed while they did."""
+
+from collections import Counter
+from typing import Any
+
+from musiclab.errors import UserError
+from musiclab.progress import Progress
+from musiclab.study.lease import Held, Lease, holders
+from musiclab.study.mirror.address import default_uri, is_masked, masked, named_uri
+from musiclab.study.mirror.follower import Follower
+from musiclab.study.mirror.runs import why
+from musiclab.study.places import studies_at
+from musiclab.study.records import Records
+from musiclab.study.results import stored_plans
+from musiclab.study.storage import Storage
+
+
+def sync(places: list[str], tracking_uri: str | None) -> int:
+    """Bring MLflow level with all editions of the studies at `places`, and print what that took.
+
+    Into the address given, else that of MLFLOW_TRACKING_URI, else the one with which the study was last run. The exit
+    code is 1 where one is not level now; UserError where MLflow does not answer.
+    """
+    level = True
+    for storage, name in [study for place in places for study in studies_at(place)]:
+        records = Records(storage)
+        plans = stored_plans(records, name)
+        if not plans:
+            print(f"{name}: has no plan that can be read{''.join(f', {file} is damaged' for file in records.damage)}")
+            level = False
+        for folder, plan in plans.items():
+            shown = name if len(plans) == 1 else f"{name}/{plan['edition']}"
+            uri = _uri(tracking_uri, plan, storage)
+            level &= _synced(storage, folder, shown, len(plan["cells"]), uri)
+    return 0 if level else 1
+
+
+def _uri(named: str | None, plan: dict[str, Any], storage: Storage) -> str:
+    uri = named_uri(named) or plan.get("tracking") or default_uri(storage)
+    if is_masked(uri):
+        raise UserError(
+            f"{plan['study']} was run with MLflow at {uri}, whose password is not kept; give the address by "
+            "--tracking-uri or MLFLOW_TRACKING_URI."
+        )
+    return uri
+
+
+def _synced(storage: Storage, folder: str, name: str, cells: int, uri: str) -> bool:
+    """Whether MLflow is level now with the edition in `folder`; says so, or why not."""
+    if runners := holders(storage, f"{folder}/runner"):
+        print(f"{name}: is being run by {runners[0]}, whose own mirror brings MLflow level", flush=True)
+        return False
+    try:
+        with Lease(storage, f"{folder}/mirror").take(), Progress(f"{name}: trials", cells) as progress:
+            follower = Follower(storage, folder, uri, lambda level, of: progress.update())
+            _, behind = follower.round(last=True)
+    except Held as holder:
+        print(f"{name}: the mirror of its last run is still bringing MLflow level: {holder}", flush=True)
+        return False
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"MLflow at {masked(uri)} cannot be brought level with {name}: {why(error)}; the same command goes on from "
+            "there.",
+            exit_code=1,
+        ) from None
+    print(f"{name}: {_in_words(follower, behind)} (MLflow at {masked(uri)})", flush=True)
+    return not behind
+
+
+def _in_words(follower: Follower, behind: str) -> str:
+    told = _told(follower.changes)
+    if behind:
+        return f"behind: {behind}" + (f"; {told}" if told else "")
+    trials, points = len(follower.points), sum(follower.points.values())
+    return f"level: {_number(trials, 'trial')}, {_number(points, 'point')}, {told or 'nothing was missing'}"
+
+
+def _told(changes: Counter[str]) -> str:
+    """What MLflow had to be told, in words; empty where it knew all."""
+    added = [_number(changes[what], what[:-1]) for what in ("runs", "points", "files") if changes[what]]
+    parts = [f"added {', '.join(added)}"] if added else []
+    if changes["closed"]:
+        parts.append(f"closed {_number(changes['closed'], 'run')} that looked as if running")
+    if changes["doubles"]:
+        parts.append(f"removed {_number(changes['doubles'], 'run')} that stood there twice")
+    return ", ".join(parts)
+
+
+def _number(times: int, what: str) -> str:
+    return f"{times} {what}{'' if times == 1 else 's'}"

@@ -1,0 +1,207 @@
+"""A round: one study whose processes are killed at seeded moments, its command run again until it is finished."""
+
+import contextlib
+import ctypes
+import os
+import random
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from judging import Truth, Watch, faults
+from study_processes import ROOT, descendants, kill, wait_for
+from tally import TALLY
+
+_STILL_S = 120.0  # without a step: it hangs
+_SUBREAPER = 36  # of prctl
+
+
+class Server(Protocol):
+    """What a round kills and starts again: a tracking server, a database, a node of a cluster."""
+
+    def kill(self) -> None: ...
+
+    def start(self) -> None: ...
+
+
+class Round:
+    """A fresh storage and a seeded schedule of kills; `play` runs it and returns what is wrong at its end.
+
+    `servers` are killed by their names and started again meanwhile; `uri` is where MLflow is, by default in the
+    storage, and `look` where the test itself reads it.
+    """
+
+    def __init__(
+        self, seed: int, targets: list[str], truth: Truth, folder: Path, *options: str,
+        servers: dict[str, Server] | None = None, uri: str = "", look: str = "", env: dict[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        self._random, self._targets, self._truth = random.Random(seed), targets, truth
+        self.storage = folder / f"round {seed}"
+        shutil.copytree(truth.storage / "data", self.storage / "data")
+        shutil.copy(truth.storage.parent / "empty.db", self.storage / "mlflow.db")
+        self._options = [*truth.options, *options, *(["--tracking-uri", uri] if uri else [])]
+        self._look = look or f"sqlite:///{self.storage / 'mlflow.db'}"
+        self._servers, self._env = servers or {}, env or {}
+        self._starting: dict[str, threading.Thread] = {}
+        self._log = folder / f"round {seed}.log"
+        self._watch = Watch(self.storage)
+        self._runs, self.kills = 0, Counter[str]()
+
+    def play(self) -> Counter[str]:
+        """Run it; AssertionError, with the study's output, where it does not come to an end."""
+        began, before = time.monotonic(), set(descendants(os.getpid()))
+        self._watch.start()
+        with _orphans_come_to_us():
+            try:
+                self._start()
+                self._kill_all()
+                self._finish()
+                left = self._left(before)
+            except AssertionError as error:
+                raise AssertionError(f"{error}\n{self._log.read_text()[-6000:]}") from error
+            finally:
+                kill(*self._alive(before))
+        self._watch.end()
+        found = faults(self._truth, self.storage, self._look, self._watch)
+        found += Counter({"processes left": left})
+        TALLY.kills += self.kills
+        TALLY.faults += found
+        TALLY.studies += 1
+        TALLY.restarts += self._runs - 1
+        TALLY.seconds += time.monotonic() - began
+        return found
+
+    def _start(self) -> None:
+        assert self._runs < 2 * len(self._targets) + 4, "run again and again, it does not come to an end"
+        self._runs += 1
+        with self._log.open("a") as log:
+            log.write(f"\n--- run {self._runs}\n")
+            log.flush()
+            self._process = subprocess.Popen(
+                [sys.executable, str(self._truth.file), *self._options, "--storage", str(self.storage)],
+                cwd=ROOT, env=os.environ | self._env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def _kill_all(self) -> None:
+        waiting = list(self._targets)
+        self._random.shuffle(waiting)
+        tries = 3 * len(waiting)
+        while waiting and tries and self._next_moment(len(waiting)):
+            target, tries = waiting.pop(0), tries - 1
+            if self._kill(target):
+                self.kills[target] += 1
+                self._note(f"--- {target} killed at step {self._watch.steps}")
+            else:
+                waiting.append(target)
+
+    def _next_moment(self, left: int) -> bool:
+        """Wait for the moment of the next of `left` kills; whether it comes before the study's end."""
+        steps = max(1, (self._steps_in_all() - self._watch.steps) // (left + 1))
+        goal = self._watch.steps + self._random.randint(1, steps)
+        pause = self._random.random() / 4
+        while self._watch.steps < goal:
+            self._wait(lambda: self._watch.steps >= goal or self._process.poll() is not None)
+            if self._process.poll() is not None and self._watch.steps < goal:
+                if self._process.returncode == 0:
+                    return False
+                self._start()
+        time.sleep(pause)
+        return True
+
+    def _steps_in_all(self) -> int:
+        watch = Watch(self._truth.storage)
+        watch.look()
+        # Of each file of curves the watch sees only the last version here.
+        epochs = sum(max(step for step, _ in points["train/loss"]) for points in self._truth.points.values() if "train/loss" in points)
+        return watch.steps + epochs
+
+    def _wait(self, true: Callable[[], object]) -> None:
+        """Wait for it as long as the study gets on."""
+        steps, since = self._watch.steps, time.monotonic()
+        while not true():
+            if self._watch.steps != steps:
+                steps, since = self._watch.steps, time.monotonic()
+            assert time.monotonic() - since < _STILL_S, f"it hangs at step {steps}"
+            time.sleep(0.02)
+
+    def _kill(self, target: str) -> bool:
+        """Whether there was one to be killed."""
+        if target in self._servers:
+            if target in self._starting:
+                self._starting[target].join()
+            self._servers[target].kill()
+            self._starting[target] = threading.Thread(target=self._servers[target].start)
+            self._starting[target].start()
+            return True
+        if target == "driver":
+            kill(self._process.pid)
+            self._process.wait()
+            self._start()
+            return True
+        if pids := self._pids(target):
+            kill(self._random.choice(pids))
+        return bool(pids)
+
+    def _pids(self, target: str) -> list[int]:
+        if target == "worker":
+            return sorted(descendants(os.getpid(), "ray::ResourceTrainable"))
+        of = {"mirror": "musiclab.study.mirror", "raylet": "raylet/raylet"}[target]
+        return descendants(self._process.pid, of)
+
+    def _finish(self) -> None:
+        self._wait(lambda: self._process.poll() is not None)
+        for starting in self._starting.values():
+            starting.join()
+        while self._process.returncode != 0:
+            self._start()
+            self._wait(lambda: self._process.poll() is not None)
+        if "is behind (" in self._log.read_text().rpartition("--- run ")[2]:
+            self._sync()
+
+    def _sync(self) -> None:
+        """Bring MLflow level by the command that the study names."""
+        command = [sys.executable, "-c", "from musiclab.cli import main; main()", "sync", str(self.storage)]
+
+        def synced() -> bool:
+            done = subprocess.run(command, cwd=ROOT, env=os.environ | self._env, text=True, capture_output=True, timeout=300)
+            self._note(f"--- sync\n{done.stdout}{done.stderr}")
+            return done.returncode == 0
+
+        wait_for(synced, 120, "MLflow to be level")
+
+    def _note(self, text: str) -> None:
+        with self._log.open("a") as log:
+            log.write(f"{text}\n")
+
+    def _left(self, before: set[int]) -> int:
+        """How many processes that it started do not end by themselves."""
+        with contextlib.suppress(AssertionError):
+            wait_for(lambda: not self._alive(before), 60, "the end of all processes")
+        left = self._alive(before)
+        for pid in left:
+            with contextlib.suppress(OSError):
+                self._note(f"--- left: {Path(f'/proc/{pid}/cmdline').read_bytes()}")
+        return len(left)
+
+    def _alive(self, before: set[int]) -> list[int]:
+        """What runs now and did not before, servers apart."""
+        servers = {pid for server in self._servers.values() for pid in (server.process.pid, *descendants(server.process.pid))}
+        found = descendants(os.getpid(), " ")  # a zombie has no command line
+        return [pid for pid in found if pid not in before and pid not in servers]
+
+
+@contextlib.contextmanager
+def _orphans_come_to_us() -> Iterator[None]:
+    """Within it, what loses its parent becomes a child of this process, and so can be found."""
+    prctl = ctypes.CDLL(None).prctl
+    prctl(_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        prctl(_SUBREAPER, 0, 0, 0, 0)

@@ -1,0 +1,198 @@
+"""Leases: one holder at a time, whoever asks, and none that outlives its holder."""
+
+import itertools
+import json
+import multiprocessing
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from study_processes import wait_for
+
+from musiclab.study import lease as lease_module
+from musiclab.study.lease import Held, Lease, holders, may_go_on
+from musiclab.study.storage import Storage
+
+FOLDER = "studies/s/e/runner"
+
+# Takes the lease, says so, and keeps it until it is ended.
+_HOLDER = """
+import sys, time
+from musiclab.study.lease import Lease
+from musiclab.study.storage import Storage
+with Lease(Storage(sys.argv[1]), sys.argv[2]).take():
+    print("has it", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(str(tmp_path))
+
+
+@pytest.fixture
+def other(tmp_path: Path):
+    """Another process that holds the lease."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _HOLDER, str(tmp_path), FOLDER], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "has it\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beats every tenth of a second."""
+    monkeypatch.setattr(lease_module, "_BEAT_S", 0.1)
+
+
+def _of_another_machine(storage: Storage, beat: int = 0) -> str:
+    """A lease as a process on another machine holds it."""
+    with Lease(storage, "elsewhere").take() as held:
+        holder = json.loads(storage.read(held.name))
+    holder |= {"machine": "another", "host": "far", "pid": 1, "beat": beat}
+    storage.write(f"{FOLDER}/0.json", json.dumps(holder).encode())
+    return f"{FOLDER}/0.json"
+
+
+def test_a_second_is_refused_with_the_name_of_the_first(storage: Storage, other: subprocess.Popen) -> None:
+    with pytest.raises(Held, match=rf"^\S+ on \S+ \(process {other.pid}, since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d\)$"):
+        Lease(storage, FOLDER).take()
+    assert len(storage.names(FOLDER)) == 1  # nothing is left of who was refused
+    with Lease(storage, "studies/another/e/runner").take():
+        pass  # another one is free
+
+
+def test_what_is_left_of_a_killed_holder_is_in_nobody_s_way(storage: Storage, other: subprocess.Popen) -> None:
+    other.kill()
+    # Not yet reaped, so its id is still there.
+    wait_for(lambda: "Z" in Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2], 5, "a zombie")
+    assert holders(storage, FOLDER) == []
+    began = time.monotonic()
+    with Lease(storage, FOLDER).take() as held:
+        assert time.monotonic() - began < 1
+        assert storage.names(FOLDER) == [held.name.rpartition("/")[2]]
+
+
+def test_one_that_waits_has_it_when_the_first_ends(storage: Storage, other: subprocess.Popen) -> None:
+    threading.Timer(1.0, lambda: other.send_signal(signal.SIGINT)).start()
+    began = time.monotonic()
+    with Lease(storage, FOLDER).take(wait=True):
+        assert time.monotonic() - began > 0.9
+        assert len(holders(storage, FOLDER)) == 1
+
+
+def test_a_process_with_the_id_of_a_dead_holder_is_not_taken_for_it(storage: Storage) -> None:
+    with Lease(storage, FOLDER).take() as held:
+        holder = json.loads(storage.read(held.name))
+    storage.write(f"{FOLDER}/0.json", json.dumps(holder | {"started": "1"}).encode())
+    assert holders(storage, FOLDER) == []
+    storage.write(f"{FOLDER}/0.json", json.dumps(holder).encode())
+    assert len(holders(storage, FOLDER)) == 1
+
+
+def test_a_holder_on_another_machine_is_alive_as_long_as_it_beats(storage: Storage, quick: None) -> None:
+    over, name = threading.Event(), _of_another_machine(storage)
+
+    def beats() -> None:
+        beat = 0
+        while not over.wait(0.05):
+            beat += 1
+            _of_another_machine(storage, beat)
+
+    thread = threading.Thread(target=beats)
+    thread.start()
+    try:
+        with pytest.raises(Held, match="on far"):
+            Lease(storage, FOLDER).take()
+    finally:
+        over.set()
+        thread.join()
+    assert storage.exists(name)
+    with Lease(storage, FOLDER).take():  # now it is silent
+        assert not storage.exists(name)
+
+
+def test_a_holder_beats(storage: Storage, quick: None) -> None:
+    with Lease(storage, FOLDER).take() as held:
+        wait_for(lambda: json.loads(storage.read(held.name))["beat"] >= 3, 5, "beats")
+    assert storage.names(FOLDER) == []
+
+
+def test_a_holder_that_was_taken_for_dead_does_not_come_back(storage: Storage, quick: None) -> None:
+    with Lease(storage, FOLDER).take() as held:
+        storage.remove(held.name)
+        time.sleep(0.5)
+        assert not storage.exists(held.name)
+        assert not may_go_on(storage, held.name)
+
+
+def test_who_works_for_a_holder_goes_on_until_it_says_stop_or_is_gone(storage: Storage) -> None:
+    lease = Lease(storage, FOLDER)
+    assert not may_go_on(storage, lease.name)
+    with lease.take():
+        assert may_go_on(storage, lease.name)
+        lease.stop()
+        assert not may_go_on(storage, lease.name)
+        with pytest.raises(Held):  # it is not over yet
+            Lease(storage, FOLDER).take()
+    assert not may_go_on(storage, lease.name)
+
+
+def test_a_storage_that_does_not_answer_is_no_order_to_stop(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> bytes:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(Storage, "read", fails)
+    assert may_go_on(storage, f"{FOLDER}/0.json")
+
+
+def _ask(root: str, at: float, wait: bool, keep_s: float, answers: multiprocessing.Queue) -> None:
+    lease = Lease(Storage(root), FOLDER)
+    time.sleep(max(0.0, at - time.time()))
+    try:
+        with lease.take(wait):
+            began = time.monotonic()
+            time.sleep(keep_s)
+            answers.put((began, time.monotonic()))
+    except Held:
+        answers.put(None)
+
+
+def _all_at_once(folder: Path, wait: bool, keep_s: float) -> list[tuple[float, float] | None]:
+    """What six processes come to: from when to when each had the lease, or None."""
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    arguments = (str(folder), time.time() + 0.3, wait, keep_s, answers)
+    asking = [context.Process(target=_ask, args=arguments) for _ in range(6)]
+    for process in asking:
+        process.start()
+    try:
+        return [answers.get(timeout=20) for _ in asking]
+    finally:
+        for process in asking:
+            process.kill()
+            process.join()
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_of_many_that_ask_at_once_one_has_it(tmp_path: Path, attempt: int) -> None:
+    assert sum(had is not None for had in _all_at_once(tmp_path, wait=False, keep_s=1.5)) == 1
+
+
+def test_all_that_wait_have_it_one_after_the_other(tmp_path: Path) -> None:
+    had = sorted(_all_at_once(tmp_path, wait=True, keep_s=0.05))
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(had))
+
+
+def test_a_file_that_is_no_lease_holds_nothing(storage: Storage) -> None:
+    storage.write(f"{FOLDER}/0.json", b"{")
+    with Lease(storage, FOLDER).take():
+        pass

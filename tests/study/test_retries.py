@@ -1,0 +1,141 @@
+"""A trial that fails: which try again can help, how often, what is said and kept of it, and that others go on."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from musiclab.errors import UserError
+from musiclab.progress import Progress
+from musiclab.study import Grid, Study, study, trial
+from musiclab.study.design import Design
+from musiclab.study.execution import Ended, InProcess
+from musiclab.study.lease import Lease
+from musiclab.study.options import parse_options
+from musiclab.study.plan import Queue
+from musiclab.study.records import DamagedStage, Records, Stopped
+from musiclab.study.running import Running
+from musiclab.study.storage import Storage, StorageFailed
+from musiclab.study.trial import Trials
+from musiclab.training.fit import Diverged
+
+OUT_OF_MEMORY = "[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory: you tried too much"
+KEY_8, KEY_16 = "latent_dim=8", "latent_dim=16"
+
+
+@pytest.fixture
+def ran(song_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Running]:
+    """Runs a study of two variants on one block; `ends(name, times)` is what a trial's run raises, if anything."""
+
+    def run(ends: Callable[[str, int], Exception | None], *options: str, executor: object = None) -> Running:
+        calls: list[str] = []
+
+        def runs(cell, *_: object) -> tuple[dict, dict, dict]:
+            calls.append(cell.variant.name)
+            if error := ends(cell.variant.name, calls.count(cell.variant.name)):
+                raise error
+            for stage in cell.stages.values():
+                records.storage.write(f"stages/{stage}/done", b"")
+            return {"measures": {"set/frechet": 1.0}, "scale": {}}, {}, {}
+
+        monkeypatch.setattr(trial, "_run", runs)
+        asked = Study(
+            name="q", system="vae_nn", space={"latent_dim": Grid(8, 16)}, control={"latent_dim": 16}, blocks=1,
+            objective="frechet", question="?",
+        )  # fmt: skip
+        parsed: argparse.Namespace = parse_options("?", ["--data", f"midi:{song_folder}", "--in-process", *options])
+        records = Records(Storage(str(tmp_path)))
+        running = Running(Design(asked, parsed), records, parsed.max_failures)
+        running.calls = calls
+        lease = Lease(records.storage, f"{running.design.folder}/runner")
+        with lease.take(), Progress("trials", 2) as progress:
+            study._run_trials(running, executor or InProcess(), lease, parsed.fail_fast, progress)
+        return running
+
+    return run
+
+
+def _names(running: Running) -> tuple[set[str], set[str]]:
+    of_key = {cell.key: cell.variant.name for cell in running.design.cells}
+    return {of_key[key] for key in running.found}, {of_key[key] for key in running.failed}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"), RuntimeError(OUT_OF_MEMORY), OSError("stale handle"),
+     DamagedStage("stages/x/y is not what was written")],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+def test_what_may_go_well_the_next_time_is_tried_again_and_leaves_no_trace(ran, error: Exception) -> None:
+    running = ran(lambda name, times: error if (name, times) == (KEY_8, 1) else None)
+    assert _names(running) == ({KEY_8, KEY_16}, set())
+    assert running.calls == [KEY_8, KEY_16, KEY_8]  # the others first: they may need the memory too
+    assert [running.records.failure(cell.key) for cell in running.design.cells] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(Diverged("diverged: val/loss is not finite after epoch 3"), "diverged: val/loss is not finite after epoch 3"),
+     (UserError("The data is too little."), "The data is too little."),
+     (ZeroDivisionError("division\nby zero"), "ZeroDivisionError: division by zero (musiclab/study/trial.py, line ")],
+    ids=["diverged", "data", "bug"],
+)  # fmt: skip
+def test_what_would_only_fail_again_is_not_and_takes_no_other_with_it(ran, error: Exception, reason: str) -> None:
+    running = ran(lambda name, _: error if name == KEY_8 else None)
+    assert _names(running) == ({KEY_16}, {KEY_8})
+    assert running.calls == [KEY_8, KEY_16]
+    (failed,) = running.failed
+    failure = running.records.failure(failed)
+    assert failure["reason"].startswith(reason) and "\n" not in failure["reason"]
+    assert "Traceback" in failure["log"] and str(error) in failure["log"]
+
+
+@pytest.mark.parametrize(("options", "tries"), [((), 4), (("--max-failures", "1"), 2), (("--max-failures", "0"), 1)])
+def test_tries_come_to_an_end(ran, options: tuple[str, ...], tries: int) -> None:
+    running = ran(lambda name, _: MemoryError() if name == KEY_8 else None, *options)
+    assert _names(running) == ({KEY_16}, {KEY_8})
+    assert running.calls.count(KEY_8) == tries
+
+
+def test_fail_fast_starts_nothing_more_and_the_next_run_does(ran) -> None:
+    running = ran(lambda name, _: ValueError("no") if name == KEY_8 else None, "--fail-fast")
+    assert running.calls == [KEY_8]
+    assert _names(running) == (set(), {KEY_8})
+    again = ran(lambda *_: None)
+    assert _names(again) == ({KEY_8, KEY_16}, set())
+    assert again.records.failure(next(iter(running.failed))) is None
+
+
+def test_fail_fast_waits_for_the_last_try(ran) -> None:
+    running = ran(lambda name, times: MemoryError() if name == KEY_8 and times < 3 else None, "--fail-fast")
+    assert _names(running) == ({KEY_8, KEY_16}, set())
+
+
+def test_a_storage_that_fails_ends_the_study_and_no_trial_is_blamed(ran, tmp_path: Path) -> None:
+    full = StorageFailed("place", OSError(28, "No space left on device"))
+    with pytest.raises(UserError, match="'place' cannot be written to any more: No space left on device") as raised:
+        ran(lambda *_: full)
+    assert raised.value.exit_code == 1
+    assert not [*tmp_path.glob("trials/*/failed.json")]
+
+
+def test_a_trial_that_was_told_to_stop_has_not_failed(ran, tmp_path: Path) -> None:
+    running = ran(lambda *_: Stopped())
+    assert _names(running) == (set(), set())
+    assert running.calls == [KEY_8]  # it takes this for the end of its right to run
+    assert not [*tmp_path.glob("trials/*/failed.json")]
+
+
+def test_a_worker_s_death_is_told_apart_from_what_a_trial_said(ran) -> None:
+    class Dies(InProcess):
+        def run(self, queue: Queue, trials: Trials, ended: Ended) -> None:
+            while cell := queue.next():
+                ended(queue.done(cell.key), ("its worker died (end of file)", "all that is known"))
+
+    running = ran(lambda *_: None, "--max-failures", "2", executor=Dies())
+    assert len(running.failed) == 2
+    for key in running.failed:
+        failure = running.records.failure(key)
+        assert (failure["reason"], failure["log"]) == ("its worker died (end of file)", "all that is known")

@@ -1,0 +1,96 @@
+"""Ctrl-C and SIGTERM on real studies: once, twice, from a wrapper, and what the next run makes of it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from study_processes import Run, ended, run_study, start_study, wait_for
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def under_way(storage: Path, long_study: Path, long_options: list[str]):
+    """A study in one process, with an epoch of its first trial behind it."""
+    process = start_study(*long_options, "--in-process", storage=storage, file=long_study)
+    wait_for(lambda: [*storage.glob("stages/*/curves.json")], 120, "a training")
+    yield process
+    process.kill()
+
+
+def test_once_is_a_checkpoint_a_summary_and_a_study_that_goes_on(
+    under_way: subprocess.Popen, undisturbed: Run, storage: Path, long_study: Path, long_options: list[str]
+) -> None:
+    under_way.send_signal(signal.SIGINT)
+    stopped = ended(under_way, storage, code=130)
+    epoch = int(re.search(r"^Stopped: 0 of 2 trials done, 1 resumes from epoch (\d+), 1 new; the same command goes on "
+                          r"from here\.$", stopped.out, re.MULTILINE)[1])  # fmt: skip
+    assert "Ctrl-C again ends it at once." in stopped.err and "Traceback" not in stopped.err
+    assert "No trial has finished, so there is no answer." in stopped.out
+    (curves,) = storage.glob("stages/*/curves.json")
+    before = json.loads(curves.read_text())
+    assert 1 <= max(point["step"] for point in before) == epoch < 25
+    assert not [*storage.glob("trials/*/failed.json")]
+    assert not [*storage.glob("studies/*/*/runner/*.json")]
+    went_on = run_study(*long_options, "--in-process", storage=storage, file=long_study)
+    assert f"0 of 2 trials done, 1 resumes from epoch {epoch}, 1 new" in went_on.out
+    assert json.loads(curves.read_text())[: len(before)] == before  # no epoch was done twice
+    assert went_on.records == undisturbed.records
+    again = run_study(*long_options, "--in-process", storage=storage, file=long_study)
+    assert "\n2 of 2 trials done\n" in again.out and again.costs == went_on.costs
+
+
+def test_twice_is_at_once(under_way: subprocess.Popen, storage: Path) -> None:
+    under_way.send_signal(signal.SIGSTOP)  # so that both are there before it can end by the first
+    under_way.send_signal(signal.SIGINT)
+    under_way.send_signal(signal.SIGCONT)
+    time.sleep(0.3)
+    under_way.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    stopped = ended(under_way, storage, code=130)
+    assert time.monotonic() - began < 5
+    assert "Traceback" not in stopped.err
+
+
+def test_a_machine_that_is_taken_away_says_so_by_sigterm(under_way: subprocess.Popen, storage: Path) -> None:
+    under_way.send_signal(signal.SIGTERM)
+    under_way.send_signal(signal.SIGTERM)  # as a wrapper passes it on: this is no second one
+    stopped = ended(under_way, storage, code=128 + signal.SIGTERM)
+    assert "Stopped: 0 of 2 trials done, 1 resumes from epoch" in stopped.out
+
+
+def test_on_ray_the_workers_stop_with_a_checkpoint_too(
+    undisturbed: Run, storage: Path, long_study: Path, long_options: list[str]
+) -> None:
+    process = start_study(*long_options, storage=storage, file=long_study)
+    wait_for(lambda: [*storage.glob("stages/*/curves.json")], 120, "a training")
+    os.kill(process.pid, signal.SIGINT)
+    stopped = ended(process, storage, code=130)
+    assert re.search(r"^Stopped: 0 of 2 trials done, .*resumes? from epoch \d+", stopped.out, re.MULTILINE)
+    assert "Traceback" not in stopped.err + stopped.out
+    went_on = run_study(*long_options, "--in-process", storage=storage, file=long_study)
+    assert re.search(r"^0 of 2 trials done, [12] resumes? from epoch \d+", went_on.out, re.MULTILINE)
+    assert went_on.records == undisturbed.records
+
+
+def test_the_second_to_start_a_study_is_refused_by_name_of_the_first(
+    under_way: subprocess.Popen, storage: Path, long_study: Path, long_options: list[str]
+) -> None:
+    under_way.send_signal(signal.SIGSTOP)  # so that it does not end meanwhile
+    refused = run_study(*long_options, "--in-process", storage=storage, file=long_study, code=1)
+    holder = rf"by \S+ on \S+ \(process {under_way.pid}, since [\d :-]+\)"
+    goes_on = r"once that has ended, the same command takes up what is left\."
+    assert re.fullmatch(rf"error: long is being run in .* {holder}; {goes_on}\n", refused.err)
+    planned = run_study(*long_options, "--plan", storage=storage, file=long_study)  # looking is free
+    assert "2 trials: 0 done, 2 to run" in planned.out
+    under_way.kill()
+    under_way.wait()
+    taken_up = start_study(*long_options, "--in-process", storage=storage, file=long_study)
+    wait_for(lambda: len([*storage.glob("studies/*/*/runner/*.json")]) == 1, 60, "its turn")
+    taken_up.send_signal(signal.SIGINT)
+    ended(taken_up, storage, code=130)
