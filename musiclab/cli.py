@@ -32,6 +32,14 @@ def _run(options: argparse.Namespace) -> int:
         from musiclab.study.sync import sync  # MLflow takes seconds
 
         return sync(options.places, options.tracking_uri)
+    if options.subject == "doctor":
+        from musiclab.study.doctor import doctor
+
+        return doctor(options.storage, options.tracking_uri)
+    if options.subject == "clean":
+        from musiclab.study.clean import clean
+
+        return clean(options.storage, options.remove)
     from musiclab.study.generate import generate  # torch takes seconds, which data and --help do without
 
     return generate(options)
@@ -55,11 +63,13 @@ def _data(options: argparse.Namespace) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog="musiclab", description=__doc__, allow_abbrev=False)
-    subjects = parser.add_subparsers(dest="subject", required=True, metavar="data|generate|report|sync")
+    subjects = parser.add_subparsers(dest="subject", required=True, metavar="data|generate|report|sync|doctor|clean")
     _add_data(subjects)
     _add_generate(subjects)
     _add_report(subjects)
     _add_sync(subjects)
+    _add_doctor(subjects)
+    _add_clean(subjects)
     return parser
 
 
@@ -165,3 +175,24 @@ def _add_sync(subjects: Any) -> None:
         metavar="URI",
         help="MLflow server or database (default: MLFLOW_TRACKING_URI, else where the study was last shown)",
     )
+
+
+def _add_doctor(subjects: Any) -> None:
+    doc = "check this installation, the cluster, MLflow and a storage with all that is in it, and say what to do"
+    command = subjects.add_parser("doctor", help=doc, description=doc, allow_abbrev=False)
+    command.add_argument(
+        "storage", nargs="?", default=DEFAULT_STORAGE, metavar="STORAGE", help="folder or URI (default: ~/musiclab)"
+    )
+    command.add_argument(
+        "--tracking-uri",
+        type=check_tracking_uri,
+        metavar="URI",
+        help="MLflow server or database (default: MLFLOW_TRACKING_URI, else where the studies there are shown)",
+    )
+
+
+def _add_clean(subjects: Any) -> None:
+    doc = "show what a storage holds that nothing needs: stages and checkpoints of no record, what kills left behind"
+    command = subjects.add_parser("clean", help=doc, description=doc, allow_abbrev=False)
+    command.add_argument("storage", metavar="STORAGE", help="folder or URI, such as ~/musiclab")
+    command.add_argument("--remove", action="store_true", help="remove it")

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -26,7 +27,16 @@ def one_line(text: str) -> str:
 
 def printable(text: str) -> str:
     """The text with all that a terminal would obey, or UTF-8 cannot say, written as escapes; line breaks too."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return "".join(char if _is_shown(char) else char.encode("unicode_escape").decode() for char in text)
+
+
+def printable_lines(text: str) -> str:
+    """The same of a text of several lines, which stay."""
+    return "\n".join(map(printable, text.splitlines()))
+
+
+def _is_shown(char: str) -> bool:
+    return char.isprintable() or unicodedata.category(char) == "Zs"  # spaces that do not break
 
 
 def exit_with(run: Callable[[], int]) -> NoReturn:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 
 def abandoned(root: Path) -> dict[str, str]:
-    """By name, folders with a slash at its end, what nobody is at work on and nothing needs, with why it is there."""
+    """The names of folders that nobody is at work on and nothing needs, with why they are there."""
     found = {}
     for path in sorted(root.iterdir()) if root.is_dir() else ():
-        if (why := _why(path)) and not path.is_symlink():
+        if (why := _why(path)) and path.is_dir() and not path.is_symlink():
             with _lock_of(path) as free:
                 if free:
-                    found[path.name + ("/" if path.is_dir() else "")] = why
+                    found[path.name] = why
     return found
 
 
@@ -22,19 +22,14 @@ def remove_abandoned(root: Path, name: str) -> None:
     """Remove what `abandoned` has named, unless somebody is at work on it by now."""
     path = root / name
     with _lock_of(path) as free:
-        if free and path.is_dir():
+        if free:
             shutil.rmtree(path)
-        elif free:
-            path.unlink(missing_ok=True)
 
 
 def _why(path: Path) -> str:
     if path.suffix == ".building":
         return "a build of windows that was cut off, which would go on from there"
-    if path.suffix == ".tmp":
-        return "a build of windows that was cut off"
-    # While there is no store yet, somebody may be waiting for its lock.
-    return "the lock of windows that are built" if path.suffix == ".lock" and path.with_suffix("").is_dir() else ""
+    return "a build of windows that was cut off" if path.suffix == ".tmp" else ""  # locks stay: one may be waited for
 
 
 @contextlib.contextmanager

@@ -3,18 +3,17 @@
 import contextlib
 import itertools
 import shlex
+from collections.abc import Iterator
 
 from musiclab.data.leftovers import remove_abandoned
 from musiclab.errors import UserError, one_line, printable
 from musiclab.progress import Progress, size
 from musiclab.study.inventory import Inventory, Leftover
-from musiclab.study.lease import Held, Lease
+from musiclab.study.lease import CLEANING, Held, Lease
 from musiclab.study.places import storage_at
 from musiclab.study.records import DONE
 from musiclab.study.storage import Storage
 from musiclab.training.files import CHECKPOINT
-
-CLEANING = "cleaning"  # the lease that no study may start beside
 
 
 def clean(place: str, remove: bool) -> int:
@@ -47,7 +46,7 @@ def clean(place: str, remove: bool) -> int:
 
 
 @contextlib.contextmanager
-def _alone(storage: Storage):
+def _alone(storage: Storage) -> Iterator[None]:
     try:
         lease = Lease(storage, CLEANING).take()
     except Held as holder:
@@ -72,8 +71,8 @@ def _print_what_stays(inventory: Inventory) -> None:
     if inventory.unknown:
         names = [printable(name) for name in inventory.unknown]
         print(
-            f"All stages stay: which of them are needed is not known, for {len(names)} damaged or older files cannot be "
-            f"read ({', '.join(names[:3])}{', ...' if names[3:] else ''}). Run their studies again, or delete them."
+            f"All stages stay, for which of them are needed is not known: {len(names)} damaged or older files cannot "
+            f"be read ({', '.join(names[:3])}{', ...' if names[3:] else ''}). Run their studies again, or delete them."
         )
     for name, held in inventory.unnamed_windows.items():
         print(f"{inventory.storage.path(name)} stays: windows that no plan names, {size(held)}; delete it as you like.")

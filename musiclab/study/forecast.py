@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterable
 
 from musiclab.cpus import available_cpus
+from musiclab.errors import printable_lines
 from musiclab.progress import duration
 from musiclab.study.design import Design
+from musiclab.study.outdated import outdated
 from musiclab.study.plan import Cell, sharing
 from musiclab.study.records import Records
 from musiclab.study.running import Running
@@ -28,10 +30,13 @@ def forecast(running: Running, options: argparse.Namespace) -> str:
     todo = [[cell for cell in of if not records.get(cell.key)] for of in cells]
     done = [len(of) - len(left) for of, left in zip(cells, todo, strict=True)]
     lines = [
-        f"{design.study.name}: {design.study.question}",
+        f"{design.study.name}: {printable_lines(design.study.question)}",
         f"{len(design.variants)} variants x {_span(ends)} blocks = {_span(map(len, cells))} trials: "
         f"{_span(done)} done, {_span(map(len, todo))} to run",
     ]
+    lines += outdated(design, records, todo[-1])
+    if todo[-1]:
+        lines.append(running.standing())
     left = [Counter(cell.variant.name for cell in of) for of in todo]
     for name, control in design.controls.items():
         role = " (control)" if name == control else ""

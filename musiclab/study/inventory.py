@@ -57,7 +57,7 @@ class Inventory:
         self.at_work = [f"{who} is {what}" for what, who, alive in self._leases.values() if alive]
         self.files: dict[str, FileInfo] = {}
         for folder in FOLDERS:
-            self.files |= storage.files(folder)
+            self.files |= dict(sorted(storage.files(folder).items()))
         folders = [name.rpartition("/")[0] for name in self.files if _is_like(name, "studies/*/*/plan.json")]
         self.plans = [plan for folder in folders if (plan := self._plan(folder))]
         keys = [name.split("/")[1] for name in self.files if _is_like(name, "trials/*/record.json")]
@@ -179,29 +179,31 @@ class Inventory:
         ]
 
     def _abandoned_builds(self) -> list[Leftover]:
-        """What builds of windows left that are not under way: parts, half stores, locks of what is built."""
+        """What builds of windows left that are not under way: parts and half stores."""
         if not self.storage.is_local:
             return []  # they are built elsewhere and put here whole
         return [
-            Leftover(f"data/{name}", self._size(f"data/{name}"), why)
+            Leftover(f"data/{name}/", self._size(f"data/{name}/"), why)
             for name, why in abandoned(self.storage.local("data")).items()
         ]
+
+    @cached_property
+    def stores(self) -> list[str]:
+        """The fingerprints of the window stores that are whole."""
+        return sorted(name.split("/")[1] for name in self.files if _is_like(name, "data/*/songs.json"))
 
     @cached_property
     def unnamed_windows(self) -> dict[str, int]:
         """Bytes of the window stores that no plan and no record names, by their folder; none where some are unknown."""
         named = {cell.variant.data for plan in self.plans for cell in plan.cells}
         named |= {finished.data for finished in self.finished.values()}
-        stores = [name.split("/")[1] for name in self.files if _is_like(name, "data/*/songs.json")]
         if self.unknown:
             return {}
-        return {f"data/{name}": self._size(f"data/{name}/") for name in stores if name not in named}
+        return {f"data/{name}": self._size(f"data/{name}/") for name in self.stores if name not in named}
 
-    def _size(self, name: str) -> int:
-        """Bytes of a file, or of a folder whose name ends with a slash."""
-        return sum(
-            info.size for file, info in self.files.items() if file == name or (name[-1] == "/" and file.startswith(name))
-        )
+    def _size(self, folder: str) -> int:
+        """Bytes of what is in a folder, whose name ends with a slash."""
+        return sum(info.size for file, info in self.files.items() if file.startswith(folder))
 
 
 def _leases(storage: Storage) -> dict[str, tuple[str, str, bool]]:

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from musiclab.study.storage import Storage
+from musiclab.study.storage import Storage, StorageFailed
 
 _BEAT_S = 3.0
 _FIELDS = {
@@ -25,6 +25,7 @@ _FIELDS = {
     "phase": str,
     "beat": int,
 }
+CLEANING = "cleaning"  # the folder of whoever removes things from a storage, beside whom no study may start
 _MISSED_BEATS = 5  # as many without one, and a holder on another machine counts as dead
 
 
@@ -64,8 +65,9 @@ class Lease(contextlib.AbstractContextManager):
         return self
 
     def stop(self) -> None:
-        """Tell all who ask `may_go_on` to stop."""
-        self._put(phase="stopping")
+        """Tell all who ask `may_go_on` to stop; where nothing can be written, they notice that themselves."""
+        with contextlib.suppress(OSError, StorageFailed):
+            self._put(phase="stopping")
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
@@ -90,7 +92,8 @@ class Lease(contextlib.AbstractContextManager):
 
     def _beat(self) -> None:
         while not self._over.wait(_BEAT_S):
-            with self._lock, contextlib.suppress(OSError):  # a storage that cannot be written to now may be soon
+            # A storage that cannot be written to now may be soon.
+            with self._lock, contextlib.suppress(OSError, StorageFailed):
                 if self._over.is_set():
                     return
                 if not self._storage.exists(self.name):  # another took this process, suspended say, for dead

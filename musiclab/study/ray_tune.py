@@ -35,6 +35,19 @@ _FAILED = "storage_failed"  # in the result of a trial: the sentence, or nothing
 _KNOCK_S = 10  # to a cluster that is there, a connection takes far less
 
 
+def cluster() -> dict[str, float]:
+    """Nodes, CPUs and GPUs that a study would have now; connects, or starts a local Ray, and leaves it again.
+
+    UserError where the cluster cannot be reached.
+    """
+    _connect()
+    try:
+        have, nodes = ray.cluster_resources(), [node for node in ray.nodes() if node["Alive"]]
+        return {"nodes": len(nodes), "cpus": have.get("CPU", 0), "gpus": have.get("GPU", 0)}
+    finally:
+        ray.shutdown()
+
+
 class RayTune:
     """The executor of `Executor` on Ray; a context manager that connects, or starts a local Ray, and leaves it.
 

@@ -23,6 +23,7 @@ from musiclab.training.files import CHECKPOINT, CURVES, Files
 
 DONE = "done"
 FAILURE_LOG = "failed.log"
+NO_DIGEST = "it has no digest, so another version of musiclab wrote it, or something else did"
 _SEAL = "sha256"
 _POINT = {"name": (str,), "step": (int,), "value": (int, float), "time": (int, float)}
 
@@ -46,7 +47,7 @@ def unsealed(data: bytes) -> dict[str, Any]:
     try:
         value = json.loads(data)
         if _SEAL not in value:
-            raise ValueError("it has no digest, so another version of musiclab wrote it, or something else did")
+            raise ValueError(NO_DIGEST)
         if value.pop(_SEAL) != content_hash(value):
             raise ValueError("it is not what was written")
         return value

@@ -38,8 +38,9 @@ class Running:
         """How far the study is, in words: trials that are done, that resume, and from where, and that are new."""
         todo, kept = self.todo, self.records
         epochs, others = [], Counter()
+        begun = set(kept.storage.names("stages"))  # at once: asking for each takes minutes where it is far away
         for cell in todo:
-            missing = next(stage for stage, key in cell.stages.items() if not kept.stage_done(key))
+            missing = next(stage for stage, key in cell.stages.items() if key not in begun or not kept.stage_done(key))
             if (done := kept.epochs_kept(cell.stages[missing])) is not None:
                 epochs.append(done)
             elif kept.failure(cell.key):

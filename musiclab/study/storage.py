@@ -25,8 +25,9 @@ class StorageFailed(UserError):
 
     def __init__(self, root: str, error: OSError) -> None:
         super().__init__(
-            f"--storage {root!r} cannot be written to any more: {error.strerror}; nothing finished is lost. Make it "
-            "writable or free some space (`musiclab clean` shows what no record needs), and the same command goes on.",
+            f"--storage {root!r} cannot be written to any more: {error.strerror or error}; nothing finished is lost. "
+            "Make it writable or free some space (`musiclab clean` shows what no record needs), and the same command "
+            "goes on.",
             exit_code=1,
         )
 

@@ -11,13 +11,13 @@ from musiclab.cpus import available_cpus
 from musiclab.data.source import Source
 from musiclab.data.store import build
 from musiclab.data.windows import WindowSpec
-from musiclab.errors import UserError, exit_with
+from musiclab.errors import UserError, exit_with, printable_lines
 from musiclab.progress import Progress
 from musiclab.study.answer import best, best_so_far, unclear
 from musiclab.study.claims import Claim
 from musiclab.study.design import Design
 from musiclab.study.forecast import forecast
-from musiclab.study.lease import Held, Lease
+from musiclab.study.lease import CLEANING, Held, Lease, holders, may_go_on
 from musiclab.study.mirror import Mirror, default_uri, named_uri
 from musiclab.study.options import parse_options
 from musiclab.study.outdated import outdated
@@ -82,7 +82,8 @@ class Study:
         if options.plan:
             print(forecast(Running(design, records), options))
             return 0
-        print(f"{self.name}: {self.question}\ndata {options.data}, scale {options.scale}, storage {storage.root}")
+        question = printable_lines(self.question)
+        print(f"{self.name}: {question}\ndata {options.data}, scale {options.scale}, storage {storage.root}")
         _prepare(design, storage)
         try:
             lease = Lease(storage, f"{design.folder}/runner").take()
@@ -93,6 +94,10 @@ class Study:
                 exit_code=1,
             ) from None
         with lease:
+            if cleaners := holders(storage, CLEANING):
+                raise UserError(
+                    f"{storage.root} is being cleaned by {cleaners[0]}; run this once that has ended.", exit_code=1
+                )
             running = Running(design, records, options.max_failures)
             design.write(records)
             return _execute(running, Mirror(storage.root, design.folder, uri), lease, options)
@@ -168,9 +173,8 @@ def _run_trials(running: Running, executor: "Executor", lease: Lease, fail_fast:
             progress.update(note=f"best so far {leader}" if leader else "none finished well")
             if cell.key in running.failed and fail_fast and not queue.closed:
                 stop("--fail-fast: a trial has failed")
-        elif not queue.closed:
-            progress.say("another run of this study has taken over; this one stops")
-            queue.closed = True
+        elif not queue.closed:  # its worker was told that nobody runs this study
+            raise UserError(_not_seen(lease, records.storage), exit_code=1)
 
     with Stopping(lambda: stop("Ctrl-C again ends it at once. Stopping")) as stopping:
         while not queue.closed and (todo := running.todo):
@@ -186,6 +190,13 @@ def _run_trials(running: Running, executor: "Executor", lease: Lease, fail_fast:
                 progress.expect(len(running.todo))
                 progress.say(f"not clear after {before} blocks; {design.blocks} now, {design.most} at most")
     return stopping.code if running.todo else 0
+
+
+def _not_seen(lease: Lease, storage: Storage) -> str:
+    """Why a worker, which asks the storage whether to go on, finds no lease there."""
+    if may_go_on(storage, lease.name):
+        return f"Workers on other machines do not see --storage {storage.root}; name a place that all of them see."
+    return "Another run of this study took this one for dead, which had not answered for long, and is in its place now."
 
 
 def _report(results: Results) -> str:

@@ -1,6 +1,7 @@
 """`musiclab sync`: MLflow brought level with studies that have run, whatever it missed while they did."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from musiclab.errors import UserError
@@ -52,7 +53,7 @@ def _synced(storage: Storage, folder: str, name: str, cells: int, uri: str) -> b
         return False
     try:
         with Lease(storage, f"{folder}/mirror").take(), Progress(f"{name}: trials", cells) as progress:
-            follower = Follower(storage, folder, uri, lambda level, of: progress.update())
+            follower = Follower(storage, folder, uri, _counting(progress))
             _, behind = follower.round(last=True)
     except Held as holder:
         print(f"{name}: the mirror of its last run is still bringing MLflow level: {holder}", flush=True)
@@ -65,8 +66,23 @@ def _synced(storage: Storage, folder: str, name: str, cells: int, uri: str) -> b
             "there.",
             exit_code=1,
         ) from None
+    for file in follower.damage:
+        print(f"{name}: {file} is damaged and left out", flush=True)
     print(f"{name}: {_in_words(follower, behind)} (MLflow at {masked(uri)})", flush=True)
     return not behind
+
+
+def _counting(progress: Progress) -> Callable[[int, int], None]:
+    """What tells `progress` how many trials are level now."""
+    before = 0
+
+    def count(level: int, _: int) -> None:
+        nonlocal before
+        if level > before:
+            progress.update(level - before)
+        before = level
+
+    return count
 
 
 def _in_words(follower: Follower, behind: str) -> str:

@@ -67,8 +67,10 @@ class Trials:
         except Stopped:
             return
         except Exception as error:  # a trial that fails takes no other with it
-            log = traceback.format_exc()
-            records.put_failure(cell.key, _reason(error), log, _again(error))
+            try:
+                records.put_failure(cell.key, _reason(error), traceback.format_exc(), _again(error))
+            except OSError as failed:
+                raise StorageFailed(storage.root, failed) from error
             if torch.cuda.is_initialized():
                 torch.cuda.empty_cache()  # the next trial of this worker, and its neighbours, need the memory
 
@@ -114,6 +116,8 @@ def _run(
     device = torch.device("cuda" if gpu and torch.cuda.is_available() else "cpu")
     config, records = system.config(**cell.variant.config), Records(storage)
     began, start_of_all = time.time(), time.perf_counter()
+    if not go_on():  # asked before the windows: where the storage is not seen, they are not there either
+        raise Stopped
     windows = trial_windows(storage, cell, config)
     seconds, reused = {}, []
     for stage, key in cell.stages.items():

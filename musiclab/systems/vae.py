@@ -30,7 +30,7 @@ WEIGHTS, THRESHOLDS = "weights.safetensors", "thresholds.json"
 _CANDIDATES = [step / 50 for step in range(1, 50)]
 # A decoder that explains its data perfectly would drive sigma to 0 and the likelihood to infinity; the floor of
 # sigma-VAE (Rybkin et al. 2021), reached smoothly.
-_LOG_SIGMA_FLOOR = -6.0
+LOG_SIGMA_FLOOR = -6.0
 
 
 class ConvVAE(nn.Module):
@@ -79,7 +79,7 @@ class ConvVAE(nn.Module):
         if self.bernoulli:
             nll = F.binary_cross_entropy_with_logits(raw, x, reduction="sum")
         else:
-            log_scale = _LOG_SIGMA_FLOOR + F.softplus(self.log_scale - _LOG_SIGMA_FLOOR)
+            log_scale = LOG_SIGMA_FLOOR + F.softplus(self.log_scale - LOG_SIGMA_FLOOR)
             squares = ((x - raw) ** 2).sum()
             nll = 0.5 * squares * torch.exp(-2 * log_scale) + x.numel() * (log_scale + 0.5 * math.log(2 * math.pi))
         if sampled_kl:

@@ -11,7 +11,7 @@ from musiclab.data.songs import TRACKS
 from musiclab.measures import suite
 from musiclab.measures.latent import importance_gain, kl_per_dimension
 from musiclab.systems.base import StageRun
-from musiclab.systems.vae import _LOG_SIGMA_FLOOR, ConvVAE, Vaes, thresholds
+from musiclab.systems.vae import LOG_SIGMA_FLOOR, ConvVAE, Vaes, thresholds
 from musiclab.training.batches import EVAL_BATCH
 
 # The noise under which decoding is tried, beside that of the posterior's own sd: around the article's 0.5 to 1.
@@ -82,7 +82,7 @@ def _likelihood(run: StageRun, vaes: Vaes, coded: _Coded, track: int) -> tuple[f
 
 def _sigma(vae: ConvVAE) -> float:
     """The sd of the Gaussian likelihood, as `ConvVAE.terms` has it."""
-    return math.exp(_LOG_SIGMA_FLOOR + F.softplus(vae.log_scale - _LOG_SIGMA_FLOOR))
+    return math.exp(LOG_SIGMA_FLOOR + F.softplus(vae.log_scale - LOG_SIGMA_FLOOR))
 
 
 def _log_terms(

@@ -1,9 +1,9 @@
 """The undisturbed study that all rounds are held against, the servers that they kill, and the closing table."""
 
-import os
+import json
 import shutil
 import sys
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,29 +14,49 @@ from judging import STUDY, Truth, points_in, records_in  # noqa: E402 - after th
 from study_processes import run_study  # noqa: E402
 from tally import TALLY  # noqa: E402
 
-_FILE = f"""
+_FILE = """
 from musiclab.study import Grid, Study
 
 if __name__ == "__main__":
     Study(
-        name="{STUDY}", system="vae_nn", space={{"latent_dim": Grid(2, 3), "noise_sd": Grid(0.0, 1.0)}},
-        control={{"latent_dim": 2, "noise_sd": 0.0}}, blocks=2, objective="frechet",
+        name={name!r}, system="vae_nn", space={space}, control={control}, fixed={fixed}, blocks=1, objective="frechet",
     ).main()
 """
 
 
 @pytest.fixture(scope="session")
 def truth(song_folder: Path, tiny: list[str], database: Path, tmp_path_factory: pytest.TempPathFactory) -> Truth:
-    """Eight trials, of which two each share what they train, straight through in one process."""
+    """Four trials, of which two each share what they train, straight through in one process."""
     folder = tmp_path_factory.mktemp("truth")
     file, storage = folder / "killed.py", folder / "storage"
-    file.write_text(_FILE)
+    file.write_text(
+        _FILE.format(
+            name=STUDY,
+            space='{"latent_dim": Grid(2, 3), "noise_sd": Grid(0.0, 1.0)}',
+            control={"latent_dim": 2, "noise_sd": 0.0},
+            fixed={},
+        )
+    )
     shutil.copy(database, folder / "empty.db")
     storage.mkdir()
     shutil.copy(database, storage / "mlflow.db")
-    options = ["--data", f"midi:{song_folder}", *tiny, "--set", "vae_epochs=6"]
+    options = ["--data", f"midi:{song_folder}", *tiny, "--set", "vae_epochs=8"]
     run_study(*options, "--in-process", storage=storage, file=file)
     return Truth(file, options, storage, records_in(storage), points_in(f"sqlite:///{storage / 'mlflow.db'}"))
+
+
+@pytest.fixture(scope="session")
+def half(truth: Truth) -> Truth:
+    """The two of these trials that share what they train, as a study of their own."""
+    file = truth.file.with_name("half.py")
+    file.write_text(
+        _FILE.format(
+            name=STUDY, space='{"noise_sd": Grid(0.0, 1.0)}', control={"noise_sd": 0.0}, fixed={"latent_dim": 2}
+        )
+    )
+    keys = [key for key, data in truth.records.items() if json.loads(data)["config"]["latent_dim"] == 2]
+    records, points = {key: truth.records[key] for key in keys}, {key: truth.points[key] for key in keys}
+    return replace(truth, file=file, records=records, points=points)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,17 +1,29 @@
 """What a study that was killed again and again has come to, against one that nothing disturbed."""
 
 import json
+import shutil
 import threading
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from mlflow_contents import histories, role, study_runs
+from sqlalchemy import create_engine, text
 
 STUDY = "killed"
 _POLL_S = 0.02
 _OF_THE_RUN = ("cost/seconds",)  # what two runs of one trial never have in common
+
+# MLflow's own tables, the same on SQLite and PostgreSQL; what it has deleted is not there.
+_OF_STUDY = """
+    FROM runs JOIN experiments e ON e.experiment_id = runs.experiment_id AND e.name = :name
+    JOIN tags role ON role.run_uuid = runs.run_uuid AND role.key = 'musiclab.role'
+    JOIN tags key ON key.run_uuid = runs.run_uuid AND key.key = 'musiclab.key'
+"""
+_RUNS = f"SELECT role.value, key.value, status {_OF_STUDY} WHERE runs.lifecycle_stage = 'active'"
+_POINTS = f"""
+    SELECT key.value, m.key, m.step, m.value {_OF_STUDY} LEFT JOIN metrics m ON m.run_uuid = runs.run_uuid
+    WHERE runs.lifecycle_stage = 'active' AND role.value = 'trial'
+"""
 
 Points = dict[str, list[tuple[int, float]]]
 
@@ -26,6 +38,18 @@ class Truth:
     records: dict[str, bytes]
     points: dict[str, Points]
 
+    @property
+    def epochs(self) -> int:
+        """How often its trainings write their curves."""
+        curves = [json.loads(file.read_text()) for file in self.storage.glob("stages/*/curves.json")]
+        return sum(max(point["step"] for point in points) for points in curves)
+
+    def fresh(self, storage: Path) -> Path:
+        """A new storage in which nothing has run: the windows that it would cut, and an empty MLflow."""
+        shutil.copytree(self.storage / "data", storage / "data")
+        shutil.copy(self.file.with_name("empty.db"), storage / "mlflow.db")
+        return storage
+
 
 def records_in(storage: Path) -> dict[str, bytes]:
     """The records' bytes by key."""
@@ -34,13 +58,12 @@ def records_in(storage: Path) -> dict[str, bytes]:
 
 def points_in(uri: str) -> dict[str, Points]:
     """Every point that MLflow holds of the study's trials, by key and metric, without what a trial cost."""
-    client, runs = study_runs(uri, STUDY)
-    return {
-        run.data.tags["musiclab.key"]: {
-            name: sorted(points) for name, points in histories(client, run).items() if name not in _OF_THE_RUN
-        }
-        for run in role(runs, "trial")
-    }
+    found: dict[str, Points] = {}
+    for key, name, step, value in _rows(uri, _POINTS):
+        metrics = found.setdefault(key, {})
+        if name and name not in _OF_THE_RUN:
+            metrics.setdefault(name, []).append((step, value))
+    return found
 
 
 class Watch(threading.Thread):
@@ -97,30 +120,33 @@ def faults(truth: Truth, storage: Path, uri: str, watch: Watch) -> Counter[str]:
 def mlflow_faults(truth: Truth, uri: str) -> Counter[str]:
     """How MLflow differs from what it holds of the undisturbed study."""
     found: Counter[str] = Counter()
-    _, runs = study_runs(uri, STUDY)
-    names = Counter((run.data.tags["musiclab.role"], run.data.tags["musiclab.key"]) for run in runs)
+    runs = _rows(uri, _RUNS)
+    names = Counter((role, key) for role, key, _ in runs)
     found["runs doubled"] = sum(times - 1 for times in names.values())
-    found["runs left running"] = sum(run.info.status == "RUNNING" for run in runs)
-    found["runs in a wrong state"] = sum(run.info.status not in ("RUNNING", "FINISHED") for run in runs)
-    found["runs missing"] = len(truth.points.keys() - {key for kind, key in names if kind == "trial"})
+    found["runs left running"] = sum(status == "RUNNING" for *_, status in runs)
+    found["runs in a wrong state"] = sum(status not in ("RUNNING", "FINISHED") for *_, status in runs)
+    found["runs missing"] = len(truth.points.keys() - {key for role, key in names if role == "trial"})
     there = points_in(uri)
-    for key, metrics in truth.points.items():
-        for name, points in metrics.items():
-            has = Counter(there.get(key, {}).get(name, []))
-            steps = Counter(step for step, _ in has.elements())
-            found["points missing"] += sum(point not in has for point in points)
-            found["points doubled"] += sum(max(0, steps[step] - 1) for step, _ in points)
-    for key, metrics in there.items():
-        known = truth.points.get(key, {})
-        found["points of nothing"] += sum(
-            step not in {step for step, _ in known.get(name, [])} for name, points in metrics.items() for step, _ in points
-        )
+    for key in truth.points.keys() | there.keys():
+        expected, has = _counted(truth.points.get(key, {})), _counted(there.get(key, {}))
+        found["points missing"] += len(expected.keys() - has.keys())
+        found["points of nothing"] += len(has.keys() - expected.keys())
+        found["points doubled"] += has.total() - len(has)
     return +found
 
 
-def left_beside(storage: Path) -> dict[str, Any]:
-    """Every trial's `run.json`, by key."""
-    return {file.parent.name: json.loads(file.read_text()) for file in storage.glob("trials/*/run.json")}
+def _counted(points: Points) -> Counter[tuple[str, int, float]]:
+    return Counter((name, *point) for name, of_name in points.items() for point in of_name)
+
+
+def _rows(uri: str, query: str) -> list[tuple]:
+    """What a query of MLflow's database finds: a thousand times as fast as its client, point by point."""
+    engine = create_engine(uri)
+    try:
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(query), {"name": f"musiclab/{STUDY}"})]
+    finally:
+        engine.dispose()
 
 
 def _identity(file: Path) -> tuple[int, int] | None:

@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import os
 import random
-import shutil
 import subprocess
 import sys
 import threading
@@ -42,9 +41,7 @@ class Round:
         servers: dict[str, Server] | None = None, uri: str = "", look: str = "", env: dict[str, str] | None = None,
     ) -> None:  # fmt: skip
         self._random, self._targets, self._truth = random.Random(seed), targets, truth
-        self.storage = folder / f"round {seed}"
-        shutil.copytree(truth.storage / "data", self.storage / "data")
-        shutil.copy(truth.storage.parent / "empty.db", self.storage / "mlflow.db")
+        self.storage = truth.fresh(folder / f"round {seed}")
         self._options = [*truth.options, *options, *(["--tracking-uri", uri] if uri else [])]
         self._look = look or f"sqlite:///{self.storage / 'mlflow.db'}"
         self._servers, self._env = servers or {}, env or {}
@@ -70,11 +67,7 @@ class Round:
         self._watch.end()
         found = faults(self._truth, self.storage, self._look, self._watch)
         found += Counter({"processes left": left})
-        TALLY.kills += self.kills
-        TALLY.faults += found
-        TALLY.studies += 1
-        TALLY.restarts += self._runs - 1
-        TALLY.seconds += time.monotonic() - began
+        TALLY.add(self.kills, self._runs - 1, found, time.monotonic() - began)
         return found
 
     def _start(self) -> None:
@@ -117,9 +110,7 @@ class Round:
     def _steps_in_all(self) -> int:
         watch = Watch(self._truth.storage)
         watch.look()
-        # Of each file of curves the watch sees only the last version here.
-        epochs = sum(max(step for step, _ in points["train/loss"]) for points in self._truth.points.values() if "train/loss" in points)
-        return watch.steps + epochs
+        return watch.steps + self._truth.epochs  # of each file of curves, this watch has seen the last version only
 
     def _wait(self, true: Callable[[], object]) -> None:
         """Wait for it as long as the study gets on."""

@@ -22,6 +22,14 @@ class Tally:
     restarts: int = 0
     seconds: float = 0.0
 
+    def add(self, kills: Counter[str], restarts: int, faults: Counter[str], seconds: float) -> None:
+        """Count a round."""
+        self.kills += kills
+        self.faults += faults
+        self.studies += 1
+        self.restarts += restarts
+        self.seconds += seconds
+
     def table(self) -> list[str]:
         """The lines of the table; none where nothing was killed."""
         if not self.studies:

@@ -175,6 +175,14 @@ def test_a_member_without_a_name_is_refused_in_a_sentence(tmp_path: Path) -> Non
         list(source.items())
 
 
+def test_a_song_called_like_another_s_second_version_keeps_its_windows(tmp_path: Path) -> None:
+    songs = [midi_bytes([(1, 60 + number, 0, 32)]) for number in range(3)]
+    path = write_zip(tmp_path / "songs.zip", dict(zip(("a.mid", "a #2.mid", "a.midi"), songs, strict=True)))
+    store = build(Midi(path), SPEC, tmp_path / "stores", 1)
+    assert [song.id for song in store.songs] == ["a", "a #2", "a #3"]
+    assert store.indices(["a", "a #2", "a #3"]).tolist() == list(range(6))
+
+
 @pytest.mark.parametrize("name", ["a" * 300 + ".mid", "a\x00.mid", "a" * 10_000])
 def test_a_file_that_no_system_could_have_is_not_there(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--start: there is no file"):
@@ -190,7 +198,7 @@ def test_what_is_printed_cannot_rule_a_terminal(capsys: pytest.CaptureFixture) -
     with pytest.raises(SystemExit):
         exit_with(fail)
     assert capsys.readouterr().err == "error: There is no \\x1b[2J\\u202e\\udc80 field 'é音'\\n.\n"
-    assert printable("as it is, é音") == "as it is, é音"
+    assert printable("as it is, é音\u00a0!") == "as it is, é音\u00a0!"
     assert one_line("two\nlines \x1b[31m" + "x" * 10_000) == "two lines \\x1b[31m" + "x" * 482
 
 

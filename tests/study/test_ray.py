@@ -1,6 +1,7 @@
 """The same studies on Ray: the same records, whatever dies, on a cluster as on this machine; and what it refuses."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,18 @@ def _error(run: Run) -> str:
     (line,) = [line for line in run.err.splitlines() if "error" in line]
     assert "Traceback" not in run.err
     return line
+
+
+def test_a_worker_killed_for_memory_is_tried_again_and_named(
+    storage: Path, long_study: Path, long_options: list[str]
+) -> None:
+    # Ray's own memory monitor, told that two per cent of the machine's memory is all there is.
+    short_of_memory = {"RAY_memory_usage_threshold": "0.02", "RAY_memory_monitor_refresh_ms": "300"}
+    options = [*long_options, "--max-failures", "1"]
+    run = run_study(*options, storage=storage, file=long_study, code=1, env=short_of_memory)
+    reason = "its worker was killed because the machine ran low on memory"
+    assert run.err.count(f"is tried again: {reason}") == 2
+    failed = re.findall(rf"^failed: latent_dim=\d+, block 0: {reason} \(log: (.*)\)$", run.out, re.MULTILINE)
+    assert len(failed) == 2
+    assert all("exceeded threshold" in Path(log).read_text() for log in failed)
+    assert "Traceback" not in run.err

@@ -121,10 +121,20 @@ def test_a_storage_that_fails_ends_the_study_and_no_trial_is_blamed(ran, tmp_pat
     assert not [*tmp_path.glob("trials/*/failed.json")]
 
 
-def test_a_trial_that_was_told_to_stop_has_not_failed(ran, tmp_path: Path) -> None:
-    running = ran(lambda *_: Stopped())
-    assert _names(running) == (set(), set())
-    assert running.calls == [KEY_8]  # it takes this for the end of its right to run
+def test_a_worker_that_does_not_see_the_lease_sees_another_storage(ran, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Workers on other machines do not see --storage .*; name a place that all"):
+        ran(lambda *_: Stopped())
+    assert not [*tmp_path.glob("trials/*/failed.json")]  # it has been stopped, not failed
+
+
+def test_a_run_that_was_taken_for_dead_makes_way(ran, tmp_path: Path) -> None:
+    def stopped(*_: object) -> Stopped:
+        (lease,) = tmp_path.glob("studies/q/*/runner/*.json")
+        lease.unlink()
+        return Stopped()
+
+    with pytest.raises(UserError, match="Another run of this study took this one for dead"):
+        ran(stopped)
     assert not [*tmp_path.glob("trials/*/failed.json")]
 
 

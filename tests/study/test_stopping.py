@@ -88,9 +88,10 @@ def test_the_second_to_start_a_study_is_refused_by_name_of_the_first(
     assert re.fullmatch(rf"error: long is being run in .* {holder}; {goes_on}\n", refused.err)
     planned = run_study(*long_options, "--plan", storage=storage, file=long_study)  # looking is free
     assert "2 trials: 0 done, 2 to run" in planned.out
+    (left,) = storage.glob("studies/*/*/runner/*.json")
     under_way.kill()
     under_way.wait()
     taken_up = start_study(*long_options, "--in-process", storage=storage, file=long_study)
-    wait_for(lambda: len([*storage.glob("studies/*/*/runner/*.json")]) == 1, 60, "its turn")
+    wait_for(lambda: {*storage.glob("studies/*/*/runner/*.json")} - {left}, 60, "its turn")
     taken_up.send_signal(signal.SIGINT)
     ended(taken_up, storage, code=130)

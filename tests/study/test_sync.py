@@ -353,7 +353,7 @@ def test_a_server_that_is_slow_but_takes_all_is_waited_for(
     for folder in kept.path.glob("trials/*/samples"):
         shutil.rmtree(folder)  # a call each
     proxy, said = Proxy(server.uri), []
-    proxy.delay_s = 0.15
+    proxy.delay_s = 0.1
     try:
         mirror = kept.mirror(proxy.uri)
         mirror.start(said.append)
@@ -411,19 +411,23 @@ def test_a_database_that_another_has_locked_is_waited_for(kept: Kept) -> None:
 
 
 def test_a_damaged_trial_keeps_no_other_from_mlflow(kept: Kept, capsys: Any) -> None:
-    shapes, unread, bad = kept.keys[:3]
-    (kept.path / "trials" / shapes / "run.json").write_bytes(b"\0\0\0")
-    shutil.rmtree(kept.path / "trials" / shapes / "samples")
-    (_stage(kept, unread) / "curves.json").write_text('[{"name": "train/x", "step": "one", "value": 1, "time": 1}]')
+    partial, unread, bad, whole = kept.keys
+    curves = _stage(kept, partial) / "curves.json"
+    curves.write_text('[{"name": "train/x", "st')
+    (kept.path / "trials" / partial / "run.json").write_bytes(b"\0\0\0")
+    shutil.rmtree(kept.path / "trials" / partial / "samples")
+    (kept.path / "trials" / unread / "run.json").write_bytes(sealed({"began": "then", "ended": "now"}))
     record = unsealed((kept.path / "trials" / bad / "record.json").read_bytes())
     record["measures"]["a name\n\0 that MLflow refuses"] = 1.0
     (kept.path / "trials" / bad / "record.json").write_bytes(sealed(record))
     assert sync([str(kept.path)], None) == 1
     said = capsys.readouterr().out
+    assert f"latent_dim: {curves.relative_to(kept.path)} is damaged and left out" in said
     assert f"latent_dim: behind: trial {unread} cannot be read: " in said or f"trial {bad} is refused: " in said
+    assert said.replace("\n", "").isprintable()
     _, runs = study_runs(kept.uri, "latent_dim")
     level = {run.data.tags["musiclab.key"] for run in role(runs, "trial") if run.info.status == "FINISHED"}
-    assert level == {shapes, kept.keys[3]}
+    assert level == {partial, whole}
     assert Counter(run.info.status for run in runs)["RUNNING"] == 0
 
 

@@ -28,8 +28,8 @@ _UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens when it is told nothi
 class Follower:
     """Brings MLflow level with the edition in `folder`, round by round; starts over wherever it was cut off.
 
-    `progress` is called with how many trials are level and how many there are. `changes` counts what MLflow was told
-    since the beginning, `points` those of each trial that is level, by its key.
+    `progress` is called with how many trials are level and how many there are, whenever it gets on. `changes` counts
+    what MLflow was told since the beginning, `points` has how many each trial that is level has, by its key.
     """
 
     def __init__(
@@ -45,6 +45,11 @@ class Follower:
         self._doubtful, self._unput, self._behind = False, False, ""
         self.changes: Counter[str] = Counter()
         self.points: dict[str, int] = {}
+
+    @property
+    def damage(self) -> dict[str, str]:
+        """The files of the storage that were found damaged, with what is wrong with them."""
+        return self._records.damage
 
     def round(self, last: bool = False) -> tuple[list[str], str]:
         """One round: links to the study's page, its runs and the comparison, and what keeps MLflow from being level.
@@ -83,8 +88,7 @@ class Follower:
         for cell in cells:
             if cell.key not in self.points:
                 self._one(cell, variants[cell.variant.name], last)
-                if cell.key in self.points:
-                    self._progress(len(self.points), len(cells))
+                self._progress(len(self.points), len(cells))
         state = self._state(plan)
         began = time.monotonic()
         # Thousands of resamples a measure are nothing for every round: a tenth of the time goes to them at most.
@@ -100,10 +104,11 @@ class Follower:
     def _variants(self, cells: list[Cell], study: Run, began: float) -> dict[str, Run]:
         """By the key of a variant's first trial: trained by other code, or with another field fixed, it is another."""
         first = {cell.variant.name: cell for cell in reversed(cells)}
-        return {
-            name: self._runs.get("variant", first[name].key, name, study, began, _params(first[name]))
-            for name in dict.fromkeys(cell.variant.name for cell in cells)
-        }
+        variants = {}
+        for name in dict.fromkeys(cell.variant.name for cell in cells):
+            variants[name] = self._runs.get("variant", first[name].key, name, study, began, _params(first[name]))
+            self._progress(len(self.points), len(cells))
+        return variants
 
     def _one(self, cell: Cell, variant: Run, last: bool) -> None:
         """A trial; what is wrong with it alone is noted."""
@@ -180,6 +185,7 @@ class Follower:
                 tags["musiclab.verdict"] = verdict(found, name)
             self._runs.end(run, "FINISHED", ended, tags)
             self._runs.level(run, mark)
+            self._progress(len(self.points), len(plan["cells"]))
         if self._found and study.mark != state:
             question, numbers = plan["question"], table(found)
             words = "\n\n".join(in_words(found))

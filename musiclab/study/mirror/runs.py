@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from musiclab.errors import one_line
+from musiclab.errors import UserError, one_line
 from musiclab.study.mirror.address import is_database, masked
 from musiclab.study.mirror.trials import Point
 
@@ -27,9 +27,12 @@ os.environ.update({
     "GIT_PYTHON_REFRESH": "quiet",
 })  # fmt: skip
 
+import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
 
 _TIMEOUT_S = int(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"])
 _BATCH = 1000  # metrics that MLflow takes in one call
@@ -201,6 +204,21 @@ class Runs:
     def _set_tag(self, run: Run, key: str, value: str) -> None:
         self._client.set_tag(run.id, key, value)
         run.tags[key] = value
+
+
+def versions() -> dict[str, str]:
+    """The version of the MLflow `here` and, where a server tells it, of the one `there`, at MLFLOW_TRACKING_URI.
+
+    UserError where that does not answer as MLflow does.
+    """
+    uri = os.environ["MLFLOW_TRACKING_URI"]
+    try:
+        _knock(uri)
+        MlflowClient(uri).search_experiments(max_results=1)
+        told = "" if is_database(uri) else http_request(get_default_host_creds(uri), "/version", "GET").text
+    except Exception as error:
+        raise UserError(why(error)) from None
+    return {"here": mlflow.__version__, "there": told if re.fullmatch(r"[\w.+-]{1,40}", told) else ""}
 
 
 def why(error: Exception) -> str:

@@ -1,0 +1,118 @@
+#!/usr/bin/env python
+"""What ten minutes without the tracking server cost a study: each trial's seconds beside the undisturbed one's.
+
+    python benchmarks/tracking_outage.py [--minutes 10] [--blocks 25]
+
+Two equal studies run side by side, each with an MLflow server of its own, so that whatever else the machine does slows
+both. Once the first points show, one server is frozen (it accepts and never answers) for the first half of the time,
+then killed, and started again when the time is over. At the end `musiclab sync` brings MLflow level, and every run and
+point is counted. The order in which trials are run is the same, so trials of the same place ran at about the same time.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "study"))
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from mlflow_contents import faults, logged  # noqa: E402 - after the path to them, as below
+from mlflow_servers import MlflowServer  # noqa: E402
+from study_processes import start_study, wait_for  # noqa: E402
+
+STUDY = "latent_dim"
+FIELDS = "width=4 vae_epochs=12 latent_epochs=4 max_train=400 max_eval=64 starts=8 continuation=2"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--blocks", type=int, default=25)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        undisturbed, outage = (Path(folder) / name for name in ("undisturbed", "outage"))
+        _windows(undisturbed)
+        shutil.copytree(undisturbed, outage)
+        servers = [_server(Path(folder) / f"server-{place.name}") for place in (undisturbed, outage)]
+        try:
+            studies = [_study(*of, options.blocks) for of in zip((undisturbed, outage), servers, strict=True)]
+            wait_for(lambda: logged(servers[1].uri, STUDY), 600, "the first points of a curve")
+            cut = threading.Thread(target=_cut_off, args=(servers[1], 60 * options.minutes))
+            cut.start()
+            said = ["".join(study.communicate()) for study in studies]
+            cut.join()
+            _print_seconds(_seconds(undisturbed), _seconds(outage))
+            print("MLflow in the end, undisturbed:", dict(faults(servers[0].uri, STUDY, undisturbed)) or "level")
+            for line in [line for line in said[1].splitlines() if "MLflow at" in line]:
+                print("the study with the outage said:", line)
+            print("after the study:", dict(faults(servers[1].uri, STUDY, outage)) or "level")
+            _sync(outage)
+            print("after sync:", dict(faults(servers[1].uri, STUDY, outage)) or "nothing missing, nothing doubled")
+        finally:
+            for server in servers:
+                server.end()
+
+
+def _windows(storage: Path) -> None:
+    musiclab = Path(sys.executable).with_name("musiclab")
+    build = [musiclab, "data", "build", "chorales", "--storage", storage]
+    subprocess.run(build, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _server(folder: Path) -> MlflowServer:
+    server = MlflowServer(folder, f"sqlite:///{folder / 'mlflow.db'}")
+    server.start()
+    return server
+
+
+def _study(storage: Path, server: MlflowServer, blocks: int) -> subprocess.Popen:
+    fields = [part for field in FIELDS.split() for part in ("--set", field)]
+    options = ["--in-process", "--blocks", str(blocks), "--tracking-uri", server.uri, *fields]
+    return start_study(*options, storage=storage)
+
+
+def _cut_off(server: MlflowServer, seconds: float) -> None:
+    """Have the server frozen, then dead, for so long in all."""
+    server.freeze()
+    time.sleep(seconds / 2)
+    server.kill()
+    time.sleep(seconds / 2)
+    server.start()
+
+
+def _seconds(storage: Path) -> dict[str, float]:
+    """What each trial took, by its key, in the order in which they ran."""
+    runs = {file.parent.name: json.loads(file.read_text()) for file in storage.glob("trials/*/run.json")}
+    return {key: run["ended"] - run["began"] for key, run in sorted(runs.items(), key=lambda run: run[1]["began"])}
+
+
+def _print_seconds(undisturbed: dict[str, float], outage: dict[str, float]) -> None:
+    print("trial                 undisturbed  outage  ratio")
+    for key, seconds in undisturbed.items():
+        print(f"{key:<22}{seconds:11.2f}{outage[key]:8.2f}{outage[key] / seconds:7.2f}")
+    ratios = [outage[key] / seconds for key, seconds in undisturbed.items()]
+    totals = sum(outage.values()), sum(undisturbed.values())
+    print(
+        f"{len(ratios)} trials: {totals[1]:.0f} s undisturbed, {totals[0]:.0f} s with the outage, ratio of the sums "
+        f"{totals[0] / totals[1]:.3f}, median ratio {statistics.median(ratios):.3f}, largest {max(ratios):.2f}"
+    )
+
+
+def _sync(storage: Path) -> None:
+    command = [Path(sys.executable).with_name("musiclab"), "sync", storage]
+    for _ in range(2):  # the second time changes nothing
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        print("musiclab sync:", done.stdout.strip())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Asks a function in a process of its own, so that nothing that hangs or crashes there hangs or crashes here."""
+
+import contextlib
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from musiclab.errors import UserError, one_line
+
+
+def asked(module: str, function: str, seconds: float, **environment: str) -> Any:
+    """What the module's function returns, as JSON can say it; UserError with the reason where it has no answer."""
+    root = Path(__file__).parents[3]  # an uninstalled checkout
+    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    # Into a file: what it starts may outlive it, and would keep a pipe open.
+    with tempfile.TemporaryFile("w+") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", __name__, module, function],
+            env=os.environ | {"PYTHONPATH": path} | environment, stdin=subprocess.DEVNULL, stdout=out,
+            stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise UserError(f"no answer within {seconds:g} s") from None
+        finally:
+            if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        out.seek(0)
+        lines = out.read().splitlines()
+    try:
+        said = json.loads(lines[-1])
+        answer, reason = said["answer"], said["reason"]
+    except (IndexError, KeyError, TypeError, ValueError):
+        raise UserError(f"it died ({'signal' if code < 0 else 'exit status'} {abs(code)})") from None
+    if reason:
+        raise UserError(reason)
+    return answer
+
+
+def _main(module: str, function: str) -> None:
+    answer, reason = None, ""
+    try:
+        answer = getattr(importlib.import_module(module), function)()
+    except UserError as error:
+        reason = str(error)
+    except Exception as error:
+        reason = one_line(f"{type(error).__name__}: {error}")
+    print("\n" + json.dumps({"answer": answer, "reason": reason}))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -1,0 +1,73 @@
+"""A cluster of two Ray nodes on this machine, each a tree of processes of its own: a head, and a node to be killed."""
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from mlflow_servers import kill_tree
+from study_processes import descendants, end, free_port, kill, wait_for
+
+# Ray takes half a minute to notice a node that is gone; these make that some seconds.
+_NOTICE = {
+    "RAY_health_check_initial_delay_ms": "2000",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_failure_threshold": "4",
+}
+
+
+class Cluster:
+    """A head that has no CPUs for trials and one node that has two; `kill` hits the node's raylet, `start` makes a new."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="ray-"))  # short: Ray puts sockets under it
+        self.address = f"127.0.0.1:{free_port()}"
+        self.environment = os.environ | _NOTICE | {
+            "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16), "RAY_ADDRESS": self.address,
+        }  # fmt: skip
+        self.kills = 0
+
+    def start_head(self) -> None:
+        """Start the head; it takes some seconds."""
+        port = self.address.rpartition(":")[2]
+        self.head = self._ray(
+            "head", "--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=False",
+            f"--temp-dir={self._folder / 'head'}", f"--ray-client-server-port={free_port()}",
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Start a node."""
+        self.process = self._ray(f"node {self.kills}", f"--address={self.address}", "--num-cpus=2")
+
+    def kill(self) -> None:
+        """`kill -9` of the node's raylet, then, as when a machine goes, of all that is left of the node."""
+        self.kills += 1
+        kill(*descendants(self.process.pid, "raylet/raylet"))
+        kill_tree(self.process)
+
+    def end(self) -> None:
+        """End both."""
+        for process in (getattr(self, "process", None), getattr(self, "head", None)):
+            if process:
+                end(process)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _ray(self, name: str, *options: str) -> subprocess.Popen:
+        log = self._folder / f"{name}.log"
+        command = [
+            sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--node-ip-address=127.0.0.1",
+            "--disable-usage-stats", f"--object-store-memory={100 * 2**20}",
+            f"--dashboard-agent-listen-port={free_port()}", *options,
+        ]  # fmt: skip
+        environment = {key: value for key, value in self.environment.items() if key != "RAY_ADDRESS"}
+        with log.open("w") as file:
+            process = subprocess.Popen(
+                command, env=environment, cwd=self._folder, stdout=file, stderr=file, start_new_session=True
+            )
+        wait_for(lambda: "Ray runtime started" in log.read_text() or process.poll() is not None, 120, f"Ray's {name}")
+        assert process.poll() is None, log.read_text()[-2000:]
+        return process

@@ -1,0 +1,119 @@
+"""Which records of earlier runs no longer apply, and the reason that is given."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from musiclab.study import Grid, Study
+from musiclab.study.design import Design
+from musiclab.study.options import parse_options
+from musiclab.study.outdated import outdated
+from musiclab.study.plan import Cell
+from musiclab.study.records import Records
+from musiclab.study.running import Running
+from musiclab.study.storage import Storage
+
+Made = Callable[..., Design]
+
+
+@pytest.fixture
+def designed(song_folder: Path) -> Made:
+    def made(*options: str, values: tuple[int, ...] = (8, 16), folder: Path = song_folder, **study: object) -> Design:
+        asked = Study(**{
+            "name": "q", "system": "vae_nn", "space": {"latent_dim": Grid(*values)}, "control": {"latent_dim": 16},
+            "blocks": 3, "objective": "frechet", "question": "?",
+        } | study)  # fmt: skip
+        return Design(asked, parse_options("?", ["--data", f"midi:{folder}", *options]))
+
+    return made
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Records:
+    return Records(Storage(str(tmp_path)))
+
+
+def _run(design: Design, records: Records, cells: list[Cell] | None = None) -> None:
+    design.write(records)
+    for cell in design.cells if cells is None else cells:
+        records.put(cell.key, {"measures": {}, "scale": {}}, {}, {})
+
+
+def _said(design: Design, records: Records) -> list[str]:
+    return outdated(design, records, Running(design, records).todo)
+
+
+def test_nothing_is_said_where_nothing_was_or_all_still_applies(designed: Made, records: Records) -> None:
+    assert _said(designed(), records) == []
+    _run(designed(), records)
+    for same in (designed(), designed("--blocks", "5"), designed(values=(8, 16, 32)), designed(objective="recall"),
+                 designed("--workers", "1", margin=3.0)):  # fmt: skip
+        assert _said(same, records) == []
+    more = Running(designed("--blocks", "5", values=(8, 16, 32)), records)
+    assert (len(more.found), len(more.todo)) == (6, 9)
+    assert len(Running(designed(objective="recall"), records).todo) == 0
+
+
+def test_a_field(designed: Made, records: Records) -> None:
+    _run(designed(), records, designed().cells[:4])
+    (said,) = _said(designed("--set", "beta=0.25"), records)
+    assert said == "4 records of an earlier run do not apply here, and stay as they are: beta was 1.0, is 0.25."
+
+
+def test_the_data(designed: Made, records: Records, song_folder: Path, tmp_path: Path) -> None:
+    _run(designed(), records)
+    other = tmp_path / "other"
+    other.mkdir()
+    for song in sorted(song_folder.iterdir())[1:]:
+        (other / song.name).write_bytes(song.read_bytes())
+    (said,) = _said(designed(folder=other), records)
+    assert said.endswith(f": the data was midi:{song_folder}, is midi:{other}.")
+    _run(designed(folder=other), records)
+    (other / song.name).unlink()
+    (said,) = _said(designed(folder=other), records)
+    assert said.startswith("6 records") and said.endswith(f": the songs of midi:{other} have changed.")
+
+
+def test_the_seed(designed: Made, records: Records) -> None:
+    _run(designed(), records)
+    (said,) = _said(designed(seed=1), records)
+    assert said.endswith(": the seed was 0, is 1.")
+
+
+def test_the_code(designed: Made, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    _run(designed(), records)
+    from musiclab.study import design as design_module
+    from musiclab.systems import base
+
+    true = base.code_version
+
+    def changed(*names: str) -> str:
+        return true(*names) + "x" * ("musiclab.training" in names)
+
+    for module in (base, design_module):
+        monkeypatch.setattr(module, "code_version", changed)
+    (said,) = _said(designed(), records)
+    assert said.startswith("6 records") and said.endswith(": the code of musiclab.training has changed.")
+
+
+def test_the_newest_predecessor_is_compared_with(designed: Made, records: Records) -> None:
+    _run(designed(), records)
+    _run(designed("--set", "beta=0.5"), records)
+    (said,) = _said(designed("--set", "beta=0.25"), records)
+    assert said.endswith(": beta was 0.5, is 0.25.")
+
+
+def test_the_newest_plan_is_known_whatever_the_clock_was_set_to(
+    designed: Made, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _run(designed(), records)
+    monkeypatch.setattr("time.time", lambda: 1.0)
+    _run(designed("--set", "beta=0.5"), records)
+    assert _said(designed("--set", "beta=0.25"), records)[0].endswith(": beta was 0.5, is 0.25.")
+
+
+def test_one_record(designed: Made, records: Records) -> None:
+    _run(designed(), records, designed().cells[:1])
+    (said,) = _said(designed("--set", "beta=0.25"), records)
+    assert said.startswith("1 record of an earlier run does not apply here, and stays as it is: ")
