@@ -30,7 +30,7 @@ from mlflow_servers import MlflowServer  # noqa: E402
 from study_processes import start_study, wait_for  # noqa: E402
 
 STUDY = "latent_dim"
-FIELDS = "width=4 vae_epochs=12 latent_epochs=4 max_train=400 max_eval=64 starts=8 continuation=2"
+FIELDS = "width=4 vae_epochs=4 latent_epochs=2 max_train=200 max_eval=32 starts=8 continuation=2"
 
 
 def main() -> None:
@@ -51,12 +51,12 @@ def main() -> None:
             said = ["".join(study.communicate()) for study in studies]
             cut.join()
             _print_seconds(_seconds(undisturbed), _seconds(outage))
-            print("MLflow in the end, undisturbed:", dict(faults(servers[0].uri, STUDY, undisturbed)) or "level")
+            print("MLflow in the end, undisturbed:", dict(faults(servers[0].database, STUDY, undisturbed)) or "level")
             for line in [line for line in said[1].splitlines() if "MLflow at" in line]:
                 print("the study with the outage said:", line)
-            print("after the study:", dict(faults(servers[1].uri, STUDY, outage)) or "level")
+            print("after the study:", dict(faults(servers[1].database, STUDY, outage)) or "level")
             _sync(outage)
-            print("after sync:", dict(faults(servers[1].uri, STUDY, outage)) or "nothing missing, nothing doubled")
+            print("after sync:", dict(faults(servers[1].database, STUDY, outage)) or "nothing missing, nothing doubled")
         finally:
             for server in servers:
                 server.end()

@@ -69,13 +69,11 @@ class Progress(contextlib.AbstractContextManager):
 
 def size(amount: float) -> str:
     """Bytes as people say them: 900 bytes, 12 kB, 3.4 MB."""
-    if amount < 1000:
-        return f"{amount:.0f} bytes"
-    for unit in ("kB", "MB", "GB", "TB"):
+    units = ["TB", "GB", "MB", "kB", "bytes"]
+    while amount >= 999.5 and len(units) > 1:
         amount /= 1000
-        if amount < 999.5:
-            break
-    return f"{amount:.2g} {unit}" if amount < 99.5 else f"{amount:.0f} {unit}"
+        units.pop()
+    return f"{amount:.0f} bytes" if units[-1] == "bytes" else f"{amount:.{1 if amount < 9.95 else 0}f} {units[-1]}"
 
 
 def duration(seconds: float) -> str:

@@ -4,14 +4,15 @@ import platform
 import tomllib
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
+if TYPE_CHECKING:  # brought by what musiclab requires, so it may be missing too
+    from packaging.requirements import Requirement
 
 INSTALL = "pip install -c constraints.txt -e . (in the checkout, with the same Python)"
 
 
-def required() -> tuple[str, list[Requirement]]:
+def required() -> tuple[str, list["Requirement"]]:
     """Which Python and which distributions are required: by the checkout that this is, else by the installed musiclab.
 
     What is noted of an editable installation may be of an older checkout.
@@ -25,6 +26,8 @@ def required() -> tuple[str, list[Requirement]]:
 
 def unmet() -> list[str]:
     """What of that is not as required, each in words."""
+    from packaging.specifiers import SpecifierSet
+
     python, requirements = required()
     found = [] if SpecifierSet(python).contains(platform.python_version()) else [f"Python {python} is required"]
     for requirement in requirements:
@@ -38,7 +41,7 @@ def unmet() -> list[str]:
     return found
 
 
-def _unmet(requirement: Requirement) -> list[str]:
+def _unmet(requirement: "Requirement") -> list[str]:
     try:
         version = metadata.version(requirement.name)
     except metadata.PackageNotFoundError:
@@ -55,8 +58,10 @@ def _requires(name: str) -> list[str]:
         return []
 
 
-def _applying(lines: list[str], extra: str) -> list[Requirement]:
+def _applying(lines: list[str], extra: str) -> list["Requirement"]:
     """Those of the requirements that this machine and the extra ask for; with an extra, what only that asks for."""
+    from packaging.requirements import Requirement
+
     every = [Requirement(line) for line in lines]
     if not extra:
         return [of for of in every if of.marker is None or of.marker.evaluate({"extra": ""})]

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from musiclab import progress
-from musiclab.progress import Progress, duration
+from musiclab.progress import Progress, duration, size
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,14 @@ from musiclab.progress import Progress, duration
 )
 def test_durations_as_people_say_them(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1234, "1.2 kB"), (12_000, "12 kB"), (999_500, "1.0 MB"), (5e15, "5000 TB")],
+)
+def test_bytes_as_people_say_them(amount: float, said: str) -> None:
+    assert size(amount) == said
 
 
 @pytest.fixture

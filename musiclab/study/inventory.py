@@ -73,8 +73,11 @@ class Inventory:
             says = self.records.plan(folder)
             if says is None:
                 return None
-            float(says["began"])
-            return Plan(folder.split("/")[1], folder, says, [Cell.from_json(cell) for cell in says["cells"]])
+            says["began"] = float(says["began"])
+            cells = [Cell.from_json(cell) for cell in says["cells"]]
+            if not all(isinstance(key, str) for cell in cells for key in (cell.key, *cell.stages.values())):
+                raise ValueError("keys are text")
+            return Plan(folder.split("/")[1], folder, says, cells)
         except _UNREADABLE:
             self.records.damage[f"{folder}/plan.json"] = "another version of musiclab wrote it"
             return None

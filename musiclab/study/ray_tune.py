@@ -212,7 +212,7 @@ def _connect() -> None:
             raise
         with contextlib.suppress(Exception):
             ray.shutdown()
-        reason = str(error).splitlines()[0]
+        reason = one_line(str(error))  # of other versions there, several lines tell which
         raise UserError(
             f"The Ray cluster at RAY_ADDRESS={address} cannot be reached ({reason}); start it, or unset RAY_ADDRESS to "
             "run on this machine."

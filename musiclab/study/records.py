@@ -18,7 +18,7 @@ from typing import Any
 
 from musiclab.hashing import content_hash
 from musiclab.study.plan import Cell
-from musiclab.study.storage import Storage
+from musiclab.study.storage import Storage, is_folder_name
 from musiclab.training.files import CHECKPOINT, CURVES, Files
 
 DONE = "done"
@@ -239,7 +239,15 @@ class Records:
 
     def plan(self, folder: str) -> dict[str, Any] | None:
         """The plan in an edition's folder, `studies/<name>/<edition>`, or None."""
-        return self._json(f"{folder}/plan.json")
+        plan = self._json(f"{folder}/plan.json")
+        try:
+            # Keys become paths, which must not lead out of the storage, whoever has written the plan.
+            if plan and not all(is_folder_name(key) for cell in plan["cells"] for _, key in cell["stages"]):
+                raise ValueError("it names stages by what is no key")
+        except (LookupError, TypeError, ValueError) as error:
+            self._note_damage(f"{folder}/plan.json", error)
+            return None
+        return plan
 
     def put_plan(self, folder: str, plan: dict[str, Any]) -> None:
         """Write the plan of an edition, as it stands now; fields keep their order, which variants are named by."""

@@ -1,5 +1,6 @@
 """A trial: the stages of one cell that are not there yet, then its samples and its record. Runs in any process."""
 
+import contextlib
 import json
 import math
 import os
@@ -59,9 +60,10 @@ class Trials:
         if records.get(cell.key):
             return
         try:
-            records.put(
-                cell.key, *_run(cell, find_system(cell.variant.system), storage, self.gpu, self._going_on(storage))
-            )
+            made = _run(cell, find_system(cell.variant.system), storage, self.gpu, self._going_on(storage))
+            # Another study with the same trial, or the last worker of a killed driver, may have been faster.
+            if not records.get(cell.key):
+                records.put(cell.key, *made)
         except StorageFailed:
             raise
         except Stopped:
@@ -200,9 +202,11 @@ def _scale(records: Records, run: StageRun) -> dict[str, Any]:
 def _keep_split(storage: Storage, windows: BlockWindows) -> str:
     """Write the split down once under its content hash, and return that."""
     parts = windows.split.to_json()
-    name = content_hash(parts)
-    if not storage.exists(f"splits/{name}.json"):
-        storage.write(f"splits/{name}.json", json.dumps(parts, indent=0).encode())
+    name, data = content_hash(parts), json.dumps(parts, indent=0).encode()
+    with contextlib.suppress(FileNotFoundError):
+        if storage.read(f"splits/{name}.json") == data:
+            return name
+    storage.write(f"splits/{name}.json", data)
     return name
 
 

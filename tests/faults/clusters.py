@@ -6,9 +6,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
-from mlflow_servers import kill_tree
 from study_processes import descendants, end, free_port, kill, wait_for
 
 # Ray takes half a minute to notice a node that is gone; these make that some seconds.
@@ -21,7 +21,7 @@ _NOTICE = {
 
 
 class Cluster:
-    """A head that has no CPUs for trials and one node that has two; `kill` hits the node's raylet, `start` makes a new."""
+    """A head that has no CPUs for trials and one node that has two: `kill` hits that, `start` makes a new one."""
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="ray-"))  # short: Ray puts sockets under it
@@ -44,10 +44,13 @@ class Cluster:
         self.process = self._ray(f"node {self.kills}", f"--address={self.address}", "--num-cpus=2")
 
     def kill(self) -> None:
-        """`kill -9` of the node's raylet, then, as when a machine goes, of all that is left of the node."""
+        """`kill -9` of the node's raylet and, when its workers have gone on for a moment, of all that is left of it."""
         self.kills += 1
+        tree = [self.process.pid, *descendants(self.process.pid)]
         kill(*descendants(self.process.pid, "raylet/raylet"))
-        kill_tree(self.process)
+        time.sleep(1)
+        kill(*tree)
+        self.process.wait()
 
     def end(self) -> None:
         """End both."""

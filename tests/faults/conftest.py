@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "study"))
 
-from judging import STUDY, Truth, points_in, records_in  # noqa: E402 - after the path
-from study_processes import run_study  # noqa: E402
-from tally import TALLY  # noqa: E402
+from forks import Nursery
+from judging import STUDY, Truth, points_in, records_in
+from study_processes import run_study
+from tally import TALLY
 
 _FILE = """
 from musiclab.study import Grid, Study
@@ -57,6 +59,14 @@ def half(truth: Truth) -> Truth:
     keys = [key for key, data in truth.records.items() if json.loads(data)["config"]["latent_dim"] == 2]
     records, points = {key: truth.records[key] for key in keys}, {key: truth.points[key] for key in keys}
     return replace(truth, file=file, records=records, points=points)
+
+
+@pytest.fixture(scope="session")
+def nursery(half: Truth, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Where that study runs quickly."""
+    made = Nursery(half, tmp_path_factory.mktemp("nursery"))
+    yield made
+    made.end()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

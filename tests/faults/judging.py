@@ -9,8 +9,16 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, text
 
+from musiclab.hashing import content_hash
+
 STUDY = "killed"
 _POLL_S = 0.02
+_STEPS = ("curves.json", "done", "record.json")
+# Files that are never seen half written, those whose writing is a step among them.
+_WHOLE = (
+    "stages/*/curves.json", "stages/*/done", "trials/*/record.json", "trials/*/run.json", "studies/*/*/plan.json",
+    "scales/*.json", "splits/*.json",
+)  # fmt: skip
 _OF_THE_RUN = ("cost/seconds",)  # what two runs of one trial never have in common
 
 # MLflow's own tables, the same on SQLite and PostgreSQL; what it has deleted is not there.
@@ -39,6 +47,11 @@ class Truth:
     points: dict[str, Points]
 
     @property
+    def empty(self) -> Path:
+        """MLflow's database with nothing in it."""
+        return self.file.with_name("empty.db")
+
+    @property
     def epochs(self) -> int:
         """How often its trainings write their curves."""
         curves = [json.loads(file.read_text()) for file in self.storage.glob("stages/*/curves.json")]
@@ -47,7 +60,7 @@ class Truth:
     def fresh(self, storage: Path) -> Path:
         """A new storage in which nothing has run: the windows that it would cut, and an empty MLflow."""
         shutil.copytree(self.storage / "data", storage / "data")
-        shutil.copy(self.file.with_name("empty.db"), storage / "mlflow.db")
+        shutil.copy(self.empty, storage / "mlflow.db")
         return storage
 
 
@@ -67,14 +80,19 @@ def points_in(uri: str) -> dict[str, Points]:
 
 
 class Watch(threading.Thread):
-    """Looks at a storage all the time: `steps` counts what trials have written, `twice` the finished ones run again."""
+    """Looks at a storage all the time: `steps` counts what trials have written.
+
+    Noted are finished trials that ran `twice` or are `lost`, files that are `halves`, and curves that began `again`.
+    """
 
     def __init__(self, storage: Path) -> None:
         super().__init__(daemon=True)
         self._storage, self._over = storage, threading.Event()
         self._seen: dict[str, tuple[int, int]] = {}
         self._finished: dict[str, dict[str, tuple[int, int]]] = {}
-        self.steps, self.twice, self.lost = 0, set[str](), set[str]()
+        self._curves: dict[str, list] = {}
+        self.steps = 0
+        self.twice, self.lost, self.halves, self.again = set[str](), set[str](), set[str](), set[str]()
 
     def run(self) -> None:
         while not self._over.wait(_POLL_S):
@@ -82,13 +100,30 @@ class Watch(threading.Thread):
 
     def look(self) -> None:
         """See what is there now."""
-        for pattern in ("stages/*/curves.json", "stages/*/done", "trials/*/record.json"):
+        for pattern in _WHOLE:
             for file in self._storage.glob(pattern):
                 now = _identity(file)
                 if now and self._seen.get(str(file)) != now:
-                    self._seen[str(file)], self.steps = now, self.steps + 1
+                    self._seen[str(file)] = now
+                    self._look_into(file)
         for folder in self._storage.glob("trials/*"):
             self._look_at_trial(folder)
+
+    def _look_into(self, file: Path) -> None:
+        """A file that is new or has changed."""
+        self.steps += file.name in _STEPS
+        try:
+            value = json.loads(file.read_text())
+        except FileNotFoundError:
+            return
+        except ValueError:
+            self.halves.add(str(file))
+            return
+        if file.name == "curves.json":
+            before = self._curves.get(str(file), [])
+            if value[: len(before)] != before:
+                self.again.add(str(file))
+            self._curves[str(file)] = value
 
     def _look_at_trial(self, folder: Path) -> None:
         # The record first: what belongs to it is there before it.
@@ -106,15 +141,32 @@ class Watch(threading.Thread):
         self.look()
 
 
-def faults(truth: Truth, storage: Path, uri: str, watch: Watch) -> Counter[str]:
-    """How a study that has ended differs from the undisturbed one; empty where it does not."""
+def faults(truth: Truth, storage: Path, uri: str, watch: Watch, in_process: bool) -> Counter[str]:
+    """How a study that has ended differs from the undisturbed one; empty where it does not.
+
+    On Ray a worker outlives its driver for a moment, so an epoch may be done by it and by its successor.
+    """
     found: Counter[str] = Counter()
     records = records_in(storage)
     found["records lost"] = len(watch.lost | (truth.records.keys() - records.keys()))
     found["records changed"] = sum(truth.records.get(key) != data for key, data in records.items())
     found["finished trials run twice"] = len(watch.twice)
+    found["half files seen"] = len(watch.halves)
+    found["trainings begun again"] = len(watch.again) if in_process else 0
+    found["files missing"] = sum(_missing(storage / "trials" / key, data) for key, data in records.items())
+    found["failures left"] = sum((storage / "trials" / key / "failed.json").exists() for key in records)
     found["leases left"] = len([*storage.glob("studies/*/*/runner/*"), *storage.glob("studies/*/*/mirror/*")])
     return +(found + mlflow_faults(truth, uri))
+
+
+def _missing(trial: Path, record: bytes) -> int:
+    """How many of the files that belong to a record are not there, or not whole."""
+    samples = json.loads(record)["samples"]
+    whole = [
+        (trial / "samples" / name).exists() and content_hash((trial / "samples" / name).read_bytes().hex()) == digest
+        for name, digest in samples.items()
+    ]
+    return whole.count(False) + (not (trial / "run.json").exists())
 
 
 def mlflow_faults(truth: Truth, uri: str) -> Counter[str]:

@@ -1,8 +1,8 @@
 """Runs studies in processes that are forked from this one, which has imported all there is: quick, and made to die.
 
 A line of JSON on standard input asks for a run, one on standard output tells its end. Each step of writing to the
-storage counts: opening a file to be written, being half through with it, renaming it, removing one. Before step `die_at`
-of its main thread the process kills itself.
+storage counts: opening a file to be written, being half through with it, renaming it, removing one. Before step
+`die_at` of its main thread the process kills itself.
 """
 
 import builtins
@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 
+import musiclab.rendering.picture
 import musiclab.study.report
 import musiclab.study.study
-import musiclab.study.trial  # noqa: F401
-from musiclab.rendering.picture import to_png
+import musiclab.study.trial
 from musiclab.study.storage import Storage
 
 
@@ -70,7 +70,7 @@ class Steps:
 
         io.open = builtins.open = open_
         Storage.remove = remove_
-        sys.addaudithook(lambda event, given: self("rename", given[0]) if event == "os.rename" else None)
+        sys.addaudithook(lambda event, given: self("rename to", given[1]) if event == "os.rename" else None)
 
 
 class _Halved:
@@ -115,7 +115,6 @@ def _run(asked: dict[str, Any]) -> None:
 def main() -> None:
     """Serve until standard input ends."""
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # imports what the first one of a process does
-    to_png  # and matplotlib
     for line in sys.stdin:
         if child := os.fork():
             print(json.dumps(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])), flush=True)

@@ -30,7 +30,7 @@ class Server(Protocol):
 
 
 class Round:
-    """A fresh storage and a seeded schedule of kills; `play` runs it and returns what is wrong at its end.
+    """A fresh storage and a seeded schedule of kills; `play` runs it.
 
     `servers` are killed by their names and started again meanwhile; `uri` is where MLflow is, by default in the
     storage, and `look` where the test itself reads it.
@@ -40,6 +40,7 @@ class Round:
         self, seed: int, targets: list[str], truth: Truth, folder: Path, *options: str,
         servers: dict[str, Server] | None = None, uri: str = "", look: str = "", env: dict[str, str] | None = None,
     ) -> None:  # fmt: skip
+        self._seed = seed
         self._random, self._targets, self._truth = random.Random(seed), targets, truth
         self.storage = truth.fresh(folder / f"round {seed}")
         self._options = [*truth.options, *options, *(["--tracking-uri", uri] if uri else [])]
@@ -48,10 +49,11 @@ class Round:
         self._starting: dict[str, threading.Thread] = {}
         self._log = folder / f"round {seed}.log"
         self._watch = Watch(self.storage)
-        self._runs, self.kills = 0, Counter[str]()
+        self._runs, self._given_up, self.kills = 0, 0, Counter[str]()
+        self._may_give_up = False
 
-    def play(self) -> Counter[str]:
-        """Run it; AssertionError, with the study's output, where it does not come to an end."""
+    def play(self) -> None:
+        """Run it; AssertionError, with the study's output, unless it ends as if nothing had been killed."""
         began, before = time.monotonic(), set(descendants(os.getpid()))
         self._watch.start()
         with _orphans_come_to_us():
@@ -61,18 +63,27 @@ class Round:
                 self._finish()
                 left = self._left(before)
             except AssertionError as error:
-                raise AssertionError(f"{error}\n{self._log.read_text()[-6000:]}") from error
+                raise AssertionError(f"{error}; {self}\n{self._output()}") from error
             finally:
                 kill(*self._alive(before))
         self._watch.end()
-        found = faults(self._truth, self.storage, self._look, self._watch)
-        found += Counter({"processes left": left})
+        in_process = "--in-process" in self._options
+        found = faults(self._truth, self.storage, self._look, self._watch, in_process)
+        found += Counter({"processes left": left, "runs given up": self._given_up})
         TALLY.add(self.kills, self._runs - 1, found, time.monotonic() - began)
-        return found
+        assert not found, f"{dict(found)}; {self}\n{self._output()}"
+        missed = Counter(self._targets) - self.kills  # a mirror was killed already, say, or the study had ended
+        assert missed.total() <= 1, f"not killed: {dict(missed)}; {self}\n{self._output()}"
+
+    def __str__(self) -> str:
+        return f"to repeat this round, with the test's name: FAULT_SEED={self._seed} pytest tests/faults -m '' -k NAME"
+
+    def _output(self) -> str:
+        return self._log.read_text()[-6000:]
 
     def _start(self) -> None:
         assert self._runs < 2 * len(self._targets) + 4, "run again and again, it does not come to an end"
-        self._runs += 1
+        self._runs, self._may_give_up = self._runs + 1, False
         with self._log.open("a") as log:
             log.write(f"\n--- run {self._runs}\n")
             log.flush()
@@ -80,6 +91,11 @@ class Round:
                 [sys.executable, str(self._truth.file), *self._options, "--storage", str(self.storage)],
                 cwd=ROOT, env=os.environ | self._env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
+
+    def _go_on(self) -> None:
+        """Start it again after it has ended by itself, which only the loss of its Ray excuses."""
+        self._given_up += not self._may_give_up
+        self._start()
 
     def _kill_all(self) -> None:
         waiting = list(self._targets)
@@ -103,7 +119,7 @@ class Round:
             if self._process.poll() is not None and self._watch.steps < goal:
                 if self._process.returncode == 0:
                     return False
-                self._start()
+                self._go_on()
         time.sleep(pause)
         return True
 
@@ -135,6 +151,7 @@ class Round:
             self._process.wait()
             self._start()
             return True
+        self._may_give_up |= target == "raylet"
         if pids := self._pids(target):
             kill(self._random.choice(pids))
         return bool(pids)
@@ -150,7 +167,7 @@ class Round:
         for starting in self._starting.values():
             starting.join()
         while self._process.returncode != 0:
-            self._start()
+            self._go_on()
             self._wait(lambda: self._process.poll() is not None)
         if "is behind (" in self._log.read_text().rpartition("--- run ")[2]:
             self._sync()
@@ -160,7 +177,9 @@ class Round:
         command = [sys.executable, "-c", "from musiclab.cli import main; main()", "sync", str(self.storage)]
 
         def synced() -> bool:
-            done = subprocess.run(command, cwd=ROOT, env=os.environ | self._env, text=True, capture_output=True, timeout=300)
+            done = subprocess.run(
+                command, cwd=ROOT, env=os.environ | self._env, text=True, capture_output=True, timeout=300
+            )
             self._note(f"--- sync\n{done.stdout}{done.stderr}")
             return done.returncode == 0
 
@@ -182,7 +201,9 @@ class Round:
 
     def _alive(self, before: set[int]) -> list[int]:
         """What runs now and did not before, servers apart."""
-        servers = {pid for server in self._servers.values() for pid in (server.process.pid, *descendants(server.process.pid))}
+        servers = {
+            pid for server in self._servers.values() for pid in (server.process.pid, *descendants(server.process.pid))
+        }
         found = descendants(os.getpid(), " ")  # a zombie has no command line
         return [pid for pid in found if pid not in before and pid not in servers]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 # All that must be none, in the order in which it is shown.
 ZEROS = (
-    "records lost", "records changed", "finished trials run twice", "leases left", "processes left", "runs missing",
-    "runs doubled", "runs left running", "runs in a wrong state", "points missing", "points doubled",
-    "points of nothing",
+    "records lost", "records changed", "finished trials run twice", "half files seen", "trainings begun again",
+    "files missing", "failures left", "leases left", "processes left", "runs given up", "runs missing", "runs doubled",
+    "runs left running", "runs in a wrong state", "points missing", "points doubled", "points of nothing",
 )  # fmt: skip
 
 

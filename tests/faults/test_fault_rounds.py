@@ -1,25 +1,120 @@
 """Processes are killed at seeded moments: nothing finished is lost, changed or done again, and MLflow gets level."""
 
-from collections import Counter
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from clusters import Cluster
 from judging import Truth
+from mlflow_servers import MlflowServer, Postgres, needs_postgres, sqlite
 from rounds import Round
-from tally import seeds
+from tally import TALLY, seeds
 
-pytestmark = pytest.mark.slow
+_names = (f"round{number}" for number in itertools.count())
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    made = Cluster()
+    try:
+        made.start_head()
+        made.start()
+        yield made
+    finally:
+        made.end()
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    needs_postgres()
+    made = Postgres()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.remove()
+
+
+def _on_sqlite(seed: int, truth: Truth, folder: Path, *more: str) -> None:
+    """In one process, with a tracking server on SQLite."""
+    server = sqlite(folder / "server", truth.empty)
+    server.start()
+    try:
+        targets = ["driver", "mirror", "server on SQLite", *more]
+        Round(
+            seed, targets, truth, folder, "--in-process", servers={"server on SQLite": server}, uri=server.uri,
+            look=server.database,
+        ).play()  # fmt: skip
+    finally:
+        server.end()
+
+
+def _on_ray(seed: int, truth: Truth, folder: Path, *more: str) -> None:
+    """On a Ray of this machine."""
+    Round(seed, ["driver", "worker", "raylet", *more], truth, folder, "--workers", "2").play()
+
+
+def _on_cluster(seed: int, truth: Truth, folder: Path, cluster: Cluster, postgres: Postgres, *more: str) -> None:
+    """On two nodes, with a tracking server on PostgreSQL."""
+    database = postgres.database(next(_names))
+    server = MlflowServer(folder / "server", database)
+    server.start()
+    try:
+        Round(
+            seed, ["node", "worker", "PostgreSQL", "server on PostgreSQL", *more], truth, folder,
+            servers={"node": cluster, "PostgreSQL": postgres, "server on PostgreSQL": server},
+            uri=server.uri, look=database, env=cluster.environment,
+        ).play()  # fmt: skip
+    finally:
+        server.end()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", seeds(1, 1))
-def test_in_one_process(seed: int, truth: Truth, tmp_path: Path) -> None:
-    played = Round(seed, ["driver", "driver", "mirror"], truth, tmp_path, "--in-process")
-    assert played.play() == Counter()
-    assert set(played.kills) == {"driver", "mirror"}
+def test_in_one_process_with_a_server_on_sqlite(seed: int, truth: Truth, tmp_path: Path) -> None:
+    _on_sqlite(seed, truth, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", seeds(11, 1))
 def test_on_a_ray_of_this_machine(seed: int, truth: Truth, tmp_path: Path) -> None:
-    played = Round(seed, ["driver", "worker", "mirror"], truth, tmp_path, "--workers", "2")
-    assert played.play() == Counter()
-    assert set(played.kills) == {"driver", "worker", "mirror"}
+    _on_ray(seed, truth, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", seeds(21, 1))
+def test_on_two_nodes_with_a_server_on_postgresql(
+    seed: int, truth: Truth, tmp_path: Path, cluster: Cluster, postgres: Postgres
+) -> None:
+    _on_cluster(seed, truth, tmp_path, cluster, postgres)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", seeds(1001, 9))
+def test_many_in_one_process_with_a_server_on_sqlite(seed: int, truth: Truth, tmp_path: Path) -> None:
+    _on_sqlite(seed, truth, tmp_path, "driver", "mirror")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", seeds(1011, 9))
+def test_many_on_a_ray_of_this_machine(seed: int, truth: Truth, tmp_path: Path) -> None:
+    _on_ray(seed, truth, tmp_path, "worker", "mirror")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", seeds(1021, 9))
+def test_many_on_two_nodes_with_a_server_on_postgresql(
+    seed: int, truth: Truth, tmp_path: Path, cluster: Cluster, postgres: Postgres
+) -> None:
+    _on_cluster(seed, truth, tmp_path, cluster, postgres, "driver", "worker")
+
+
+@pytest.mark.long
+def test_enough_was_killed_in_these_many() -> None:
+    if TALLY.studies < 27:
+        pytest.skip("only some of the rounds were run")
+    least = {"driver": 20, "worker": 20, "mirror": 8, "raylet": 5, "node": 5, "PostgreSQL": 8}
+    least |= {"server on SQLite": 8, "server on PostgreSQL": 8}
+    assert not {target: TALLY.kills[target] for target, times in least.items() if TALLY.kills[target] < times}
+    assert TALLY.kills.total() >= 100

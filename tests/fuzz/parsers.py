@@ -398,7 +398,7 @@ def _forged(files: dict[str, bytes], folder: Path) -> None:
     """Python may say what is wrong with files that no version has written; worse must not happen."""
     try:
         _results(files, folder)
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:
         raise UserError("The storage is forged.") from error
 
 

@@ -9,7 +9,7 @@ from guard import Guard
 
 @pytest.fixture(scope="module")
 def bad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guard]:
-    with Guard(tmp_path_factory.mktemp("bad") / "box", ("bad_parsers",), seconds=1) as guard:
+    with Guard(tmp_path_factory.mktemp("bad") / "box", ("bad_parsers",), seconds=2) as guard:
         yield guard
 
 
@@ -23,8 +23,8 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guard]:
         ("says too much", "refused in 50000 characters"),
         ("fails", "raised KeyError at bad_parsers.py:"),
         ("takes memory", "ran out of the memory that an input may take"),
-        ("hangs", "took more than 1 s"),
-        ("hangs in C", "took more than 1 s"),
+        ("hangs", "took more than 2 s"),
+        ("hangs in C", "took more than 2 s"),
         ("crashes", "ended its process with -11"),
         ("exits", "ended its process with 0"),
         ("writes beside", "changed 'evil' outside of its folder"),
@@ -49,7 +49,7 @@ def test_good_parsers_pass(bad: Guard) -> None:
 
 
 def test_one_process_serves_until_it_dies(tmp_path: Path) -> None:
-    with Guard(tmp_path / "box", ("bad_parsers",), seconds=1) as guard:
+    with Guard(tmp_path / "box", ("bad_parsers",), seconds=2) as guard:
         assert guard.feed("good", 5).inputs == 5
         assert guard.started == 1
         assert len(guard.feed("crashes", 2).findings) == 2

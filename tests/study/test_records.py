@@ -138,3 +138,14 @@ def test_curves_of_all_stages_one_after_another(records: Records) -> None:
     assert records.curves(stages) == points("b")[:1]
     records.storage.write(f"stages/v1/{CURVES}", str(points("a")).replace("'", '"').encode())
     assert records.curves(stages) == points("a") + points("b")[:1]
+
+
+@pytest.mark.parametrize("key", ["../../elsewhere", "/etc", "a/b", "", 3, None])
+def test_a_plan_s_keys_lead_nowhere_else(records: Records, key: Any) -> None:
+    plan = {"cells": [{"stages": [["vae", "v1"], ["measure", "m1"]]}]}
+    records.put_plan("studies/s/e", plan)
+    assert records.plan("studies/s/e") == plan
+    plan["cells"][0]["stages"][1][1] = key
+    records.put_plan("studies/s/e", plan)
+    assert records.plan("studies/s/e") is None
+    assert list(records.damage) == ["studies/s/e/plan.json"]

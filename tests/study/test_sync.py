@@ -1,12 +1,15 @@
 """MLflow is level in the end, whatever dies, answers badly or is slow; and `musiclab sync`."""
 
 import json
+import os
 import resource
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -332,6 +335,44 @@ def test_a_server_that_never_answers_keeps_nobody_waiting(kept: Kept, monkeypatc
     assert f"{kept.path}/latent_dim" in said
 
 
+def test_ctrl_c_ends_the_waiting_and_not_the_mirror(kept: Kept, server: MlflowServer) -> None:
+    mirror = kept.mirror(server.uri)
+    mirror.start(print)
+    interrupt = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    interrupt.start()
+    assert "is behind (it was not waited for; its mirror goes on by itself)" in mirror.stop()
+    interrupt.join()
+    assert mirror._process.wait(120) == 0
+    assert kept.faults(server.uri) == NOTHING
+
+
+def test_a_mirror_that_was_taken_for_dead_ends(kept: Kept) -> None:
+    """It was suspended for long, and another machine's has taken its place."""
+    mirror = kept.mirror()
+    mirror.start(print)
+    leases = kept.path / kept.folder / "mirror"
+    (lease,) = wait_for(lambda: list(leases.glob("*.json")), 60, "its lease")
+    wait_for(lambda: study_runs(kept.uri, "latent_dim")[1], 60, "its first round")
+    lease.unlink()
+    assert mirror._process.wait(60) == 0
+    mirror.leave()
+
+
+def test_a_mirror_whose_database_keeps_a_call_for_ever_ends(kept: Kept) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        uri = f"postgresql+psycopg2://127.0.0.1:{silent.getsockname()[1]}/db"
+        main = "import sys, musiclab.study.mirror.__main__ as it; it._STUCK_S = 4; it.main(*sys.argv[1:])"
+        began = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-c", main, str(kept.path), kept.folder],
+            env=os.environ | {"MLFLOW_TRACKING_URI": uri}, stdin=subprocess.DEVNULL, timeout=120, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert time.monotonic() - began >= 4
+
+
 def test_a_mirror_ends_by_itself_where_no_answer_comes(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with socket.socket() as silent:
@@ -407,7 +448,21 @@ def test_a_database_that_another_has_locked_is_waited_for(kept: Kept) -> None:
     assert kept.faults() == NOTHING
 
 
-# --- damage, clocks, states
+# --- damage, clocks, states, names
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_names_that_a_database_would_refuse(kept: Kept, kind: str, request: pytest.FixtureRequest) -> None:
+    uri = kept.uri if kind == "sqlite" else request.getfixturevalue(kind).database("names")
+    runs = Runs(uri, "names", "e", str(kept.path / "artifacts"), Counter())
+    for number, name in enumerate(("<script>alert(1)</script>", "a\0b", "\ud800", "line\nline", "x" * 10_000, "'; --")):
+        run = runs.get("variant", str(number), name, None, 1.0, {"text": name})
+        runs.end(run, "FINISHED", 2.0, {"musiclab.failure": name})
+        there = MlflowClient(uri).get_run(run.id)
+        shown = name.replace("\0", "\ufffd").replace("\ud800", "?")
+        assert there.info.run_name == shown[:250]
+        assert there.data.params == {"text": shown[:6000]}
+        assert there.data.tags["musiclab.failure"] == shown[:4900]
 
 
 def test_a_damaged_trial_keeps_no_other_from_mlflow(kept: Kept, capsys: Any) -> None:

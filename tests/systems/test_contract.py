@@ -277,7 +277,7 @@ def test_the_key_knows_all_code_that_the_system_rests_on(system: System) -> None
         "musiclab.systems.config",
         "musiclab.systems.timing",
         *base._COMMON,
-        *store_module._CODE,
+        *store_module.CODE,
     }
     own = (type(system).__module__, *system.rests_on, *system.measured_with)
     known |= {*own, "musiclab.measures.suite"}  # measuring: the last stage's

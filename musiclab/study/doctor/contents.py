@@ -14,6 +14,7 @@ from musiclab.progress import Progress, size
 from musiclab.study.doctor.finding import FAIL, OK, WARN, Finding
 from musiclab.study.inventory import Inventory
 from musiclab.study.records import DONE, FAILURE_LOG, NO_DIGEST
+from musiclab.study.storage import HALF
 from musiclab.training.files import CHECKPOINT
 
 _SHOWN = 3  # of files that have the same
@@ -78,7 +79,7 @@ def damage(inventory: Inventory) -> Iterator[Finding]:
 def _read_all(inventory: Inventory) -> None:
     """Note in the records' `damage` all that is not what was written."""
     records, storage = inventory.records, inventory.storage
-    others = [name for name in inventory.files if name.startswith(("scales/", "splits/"))]
+    others = [name for name in inventory.files if name.startswith(("scales/", "splits/")) and HALF not in name]
     stores = inventory.stores if storage.is_local else []  # else they would be copied here
     total = len(inventory.finished) + len(inventory.stages) + len(others) + len(stores)
     with Progress("read", total) as progress:
@@ -90,8 +91,9 @@ def _read_all(inventory: Inventory) -> None:
                 records.check_stage(key)
             else:
                 records.curves({"": key})
-                if CHECKPOINT in files and records.epochs_kept(key) is None:
-                    records.damage[f"stages/{key}/{CHECKPOINT}"] = "it cannot be read"
+                name = f"stages/{key}/{CHECKPOINT}"
+                if CHECKPOINT in files and records.epochs_kept(key) is None and storage.exists(name):  # it may be over
+                    records.damage[name] = "it cannot be read"
             progress.update()
         for name in others:
             _read_other(inventory, name)
@@ -113,7 +115,7 @@ def _read_trial(inventory: Inventory, key: str) -> None:
     record = records.get(key) or {}
     if record.get("key") != key:
         records.damage[f"trials/{key}/record.json"] = "it is another trial's"
-    there = {name.rpartition("/")[2] for name in inventory.storage.names(f"trials/{key}/samples")}
+    there = inventory.storage.names(f"trials/{key}/samples")
     for name, digest in record.get("samples", {}).items():
         sample = f"trials/{key}/samples/{name}"
         if name not in there:

@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from musiclab.asking import asked
 from musiclab.errors import UserError
-from musiclab.study.doctor.asking import asked
 from musiclab.study.doctor.finding import FAIL, OK, WARN, Finding
 from musiclab.study.inventory import Inventory
 from musiclab.study.mirror.address import check_tracking_uri, default_uri, is_masked, masked, named_uri

@@ -45,11 +45,17 @@ def writing(storage: Storage) -> Iterator[Finding]:
 def room(storage: Storage, inventory: Inventory) -> Iterator[Finding]:
     """Whether what is planned and not done yet has room on the storage's disk."""
     need, unknown = needed(inventory)
-    left = sum(len(cells) for cells in inventory.unfinished.values())
-    plan = f"the {left} unfinished trials of {', '.join(inventory.unfinished)} need about {size(need)}" if left else ""
+    left = {study: len(cells) for study, cells in inventory.unfinished.items()}
+    known = {study: trials for study, trials in left.items() if study not in unknown}
+    plans = (
+        [f"the {sum(known.values())} unfinished trials of {', '.join(known)} need about {size(need)}"] if known else []
+    )
     if unknown:
-        plan += f", those of {', '.join(unknown)} not counted, of which none tells yet"
-    plan = plan or ("no study has unfinished trials" if inventory.plans else "no study is planned")
+        trials = sum(left[study] for study in unknown)
+        plans.append(
+            f"what the {trials} unfinished trials of {', '.join(unknown)} need is not known before one is done"
+        )
+    plan = "; ".join(plans) or ("no study has unfinished trials" if inventory.plans else "no study is planned")
     if not storage.is_local:
         yield Finding(OK, f"{plan}; how much room there is, {storage.root} does not say")
         return

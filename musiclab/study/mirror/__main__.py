@@ -19,7 +19,6 @@ from musiclab.study.mirror.runs import why
 from musiclab.study.storage import Storage
 
 _EVERY_S = 2.0
-_LAST_TRIES = 3  # of a server that answered until then
 _STUCK_S = 600.0  # a database may keep a call for ever, and the next mirror waits for this one
 
 
@@ -37,12 +36,7 @@ class _Mirror:
             if not may_go_on():
                 return
             self._round(last=False)
-        for _ in range(1 if self._was_behind else _LAST_TRIES):
-            said = self._round(last=True)
-            if "links" in said:
-                break
-            time.sleep(_EVERY_S)
-        _say(said)
+        _say(self._round(last=True))
 
     def _round(self, last: bool) -> dict[str, Any]:
         try:

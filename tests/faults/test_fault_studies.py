@@ -1,0 +1,72 @@
+"""Several runs at once, and clocks that go wrong between two: none harms another, and a killed one blocks nobody."""
+
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from judging import Truth, Watch, faults, records_in
+from study_processes import ended, kill, run_study, start_study, wait_for
+
+pytestmark = pytest.mark.slow
+
+_CLOCK = """
+import os, time
+_time = time.time
+time.time = lambda: _time() + float(os.environ["CLOCK_IS_OFF_BY_S"])
+"""
+
+
+def test_of_two_who_start_a_study_one_is_refused_and_goes_on_once_the_other_is_killed(
+    half: Truth, tmp_path: Path
+) -> None:
+    storage = half.fresh(tmp_path / "storage")
+    watch, asked = Watch(storage), [*half.options, "--in-process"]
+    watch.start()
+    first = start_study(*asked, storage=storage, file=half.file)
+    wait_for(lambda: watch.steps, 120, "the first's training")
+    refused = run_study(*asked, storage=storage, file=half.file, code=1)
+    (said,) = [line for line in refused.err.splitlines() if line.startswith("error")]
+    assert f"is being run in {storage} by " in said
+    assert f"(process {first.pid}, since " in said
+    assert "Traceback" not in refused.err
+    assert first.poll() is None
+    kill(first.pid)
+    first.communicate()
+    run_study(*asked, storage=storage, file=half.file)
+    watch.end()
+    assert faults(half, storage, f"sqlite:///{storage}/mlflow.db", watch, in_process=True) == Counter()
+
+
+def test_two_studies_that_share_stages_and_trials_run_at_once(truth: Truth, half: Truth, tmp_path: Path) -> None:
+    storage = truth.fresh(tmp_path / "storage")
+    other = tmp_path / "other.py"
+    other.write_text(half.file.read_text().replace("name='killed'", "name='other'"))
+    watch = Watch(storage)
+    watch.start()
+    first = start_study(*truth.options, "--in-process", storage=storage, file=other)
+    second = start_study(*truth.options, "--in-process", storage=storage, file=truth.file)
+    for process in (first, second):
+        ended(process, storage)
+    watch.end()
+    # Both may train a stage at once, each to the same bits.
+    assert faults(truth, storage, f"sqlite:///{storage}/mlflow.db", watch, in_process=False) == Counter()
+
+
+@pytest.mark.parametrize("shifts", [(7200.0, -7200.0), pytest.param((-86400.0, 86400.0), marks=pytest.mark.long)])
+def test_a_clock_that_was_set_between_two_runs(shifts: tuple[float, float], half: Truth, tmp_path: Path) -> None:
+    (tmp_path / "clock").mkdir()
+    (tmp_path / "clock" / "sitecustomize.py").write_text(_CLOCK)
+    storage = half.fresh(tmp_path / "storage")
+    path = os.pathsep.join(filter(None, [str(tmp_path / "clock"), os.environ.get("PYTHONPATH")]))
+    environments = [{"PYTHONPATH": path, "CLOCK_IS_OFF_BY_S": str(shift)} for shift in shifts]
+    watch, asked = Watch(storage), [*half.options, "--in-process"]
+    watch.start()
+    process = start_study(*asked, storage=storage, file=half.file, env=environments[0])
+    wait_for(lambda: records_in(storage), 120, "the first record")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    run_study(*asked, storage=storage, file=half.file, env=environments[1])
+    watch.end()
+    assert faults(half, storage, f"sqlite:///{storage}/mlflow.db", watch, in_process=True) == Counter()

@@ -1,0 +1,157 @@
+"""What one undone line of each safeguard makes of the fault suite: `python tests/faults/undone.py FOLDER [WORD]`.
+
+In a copy of the checkout in FOLDER each safeguard (those whose description has WORD) is undone in turn, the tests that
+should notice are run, and what their closing table says is printed as a row of a Markdown table. Exit code 1 where
+nothing was noticed.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+STUDY = "musiclab/study"
+STEPS = ("test_fault_steps.py", "-m", "slow", "-k", "a_step")
+RECORD = ("test_fault_steps.py", "-m", "long", "-k", "each and record.json")
+IN_PROCESS = ("test_fault_rounds.py", "-m", "slow", "-k", "in_one_process")
+ON_RAY = ("test_fault_rounds.py", "-m", "slow", "-k", "ray_of_this_machine")
+
+AT_ONCE = ("test_fault_studies.py", "-m", "slow and not long", "-k", "share")
+TWICE = ("test_fault_studies.py", "-m", "slow and not long", "-k", "refused")
+DAMAGED = ("test_fault_files.py", "-m", "slow and not long")
+
+
+@dataclass(frozen=True)
+class Safeguard:
+    """A safeguard, the lines that undo it as pairs of old and new text in a file, and the tests that should notice."""
+
+    name: str
+    file: str
+    lines: list[tuple[str, str]]
+    tests: tuple[str, ...]
+
+
+SAFEGUARDS = [
+    Safeguard(
+        "a record is written last", f"{STUDY}/records.py",
+        [("        for name, data in samples.items():\n            self.storage.write(",
+          '        self.storage.write(f"trials/{key}/record.json", sealed(record | {part: _without_nan(record[part]) '
+          'for part in ("measures", "scale")}))\n'
+          "        for name, data in samples.items():\n            self.storage.write(")],
+        RECORD,
+    ),
+    Safeguard(
+        "a file is written beside its place and renamed", f"{STUDY}/storage.py",
+        [('half = folder / f"{HALF}{uuid.uuid4().hex}"\n        try', "half = Path(target)\n        try"),
+         ('half.open("xb")', 'half.open("wb")')],
+        STEPS,
+    ),
+    Safeguard(
+        "a checkpoint is taken up", "musiclab/training/fit.py",
+        [("learner.restore(files.read(CHECKPOINT))", "learner.restore(files.read('none'))")],
+        STEPS,
+    ),
+    Safeguard(
+        "a stage is marked as done after its product", f"{STUDY}/trial.py",
+        [("            system.run_stage(stage, run)\n            files.finish()",
+          "            files.finish()\n            system.run_stage(stage, run)")],
+        STEPS,
+    ),
+    Safeguard(
+        "MLflow's runs are found by their tags", f"{STUDY}/mirror/runs.py",
+        [("for run in sorted(self._found(), key", "for run in sorted([], key")],
+        IN_PROCESS,
+    ),
+    Safeguard(
+        "what MLflow has says what it lacks", f"{STUDY}/mirror/runs.py",
+        [("        return [point for point in points if point.name", "        return [] if self.latest else points\n"
+          "        return [point for point in points if point.name")],
+        IN_PROCESS,
+    ),
+    Safeguard(
+        "a trial whose worker died is tried again", f"{STUDY}/running.py",
+        [('if failure["again"] and', "if False and")],
+        ON_RAY,
+    ),
+    Safeguard(
+        "a failure that has been made good is forgotten", f"{STUDY}/records.py",
+        [("        self.forget_failure(key)\n\n    def put_failure", "\n    def put_failure")],
+        ON_RAY,
+    ),
+    Safeguard(
+        "runs that look as if they ran are closed", f"{STUDY}/mirror/follower.py",
+        [("            self._runs.close_running()\n", "            pass\n")],
+        IN_PROCESS,
+    ),
+    Safeguard(
+        "only one runs a study", f"{STUDY}/study.py",
+        [('f"{design.folder}/runner").take()', 'f"{design.folder}/runner-{id(design)}").take()')],
+        TWICE,
+    ),
+    Safeguard(
+        "a record that is there by now is left alone", f"{STUDY}/trial.py",
+        [("            if not records.get(cell.key):\n", "            if True:\n")],
+        AT_ONCE,
+    ),
+    Safeguard(
+        "a record's digest is checked", f"{STUDY}/records.py",
+        [("if value.pop(_SEAL) != content_hash(value):", "if not value.pop(_SEAL):")],
+        DAMAGED,
+    ),
+    Safeguard(
+        "a stage's digests are checked", f"{STUDY}/records.py",
+        [("if digests is not None and digests.get(name) != _digest(data):", "if False:")],
+        DAMAGED,
+    ),
+]  # fmt: skip
+
+
+def noticed(safeguard: Safeguard, copy: Path) -> str:
+    """What the tests say with the safeguard undone: rows of the closing table that are not zero, or which failed."""
+    file = copy / safeguard.file
+    before = text = file.read_text()
+    for old, new in safeguard.lines:
+        assert text.count(old) == 1, f"{safeguard.file} has {old!r} {text.count(old)} times"
+        text = text.replace(old, new)
+    file.write_text(text)
+    test, *options = safeguard.tests
+    command = [sys.executable, "-m", "pytest", f"tests/faults/{test}", *options, "-p", "no:cacheprovider", "--tb=line"]
+    try:
+        said = subprocess.run(
+            command, cwd=copy, env=os.environ | {"PYTHONPATH": str(copy)}, text=True, capture_output=True, timeout=900
+        )
+    finally:
+        file.write_text(before)
+    if said.returncode == 0:
+        return ""
+    rows = re.findall(r"^([a-z -]+[a-z])\s{2,}([1-9]\d*)$", said.stdout, re.M)
+    counted = [
+        f"{what} {value}" for what, value in rows if what not in ("studies", "restarts of their command", "seconds")
+    ]
+    passed = re.search(r"(\d+ (?:failed|error).*) in ", said.stdout)
+    return ", ".join([*counted, f"tests: {passed[1] if passed else said.stdout[-300:]}"])
+
+
+def main(folder: str, word: str = "") -> int:
+    """Print the table's rows as they come."""
+    copy = Path(folder) / "undone"
+    shutil.rmtree(copy, ignore_errors=True)
+    for name in ("musiclab", "tests", "studies"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    print("| undone | what the suite says |\n|---|---|", flush=True)
+    all_noticed = True
+    for safeguard in SAFEGUARDS:
+        if word in safeguard.name:
+            said = noticed(safeguard, copy)
+            all_noticed &= bool(said)
+            print(f"| {safeguard.name} | {said or '**nothing**'} |", flush=True)
+    return 0 if all_noticed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

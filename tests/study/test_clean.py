@@ -1,0 +1,332 @@
+"""`musiclab clean`: what goes, what stays whatever happens, and that nobody is cleaned away under."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.fs
+import pytest
+from made_results import made_study
+from study_processes import ROOT, Run, descendants, files, kill, run_study, start_study, wait_for
+
+from musiclab import cli
+from musiclab.study import Grid, Study, storage
+from musiclab.study.lease import CLEANING, Lease
+from musiclab.study.plan import Cell, Variant
+from musiclab.study.records import Records, StoredFiles
+from musiclab.study.storage import LOCAL, Storage
+from musiclab.training.files import CHECKPOINT
+from musiclab.training.streams import Block
+
+# Two variants on two blocks, of which one trial is still to be run; `stage` below makes their stages.
+VALUES = {"16": [{"set/frechet": 1.0}, {"set/frechet": 2.0}], "8": [{"set/frechet": 3.0}, None]}
+NEEDED = ("madev0b0", "madev0b1", "madev1b0")
+UNFINISHED = "madev1b1"
+# Holds a lease as another process does, until its standard input ends.
+HOLDER = """
+import sys
+from musiclab.study.lease import Lease
+from musiclab.study.storage import Storage
+with Lease(Storage(sys.argv[1]), sys.argv[2]).take():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture(params=["here", "elsewhere"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
+    """A storage in a folder of this machine, or in one that is opened as if it lay elsewhere."""
+    folder, opened = tmp_path / "my töne", storage._opened
+
+    def open_away(root: str) -> tuple[pyarrow.fs.FileSystem, str]:
+        if not root.startswith("away://"):
+            return opened(root)
+        return pyarrow.fs.SubTreeFileSystem(str(tmp_path), LOCAL), root.removeprefix("away://")
+
+    monkeypatch.setattr(storage, "_opened", open_away)
+    folder.mkdir()
+    return Storage(str(folder) if request.param == "here" else "away://my töne")
+
+
+def stage(place: Storage, key: str, done: bool = True) -> None:
+    """A stage that has been trained, or is cut off after an epoch."""
+    stored = StoredFiles(place, Cell(Variant("vae_nn", {}, {}, "d"), Block(0, 0), {"vae": key}), "vae")
+    stored.write("weights.safetensors", b"w" * 1000)
+    stored.write(CHECKPOINT, b"c" * 500)
+    stored.write("curves.json", b"[]")
+    if done:
+        stored.finish()
+
+
+def made(place: Storage, folder: Path) -> None:
+    """The study's storage with the stages that it needs."""
+    made_study(folder, VALUES)
+    for key in NEEDED:
+        stage(place, key)
+    stage(place, UNFINISHED, done=False)
+
+
+def leave(place: Storage) -> list[str]:
+    """What kills and changed studies leave: the names of what is to go."""
+    stage(place, "old")
+    stage(place, "older", done=False)
+    place.write(f"stages/{NEEDED[0]}/{CHECKPOINT}", b"c")
+    for name in ("trials/x/.half-1", "stages/madev0b0/.half-2", "studies/made/e/.half-3", ".writable-4"):
+        place.write(name, b"half")
+    dead = subprocess.run([sys.executable, "-c", "print()"], check=True, capture_output=True)
+    assert dead.returncode == 0
+    lease = Lease(place, "studies/made/e/runner")
+    lease._state |= {"pid": 2**31 - 2, "started": "1"}
+    lease._write()
+    halves = [".half-1", ".half-2", ".half-3", ".writable-4"]
+    return ["stages/old/", "stages/older/", f"stages/{NEEDED[0]}/{CHECKPOINT}", *halves, lease.name]
+
+
+def run(*words: str, code: int = 0) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["clean", *words])
+    assert (ended.value.code or 0) == code
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "my töne"
+
+
+def test_a_dry_run_lists_what_would_go_and_changes_nothing(
+    place: Storage, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made(place, folder)
+    gone, before = leave(place), files(folder)
+    run(place.root)
+    said = capsys.readouterr().out
+    assert files(folder) == before
+    assert all(name in said for name in gone)
+    assert "stages/old/  1.2 kB" in said and "musiclab clean '" in said
+    assert UNFINISHED not in said and "stages/madev0b1" not in said
+
+
+def test_what_nothing_needs_goes_and_all_else_stays_as_it_is(place: Storage, folder: Path) -> None:
+    made(place, folder)
+    before = files(folder)
+    leave(place)
+    run(place.root, "--remove")
+    assert files(folder) == before
+    assert not (folder / "stages/old").exists()
+
+
+def test_a_clean_storage_stays_as_it_is(place: Storage, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made(place, folder)
+    before = files(folder)
+    run(place.root, "--remove")
+    assert files(folder) == before
+    assert capsys.readouterr().out == "Nothing is to be removed.\n"
+
+
+def test_what_only_an_older_plan_would_take_up_goes(tmp_path: Path) -> None:
+    place = Storage(str(tmp_path))
+    made(place, tmp_path)
+    plan = Records(place).plan("studies/made/e")
+    cells = [cell for cell in plan["cells"] if UNFINISHED not in json.dumps(cell)]
+    Records(place).put_plan("studies/made/a", plan | {"cells": cells, "edition": "a", "began": plan["began"] + 1})
+    run(place.root, "--remove")
+    assert sorted(path.name for path in (tmp_path / "stages").iterdir()) == list(NEEDED)
+
+
+@pytest.mark.parametrize("role", ["runner", "mirror"])
+@pytest.mark.parametrize("words", [[], ["--remove"]])
+def test_nothing_is_done_where_somebody_is_at_work(
+    role: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = Storage(str(tmp_path))
+    made(place, tmp_path)
+    leave(place)
+    command = [sys.executable, "-c", HOLDER, str(tmp_path), f"studies/made/e/{role}"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        before = set(files(tmp_path))
+        run(place.root, *words, code=1)
+        assert set(files(tmp_path)) == before
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert f"(process {holder.pid}, since " in said
+        assert f"is {'running' if role == 'runner' else 'mirroring'} made" in said
+
+
+def test_no_study_starts_while_it_is_being_cleaned(
+    tmp_path: Path, song_folder: Path, tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = Study(
+        name="s", system="vae_nn", space={"latent_dim": Grid(2, 3)}, control={"latent_dim": 2}, blocks=1,
+        objective="frechet", question="?",
+    )  # fmt: skip
+    with Lease(Storage(str(tmp_path)), CLEANING).take(), pytest.raises(SystemExit) as ended:
+        study.main(["--storage", str(tmp_path), "--data", f"midi:{song_folder}", *tiny, "--in-process"])
+    assert ended.value.code == 1
+    assert f"is being cleaned by {os.environ.get('USER') or ''}" in capsys.readouterr().err
+    assert list(tmp_path.glob("studies/s/*/runner/*")) == list(tmp_path.glob("studies/s/*/plan.json")) == []
+
+
+@pytest.mark.parametrize("damaged", ["studies/made/e/plan.json", "trials/nobody/record.json"])
+def test_stages_stay_where_it_is_not_known_which_are_needed(
+    damaged: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = Storage(str(tmp_path))
+    made(place, tmp_path)
+    leave(place)
+    place.write(damaged, b'{"no": "digest"}')
+    stages = {file for file in files(tmp_path / "stages") if ".half-" not in file}
+    run(place.root, "--remove")
+    assert set(files(tmp_path / "stages")) == stages - {f"{NEEDED[0]}/{CHECKPOINT}"}
+    assert f"1 damaged or older files cannot be read ({damaged})" in capsys.readouterr().out
+
+
+def test_stages_of_a_damaged_record_stay_for_its_trial_to_be_done_again(tmp_path: Path) -> None:
+    place = Storage(str(tmp_path))
+    made(place, tmp_path)
+    for record in tmp_path.glob("trials/*/record.json"):
+        record.write_bytes(record.read_bytes().replace(b"latent_dim", b"latent_din"))
+    plan = Records(place).plan("studies/made/e")
+    Records(place).put_plan("studies/made/f", plan | {"cells": plan["cells"][-1:], "began": plan["began"] + 1})
+    run(place.root, "--remove")
+    assert sorted(path.name for path in (tmp_path / "stages").iterdir()) == sorted([*NEEDED, UNFINISHED])
+
+
+def test_what_lies_behind_a_link_is_not_touched(tmp_path: Path) -> None:
+    place, outside = Storage(str(tmp_path / "storage")), tmp_path / "outside"
+    made(place, tmp_path / "storage")
+    stage(Storage(str(outside)), "kept")
+    stage(place, "old")
+    (tmp_path / "storage/stages/linked").symlink_to(outside / "stages/kept")
+    (tmp_path / "storage/stages/old/inner").symlink_to(outside / "stages/kept")
+    before = files(outside)
+    run(place.root, "--remove")
+    assert files(outside) == before
+    assert not (tmp_path / "storage/stages/old").exists()
+
+
+def test_a_build_that_was_cut_off_goes_and_one_at_work_stays(tmp_path: Path) -> None:
+    place, data = Storage(str(tmp_path)), tmp_path / "data"
+    made(place, tmp_path)
+    for name in ("busy.building", "dead.building", "dead.x1.tmp"):
+        (data / name).mkdir(parents=True)
+        (data / name / "000000.npy").write_bytes(b"12")
+    for name in ("busy", "dead"):
+        (data / f"{name}.lock").touch()
+    lock = "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, 2); print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", lock, str(data / "busy.lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as builder:
+        assert builder.stdout.readline() == b"held\n"
+        run(place.root, "--remove")
+        assert sorted(path.name for path in data.iterdir()) == ["busy.building", "busy.lock", "dead.lock"]
+        assert (data / "busy.building/000000.npy").exists()
+
+
+def test_windows_are_only_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = Storage(str(tmp_path))
+    made(place, tmp_path)
+    for name in ("d" * 8, "unnamed"):
+        place.write(f"data/{name}/songs.json", b"{}")
+    run(place.root, "--remove")
+    said = capsys.readouterr().out
+    assert f"{tmp_path}/data/unnamed stays: windows that no plan names, 2 bytes" in said
+    assert "dddd" not in said and place.exists("data/unnamed/songs.json")
+
+
+@pytest.mark.parametrize("root", ["none", "file"])
+def test_what_is_no_storage_is_said_and_not_made(root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    run(str(tmp_path / root), code=2)
+    assert f"{str(tmp_path / root)!r} is no storage" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+# Killed before its n-th removal, as by `kill -9`.
+KILLED = """
+import os, signal, sys
+from musiclab.study import clean
+left, one = [int(sys.argv[2])], clean.Storage.remove
+def remove(self, name):
+    if name.startswith(("stages", "trials")):
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left[0] -= 1
+    one(self, name)
+clean.Storage.remove = remove
+rest = clean.Storage.remove_folder
+def remove_folder(self, name):
+    if not left[0]:
+        os.unlink(f"{self.root}/{name}/weights.safetensors")
+        os.kill(os.getpid(), signal.SIGKILL)
+    left[0] -= 1
+    rest(self, name)
+clean.Storage.remove_folder = remove_folder
+clean.clean(sys.argv[1], remove=True)
+"""
+
+
+def test_a_kill_in_the_middle_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
+    for number in range(9):
+        folder = tmp_path / f"storage {number}"
+        place = Storage(str(folder))
+        made(place, folder)
+        before = files(folder)
+        stage(place, "old")
+        stage(place, "older", done=False)
+        place.write(f"stages/{NEEDED[0]}/{CHECKPOINT}", b"c")
+        command = [sys.executable, "-c", KILLED, str(folder), str(number)]
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True)
+        assert ended.returncode == (-9 if number < 7 else 0), ended.stderr.decode()
+        records = Records(place)
+        for key in place.names("stages"):
+            if records.stage_done(key):
+                records.check_stage(key)
+        assert records.damage == {}
+        run(str(folder), "--remove")
+        assert files(folder) == before
+
+
+# After a real study.
+
+
+@pytest.fixture
+def copied(finished: Run, tmp_path: Path) -> Path:
+    folder = tmp_path / "copied"
+    shutil.copytree(finished.storage, folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_study_runs_nothing_again_after_a_cleaning_and_others_share_its_stages(
+    finished: Run, copied: Path, options: list[str]
+) -> None:
+    stage(Storage(str(copied)), "old")
+    run(str(copied), "--remove")
+    assert not (copied / "stages/old").exists()
+    before = {name: at for name, at in files(copied).items() if name.startswith(("trials", "stages"))}
+    again = run_study(*options, "--in-process", storage=copied)
+    assert again.table == finished.table
+    assert {name: at for name, at in files(copied).items() if name.startswith(("trials", "stages"))} == before
+    more = run_study(*options, "--in-process", "--set", "noise_sd=0.7", storage=copied)
+    assert len(more.records) == 8
+    assert all({"vae", "latent"} <= set(cost["reused"]) for cost in more.costs if cost["reused"])
+    assert sum(bool(cost["reused"]) for cost in more.costs) == 4
+
+
+@pytest.mark.slow
+def test_a_study_that_was_killed_resumes_from_its_epoch_after_a_cleaning(
+    storage: Path, long_study: Path, long_options: list[str], undisturbed: Run
+) -> None:
+    process = start_study(*long_options, "--in-process", storage=storage, file=long_study)
+    wait_for(lambda: list(storage.glob(f"stages/*/{CHECKPOINT}")), 120, "a checkpoint")
+    kill(process.pid, *descendants(process.pid))  # the mirror too
+    process.communicate()
+    stage(Storage(str(storage)), "old")
+    run(str(storage), "--remove")
+    assert not (storage / "stages/old").exists()
+    assert list(storage.glob("studies/*/*/runner/*")) + list(storage.glob("studies/*/*/mirror/*")) == []
+    rest = run_study(*long_options, "--in-process", storage=storage, file=long_study)
+    assert "resumes from epoch" in rest.out
+    assert rest.records == undisturbed.records

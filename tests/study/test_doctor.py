@@ -1,0 +1,460 @@
+"""`musiclab doctor`: each thing that may be wrong is named, with what to do, and nothing is changed by looking."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from made_results import made_study
+from study_processes import ROOT, Head, Run, files, free_port
+
+from musiclab import cli, requirements
+from musiclab.asking import asked
+from musiclab.data.store import WindowStore
+from musiclab.errors import UserError
+from musiclab.hashing import content_hash
+from musiclab.study import doctor
+from musiclab.study.doctor import installation, services, space
+from musiclab.study.inventory import Inventory
+from musiclab.study.lease import Lease
+from musiclab.study.plan import Cell, Variant
+from musiclab.study.records import Records, StoredFiles
+from musiclab.study.storage import Storage
+from musiclab.training.files import CHECKPOINT
+from musiclab.training.streams import Block
+
+SAMPLE = b"MThd"
+
+
+@pytest.fixture
+def place(tmp_path: Path, store: WindowStore) -> Storage:
+    """A storage with a study of four trials, of which one has not been run; its stages, scale, split and windows."""
+    made_study(tmp_path / "my store", {"16": [{"a": 1.0}, {"a": 2.0}], "8": [{"a": 3.0}, None]}, code={})
+    place = Storage(str(tmp_path / "my store"))
+    records = Records(place)
+    record = records.get("madem0b0")
+    records.put("madem0b0", record | {"samples": {"start-1.mid": content_hash(SAMPLE.hex())}}, {"began": 1.0},
+                {"start-1.mid": SAMPLE})  # fmt: skip
+    for number, block in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        cell = Cell(Variant("vae_nn", {}, {}, "d"), Block(0, block), {"vae": f"madev{number}b{block}"})
+        stored = StoredFiles(place, cell, "vae")
+        stored.write("weights.safetensors", b"w" * 1000)
+        if (number, block) != (1, 1):
+            stored.finish()
+    records.put_scale("s1", {"values": {}, "histograms": {}})
+    split = {"train": ["a"]}
+    place.write(f"splits/{content_hash(split)}.json", json.dumps(split).encode())
+    shutil.copytree(store.folder, place.local(f"data/{store.fingerprint}"))
+    return place
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No Ray and no MLflow is asked, which takes seconds; tests of theirs do."""
+    monkeypatch.setattr(services, "asked", lambda module, *_, **__: (
+        {"nodes": 1, "cpus": 2, "gpus": 0} if "ray" in module else {"here": "3.17.2", "there": ""}
+    ))  # fmt: skip
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str, code: int) -> list[str]:
+    """The lines that the doctor says."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["doctor", *words])
+    said = capsys.readouterr()
+    assert "Traceback" not in said.out + said.err
+    assert (ended.value.code or 0) == code, said.out
+    *lines, last = said.out.splitlines()
+    levels = [line.split()[0] for line in lines]
+    assert set(levels) <= {"ok", "warn", "fail"}
+    assert last.startswith(f"{levels.count('fail')} failed, {levels.count('warn')} to be looked at, in ")
+    return lines
+
+
+def bad(lines: list[str]) -> list[str]:
+    return [line for line in lines if not line.startswith("ok ")]
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_healthy_storage_is_all_well_and_stays_as_it_is(place: Storage, capsys: pytest.CaptureFixture[str]) -> None:
+    before = files(Path(place.root))
+    lines = run(capsys, place.root, code=0)
+    assert bad(lines) == []
+    assert files(Path(place.root)) == before
+    said = "\n".join(lines)
+    assert "1 plans, 3 records with their samples and 3 finished stages are as they were written" in said
+    assert "made: 3 of 4 trials done; run it again and it goes on" in said
+    assert "the 1 unfinished trials of made need about" in said
+
+
+def flipped(data: bytes) -> bytes:
+    """One bit of another kind in the middle."""
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize(
+    ("name", "says", "remedy"),
+    [
+        ("trials/madem0b0/record.json", "fail  files: damaged records: ", "run the study again"),
+        ("trials/madem0b0/run.json", "warn  files: damaged notes of what a trial cost: ", "record.json"),
+        ("trials/madem0b0/samples/start-1.mid", "fail  files: damaged samples: ", "delete record.json of that trial"),
+        ("stages/madev0b0/weights.safetensors", "fail  files: damaged files of stages: ", "makes anew what it needs"),
+        ("stages/madev0b0/done", "fail  files: damaged files of stages: ", "makes anew what it needs"),
+        ("scales/s1.json", "warn  files: damaged scales: ", "the next trial that needs one"),
+        ("splits/*.json", "fail  files: damaged splits: ", "delete it"),
+        ("studies/made/e/plan.json", "fail  files: damaged plans: ", "run the study again"),
+        ("data/*/songs.json", "fail  files: damaged windows: ", "delete this folder"),
+    ],
+)
+def test_a_damaged_file_is_named_with_what_to_do(
+    name: str, says: str, remedy: str, place: Storage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (file,) = Path(place.root).glob(name)
+    file.write_bytes(b"{" if "data" in name else flipped(file.read_bytes()))
+    shown = file.relative_to(place.root).as_posix().removesuffix("/songs.json")
+    (line,) = [line for line in run(capsys, place.root, code=int(says[0] == "f")) if "damaged " in line[:25]]
+    assert line.startswith(f"{says}{shown}: ")
+    assert remedy in line.partition(" To do: ")[2]
+
+
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize("name", ["trials/madem0b0/samples/start-1.mid", "stages/madev0b0/weights.safetensors"])
+def test_a_missing_file_is_named(name: str, place: Storage, capsys: pytest.CaptureFixture[str]) -> None:
+    place.remove(name)
+    (line,) = bad(run(capsys, place.root, code=1))
+    assert f"{name}: it is missing" in line
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_checkpoint_that_cannot_be_read_and_curves_that_are_none(
+    place: Storage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.write(f"stages/madev1b1/{CHECKPOINT}", b"\xff" * 100)
+    place.write("stages/madev1b1/curves.json", b'[{"name": 3}]')
+    lines = bad(run(capsys, place.root, code=1))
+    assert any(f"stages/madev1b1/{CHECKPOINT}: it cannot be read. To do: nothing" in line for line in lines)
+    assert any("stages/madev1b1/curves.json" in line for line in lines)
+
+
+@pytest.mark.usefixtures("alone")
+def test_files_of_an_older_version_are_said_to_be_that(place: Storage, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("trials/*/record.json", "studies/*/*/plan.json"):
+        for file in Path(place.root).glob(name):
+            value = json.loads(file.read_bytes())
+            del value["sha256"]
+            file.write_text(json.dumps(value))
+    lines = bad(run(capsys, place.root, code=1))
+    assert len(lines) == 2
+    for line in lines:
+        assert "it has no digest, so another version of musiclab wrote it" in line
+        assert "read it with the version that wrote it" in line
+
+
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize("junk", [b"", b"[]", b"3", b"null", b"\xff\xfe", b"[" * 100_000, b'{"sha256": 1}'])
+def test_no_junk_brings_it_down(junk: bytes, place: Storage, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("trials/madem0b0/record.json", "trials/madem0b0/run.json", "stages/madev0b0/done", "scales/s1.json"):
+        place.write(name, junk)
+    for name in (
+        "splits/x.json",
+        "trials/madem1b1/failed.json",
+        "studies/made/f/plan.json",
+        "stages/madev1b1/curves.json",
+    ):
+        place.write(name, junk)
+    for name in (
+        "studies/file",
+        "trials/file",
+        "stages/file",
+        "data/file",
+        "studies/made/file",
+        "trials/madem0b1/samples/x/y",
+    ):
+        place.write(name, junk)
+    place.write("studies/made/e/runner/1.json", junk)
+    assert len([line for line in run(capsys, place.root, code=1) if "damaged " in line]) >= 6
+    assert not [line for line in bad(run(capsys, place.root, code=1)) if "cannot be checked" in line]
+
+
+@pytest.mark.usefixtures("alone")
+def test_sealed_files_of_another_form_are_damage_too(place: Storage, capsys: pytest.CaptureFixture[str]) -> None:
+    records = Records(place)
+    for number, plan in enumerate(
+        ({}, {"began": "x", "cells": []}, {"began": 1, "cells": [{}]}, {"began": 1, "cells": 3})
+    ):
+        records.put_plan(f"studies/made/{number}", plan)
+    records.put("other", {"measures": {}, "scale": {}}, {}, {})
+    lines = bad(run(capsys, place.root, code=1))
+    assert len(lines) == 2 and all("another version of musiclab wrote it" in line for line in lines)
+
+
+@pytest.mark.usefixtures("alone")
+def test_what_has_failed_is_said_with_its_reason_and_nothing_of_it_is_obeyed(
+    place: Storage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Records(place).put_failure("madem1b1", "out of memory \x1b[31m\nok    all is well", "log", again=True)
+    (line,) = bad(run(capsys, place.root, code=0))
+    assert line.startswith("warn  studies: made: 3 of 4 trials done, 1 failed, such as: out of memory \\x1b[31m\\nok ")
+    assert f"(log: {place.root}/trials/madem1b1/failed.log). To do: run the study again" in line
+
+
+@pytest.mark.usefixtures("alone")
+def test_what_is_left_over_is_counted_and_clean_is_named(place: Storage, capsys: pytest.CaptureFixture[str]) -> None:
+    place.write("stages/old/weights.safetensors", b"w" * 5000)
+    place.write("splits/.half-1", b"half")
+    lines = bad(run(capsys, place.root, code=0))
+    assert [line.partition(". To do")[0] for line in lines] == [
+        "warn  leftovers: a write that was cut off: 1, 4 bytes",
+        "warn  leftovers: an unfinished stage that no study takes up: 1, 5.0 kB",
+    ]
+    assert all(f"musiclab clean '{place.root}'" in line for line in lines)
+
+
+@pytest.mark.usefixtures("alone")
+def test_who_is_at_work_is_named_and_nothing_of_theirs_is_left_over(
+    place: Storage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.write("trials/x/.half-1", b"half")
+    with Lease(place, "studies/made/e/runner").take():
+        lines = run(capsys, place.root, code=0)
+    assert bad(lines) == []
+    assert any(f"(process {os.getpid()}, since " in line and "is running made" in line for line in lines)
+
+
+@pytest.mark.usefixtures("alone")
+def test_records_of_other_code_are_said_to_be_that(place: Storage, capsys: pytest.CaptureFixture[str]) -> None:
+    records = Records(place)
+    code = {"musiclab.data.songs": "0", "musiclab.gone": "0", "antigravity": "0", "musiclab.": "0"}
+    records.put_plan("studies/made/e", records.plan("studies/made/e") | {"code": code})
+    (line,) = bad(run(capsys, place.root, code=0))
+    assert "other code of musiclab.data.songs, musiclab.gone, musiclab.; they stay" in line and "c0ffee" in line
+    assert "antigravity" not in sys.modules
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_file_from_the_future_is_said(place: Storage, capsys: pytest.CaptureFixture[str]) -> None:
+    later = time.time() + 7200
+    os.utime(Path(place.root) / "scales/s1.json", (later, later))
+    (line,) = bad(run(capsys, place.root, code=0))
+    assert "scales/s1.json by 2 hours" in line and "set the clocks" in line
+
+
+def test_room_is_held_against_what_unfinished_trials_will_take(place: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    trials = [sum(file.stat().st_size for file in Path(place.root).glob(f"trials/{key}/**/*") if file.is_file())
+              for key in ("madem0b0", "madem0b1", "madem1b0")]  # fmt: skip
+    stage = sum(file.stat().st_size for file in Path(place.root).glob("stages/madev0b0/*"))
+    inventory = Inventory(place)
+    need, unknown = space.needed(inventory)
+    assert need == pytest.approx(2 * sum(trials) / 3 + stage) and unknown == []
+    trained = Cell(Variant("vae_nn", {}, {}, "d"), Block(0, 1), {"vae": "madev1b1"})
+    StoredFiles(place, trained, "vae").finish()
+    assert space.needed(Inventory(place))[0] == pytest.approx(2 * sum(trials) / 3)
+    disk = namedtuple("disk", "free")
+    for free, level in ((need - 1, "fail"), (need + 1e6, "warn"), (need + 2e9, "ok")):
+        monkeypatch.setattr(space.shutil, "disk_usage", lambda _, free=free: disk(free))
+        finding = next(space.room(place, inventory))
+        assert finding.level == level
+        assert ("musiclab clean" in finding.remedy) == (level != "ok")
+
+
+def test_a_study_of_which_nothing_has_finished_is_not_counted(tmp_path: Path) -> None:
+    made_study(tmp_path, {"16": [None], "8": [None]})
+    place = Storage(str(tmp_path))
+    assert space.needed(Inventory(place)) == (0, ["made"])
+    assert "what the 2 unfinished trials of made need is not known" in next(space.room(place, Inventory(place))).found
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_storage_that_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = run(capsys, str(tmp_path / "none"), code=0)
+    assert any("is not there yet; the first study makes it" in line for line in lines)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_storage_that_cannot_be_written_to_has_failed_and_the_rest_is_checked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = run(capsys, "/proc/self/fd", code=1)
+    assert lines[-1].startswith("ok    Ray: ")
+    (line,) = bad(lines)
+    assert line.startswith("fail  storage: --storage '/proc/self/fd' cannot be written to: ")
+
+
+def test_a_check_that_comes_to_grief_has_failed(
+    alone: None, place: Storage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("by\nnothing")
+
+    monkeypatch.setattr(doctor.contents, "clock", broken)
+    (line,) = bad(run(capsys, place.root, code=1))
+    assert line == "fail  clock: cannot be checked: ZeroDivisionError: by nothing"
+
+
+# The installation.
+
+
+def test_what_is_required_and_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert requirements.unmet() == []
+    installed = requirements.metadata.version
+
+    def version(name: str) -> str:
+        if name in ("tqdm", "py-spy"):
+            raise requirements.metadata.PackageNotFoundError(name)
+        return "2.4.0" if name == "symusic" else installed(name)
+
+    monkeypatch.setattr(requirements.metadata, "version", version)
+    problems = requirements.unmet()
+    assert {"tqdm is missing", "symusic 2.4.0 is not ==0.5.8", "py-spy is missing (for ray[default])"} <= {*problems}
+    (finding,) = installation.versions()
+    assert finding.level == "fail" and "pip install -c constraints.txt" in finding.remedy
+
+
+def test_an_installation_that_cannot_begin_says_so_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "pyarrow.py").write_text("raise ImportError('No module named pyarrow')")
+    ended = subprocess.run(
+        [sys.executable, "-m", "musiclab", "doctor"], cwd=ROOT, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: what musiclab requires is not there: No module named pyarrow. To do: pip ")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_little_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert next(installation.machine()).level in ("ok", "warn")
+    monkeypatch.setattr(installation, "available_memory", lambda: 10**9)
+    finding = next(installation.machine())
+    assert finding.level == "warn" and "--workers 1" in finding.remedy
+
+
+# Questions to what may hang.
+
+
+@pytest.fixture
+def ours(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    return "doctor_asked"
+
+
+def test_an_answer_comes_through_noise(ours: str) -> None:
+    assert asked(ours, "answers", 60, WORD="ü") == {"said": "ü"}
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [("refuses", "not today"), ("breaks", "RuntimeError: two lines"), ("dies", r"it died \(exit status 7\)")],
+)
+def test_no_answer_has_a_reason(function: str, reason: str, ours: str) -> None:
+    with pytest.raises(UserError, match=f"^{reason}$"):
+        asked(ours, function, 60)
+
+
+def test_what_hangs_is_ended_in_time_with_all_that_it_started(ours: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(UserError, match="no answer within 4 s"):
+        asked(ours, "hangs", 4, WORD=f"hangs-{os.getpid()}")
+    assert time.monotonic() - began < 10
+    assert not [file for file in Path("/proc").glob("[0-9]*/environ") if _holds(file, f"WORD=hangs-{os.getpid()}")]
+
+
+def _holds(file: Path, text: str) -> bool:
+    try:
+        return text.encode() in file.read_bytes()
+    except OSError:  # another user's, or over by now
+        return False
+
+
+# MLflow and Ray.
+
+
+@pytest.mark.parametrize(
+    ("uri", "says"),
+    [
+        pytest.param("http://127.0.0.1:{port}", "fail .*nothing listens .*musiclab sync", marks=pytest.mark.slow),
+        ("sqlite:////{folder}/junk.db", "fail .*junk.db cannot be read .*move it away and run `musiclab sync`"),
+        ("sqlite:////{folder}/none.db", "ok .*not there yet"),
+        pytest.param(
+            "postgresql://me:secret@127.0.0.1:{port}/x",
+            r"fail .*://\*\*\*@127.*nothing listens",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_mlflow_that_does_not_answer(uri: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "junk.db").write_bytes(b"junk" * 1000)
+    uri = uri.format(port=free_port(), folder=str(tmp_path)[1:])
+    (finding,) = services.tracking(uri, None, None)
+    line = f"{finding.level} {finding.found} {finding.remedy}"
+    assert re.match(says, line), line
+    assert "secret" not in line
+    assert [path.name for path in tmp_path.iterdir()] == ["junk.db"]
+
+
+@pytest.mark.usefixtures("alone")
+def test_which_mlflow_is_meant(place: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def said(option: str | None = None) -> list[str]:
+        return [finding.found for finding in services.tracking(option, place, Inventory(place))]
+
+    assert said() == [f"MLflow at sqlite:///{place.root}/mlflow.db: not there yet, the first study makes it "
+                      "(which takes ten seconds)"]  # fmt: skip
+    records = Records(place)
+    records.put_plan("studies/made/e", records.plan("studies/made/e") | {"tracking": "http://***@host:1"})
+    assert "password" in said()[0]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://other:2")
+    assert said() == ["MLflow at http://other:2 answers, version 3.17.2"]
+    assert said("http://option:3") == ["MLflow at http://option:3 answers, version 3.17.2"]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense")
+    assert "is none that MLflow takes" in said()[0]
+
+
+@pytest.mark.slow
+def test_an_installation_and_a_storage_as_they_are_after_a_study(
+    finished: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "copied"
+    shutil.copytree(finished.storage, folder)
+    before = files(folder)
+    said = "\n".join(run(capsys, str(folder), code=0))
+    assert "warn" not in said and "fail" not in said
+    assert "4 records with their samples and 12 finished stages are as they were written" in said
+    assert f"MLflow at sqlite:///{folder}/mlflow.db answers, version 3." in said
+    assert "a Ray of this machine starts and stops: nodes 1, CPUs " in said
+    assert files(folder) == before
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_not_there_and_one_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
+    (finding,) = services.cluster()
+    assert finding.level == "fail" and "cannot be reached" in finding.found and "RAY_ADDRESS" in finding.remedy
+    monkeypatch.setattr(services, "_RAY_S", 8.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{silent.getsockname()[1]}")
+        (finding,) = services.cluster()
+    assert finding.level == "fail" and "no answer within 8 s" in finding.found
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_there_says_what_it_has_and_one_of_another_version_what_differs(
+    head: Head, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in (head.environment | {"RAY_ADDRESS": head.address}).items():
+        monkeypatch.setenv(name, value)
+    (finding,) = services.cluster()
+    assert finding.found == f"the cluster at {head.address} answers: nodes 1, CPUs 2, GPUs 1"
+    # A Ray that takes itself for an older one than the cluster's.
+    (tmp_path / "sitecustomize.py").write_text("import ray; ray.__version__ = '2.59.0'")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (finding,) = services.cluster()
+    assert finding.level == "fail"
+    assert re.search(r"Version mismatch.*Ray: 2\.6.*Ray: 2\.59\.0", finding.found)
