@@ -3,6 +3,7 @@
 import json
 import shutil
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,8 @@ def points_in(uri: str) -> dict[str, Points]:
 class Watch(threading.Thread):
     """Looks at a storage all the time: `steps` counts what trials have written.
 
-    Noted are finished trials that ran `twice` or are `lost`, files that are `halves`, and curves that began `again`.
+    Noted are finished trials that are `lost`, were `written` again or even began after they had finished (`twice`),
+    files that are `halves`, and curves that began `again`.
     """
 
     def __init__(self, storage: Path) -> None:
@@ -92,7 +94,9 @@ class Watch(threading.Thread):
         self._finished: dict[str, dict[str, tuple[int, int]]] = {}
         self._curves: dict[str, list] = {}
         self.steps = 0
-        self.twice, self.lost, self.halves, self.again = set[str](), set[str](), set[str](), set[str]()
+        self._since: dict[str, float] = {}
+        self.written, self.twice, self.lost = set[str](), set[str](), set[str]()
+        self.halves, self.again = set[str](), set[str]()
 
     def run(self) -> None:
         while not self._over.wait(_POLL_S):
@@ -129,10 +133,14 @@ class Watch(threading.Thread):
         # The record first: what belongs to it is there before it.
         now = {name: _identity(folder / name) for name in ("record.json", "run.json")}
         before = self._finished.get(folder.name)
-        if before and before != now:
-            (self.twice if now["record.json"] else self.lost).add(folder.name)
-        elif now["record.json"]:
-            self._finished[folder.name] = now
+        if before and not now["record.json"]:
+            self.lost.add(folder.name)
+        elif before and before != now:
+            self.written.add(folder.name)
+            if json.loads((folder / "run.json").read_text())["began"] > self._since[folder.name]:
+                self.twice.add(folder.name)
+        elif now["record.json"] and not before:
+            self._finished[folder.name], self._since[folder.name] = now, time.time()
 
     def end(self) -> None:
         """A last look."""
@@ -144,13 +152,14 @@ class Watch(threading.Thread):
 def faults(truth: Truth, storage: Path, uri: str, watch: Watch, in_process: bool) -> Counter[str]:
     """How a study that has ended differs from the undisturbed one; empty where it does not.
 
-    On Ray a worker outlives its driver for a moment, so an epoch may be done by it and by its successor.
+    Where several run at once, as on Ray, where a worker outlives its driver for a moment, two may do the same epoch and
+    end the same trial; none begins one that has ended.
     """
     found: Counter[str] = Counter()
     records = records_in(storage)
     found["records lost"] = len(watch.lost | (truth.records.keys() - records.keys()))
     found["records changed"] = sum(truth.records.get(key) != data for key, data in records.items())
-    found["finished trials run twice"] = len(watch.twice)
+    found["finished trials run twice"] = len(watch.written if in_process else watch.twice)
     found["half files seen"] = len(watch.halves)
     found["trainings begun again"] = len(watch.again) if in_process else 0
     found["files missing"] = sum(_missing(storage / "trials" / key, data) for key, data in records.items())

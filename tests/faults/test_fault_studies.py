@@ -1,13 +1,17 @@
 """Several runs at once, and clocks that go wrong between two: none harms another, and a killed one blocks nobody."""
 
+import json
 import os
+import shutil
 import signal
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from judging import Truth, Watch, faults, records_in
-from study_processes import ended, kill, run_study, start_study, wait_for
+from study_processes import ended, files, kill, run_study, start_study, wait_for
+
+from musiclab.study import trial
 
 pytestmark = pytest.mark.slow
 
@@ -46,12 +50,37 @@ def test_two_studies_that_share_stages_and_trials_run_at_once(truth: Truth, half
     watch = Watch(storage)
     watch.start()
     first = start_study(*truth.options, "--in-process", storage=storage, file=other)
+    wait_for(lambda: watch.steps, 120, "the first's training")
     second = start_study(*truth.options, "--in-process", storage=storage, file=truth.file)
     for process in (first, second):
         ended(process, storage)
     watch.end()
     # Both may train a stage at once, each to the same bits.
     assert faults(truth, storage, f"sqlite:///{storage}/mlflow.db", watch, in_process=False) == Counter()
+
+
+def test_a_trial_that_another_has_ended_meanwhile_is_left_as_it_is(
+    truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another study that has it too, or the last worker of a driver that was killed."""
+    shutil.copytree(truth.storage, storage := tmp_path / "storage")
+    record = next(storage.glob("trials/*/record.json"))
+    data, run = record.read_bytes(), trial._run
+    record.unlink()
+
+    def ran_beside_another(*given: object) -> object:
+        made = run(*given)
+        record.write_bytes(data)
+        return made
+
+    monkeypatch.setattr(trial, "_run", ran_beside_another)
+    monkeypatch.setattr(trial, "may_go_on", lambda *_: True)
+    (plan,) = storage.glob("studies/*/*/plan.json")
+    (cell,) = [cell for cell in json.loads(plan.read_text())["cells"] if cell["stages"][-1][1] == record.parent.name]
+    before = files(record.parent)  # without the record
+    trial.Trials(str(storage), "no lease")(cell)
+    assert files(record.parent).items() >= before.items()
+    assert record.read_bytes() == data
 
 
 @pytest.mark.parametrize("shifts", [(7200.0, -7200.0), pytest.param((-86400.0, 86400.0), marks=pytest.mark.long)])

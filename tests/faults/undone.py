@@ -95,6 +95,11 @@ SAFEGUARDS = [
     Safeguard(
         "a record that is there by now is left alone", f"{STUDY}/trial.py",
         [("            if not records.get(cell.key):\n", "            if True:\n")],
+        ("test_fault_studies.py", "-m", "slow and not long", "-k", "meanwhile"),
+    ),
+    Safeguard(
+        "who is handed a finished trial does not run it", f"{STUDY}/trial.py",
+        [("        if records.get(cell.key):\n", "        if False:\n")],
         AT_ONCE,
     ),
     Safeguard(

@@ -82,9 +82,7 @@ def test_a_place_without_a_study_is_a_sentence_and_makes_no_folder(
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_of_several_a_damaged_one_is_named_and_left_out(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_of_several_a_damaged_one_is_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("one", "old", "two"):
         made_study(tmp_path, {"16": _of(LOW), "8": _of(HIGH)}, name=name)
     plan = tmp_path / "studies/old/e/plan.json"

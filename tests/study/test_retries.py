@@ -122,7 +122,7 @@ def test_a_storage_that_fails_ends_the_study_and_no_trial_is_blamed(ran, tmp_pat
 
 
 def test_a_worker_that_does_not_see_the_lease_sees_another_storage(ran, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="Workers on other machines do not see --storage .*; name a place that all"):
+    with pytest.raises(UserError, match=r"Workers on other machines do not see --storage .*; name a place that all"):
         ran(lambda *_: Stopped())
     assert not [*tmp_path.glob("trials/*/failed.json")]  # it has been stopped, not failed
 

@@ -247,6 +247,24 @@ def test_a_run_made_after_its_maker_had_looked_for_it_is_not_there_twice(
     assert kept.faults() == NOTHING
 
 
+def test_an_answer_that_comes_through_late_is_there_once(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, late = MlflowClient.log_batch, []
+
+    def logged_late(client: MlflowClient, run: str, metrics: Any = (), **rest: Any) -> None:
+        if not late and any(metric.key.endswith(".improvement") for metric in metrics):
+            late.append(lambda: log(client, run, metrics=metrics, **rest))
+            raise MlflowException("no answer")
+        log(client, run, metrics=metrics, **rest)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", logged_late)
+    follower = kept.follower()
+    with pytest.raises(MlflowException):
+        follower.round(last=True)
+    follower.round(last=True)
+    late.pop()()
+    assert kept.faults() == NOTHING
+
+
 def test_of_two_runs_the_one_kept_gets_every_point(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where what was told to the other one was remembered."""
     follower = kept.follower()
@@ -488,13 +506,13 @@ def test_a_damaged_trial_keeps_no_other_from_mlflow(kept: Kept, capsys: Any) -> 
 
 def test_clocks_that_are_set_back_change_neither_values_nor_order(kept: Kept) -> None:
     runs = Runs(kept.uri, "clock", "e", str(kept.path / "artifacts"), Counter())
-    run = runs.get("variant", "k", "n", None, 2000.0, {})
+    run, client = runs.get("variant", "k", "n", None, 2000.0, {}), MlflowClient(kept.uri)
     for time_, step, value in ((2000.0, 1, 9.0), (1000.0, 2, 7.0), (900.0, 2, 8.0), (800.0, 2, 6.0)):
         for _ in range(2):  # an answer that was lost is shown again
             runs.show(run, {"a": value, "b": 1.0}, "a", step, time_)
+        assert client.get_run(run.id).data.metrics["a"] == value
     runs.show(run, {"a": 5.0}, "a", 1, 3000.0)  # of fewer blocks
     runs.end(run, "FINISHED", 500.0, {})
-    client = MlflowClient(kept.uri)
     there = client.get_run(run.id)
     assert there.data.metrics == {"a": 5.0, "b": 1.0}
     assert sorted((of.step, of.value) for of in client.get_metric_history(run.id, "b")) == [(1, 1.0), (2, 1.0)]
@@ -544,10 +562,11 @@ def test_states_of_a_trial_that_is_cut_off_taken_up_fails_and_goes_well(kept: Ke
     _under_way(kept, of=0.8)
     follower.round()
     assert state() == "RUNNING"
-    records.put_failure(key, "no luck again", "another log", again=False)
-    follower.round(last=True)
-    (run,) = [of for of in study_runs(kept.uri, "latent_dim")[1] if of.info.status == "FAILED"]
-    assert run.data.tags["musiclab.failure"] == "no luck again"
+    for reason in ("no luck again", "no luck a third time"):  # before the first point
+        records.put_failure(key, reason, "another log", again=False)
+        follower.round(last=True)
+        (run,) = [of for of in study_runs(kept.uri, "latent_dim")[1] if of.info.status == "FAILED"]
+        assert run.data.tags["musiclab.failure"] == reason
     records.forget_failure(key)
     finish()
     kept.follower().round(last=True)

