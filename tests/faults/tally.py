@@ -20,6 +20,7 @@ class Tally:
     faults: Counter[str] = field(default_factory=Counter)
     studies: int = 0
     restarts: int = 0
+    orphans: int = 0
     seconds: float = 0.0
 
     def add(self, kills: Counter[str], restarts: int, faults: Counter[str], seconds: float) -> None:
@@ -40,6 +41,7 @@ class Tally:
             ("studies", str(self.studies)),
             ("restarts of their command", str(self.restarts)),
             *((what, str(self.faults[what])) for what in (*ZEROS, *sorted(self.faults.keys() - set(ZEROS)))),
+            ("orphans of killed raylets", f"{self.orphans} (Ray's; a minute later)"),
             ("seconds", f"{self.seconds:.0f}"),
         ]
         return [f"{what:<28}{value}" for what, value in rows]

@@ -52,7 +52,7 @@ def _on_sqlite(seed: int, truth: Truth, folder: Path, *more: str) -> None:
 
 def _on_ray(seed: int, truth: Truth, folder: Path, *more: str) -> None:
     """On a Ray of this machine."""
-    Round(seed, ["driver", "worker", "raylet", *more], truth, folder, "--workers", "2").play()
+    Round(seed, ["driver", "worker", *more], truth, folder, "--workers", "2").play()
 
 
 def _on_cluster(seed: int, truth: Truth, folder: Path, cluster: Cluster, postgres: Postgres, *more: str) -> None:
@@ -83,6 +83,12 @@ def test_on_a_ray_of_this_machine(seed: int, truth: Truth, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("seed", seeds(15, 1))
+def test_on_a_ray_of_this_machine_whose_raylet_dies(seed: int, truth: Truth, tmp_path: Path) -> None:
+    Round(seed, ["raylet"], truth, tmp_path, "--workers", "2").play()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", seeds(21, 1))
 def test_on_two_nodes_with_a_server_on_postgresql(
     seed: int, truth: Truth, tmp_path: Path, cluster: Cluster, postgres: Postgres
@@ -99,7 +105,7 @@ def test_many_in_one_process_with_a_server_on_sqlite(seed: int, truth: Truth, tm
 @pytest.mark.long
 @pytest.mark.parametrize("seed", seeds(1011, 9))
 def test_many_on_a_ray_of_this_machine(seed: int, truth: Truth, tmp_path: Path) -> None:
-    _on_ray(seed, truth, tmp_path, "worker", "mirror")
+    _on_ray(seed, truth, tmp_path, "worker", "raylet", "mirror")
 
 
 @pytest.mark.long

@@ -353,15 +353,15 @@ def test_a_server_that_never_answers_keeps_nobody_waiting(kept: Kept, monkeypatc
     assert f"{kept.path}/latent_dim" in said
 
 
-def test_ctrl_c_ends_the_waiting_and_not_the_mirror(kept: Kept, server: MlflowServer) -> None:
-    mirror = kept.mirror(server.uri)
+def test_ctrl_c_ends_the_waiting_and_not_the_mirror(kept: Kept) -> None:
+    mirror = kept.mirror()
     mirror.start(print)
     interrupt = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
     interrupt.start()
     assert "is behind (it was not waited for; its mirror goes on by itself)" in mirror.stop()
     interrupt.join()
     assert mirror._process.wait(120) == 0
-    assert kept.faults(server.uri) == NOTHING
+    assert kept.faults() == NOTHING
 
 
 def test_a_mirror_that_was_taken_for_dead_ends(kept: Kept) -> None:
