@@ -55,7 +55,8 @@ class _Mirror:
         _say({"level": level, "of": of})
 
     def _wait_for_end(self) -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1024):  # not by `sys.stdin`, on whose lock a process would not end while this waits
+            pass
         self._moved = time.monotonic()
         self._over.set()
 
