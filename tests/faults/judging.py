@@ -11,6 +11,8 @@ from pathlib import Path
 from sqlalchemy import create_engine, text
 
 from musiclab.hashing import content_hash
+from musiclab.study.lease import holders
+from musiclab.study.storage import Storage
 
 STUDY = "killed"
 _POLL_S = 0.02
@@ -164,7 +166,10 @@ def faults(truth: Truth, storage: Path, uri: str, watch: Watch, in_process: bool
     found["trainings begun again"] = len(watch.again) if in_process else 0
     found["files missing"] = sum(_missing(storage / "trials" / key, data) for key, data in records.items())
     found["failures left"] = sum((storage / "trials" / key / "failed.json").exists() for key in records)
-    found["leases left"] = len([*storage.glob("studies/*/*/runner/*"), *storage.glob("studies/*/*/mirror/*")])
+    # What a killed holder leaves is in nobody's way; one who lives and holds on would be.
+    folders = [*storage.glob("studies/*/*/runner"), *storage.glob("studies/*/*/mirror")]
+    leases = [holders(Storage(str(storage)), str(folder.relative_to(storage))) for folder in folders]
+    found["leases held"] = sum(map(len, leases))
     return +(found + mlflow_faults(truth, uri))
 
 

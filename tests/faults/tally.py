@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 # All that must be none, in the order in which it is shown.
 ZEROS = (
     "records lost", "records changed", "finished trials run twice", "half files seen", "trainings begun again",
-    "files missing", "failures left", "leases left", "processes left", "runs given up", "runs missing", "runs doubled",
+    "files missing", "failures left", "leases held", "processes left", "runs given up", "runs missing", "runs doubled",
     "runs left running", "runs in a wrong state", "points missing", "points doubled", "points of nothing",
 )  # fmt: skip
 
