@@ -172,7 +172,8 @@ def _death(trial: Trial) -> tuple[str, str]:
     with contextlib.suppress(OSError, TypeError):
         log = Path(trial.error_file).read_text(errors="replace")
     detail = log.partition("Worker exit detail: ")[2].partition(". Some common causes")[0]
-    unknown = f"its worker died, killed for want of memory perhaps, or with its machine{f' ({one_line(detail)})' if detail else ''}"
+    known = f" ({one_line(detail)})" if detail else ""
+    unknown = f"its worker died, killed for want of memory perhaps, or with its machine{known}"
     return next((reason for said, reason in _DEATHS.items() if said in log), unknown), log
 
 
