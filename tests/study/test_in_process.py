@@ -3,11 +3,14 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from study_processes import Run, files, kill, run_study, start_study, wait_for
 
 from musiclab.hashing import content_hash
+from musiclab.study.lease import Lease
+from musiclab.study.storage import Storage
 from musiclab.study.trial import Trials
 
 pytestmark = pytest.mark.slow
@@ -81,7 +84,7 @@ def test_a_scale_that_is_there_is_not_worked_out_again(
     monkeypatch.setattr("musiclab.study.trial.real_scale", never)
     plan = json.loads(next(copied.glob("studies/latent_dim/*/plan.json")).read_text())
     (cell,) = (cell for cell in plan["cells"] if cell["stages"][-1][1] == lost)
-    assert Trials(str(copied))(cell)
+    _work(copied, cell)
     assert (copied / "trials" / lost / "record.json").read_bytes() == finished.records[lost]
     # And without it, it comes out the same.
     monkeypatch.undo()
@@ -89,9 +92,15 @@ def test_a_scale_that_is_there_is_not_worked_out_again(
     (copied / "trials" / lost / "record.json").unlink()
     kept = file.read_bytes()
     file.unlink()
-    assert Trials(str(copied))(cell)
+    _work(copied, cell)
     assert file.read_bytes() == kept
     assert (copied / "trials" / lost / "record.json").read_bytes() == finished.records[lost]
+
+
+def _work(folder: Path, cell: dict[str, Any]) -> None:
+    """What a worker does with a cell while a study is run."""
+    with Lease(Storage(str(folder)), "studies/latent_dim/runner").take() as lease:
+        Trials(str(folder), lease.name)(cell)
 
 
 def test_a_worker_that_is_handed_a_finished_trial_leaves_it_alone(
@@ -102,7 +111,7 @@ def test_a_worker_that_is_handed_a_finished_trial_leaves_it_alone(
 
     monkeypatch.setattr("musiclab.study.trial._run", run)
     plan = json.loads(next(copied.glob("studies/latent_dim/*/plan.json")).read_text())
-    assert Trials(str(copied))(plan["cells"][0])
+    _work(copied, plan["cells"][0])
     assert not list(copied.glob("trials/*/failed.json"))
 
 
@@ -124,7 +133,7 @@ def test_only_what_is_missing_runs_and_finished_stages_serve(finished: Run, copi
     (copied / "trials" / lost / "record.json").unlink()
     before = {part: files(copied / part) for part in ("trials", "stages")}
     again = run_study(*options, "--in-process", "--blocks", "2", storage=copied)
-    assert "3 of 8 trials done, 5 new" in again.out
+    assert "3 of 8 trials done, 1 trained already, 4 new" in again.out
     assert len(again.records) == 8
     # Block 0 as it was, to the bit, and no file of its stages or of its other trials written again.
     assert {key: again.records[key] for key in finished.records} == finished.records
@@ -166,7 +175,7 @@ def test_a_study_takes_the_networks_that_another_one_has_trained(
     run = run_study(*options, "--in-process", storage=copied, file=study)
     new = [cost for cost in run.costs if cost not in finished.costs]
     # The trial of noise_sd 0.5 is one of latent_dim's own; the other two have continued, and trained nothing.
-    assert "1 of 3 trials done, 2 new" in run.out
+    assert "1 of 3 trials done, 2 trained already" in run.out
     assert [list(cost["seconds"]) for cost in new] == [["generate", "measure", "samples"]] * 2
     assert [cost["reused"] for cost in new] == [["vae", "latent"]] * 2
 
@@ -230,7 +239,7 @@ def test_a_killed_study_goes_on_from_its_checkpoint(
     before, curves = files(first.parent), json.loads((checkpoint.parent / "curves.json").read_text())
 
     run = run_study(*long_options, "--in-process", storage=storage, file=long_study)
-    assert "1 of 2 trials done, 1 to run" in run.out
+    assert "1 of 2 trials done, 1 resumes from epoch " in run.out
     assert run.records == undisturbed.records
     assert files(first.parent) == before
     # It went on, and did not start again: the points from before the kill still carry their times.

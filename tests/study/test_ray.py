@@ -37,7 +37,7 @@ def test_a_killed_worker_costs_no_trial_and_no_digit(
     assert json.loads(curves.read_text())[: len(before)] == before
 
 
-@pytest.mark.parametrize("gpus", [[], ["--gpus-per-trial", "0.5"]])
+@pytest.mark.parametrize("gpus", [[], pytest.param(["--gpus-per-trial", "0.5"], marks=pytest.mark.long)])
 def test_a_cluster_that_declares_gpus_runs_trials_on_shares_of_them(
     head: Head, undisturbed: Run, storage: Path, long_study: Path, long_options: list[str], gpus: list[str]
 ) -> None:

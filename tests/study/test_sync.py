@@ -404,6 +404,7 @@ def test_a_mirror_ends_by_itself_where_no_answer_comes(kept: Kept, monkeypatch: 
     assert ": no answer within 1 s; the study goes on and MLflow is brought level later" in said[0]
 
 
+@pytest.mark.long
 def test_a_server_that_is_slow_but_takes_all_is_waited_for(
     kept: Kept, server: MlflowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -453,6 +454,7 @@ def test_a_full_disk_at_mlflow_is_said_and_made_up_for(kept: Kept) -> None:
     assert kept.faults() == NOTHING
 
 
+@pytest.mark.long
 def test_a_database_that_another_has_locked_is_waited_for(kept: Kept) -> None:
     other = sqlite3.connect(kept.path / "mlflow.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
