@@ -96,6 +96,17 @@ def test_curves_are_there_after_each_epoch() -> None:
     assert points[0]["time"] <= points[-1]["time"]
 
 
+@pytest.mark.parametrize("done", [2, EPOCHS])
+def test_a_kill_between_checkpoint_and_curves_costs_no_point(done: int) -> None:
+    files = MemoryFiles()
+    fit(Small(Block(0, 0)), done, files)
+    whole = files.read(CURVES)
+    before = [point for point in json.loads(whole) if point["step"] < done]
+    files.write(CURVES, json.dumps(before).encode())
+    fit(Small(Block(0, 0)), done, files)
+    assert files.read(CURVES) == whole
+
+
 def test_a_resume_keeps_the_times_of_its_points() -> None:
     files = MemoryFiles(checkpoints=2)
     with pytest.raises(Interrupted):
