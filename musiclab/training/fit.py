@@ -71,7 +71,7 @@ def fit(learner: Learner, epochs: int, files: Files) -> list[Point]:
     done, points = 0, []
     with contextlib.suppress(FileNotFoundError, ValueError):
         done, points = learner.restore(files.read(CHECKPOINT))
-    if points:  # of which the curves lack the last epoch's where it was killed between the two, and that may be the last
+    if points:  # a kill between checkpoint and curves left these without its last epoch, which may be the last of all
         files.write(CURVES, json.dumps(points).encode())
     unset = _not_finite(learner)
     for number in range(done, epochs):

@@ -9,7 +9,7 @@ from clusters import Cluster
 from judging import Truth
 from mlflow_servers import MlflowServer, Postgres, needs_postgres, sqlite
 from rounds import Round
-from tally import TALLY, seeds
+from tally import seeds
 
 _names = (f"round{number}" for number in itertools.count())
 
@@ -97,30 +97,20 @@ def test_on_two_nodes_with_a_server_on_postgresql(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", seeds(1001, 7))
+@pytest.mark.parametrize("seed", seeds(1001, 5))
 def test_many_in_one_process_with_a_server_on_sqlite(seed: int, truth: Truth, tmp_path: Path) -> None:
     _on_sqlite(seed, truth, tmp_path, "driver", "mirror")
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", seeds(1011, 7))
+@pytest.mark.parametrize("seed", seeds(1011, 5))
 def test_many_on_a_ray_of_this_machine(seed: int, truth: Truth, tmp_path: Path) -> None:
     _on_ray(seed, truth, tmp_path, "worker", "raylet", "mirror")
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", seeds(1021, 7))
+@pytest.mark.parametrize("seed", seeds(1021, 5))
 def test_many_on_two_nodes_with_a_server_on_postgresql(
     seed: int, truth: Truth, tmp_path: Path, cluster: Cluster, postgres: Postgres
 ) -> None:
     _on_cluster(seed, truth, tmp_path, cluster, postgres, "driver", "worker")
-
-
-@pytest.mark.long
-def test_enough_was_killed_in_these_many() -> None:
-    if TALLY.studies < 21:
-        pytest.skip("only some of the rounds were run")
-    least = {"driver": 15, "worker": 10, "mirror": 8, "raylet": 4, "node": 4, "PostgreSQL": 4}
-    least |= {"server on SQLite": 4, "server on PostgreSQL": 4}
-    assert not {target: TALLY.kills[target] for target, times in least.items() if TALLY.kills[target] < times}
-    assert TALLY.kills.total() >= 100

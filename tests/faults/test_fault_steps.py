@@ -52,3 +52,13 @@ def _die(step: int, nursery: Nursery, half: Truth) -> None:
     found = faults(half, storage, uri, watch, in_process=True)
     TALLY.add(Counter({"between two steps": 1}), 1, found, time.monotonic() - began)
     assert found == Counter(), f"killed before step {step}, {nursery.steps[step - 1]}"
+
+
+@pytest.mark.long
+def test_enough_was_killed_in_these_many() -> None:
+    if TALLY.studies < 100:
+        pytest.skip("only a part of the suite was run")
+    least = {"driver": 10, "worker": 6, "mirror": 6, "raylet": 4, "node": 3, "PostgreSQL": 3}
+    least |= {"server on SQLite": 3, "server on PostgreSQL": 3, "between two steps": 80}
+    assert not {target: TALLY.kills[target] for target, times in least.items() if TALLY.kills[target] < times}
+    assert TALLY.kills.total() >= 100
