@@ -41,6 +41,7 @@ def test_a_disk_that_is_full(half: Truth, disk: Path, tmp_path: Path) -> None:
     assert faults(half, storage, uri, watch, in_process=True) == Counter()
 
 
+@pytest.mark.long
 def test_a_disk_that_becomes_read_only(half: Truth, disk: Path, tmp_path: Path) -> None:
     storage, uri = _storage(half, disk, tmp_path)
     watch = Watch(storage)

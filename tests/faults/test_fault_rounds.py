@@ -82,7 +82,7 @@ def test_on_a_ray_of_this_machine(seed: int, truth: Truth, tmp_path: Path) -> No
     _on_ray(seed, truth, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", seeds(15, 1))
 def test_on_a_ray_of_this_machine_whose_raylet_dies(seed: int, truth: Truth, tmp_path: Path) -> None:
     Round(seed, ["raylet"], truth, tmp_path, "--workers", "2").play()

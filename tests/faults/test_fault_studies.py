@@ -83,7 +83,8 @@ def test_a_trial_that_another_has_ended_meanwhile_is_left_as_it_is(
     assert record.read_bytes() == data
 
 
-@pytest.mark.parametrize("shifts", [(7200.0, -7200.0), pytest.param((-86400.0, 86400.0), marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("shifts", [(7200.0, -7200.0), (-86400.0, 86400.0)])
 def test_a_clock_that_was_set_between_two_runs(shifts: tuple[float, float], half: Truth, tmp_path: Path) -> None:
     (tmp_path / "clock").mkdir()
     (tmp_path / "clock" / "sitecustomize.py").write_text(_CLOCK)

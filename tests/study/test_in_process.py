@@ -224,6 +224,7 @@ def test_held_out_songs_are_never_trained_on(finished: Run, song_folder: Path) -
     assert data["windows"]["reference"] <= 6 * len(split["test"])
 
 
+@pytest.mark.long
 def test_a_killed_study_goes_on_from_its_checkpoint(
     undisturbed: Run, storage: Path, long_study: Path, long_options: list[str]
 ) -> None:

@@ -19,7 +19,9 @@ def cluster(head: Head) -> Head:
     return head
 
 
-@pytest.mark.parametrize("entrypoint", [["python", "studies/latent_dim.py"], ["studies/latent_dim.py"]])
+@pytest.mark.parametrize(
+    "entrypoint", [["python", "studies/latent_dim.py"], pytest.param(["studies/latent_dim.py"], marks=pytest.mark.long)]
+)
 def test_a_submitted_study_streams_and_leaves_the_same_records(
     cluster: Head, finished: Run, storage: Path, options: list[str], entrypoint: list[str]
 ) -> None:

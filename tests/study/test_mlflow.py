@@ -107,6 +107,7 @@ def test_a_dead_server_costs_nothing_and_has_all_of_it_once_it_lives(
         server.end()
 
 
+@pytest.mark.long
 def test_a_server_killed_in_the_middle_misses_no_point_and_doubles_none(
     undisturbed: Run, storage: Path, database: Path, long_study: Path, long_options: list[str], tmp_path: Path
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_server_killed_in_the_middle_misses_no_point_and_doubles_none(
         server.end()
 
 
+@pytest.mark.long
 def test_a_mirror_killed_in_the_middle_is_made_up_for(
     undisturbed: Run, storage: Path, long_study: Path, long_options: list[str]
 ) -> None:
@@ -304,7 +306,7 @@ def test_a_trial_that_failed_and_then_went_well_is_level(finished: Run, database
     again.round()
     file.write_bytes(record)
     file.with_name("failed.json").unlink()
-    again.round()
+    again.round(last=True)
     assert_level(finished, uri, "latent_dim")
 
 
