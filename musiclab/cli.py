@@ -152,6 +152,10 @@ def _add_generate(subjects: Any) -> None:
 def _add_report(subjects: Any) -> None:
     doc = "write the reports of studies anew; of several also an overview, with the article's claims"
     command = subjects.add_parser("report", help=doc, description=doc, allow_abbrev=False)
+    _add_places(command)
+
+
+def _add_places(command: Any) -> None:
     command.add_argument(
         "places",
         nargs="+",
@@ -163,12 +167,7 @@ def _add_report(subjects: Any) -> None:
 def _add_sync(subjects: Any) -> None:
     doc = "bring MLflow level with studies that have run, whatever it missed; changes nothing where it is level"
     command = subjects.add_parser("sync", help=doc, description=doc, allow_abbrev=False)
-    command.add_argument(
-        "places",
-        nargs="+",
-        metavar="PLACE",
-        help="STORAGE/STUDY, such as ~/musiclab/latent_dim, or a STORAGE with all its studies",
-    )
+    _add_places(command)
     command.add_argument(
         "--tracking-uri",
         type=check_tracking_uri,

@@ -8,7 +8,7 @@ from musiclab.data.leftovers import abandoned
 from musiclab.progress import Progress
 from musiclab.study.lease import signed
 from musiclab.study.plan import Cell
-from musiclab.study.records import DONE, Records
+from musiclab.study.records import DONE, OTHER_FORM, Records
 from musiclab.study.storage import HALF, PROBE, FileInfo, Storage
 from musiclab.training.files import CHECKPOINT
 
@@ -79,7 +79,7 @@ class Inventory:
                 raise ValueError("keys are text")
             return Plan(folder.split("/")[1], folder, says, cells)
         except _UNREADABLE:
-            self.records.damage[f"{folder}/plan.json"] = "another version of musiclab wrote it"
+            self.records.damage[f"{folder}/plan.json"] = OTHER_FORM
             return None
 
     def _finished(self, key: str) -> Finished | None:
@@ -87,7 +87,7 @@ class Inventory:
             record = self.records.get(key)
             return record and Finished(dict(record["stages"]), str(record["data"]["fingerprint"]))
         except _UNREADABLE:
-            self.records.damage[f"trials/{key}/record.json"] = "another version of musiclab wrote it"
+            self.records.damage[f"trials/{key}/record.json"] = OTHER_FORM
             return None
 
     @cached_property

@@ -24,6 +24,7 @@ from musiclab.training.files import CHECKPOINT, CURVES, Files
 DONE = "done"
 FAILURE_LOG = "failed.log"
 NO_DIGEST = "it has no digest, so another version of musiclab wrote it, or something else did"
+OTHER_FORM = "another version of musiclab wrote it"
 _SEAL = "sha256"
 _POINT = {"name": (str,), "step": (int,), "value": (int, float), "time": (int, float)}
 
@@ -139,7 +140,7 @@ class Records:
     def check_stage(self, key: str) -> None:
         """Read a finished stage's files and note in `damage` those that are not what was written."""
         folder = f"stages/{key}"
-        digests, there = _stage_digests(self.storage, folder), self.storage.names(folder)
+        digests, there = self.digests(key), self.storage.names(folder)
         if digests == {}:
             self.damage[f"{folder}/{DONE}"] = "it is not what was written"
         for name, digest in (digests or {}).items():
@@ -246,7 +247,7 @@ class Records:
                 return plan
         except (LookupError, TypeError, ValueError):
             pass
-        self.damage[f"{folder}/plan.json"] = "another version of musiclab wrote it"
+        self.damage[f"{folder}/plan.json"] = OTHER_FORM
         return None
 
     def put_plan(self, folder: str, plan: dict[str, Any]) -> None:
