@@ -1,15 +1,19 @@
 #!/usr/bin/env python
 """What ten minutes without the tracking server cost a study: each trial's seconds beside the undisturbed one's.
 
-    python benchmarks/tracking_outage.py [--minutes 10] [--blocks 25]
+    python benchmarks/tracking_outage.py [--minutes 10] [--blocks 7]
 
-Two equal studies run side by side, each with an MLflow server of its own, so that whatever else the machine does slows
-both. Once the first points show, one server is frozen (it accepts and never answers) for the first half of the time,
-then killed, and started again when the time is over. At the end `musiclab sync` brings MLflow level, and every run and
-point is counted. The order in which trials are run is the same, so trials of the same place ran at about the same time.
+Two equal studies run side by side, each with an MLflow server of its own. Once the first points show, one server is
+frozen (it accepts and never answers) for the first half of the time, then killed, and started again when the time is
+over. At the end `musiclab sync` brings MLflow level, and each run and point is counted.
+
+How long a trial takes depends on what else the machine does, and on a shared one that is more than what is looked for.
+So the seconds are also shown that a trial spent neither computing nor waiting for a processor: for a disk, or for a
+server, where it waits for one. Those of the outage beyond the undisturbed ones are what the outage cost the trial.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -21,6 +25,8 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "study"))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -30,13 +36,13 @@ from mlflow_servers import MlflowServer  # noqa: E402
 from study_processes import start_study, wait_for  # noqa: E402
 
 STUDY = "latent_dim"
-FIELDS = "width=4 vae_epochs=4 latent_epochs=2 max_train=200 max_eval=32 starts=8 continuation=2"
+FIELDS = "width=4 vae_epochs=80 latent_epochs=2 max_train=400 max_eval=32 starts=8 continuation=2"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--blocks", type=int, default=25)
+    parser.add_argument("--blocks", type=int, default=7)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         undisturbed, outage = (Path(folder) / name for name in ("undisturbed", "outage"))
@@ -45,14 +51,15 @@ def main() -> None:
         servers = [_server(Path(folder) / f"server-{place.name}") for place in (undisturbed, outage)]
         try:
             studies = [_study(*of, options.blocks) for of in zip((undisturbed, outage), servers, strict=True)]
+            busy = [_Busy(study.pid) for study in studies]
             wait_for(lambda: logged(servers[1].uri, STUDY), 600, "the first points of a curve")
             cut = threading.Thread(target=_cut_off, args=(servers[1], 60 * options.minutes))
             cut.start()
-            said = ["".join(study.communicate()) for study in studies]
+            said = ["".join(study.communicate()) for study in studies][1]
             cut.join()
-            _print_seconds(_seconds(undisturbed), _seconds(outage))
+            _print_seconds(*[_seconds(*of) for of in zip((undisturbed, outage), busy, strict=True)])
             print("MLflow in the end, undisturbed:", dict(faults(servers[0].database, STUDY, undisturbed)) or "level")
-            for line in [line for line in said[1].splitlines() if "MLflow at" in line]:
+            for line in [line for line in said.splitlines() if "MLflow at" in line]:
                 print("the study with the outage said:", line)
             print("after the study:", dict(faults(servers[1].database, STUDY, outage)) or "level")
             _sync(outage)
@@ -89,21 +96,53 @@ def _cut_off(server: MlflowServer, seconds: float) -> None:
     server.start()
 
 
-def _seconds(storage: Path) -> dict[str, float]:
-    """What each trial took, by its key, in the order in which they ran."""
+class _Busy(threading.Thread):
+    """Follows how long the main thread of a process has computed or waited for a processor."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._file = Path(f"/proc/{pid}/task/{pid}/schedstat")
+        self._at, self._busy = [], []
+        self.start()
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError, ValueError):  # until it has ended
+            while True:
+                computed, waited, _ = map(int, self._file.read_text().split())
+                self._at.append(time.time())
+                self._busy.append((computed + waited) / 1e9)
+                time.sleep(0.05)
+
+    def asleep(self, began: float, ended: float) -> float:
+        """The seconds of that time in which it did neither."""
+        busy = np.interp([began, ended], self._at, self._busy)
+        return ended - began - float(busy[1] - busy[0])
+
+
+def _seconds(storage: Path, busy: _Busy) -> dict[str, tuple[float, float]]:
+    """What each trial took, and how much of it asleep, by its key, in the order in which they ran."""
     runs = {file.parent.name: json.loads(file.read_text()) for file in storage.glob("trials/*/run.json")}
-    return {key: run["ended"] - run["began"] for key, run in sorted(runs.items(), key=lambda run: run[1]["began"])}
+    return {
+        key: (run["ended"] - run["began"], busy.asleep(run["began"], run["ended"]))
+        for key, run in sorted(runs.items(), key=lambda run: run[1]["began"])
+    }
 
 
-def _print_seconds(undisturbed: dict[str, float], outage: dict[str, float]) -> None:
-    print("trial                 undisturbed  outage  ratio")
-    for key, seconds in undisturbed.items():
-        print(f"{key:<22}{seconds:11.2f}{outage[key]:8.2f}{outage[key] / seconds:7.2f}")
-    ratios = [outage[key] / seconds for key, seconds in undisturbed.items()]
-    totals = sum(outage.values()), sum(undisturbed.values())
+def _print_seconds(undisturbed: dict[str, tuple[float, float]], outage: dict[str, tuple[float, float]]) -> None:
+    print("trial                 undisturbed  asleep  outage  asleep  ratio  cost")
+    ratios, costs = [], []
+    for key, (seconds, asleep) in undisturbed.items():
+        ratios.append(outage[key][0] / seconds)
+        costs.append((outage[key][1] - asleep) / seconds)
+        print(
+            f"{key:<22}{seconds:11.2f}{asleep:8.2f}{outage[key][0]:8.2f}{outage[key][1]:8.2f}{ratios[-1]:7.2f}"
+            f"{costs[-1]:+6.3f}"
+        )
+    totals = [sum(seconds for seconds, _ in of.values()) for of in (outage, undisturbed)]
     print(
         f"{len(ratios)} trials: {totals[1]:.0f} s undisturbed, {totals[0]:.0f} s with the outage, ratio of the sums "
-        f"{totals[0] / totals[1]:.3f}, median ratio {statistics.median(ratios):.3f}, largest {max(ratios):.2f}"
+        f"{totals[0] / totals[1]:.3f}, median ratio {statistics.median(ratios):.3f}, {min(ratios):.2f} to "
+        f"{max(ratios):.2f}\nthe outage cost a trial {min(costs):+.1%} to {max(costs):+.1%} of its seconds"
     )
 
 

@@ -1,9 +1,14 @@
 """Small real files that tests write themselves, and an environment that talks to nobody outside."""
 
+import fcntl
 import os
+import pickle
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,10 +28,38 @@ from musiclab.rendering.midi import to_midi  # noqa: E402
 ROOT = Path(__file__).parents[1]
 
 
+Once = Callable[[str, Callable[[Path], Any]], Any]
+
+
 @pytest.fixture(scope="session")
-def song_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """`once(name, make)` is what `make(folder)` returns, made by one process for all that run tests at the time.
+
+    `folder`, of that name, is fresh; who uses it does not change it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def once(name: str, make: Callable[[Path], Any]) -> Any:
+        folder, made = base / name, base / f"{name}.made"
+        with (base / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of one who failed
+                folder.mkdir()
+                made.write_bytes(pickle.dumps(make(folder)))
+        return pickle.loads(made.read_bytes())
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def song_folder(once: Once) -> Path:
     """Twenty short songs as MIDI files: scales over triads, a bass, a beat; strings are silent."""
-    folder = tmp_path_factory.mktemp("songs")
+    return once("songs", _write_songs)
+
+
+def _write_songs(folder: Path) -> Path:
     for number in range(20):
         rng = np.random.default_rng(number)
         roll = np.zeros((5, 6 * 32, 128), bool)
@@ -55,9 +88,13 @@ def tiny() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def database(once: Once) -> Path:
     """An empty MLflow database, to be copied: making one takes MLflow ten seconds."""
-    file = tmp_path_factory.mktemp("database") / "mlflow.db"
+    return once("database", _make_database)
+
+
+def _make_database(folder: Path) -> Path:
+    file = folder / "mlflow.db"
     make = "import sys, mlflow; mlflow.MlflowClient(sys.argv[1]).get_experiment_by_name('none')"
     subprocess.run([sys.executable, "-c", make, f"sqlite:///{file}"], cwd=file.parent, check=True, capture_output=True)
     return file

@@ -76,9 +76,10 @@ class Lease(contextlib.AbstractContextManager):
 
     def _before_us(self) -> str:
         """Who has the lease or gets it first, in words; empty where nobody does."""
-        for name, other in _files(self._storage, self._folder).items():
+        for name in _names(self._storage, self._folder):
             if name == self.name:
                 continue
+            other = _read(self._storage, name)
             # Of two that ask at once, the later name gives way and the earlier waits for what the later does: that one
             # may have looked before this one's file was there.
             while other and other["phase"] == "asking" and name > self.name and _is_alive(self._storage, name, other):
@@ -86,8 +87,8 @@ class Lease(contextlib.AbstractContextManager):
                 other = _read(self._storage, name)
             if other and _is_alive(self._storage, name, other):
                 return _in_words(other)
-            if other:
-                self._storage.remove(name)
+            if other is not None:
+                self._storage.remove(name)  # of one that is dead, or no lease at all
         return ""
 
     def _beat(self) -> None:
@@ -116,7 +117,7 @@ def may_go_on(storage: Storage, name: str) -> bool:
         holder = _read(storage, name)
     except OSError:
         return True
-    return holder is not None and holder["phase"] != "stopping"
+    return bool(holder) and holder["phase"] != "stopping"
 
 
 def holders(storage: Storage, folder: str) -> list[str]:
@@ -126,8 +127,8 @@ def holders(storage: Storage, folder: str) -> list[str]:
 
 def signed(storage: Storage, folder: str) -> dict[str, tuple[str, bool]]:
     """By file: who has, had or asks for the lease of `folder`, in words, and whether that process is alive."""
-    files = _files(storage, folder)
-    return {name: (_in_words(of), _is_alive(storage, name, of)) for name, of in files.items()}
+    found = {name: _read(storage, name) for name in _names(storage, folder)}
+    return {name: (_in_words(of), _is_alive(storage, name, of)) for name, of in found.items() if of}
 
 
 def _this_process() -> dict[str, Any]:
@@ -177,16 +178,16 @@ def _is_alive(storage: Storage, name: str, holder: dict[str, Any]) -> bool:
         time.sleep(_BEAT_S / 10)
         now = _read(storage, name)
         if now is None or now != holder:
-            return now is not None
+            return bool(now)
     return False
 
 
-def _files(storage: Storage, folder: str) -> dict[str, dict[str, Any]]:
-    read = {f"{folder}/{file}": _read(storage, f"{folder}/{file}") for file in storage.names(folder)}
-    return {name: of for name, of in read.items() if of}
+def _names(storage: Storage, folder: str) -> list[str]:
+    return [f"{folder}/{file}" for file in storage.names(folder)]
 
 
 def _read(storage: Storage, name: str) -> dict[str, Any] | None:
+    """What the file says; None where there is none, and nothing where it is no lease (none is half written)."""
     try:
         holder = json.loads(storage.read(name))
         if all(type(holder[field]) is kind for field, kind in _FIELDS.items()) and 0 < holder["pid"] < 1 << 31:
@@ -195,8 +196,7 @@ def _read(storage: Storage, name: str) -> dict[str, Any] | None:
         return None
     except (ValueError, RecursionError, LookupError, TypeError):
         pass
-    storage.remove(name)  # no lease at all, which a write in one step never leaves half of
-    return None
+    return {}
 
 
 def _in_words(holder: dict[str, Any]) -> str:

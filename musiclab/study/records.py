@@ -76,7 +76,8 @@ def _with_nan(values: dict[str, float | None]) -> dict[str, float]:
 class StoredFiles(Files):
     """A stage's files in the storage; finished stages are never written to again, and read only as they were written.
 
-    Where `go_on` says no, an epoch is the last: once its checkpoint and curves are written, Stopped is raised.
+    One may become finished while it is being worked on, by another study that has it too. Where `go_on` says no, an
+    epoch is the last: once its checkpoint and curves are written, Stopped is raised.
     """
 
     def __init__(self, storage: Storage, cell: Cell, stage: str, go_on: Callable[[], bool] = lambda: True) -> None:
@@ -93,7 +94,8 @@ class StoredFiles(Files):
         return data
 
     def write(self, name: str, data: bytes) -> None:
-        self._storage.write(f"{self._folder}/{name}", data)
+        if not self._storage.exists(f"{self._folder}/{DONE}"):
+            self._storage.write(f"{self._folder}/{name}", data)
         if name == CURVES and not self._go_on():  # which come last of an epoch
             raise Stopped
 

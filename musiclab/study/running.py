@@ -24,7 +24,7 @@ class Running:
         self.design, self.records, self._max_failures = design, records, max_failures
         self._tries: Counter[str] = Counter()
         self.found: dict[str, dict[str, Any]] = {}
-        self.failed: dict[str, Cell] = {}
+        self.failed: dict[str, str] = {}  # the reasons, by key
         design.take_up(records)
         self._read()
         self.add_blocks(1)
@@ -54,24 +54,24 @@ class Running:
             parts.append(f"{len(epochs)} {'resumes' if len(epochs) == 1 else 'resume'} from epoch {span}")
         return ", ".join([*parts, *(f"{times} {what}" for what, times in others.items())])
 
-    def ended(self, cell: Cell, death: tuple[str, str] | None) -> bool:
-        """A cell's run has ended, its worker by `death` (a line and a log) if at all; whether to try it again now.
+    def ended(self, cell: Cell, death: tuple[str, str] | None) -> str:
+        """A cell's run has ended, its worker by `death` (a line and a log) if at all; why to try it again now, or ''.
 
         Whether it went well is what its record says, which a worker may have died after.
         """
         if record := self.records.get(cell.key):
             self.found[cell.key] = record
-            return False
+            return ""
         if death and not self.records.failure(cell.key):  # the trial itself could not say
             self.records.put_failure(cell.key, *death, again=True)
         failure = self.records.failure(cell.key)
         if failure is None:
-            return False  # it was stopped
+            return ""  # it was stopped
         self._tries[cell.key] += 1
         if failure["again"] and self._tries[cell.key] <= self._max_failures:
-            return True
-        self.failed[cell.key] = cell
-        return False
+            return failure["reason"]
+        self.failed[cell.key] = failure["reason"]
+        return ""
 
     def add_blocks(self, workers: int) -> None:
         """Have more blocks if there is nothing to be run and it is not clear: those there are, then one that is not.

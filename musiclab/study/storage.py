@@ -23,13 +23,24 @@ _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPER
 class StorageFailed(UserError):
     """The storage cannot be written to any more: no trial's fault, and no trial can go on."""
 
-    def __init__(self, root: str, error: OSError) -> None:
+    def __init__(self, root: str, error: Exception) -> None:
+        reason = getattr(error, "strerror", "") or error
         super().__init__(
-            f"--storage {root!r} cannot be written to any more: {error.strerror or error}; nothing finished is lost. "
+            f"--storage {root!r} cannot be written to any more: {reason}; nothing finished is lost. "
             "Make it writable or free some space (`musiclab clean` shows what no record needs), and the same command "
             "goes on.",
             exit_code=1,
         )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have a rename in it outlast a loss of power, as the file's own bytes do, where the file system can."""
+    with contextlib.suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 @dataclass(frozen=True)
@@ -62,7 +73,7 @@ class Storage:
             reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             raise UserError(
                 f"--storage {root!r} cannot be written to: {reason}; name a folder or URI that can."
-            ) from None
+            ) from error
 
     def __reduce__(self) -> tuple:
         return Storage, (self.root,)
@@ -105,6 +116,7 @@ class Storage:
                 stream.flush()
                 os.fsync(stream.fileno())
             half.replace(target)
+            _sync_folder(folder)
         except BaseException:
             with contextlib.suppress(OSError):  # that it cannot be removed says less than why it cannot be written
                 half.unlink(missing_ok=True)

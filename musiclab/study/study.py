@@ -11,7 +11,7 @@ from musiclab.cpus import available_cpus
 from musiclab.data.source import Source
 from musiclab.data.store import build
 from musiclab.data.windows import WindowSpec
-from musiclab.errors import UserError, exit_with, printable_lines
+from musiclab.errors import UserError, exit_with, one_line, printable_lines
 from musiclab.progress import Progress
 from musiclab.study.answer import best, best_so_far, unclear
 from musiclab.study.claims import Claim
@@ -130,9 +130,9 @@ def _execute(running: Running, mirror: Mirror, lease: Lease, options: argparse.N
             raise
         where = mirror.stop()
     print("", table(results.answer), *in_words(results.answer), "", sep="\n\n")
-    for key, cell in running.failed.items():
-        reason, log = results.failures[key]["reason"], records.storage.path(f"trials/{key}/{FAILURE_LOG}")
-        print(f"failed: {cell.variant.name}, block {cell.block.index}: {reason} (log: {log})")
+    for cell in [cell for cell in design.cells if cell.key in running.failed]:
+        log = records.storage.path(f"trials/{cell.key}/{FAILURE_LOG}")
+        print(f"failed: {cell.variant.name}, block {cell.block.index}: {running.failed[cell.key]} (log: {log})")
     leader = best(results.answer)
     heard = next((cell for cell in results.cells if cell.variant.name == leader and cell.key in found), None)
     if design.adding and design.blocks == design.most and unclear(results.answer.comparisons):
@@ -163,10 +163,8 @@ def _run_trials(running: Running, executor: "Executor", lease: Lease, fail_fast:
         lease.stop()
 
     def ended(cell: Cell, death: tuple[str, str] | None) -> None:
-        if running.ended(cell, death):
-            progress.say(
-                f"{cell.variant.name}, block {cell.block.index}, is tried again: {records.failure(cell.key)['reason']}"
-            )
+        if reason := running.ended(cell, death):
+            progress.say(f"{cell.variant.name}, block {cell.block.index}, is tried again: {reason}")
             queue.waiting.append(cell)
         elif cell.key in running.found or cell.key in running.failed:
             leader = best_so_far(design.cells, running.found, design.objective)
@@ -206,7 +204,7 @@ def _report(results: Results) -> str:
 
         return f"report: {write_report(results)}"
     except Exception as error:
-        return f"no report: {' '.join(f'{type(error).__name__}: {error}'.split())[:300]}"
+        return f"no report: {one_line(f'{type(error).__name__}: {error}')}"
 
 
 @contextlib.contextmanager

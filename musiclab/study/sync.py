@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 from musiclab.errors import UserError
 from musiclab.progress import Progress
@@ -20,9 +19,9 @@ def sync(places: list[str], tracking_uri: str | None) -> int:
     """Bring MLflow level with all editions of the studies at `places`, and print what that took.
 
     Into the address given, else that of MLFLOW_TRACKING_URI, else the one with which the study was last run. The exit
-    code is 1 where one is not level now; UserError where MLflow does not answer.
+    code is 1 where one is not level now; UserError, after all others, where an MLflow does not answer.
     """
-    level = True
+    level, failed = True, {}  # by address, which is not asked again
     for storage, name in [study for place in places for study in studies_at(place)]:
         records = Records(storage)
         plans = stored_plans(records, name)
@@ -31,23 +30,26 @@ def sync(places: list[str], tracking_uri: str | None) -> int:
             level = False
         for folder, plan in plans.items():
             shown = name if len(plans) == 1 else f"{name}/{plan['edition']}"
-            uri = _uri(tracking_uri, plan, storage)
-            level &= _synced(storage, folder, shown, len(plan["cells"]), uri)
+            uri = named_uri(tracking_uri) or plan.get("tracking") or default_uri(storage)
+            if uri not in failed:
+                try:
+                    level &= _synced(storage, folder, shown, len(plan["cells"]), uri)
+                except UserError as error:
+                    failed[uri] = error
+    for error in [*failed.values()][1:]:
+        print(error)
+    if failed:
+        raise next(iter(failed.values()))
     return 0 if level else 1
-
-
-def _uri(named: str | None, plan: dict[str, Any], storage: Storage) -> str:
-    uri = named_uri(named) or plan.get("tracking") or default_uri(storage)
-    if is_masked(uri):
-        raise UserError(
-            f"{plan['study']} was run with MLflow at {uri}, whose password is not kept; give the address by "
-            "--tracking-uri or MLFLOW_TRACKING_URI."
-        )
-    return uri
 
 
 def _synced(storage: Storage, folder: str, name: str, cells: int, uri: str) -> bool:
     """Whether MLflow is level now with the edition in `folder`; says so, or why not."""
+    if is_masked(uri):
+        raise UserError(
+            f"{name} was run with MLflow at {uri}, whose password is not kept; give the address by --tracking-uri or "
+            "MLFLOW_TRACKING_URI."
+        )
     if runners := holders(storage, f"{folder}/runner"):
         print(f"{name}: is being run by {runners[0]}, whose own mirror brings MLflow level", flush=True)
         return False

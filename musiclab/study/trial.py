@@ -54,7 +54,10 @@ class Trials:
 
         Raises StorageFailed alone.
         """
-        storage = Storage(self.storage)
+        try:
+            storage = Storage(self.storage)
+        except UserError as error:  # the study's own could be written to
+            raise StorageFailed(self.storage, error.__cause__ or error) from error
         cell = Cell.from_json(cell_json)
         records = Records(storage)
         if records.get(cell.key):

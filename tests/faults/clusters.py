@@ -4,12 +4,11 @@ import os
 import secrets
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-from study_processes import descendants, end, free_port, kill, wait_for
+from study_processes import descendants, end, free_port, kill, start_ray
 
 # Ray takes half a minute to notice a node that is gone; these make that some seconds.
 _NOTICE = {
@@ -60,17 +59,5 @@ class Cluster:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _ray(self, name: str, *options: str) -> subprocess.Popen:
-        log = self._folder / f"{name}.log"
-        command = [
-            sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--node-ip-address=127.0.0.1",
-            "--disable-usage-stats", f"--object-store-memory={100 * 2**20}",
-            f"--dashboard-agent-listen-port={free_port()}", *options,
-        ]  # fmt: skip
         environment = {key: value for key, value in self.environment.items() if key != "RAY_ADDRESS"}
-        with log.open("w") as file:
-            process = subprocess.Popen(
-                command, env=environment, cwd=self._folder, stdout=file, stderr=file, start_new_session=True
-            )
-        wait_for(lambda: "Ray runtime started" in log.read_text() or process.poll() is not None, 120, f"Ray's {name}")
-        assert process.poll() is None, log.read_text()[-2000:]
-        return process
+        return start_ray(self._folder / f"{name}.log", *options, environment=environment)

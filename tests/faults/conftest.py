@@ -3,7 +3,7 @@
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,41 +24,37 @@ if __name__ == "__main__":
         name={name!r}, system="vae_nn", space={space}, control={control}, fixed={fixed}, blocks=1, objective="frechet",
     ).main()
 """
+_WHOLE = {
+    "space": '{"latent_dim": Grid(2, 3), "noise_sd": Grid(0.0, 1.0)}', "control": {"latent_dim": 2, "noise_sd": 0.0},
+    "fixed": {},
+}  # fmt: skip
+_HALF = {"space": '{"noise_sd": Grid(0.0, 1.0)}', "control": {"noise_sd": 0.0}, "fixed": {"latent_dim": 2}}
 
 
 @pytest.fixture(scope="session")
-def truth(song_folder: Path, tiny: list[str], database: Path, tmp_path_factory: pytest.TempPathFactory) -> Truth:
+def truth(song_folder: Path, tiny: list[str], database: Path, once: Callable[..., Truth]) -> Truth:
     """Four trials, of which two each share what they train, straight through in one process."""
-    folder = tmp_path_factory.mktemp("truth")
-    file, storage = folder / "killed.py", folder / "storage"
-    file.write_text(
-        _FILE.format(
-            name=STUDY,
-            space='{"latent_dim": Grid(2, 3), "noise_sd": Grid(0.0, 1.0)}',
-            control={"latent_dim": 2, "noise_sd": 0.0},
-            fixed={},
-        )
-    )
-    shutil.copy(database, folder / "empty.db")
-    storage.mkdir()
-    shutil.copy(database, storage / "mlflow.db")
     options = ["--data", f"midi:{song_folder}", *tiny, "--set", "vae_epochs=8"]
-    run_study(*options, "--in-process", storage=storage, file=file)
-    return Truth(file, options, storage, records_in(storage), points_in(f"sqlite:///{storage / 'mlflow.db'}"))
+
+    def run(folder: Path) -> Truth:
+        file, storage = folder / "killed.py", folder / "storage"
+        for study, of in ((file, _WHOLE), (folder / "half.py", _HALF)):
+            study.write_text(_FILE.format(name=STUDY, **of))
+        shutil.copy(database, folder / "empty.db")
+        storage.mkdir()
+        shutil.copy(database, storage / "mlflow.db")
+        run_study(*options, "--in-process", storage=storage, file=file)
+        return Truth(file, options, storage, records_in(storage), points_in(f"sqlite:///{storage / 'mlflow.db'}"))
+
+    return once("truth", run)
 
 
 @pytest.fixture(scope="session")
 def half(truth: Truth) -> Truth:
     """The two of these trials that share what they train, as a study of their own."""
-    file = truth.file.with_name("half.py")
-    file.write_text(
-        _FILE.format(
-            name=STUDY, space='{"noise_sd": Grid(0.0, 1.0)}', control={"noise_sd": 0.0}, fixed={"latent_dim": 2}
-        )
-    )
     keys = [key for key, data in truth.records.items() if json.loads(data)["config"]["latent_dim"] == 2]
     records, points = {key: truth.records[key] for key in keys}, {key: truth.points[key] for key in keys}
-    return replace(truth, file=file, records=records, points=points)
+    return replace(truth, file=truth.file.with_name("half.py"), records=records, points=points)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from sqlalchemy import create_engine, text
 
@@ -30,7 +31,7 @@ _OF_STUDY = """
     JOIN tags role ON role.run_uuid = runs.run_uuid AND role.key = 'musiclab.role'
     JOIN tags key ON key.run_uuid = runs.run_uuid AND key.key = 'musiclab.key'
 """
-_RUNS = f"SELECT role.value, key.value, status {_OF_STUDY} WHERE runs.lifecycle_stage = 'active'"
+_RUNS = f"SELECT role.value, key.value, status, artifact_uri {_OF_STUDY} WHERE runs.lifecycle_stage = 'active'"
 _POINTS = f"""
     SELECT key.value, m.key, m.step, m.value {_OF_STUDY} LEFT JOIN metrics m ON m.run_uuid = runs.run_uuid
     WHERE runs.lifecycle_stage = 'active' AND role.value = 'trial'
@@ -170,7 +171,7 @@ def faults(truth: Truth, storage: Path, uri: str, watch: Watch, in_process: bool
     folders = [*storage.glob("studies/*/*/runner"), *storage.glob("studies/*/*/mirror")]
     leases = [holders(Storage(str(storage)), str(folder.relative_to(storage))) for folder in folders]
     found["leases held"] = sum(map(len, leases))
-    return +(found + mlflow_faults(truth, uri))
+    return +(found + _mlflow_faults(truth, uri, storage, records))
 
 
 def _missing(trial: Path, record: bytes) -> int:
@@ -183,15 +184,21 @@ def _missing(trial: Path, record: bytes) -> int:
     return whole.count(False) + (not (trial / "run.json").exists())
 
 
-def mlflow_faults(truth: Truth, uri: str) -> Counter[str]:
-    """How MLflow differs from what it holds of the undisturbed study."""
+def _mlflow_faults(truth: Truth, uri: str, storage: Path, records: dict[str, bytes]) -> Counter[str]:
+    """How MLflow differs from what it holds of the undisturbed study, and its files from those of the storage."""
     found: Counter[str] = Counter()
     runs = _rows(uri, _RUNS)
-    names = Counter((role, key) for role, key, _ in runs)
+    names = Counter((role, key) for role, key, *_ in runs)
     found["runs doubled"] = sum(times - 1 for times in names.values())
-    found["runs left running"] = sum(status == "RUNNING" for *_, status in runs)
-    found["runs in a wrong state"] = sum(status not in ("RUNNING", "FINISHED") for *_, status in runs)
-    found["runs missing"] = len(truth.points.keys() - {key for role, key in names if role == "trial"})
+    found["runs left running"] = sum(status == "RUNNING" for _, _, status, _ in runs)
+    found["runs in a wrong state"] = sum(status not in ("RUNNING", "FINISHED") for _, _, status, _ in runs)
+    trials = len(truth.points)
+    for role, expected in (("study", 1), ("variant", trials), ("trial", trials)):  # on one block
+        found["runs missing"] += max(0, expected - sum(of == role for of, _ in names))
+    for role, key, _, place in runs:
+        if role == "trial" and key in records:
+            wanted = ["record.json", "run.json", *(f"samples/{name}" for name in json.loads(records[key])["samples"])]
+            found["files missing in MLflow"] += sum(not (_local(place, storage) / name).exists() for name in wanted)
     there = points_in(uri)
     for key in truth.points.keys() | there.keys():
         expected, has = _counted(truth.points.get(key, {})), _counted(there.get(key, {}))
@@ -199,6 +206,12 @@ def mlflow_faults(truth: Truth, uri: str) -> Counter[str]:
         found["points of nothing"] += len(has.keys() - expected.keys())
         found["points doubled"] += has.total() - len(has)
     return +found
+
+
+def _local(artifacts: str, storage: Path) -> Path:
+    """Where a run's files lie; a server keeps them in its own folder, beside the storage."""
+    server = f"{storage.parent / 'server' / 'artifacts'}/"
+    return Path(unquote(artifacts.removeprefix("file://").replace("mlflow-artifacts:/", server)))
 
 
 def _counted(points: Points) -> Counter[tuple[str, int, float]]:

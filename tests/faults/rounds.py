@@ -196,27 +196,33 @@ class Round:
     def _left(self, before: set[int]) -> int:
         """How many processes that it started do not end by themselves.
 
-        Workers whose raylet was killed may outlive it by more than a minute: that is Ray's doing, and only noted.
+        What is left of a Ray that was killed may outlive it by more than a minute: that is Ray's doing, and only noted.
         """
-        with contextlib.suppress(AssertionError):
-            wait_for(lambda: not self._alive(before), 60, "the end of all processes")
-        left = 0
-        for pid in self._alive(before):
-            with contextlib.suppress(OSError):
-                command = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0")
-                self._note(f"--- left: {command}")
-                orphan = command.startswith(b"ray::") and (self.kills["raylet"] or self.kills["node"])
-                TALLY.orphans += bool(orphan)
-                left += not orphan
-        return left
+        for seconds, whose in ((10, b""), (60, b"ray::")):
+            with contextlib.suppress(AssertionError):
+                wait_for(lambda whose=whose: not self._alive(before, whose), seconds, "the end of all processes")
+        killed = self.kills["driver"] or self.kills["raylet"] or self.kills["node"]
+        ours = self._alive(before, b"ray::" if killed else b"")
+        TALLY.orphans += len(self._alive(before)) - len(ours)
+        for pid in ours:
+            self._note(f"--- left: {_command(pid)}")
+        return len(ours)
 
-    def _alive(self, before: set[int]) -> list[int]:
-        """What runs now and did not before, servers apart."""
+    def _alive(self, before: set[int], but: bytes = b"") -> list[int]:
+        """What runs now and did not before, servers apart, and those that call themselves `but`."""
         servers = {
             pid for server in self._servers.values() for pid in (server.process.pid, *descendants(server.process.pid))
         }
         found = descendants(os.getpid(), " ")  # a zombie has no command line
-        return [pid for pid in found if pid not in before and pid not in servers]
+        found = [pid for pid in found if pid not in before and pid not in servers]
+        return [pid for pid in found if not (but and _command(pid).startswith(but))]
+
+
+def _command(pid: int) -> bytes:
+    """Its command line; empty where it has ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0")
+    return b""
 
 
 @contextlib.contextmanager

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 ZEROS = (
     "records lost", "records changed", "finished trials run twice", "half files seen", "trainings begun again",
     "files missing", "failures left", "leases held", "processes left", "runs given up", "runs missing", "runs doubled",
-    "runs left running", "runs in a wrong state", "points missing", "points doubled", "points of nothing",
+    "runs left running", "runs in a wrong state", "files missing in MLflow", "points missing", "points doubled",
+    "points of nothing",
 )  # fmt: skip
 
 
@@ -41,7 +42,7 @@ class Tally:
             ("studies", str(self.studies)),
             ("restarts of their command", str(self.restarts)),
             *((what, str(self.faults[what])) for what in (*ZEROS, *sorted(self.faults.keys() - set(ZEROS)))),
-            ("orphans of killed raylets", f"{self.orphans} (Ray's; a minute later)"),
+            ("orphans of a killed Ray", f"{self.orphans} (Ray's own doing)"),
             ("seconds", f"{self.seconds:.0f}"),
         ]
         return [f"{what:<28}{value}" for what, value in rows]

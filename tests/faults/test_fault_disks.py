@@ -27,18 +27,20 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", folder], check=True)
 
 
-def test_a_disk_that_is_full(half: Truth, disk: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["--in-process", pytest.param("--workers=1", marks=pytest.mark.long)])
+def test_a_disk_that_is_full(where: str, half: Truth, disk: Path, tmp_path: Path) -> None:
     storage, uri = _storage(half, disk, tmp_path)
     used = sum(file.stat().st_size for file in storage.rglob("*")) // 1024
     _remount(disk, f"size={used + 700}k")
     watch = Watch(storage)
     watch.start()
-    _assert_said(run_study(*_asked(half, uri), storage=storage, file=half.file, code=1), "No space left on device")
+    asked = [*half.options, where, "--tracking-uri", uri]
+    _assert_said(run_study(*asked, storage=storage, file=half.file, code=1), "No space left on device")
     assert watch.steps  # it had begun
     _remount(disk, "size=64m")
-    run_study(*_asked(half, uri), storage=storage, file=half.file)
+    run_study(*asked, storage=storage, file=half.file)
     watch.end()
-    assert faults(half, storage, uri, watch, in_process=True) == Counter()
+    assert faults(half, storage, uri, watch, in_process=where == "--in-process") == Counter()
 
 
 @pytest.mark.long
@@ -46,12 +48,13 @@ def test_a_disk_that_becomes_read_only(half: Truth, disk: Path, tmp_path: Path) 
     storage, uri = _storage(half, disk, tmp_path)
     watch = Watch(storage)
     watch.start()
-    process = start_study(*_asked(half, uri), storage=storage, file=half.file)
+    asked = [*half.options, "--in-process", "--tracking-uri", uri]
+    process = start_study(*asked, storage=storage, file=half.file)
     wait_for(lambda: watch.steps > 3, 120, "a training")
     wait_for(lambda: _remount(disk, "ro", check=False), 30, "a moment in which nothing is being written")
     _assert_said(ended(process, storage, code=1), "Read-only file system")
     _remount(disk, "rw")
-    run_study(*_asked(half, uri), storage=storage, file=half.file)
+    run_study(*asked, storage=storage, file=half.file)
     watch.end()
     assert faults(half, storage, uri, watch, in_process=True) == Counter()
 
@@ -62,10 +65,6 @@ def _storage(half: Truth, disk: Path, folder: Path) -> tuple[Path, str]:
     (storage / "mlflow.db").unlink()
     (folder / "mlflow.db").write_bytes(half.empty.read_bytes())
     return storage, f"sqlite:///{folder}/mlflow.db"
-
-
-def _asked(half: Truth, uri: str) -> list[str]:
-    return [*half.options, "--in-process", "--tracking-uri", uri]
 
 
 def _remount(disk: Path, option: str, check: bool = True) -> bool:

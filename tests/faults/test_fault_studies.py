@@ -22,6 +22,7 @@ time.time = lambda: _time() + float(os.environ["CLOCK_IS_OFF_BY_S"])
 """
 
 
+@pytest.mark.long
 def test_of_two_who_start_a_study_one_is_refused_and_goes_on_once_the_other_is_killed(
     half: Truth, tmp_path: Path
 ) -> None:

@@ -15,14 +15,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 STUDY = "musiclab/study"
-STEPS = ("test_fault_steps.py", "-m", "slow", "-k", "a_step")
-RECORD = ("test_fault_steps.py", "-m", "long", "-k", "each and record.json")
-IN_PROCESS = ("test_fault_rounds.py", "-m", "slow", "-k", "in_one_process")
-ON_RAY = ("test_fault_rounds.py", "-m", "slow", "-k", "ray_of_this_machine and not raylet")
-
-AT_ONCE = ("test_fault_studies.py", "-m", "slow and not long", "-k", "share")
-TWICE = ("test_fault_studies.py", "-m", "slow and not long", "-k", "refused")
-DAMAGED = ("test_fault_files.py", "-m", "slow and not long")
+STEPS = ("faults/test_fault_steps.py", "-m", "slow", "-k", "a_step")
+RECORD = ("faults/test_fault_steps.py", "-m", "long", "-k", "each and record.json")
+IN_PROCESS = ("faults/test_fault_rounds.py", "-m", "slow", "-k", "in_one_process")
+ON_RAY = ("faults/test_fault_rounds.py", "-m", "slow", "-k", "ray_of_this_machine")
+HANDED = ("study/test_in_process.py", "-m", "slow and not long", "-k", "handed")
+MEANWHILE = ("faults/test_fault_studies.py", "-m", "slow and not long", "-k", "meanwhile")
+TWICE = ("faults/test_fault_studies.py", "-m", "long", "-k", "refused")
+DAMAGED = ("faults/test_fault_files.py", "-m", "slow and not long")
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,12 @@ SAFEGUARDS = [
     Safeguard(
         "a record that is there by now is left alone", f"{STUDY}/trial.py",
         [("            if not records.get(cell.key):\n", "            if True:\n")],
-        ("test_fault_studies.py", "-m", "slow and not long", "-k", "meanwhile"),
+        MEANWHILE,
     ),
     Safeguard(
         "who is handed a finished trial does not run it", f"{STUDY}/trial.py",
         [("        if records.get(cell.key):\n", "        if False:\n")],
-        AT_ONCE,
+        HANDED,
     ),
     Safeguard(
         "a record's digest is checked", f"{STUDY}/records.py",
@@ -124,7 +124,7 @@ def noticed(safeguard: Safeguard, copy: Path) -> str:
         text = text.replace(old, new)
     file.write_text(text)
     test, *options = safeguard.tests
-    command = [sys.executable, "-m", "pytest", f"tests/faults/{test}", *options, "-p", "no:cacheprovider", "--tb=line"]
+    command = [sys.executable, "-m", "pytest", f"tests/{test}", *options, "-p", "no:cacheprovider", "--tb=line"]
     try:
         said = subprocess.run(
             command, cwd=copy, env=os.environ | {"PYTHONPATH": str(copy)}, text=True, capture_output=True, timeout=900
@@ -133,7 +133,7 @@ def noticed(safeguard: Safeguard, copy: Path) -> str:
         file.write_text(before)
     if said.returncode == 0:
         return ""
-    rows = re.findall(r"^([a-z -]+[a-z])\s{2,}([1-9]\d*)$", said.stdout, re.M)
+    rows = re.findall(r"^([A-Za-z -]+[A-Za-z])\s{2,}([1-9]\d*)$", said.stdout, re.M)
     counted = [
         f"{what} {value}" for what, value in rows if what not in ("studies", "restarts of their command", "seconds")
     ]

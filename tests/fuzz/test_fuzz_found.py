@@ -23,7 +23,7 @@ from musiclab.data.windows import WindowSpec
 from musiclab.errors import UserError, exit_with, one_line, printable
 from musiclab.study import Claim, Expect, Grid, Study
 from musiclab.study.design import Design
-from musiclab.study.lease import holders, may_go_on
+from musiclab.study.lease import Lease, holders, may_go_on
 from musiclab.study.options import parse_options
 from musiclab.study.records import Records
 from musiclab.study.storage import Storage
@@ -283,4 +283,5 @@ def test_a_lease_that_is_none_holds_nothing(text: str, tmp_path: Path) -> None:
     storage.write("leases/a.json", text.encode())
     assert not may_go_on(storage, "leases/a.json")
     assert holders(storage, "leases") == []
-    assert list((tmp_path / "leases").iterdir()) == []
+    with Lease(storage, "leases").take():
+        assert not (tmp_path / "leases/a.json").exists()

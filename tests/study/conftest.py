@@ -4,14 +4,15 @@ import importlib.util
 import os
 import secrets
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from study_processes import Head, Run, end, free_port, run_study, wait_for
+from kept import Kept
+from mlflow_servers import MlflowServer, Postgres, needs_postgres, sqlite
+from study_processes import Head, Run, end, free_port, run_study, start_ray, wait_for
 
 # Two variants that train for some seconds, so that there is a middle to be killed in.
 _LONG = """
@@ -55,21 +56,50 @@ def storage(tmp_path: Path, database: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished(options: list[str], database: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def finished(options: list[str], database: Path, once: Callable[..., Run]) -> Run:
     """`latent_dim` on one block, run in one process, not to be changed: copy its storage for that."""
-    folder = tmp_path_factory.mktemp("finished")
-    shutil.copy(database, folder / "mlflow.db")
-    return run_study(*options, "--in-process", storage=folder)
+
+    def run(folder: Path) -> Run:
+        shutil.copy(database, folder / "mlflow.db")
+        return run_study(*options, "--in-process", storage=folder)
+
+    return once("finished", run)
 
 
 @pytest.fixture(scope="session")
-def undisturbed(
-    long_study: Path, long_options: list[str], database: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Run:
+def undisturbed(long_study: Path, long_options: list[str], database: Path, once: Callable[..., Run]) -> Run:
     """The long study straight through in one process."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    shutil.copy(database, folder / "mlflow.db")
-    return run_study(*long_options, "--in-process", storage=folder, file=long_study)
+
+    def run(folder: Path) -> Run:
+        shutil.copy(database, folder / "mlflow.db")
+        return run_study(*long_options, "--in-process", storage=folder, file=long_study)
+
+    return once("undisturbed", run)
+
+
+@pytest.fixture
+def kept(finished: Run, database: Path, tmp_path: Path) -> Kept:
+    """A copy of the finished study's storage that MLflow knows nothing of."""
+    return Kept(finished, database, tmp_path / "storage")
+
+
+@pytest.fixture(scope="session")
+def server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """A tracking server that runs all the time, for tests that do not kill it."""
+    made = sqlite(tmp_path_factory.mktemp("server") / "mlflow", database)
+    made.start()
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL; who kills it starts it again."""
+    needs_postgres()
+    made = Postgres()
+    made.start()
+    yield made
+    made.remove()
 
 
 @pytest.fixture(scope="session")
@@ -83,20 +113,12 @@ def head() -> Iterator[Head]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(16),
     }
-    command = [
-        sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--node-ip-address=127.0.0.1",
-        f"--port={port}", "--num-cpus=2", "--num-gpus=1", f"--temp-dir={folder}",
+    process = start_ray(
+        folder / "head.log", "--head", f"--port={port}", "--num-cpus=2", "--num-gpus=1", f"--temp-dir={folder}",
         f"--include-dashboard={with_dashboard}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
-        f"--dashboard-agent-listen-port={free_port()}",  # the default one may be another Ray's on this machine
-        "--disable-usage-stats", f"--object-store-memory={100 * 2**20}",
-    ]  # fmt: skip
-    log = folder / "head.log"
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            command, env=environment, cwd=folder, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
-        )
+        f"--ray-client-server-port={free_port()}", environment=environment,
+    )  # fmt: skip
     try:
-        wait_for(lambda: "Ray runtime started" in log.read_text(), 120, "Ray's head node")
         made = Head(
             f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}" if with_dashboard else None, folder, environment
         )

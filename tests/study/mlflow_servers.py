@@ -27,7 +27,32 @@ from study_processes import answers, descendants, end, free_port, kill, wait_for
 _MIGRATE = "import sys, mlflow; mlflow.MlflowClient(sys.argv[1]).get_experiment_by_name('none')"
 
 
-class MlflowServer:
+class _Tree:
+    """A server as a process and all below it."""
+
+    process: subprocess.Popen
+
+    def kill(self) -> None:
+        """`kill -9` of all its processes, those that it is about to start too."""
+        if self.process.poll() is None:
+            os.kill(self.process.pid, signal.SIGSTOP)  # it starts no other while its children are listed
+            kill(*descendants(self.process.pid), self.process.pid)
+        self.process.wait()
+
+    def freeze(self) -> None:
+        """Let it accept and never answer, until `thaw`."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on with all that it was asked meanwhile."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for pid in (self.process.pid, *descendants(self.process.pid)):
+            os.kill(pid, number)
+
+
+class MlflowServer(_Tree):
     """`mlflow server` over a database, `sqlite:////...` or `postgresql://...`, that outlives it; artifacts in `folder`.
 
     The port stays the same from start to start, so a study's address does too.
@@ -54,20 +79,6 @@ class MlflowServer:
         )  # fmt: skip
         wait_for(lambda: answers(f"{self.uri}/health"), 120, "the MLflow server")
 
-    def kill(self) -> None:
-        """`kill -9` of all its processes."""
-        kill_tree(self.process)
-
-    def freeze(self) -> None:
-        """Let it accept and never answer, until `thaw`."""
-        for pid in _tree(self.process.pid):
-            os.kill(pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let it go on with all that it was asked meanwhile."""
-        for pid in _tree(self.process.pid):
-            os.kill(pid, signal.SIGCONT)
-
     def end(self) -> None:
         """End it, running, frozen or killed."""
         with suppress(ProcessLookupError):
@@ -82,7 +93,7 @@ def sqlite(folder: Path, database: Path) -> MlflowServer:
     return MlflowServer(folder, f"sqlite:///{folder / 'mlflow.db'}")
 
 
-class Postgres:
+class Postgres(_Tree):
     """A PostgreSQL cluster of its own in a temporary folder; makes MLflow databases by copying one."""
 
     def __init__(self) -> None:
@@ -127,20 +138,6 @@ class Postgres:
             self._migrated = True
         self._execute(f'CREATE DATABASE "{name}" TEMPLATE empty')
         return self.uri(name)
-
-    def kill(self) -> None:
-        """`kill -9` of all its processes."""
-        kill_tree(self.process)
-
-    def freeze(self) -> None:
-        """Let it accept and never answer, until `thaw`."""
-        for pid in _tree(self.process.pid):
-            os.kill(pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let it go on."""
-        for pid in _tree(self.process.pid):
-            os.kill(pid, signal.SIGCONT)
 
     def remove(self) -> None:
         """Kill it and remove all that it kept."""
@@ -228,18 +225,6 @@ def needs_postgres() -> None:
         pytest.skip("no PostgreSQL here (apt install postgresql)")
     if not find_spec("psycopg2"):
         pytest.skip("no psycopg2 here (pip install psycopg2-binary)")
-
-
-def kill_tree(process: subprocess.Popen) -> None:
-    """`kill -9` of a process and of all below it, those that it is about to start too."""
-    if process.poll() is None:
-        os.kill(process.pid, signal.SIGSTOP)  # it starts no other while its children are listed
-        kill(*descendants(process.pid), process.pid)
-    process.wait()
-
-
-def _tree(pid: int) -> list[int]:
-    return [pid, *descendants(pid)]
 
 
 def _programs() -> Path:

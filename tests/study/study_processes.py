@@ -64,10 +64,11 @@ class Head:
 def start_study(
     *options: str, storage: Path, file: Path = LATENT_DIM, env: dict[str, str] | None = None
 ) -> subprocess.Popen:
-    """A study's process, to be given to `ended` (or killed)."""
+    """A study's process, in a group of its own, as a shell starts it; to be given to `ended` (or killed)."""
     return subprocess.Popen(
         [sys.executable, str(file), *options, "--storage", str(storage)],
         cwd=ROOT, env=os.environ | (env or {}), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        process_group=0,
     )  # fmt: skip
 
 
@@ -128,6 +129,23 @@ def end(process: subprocess.Popen) -> None:
         process.wait(20)
     kill(process.pid, *children)
     process.wait()
+
+
+def start_ray(log: Path, *options: str, environment: dict[str, str]) -> subprocess.Popen:
+    """A node of Ray on this machine, head or other, that has started; to be given to `end`."""
+    command = [
+        sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--node-ip-address=127.0.0.1",
+        "--disable-usage-stats", f"--object-store-memory={100 * 2**20}",
+        f"--dashboard-agent-listen-port={free_port()}",  # the default one may be another Ray's on this machine
+        *options,
+    ]  # fmt: skip
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            command, env=environment, cwd=log.parent, stdout=file, stderr=file, start_new_session=True
+        )
+    wait_for(lambda: "Ray runtime started" in log.read_text() or process.poll() is not None, 120, "Ray")
+    assert process.poll() is None, log.read_text()[-2000:]
+    return process
 
 
 def free_port() -> int:

@@ -2,13 +2,13 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pyarrow.fs
 import pytest
+from kept import Kept
 from made_results import made_study
 from study_processes import ROOT, Run, descendants, files, kill, run_study, start_study, wait_for
 
@@ -291,31 +291,24 @@ def test_a_kill_in_the_middle_leaves_nothing_that_looks_finished(tmp_path: Path)
 # After a real study.
 
 
-@pytest.fixture
-def copied(finished: Run, tmp_path: Path) -> Path:
-    folder = tmp_path / "copied"
-    shutil.copytree(finished.storage, folder)
-    return folder
-
-
 @pytest.mark.slow
 def test_a_study_runs_nothing_again_after_a_cleaning_and_others_share_its_stages(
-    finished: Run, copied: Path, options: list[str]
+    finished: Run, kept: Kept, options: list[str]
 ) -> None:
-    stage(Storage(str(copied)), "old")
-    run(str(copied), "--remove")
-    assert not (copied / "stages/old").exists()
-    before = {name: at for name, at in files(copied).items() if name.startswith(("trials", "stages"))}
-    again = run_study(*options, "--in-process", storage=copied)
+    stage(Storage(str(kept.path)), "old")
+    run(str(kept.path), "--remove")
+    assert not (kept.path / "stages/old").exists()
+    before = {name: at for name, at in files(kept.path).items() if name.startswith(("trials", "stages"))}
+    again = run_study(*options, "--in-process", storage=kept.path)
     assert again.table == finished.table
-    assert {name: at for name, at in files(copied).items() if name.startswith(("trials", "stages"))} == before
-    more = run_study(*options, "--in-process", "--set", "noise_sd=0.7", storage=copied)
+    assert {name: at for name, at in files(kept.path).items() if name.startswith(("trials", "stages"))} == before
+    more = run_study(*options, "--in-process", "--set", "noise_sd=0.7", storage=kept.path)
     assert len(more.records) == 8
     assert all({"vae", "latent"} <= set(cost["reused"]) for cost in more.costs if cost["reused"])
     assert sum(bool(cost["reused"]) for cost in more.costs) == 4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_study_that_was_killed_resumes_from_its_epoch_after_a_cleaning(
     storage: Path, long_study: Path, long_options: list[str], undisturbed: Run
 ) -> None:

@@ -1,11 +1,11 @@
 """Studies in one process: what they leave, what they do not do again, and what a kill costs."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kept import Kept
 from study_processes import Run, files, kill, run_study, start_study, wait_for
 
 from musiclab.hashing import content_hash
@@ -34,15 +34,6 @@ if __name__ == "__main__":
         blocks=1, objective="frechet",
     ).main()
 """
-
-
-@pytest.fixture
-def copied(finished: Run, tmp_path: Path, database: Path) -> Path:
-    """A copy of the finished study's storage, with an MLflow that knows nothing of it."""
-    folder = tmp_path / "copied"
-    shutil.copytree(finished.storage, folder, ignore=shutil.ignore_patterns("mlflow*"))
-    shutil.copy(database, folder / "mlflow.db")
-    return folder
 
 
 def test_a_trial_leaves_its_record_and_its_samples(finished: Run) -> None:
@@ -74,27 +65,27 @@ def test_all_trials_of_a_block_are_read_on_one_scale_and_their_windows_are_count
 
 
 def test_a_scale_that_is_there_is_not_worked_out_again(
-    finished: Run, copied: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Run, kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(*_: object) -> None:
         raise AssertionError("worked out again")
 
     lost = next(iter(finished.records))
-    (copied / "trials" / lost / "record.json").unlink()
+    (kept.path / "trials" / lost / "record.json").unlink()
     monkeypatch.setattr("musiclab.study.trial.real_scale", never)
-    plan = json.loads(next(copied.glob("studies/latent_dim/*/plan.json")).read_text())
+    plan = json.loads(next(kept.path.glob("studies/latent_dim/*/plan.json")).read_text())
     (cell,) = (cell for cell in plan["cells"] if cell["stages"][-1][1] == lost)
-    _work(copied, cell)
-    assert (copied / "trials" / lost / "record.json").read_bytes() == finished.records[lost]
+    _work(kept.path, cell)
+    assert (kept.path / "trials" / lost / "record.json").read_bytes() == finished.records[lost]
     # And without it, it comes out the same.
     monkeypatch.undo()
-    (file,) = (copied / "scales").iterdir()
-    (copied / "trials" / lost / "record.json").unlink()
-    kept = file.read_bytes()
+    (file,) = (kept.path / "scales").iterdir()
+    (kept.path / "trials" / lost / "record.json").unlink()
+    before = file.read_bytes()
     file.unlink()
-    _work(copied, cell)
-    assert file.read_bytes() == kept
-    assert (copied / "trials" / lost / "record.json").read_bytes() == finished.records[lost]
+    _work(kept.path, cell)
+    assert file.read_bytes() == before
+    assert (kept.path / "trials" / lost / "record.json").read_bytes() == finished.records[lost]
 
 
 def _work(folder: Path, cell: dict[str, Any]) -> None:
@@ -103,16 +94,14 @@ def _work(folder: Path, cell: dict[str, Any]) -> None:
         Trials(str(folder), lease.name)(cell)
 
 
-def test_a_worker_that_is_handed_a_finished_trial_leaves_it_alone(
-    copied: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_that_is_handed_a_finished_trial_leaves_it_alone(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*_: object) -> None:
         raise AssertionError("ran again")
 
     monkeypatch.setattr("musiclab.study.trial._run", run)
-    plan = json.loads(next(copied.glob("studies/latent_dim/*/plan.json")).read_text())
-    _work(copied, plan["cells"][0])
-    assert not list(copied.glob("trials/*/failed.json"))
+    plan = json.loads(next(kept.path.glob("studies/latent_dim/*/plan.json")).read_text())
+    _work(kept.path, plan["cells"][0])
+    assert not list(kept.path.glob("trials/*/failed.json"))
 
 
 def test_the_answer_names_every_variant_and_says_that_one_block_shows_nothing(finished: Run) -> None:
@@ -120,27 +109,27 @@ def test_the_answer_names_every_variant_and_says_that_one_block_shows_nothing(fi
     assert "Underpowered by design: with 1 block and 3 comparisons" in finished.table
 
 
-def test_running_again_runs_nothing(finished: Run, options: list[str]) -> None:
-    before = {part: files(finished.storage / part) for part in ("trials", "stages", "data", "splits")}
-    again = run_study(*options, "--in-process", storage=finished.storage)
+def test_running_again_runs_nothing(finished: Run, kept: Kept, options: list[str]) -> None:
+    before = {part: files(kept.path / part) for part in ("trials", "stages", "data", "splits")}
+    again = run_study(*options, "--in-process", storage=kept.path)
     assert "4 of 4 trials done\n" in again.out
     assert again.table == finished.table
-    assert {part: files(finished.storage / part) for part in before} == before
+    assert {part: files(kept.path / part) for part in before} == before
 
 
-def test_only_what_is_missing_runs_and_finished_stages_serve(finished: Run, copied: Path, options: list[str]) -> None:
+def test_only_what_is_missing_runs_and_finished_stages_serve(finished: Run, kept: Kept, options: list[str]) -> None:
     lost = next(key for key, data in finished.records.items() if json.loads(data)["config"]["latent_dim"] == 32)
-    (copied / "trials" / lost / "record.json").unlink()
-    before = {part: files(copied / part) for part in ("trials", "stages")}
-    again = run_study(*options, "--in-process", "--blocks", "2", storage=copied)
+    (kept.path / "trials" / lost / "record.json").unlink()
+    before = {part: files(kept.path / part) for part in ("trials", "stages")}
+    again = run_study(*options, "--in-process", "--blocks", "2", storage=kept.path)
     assert "3 of 8 trials done, 1 trained already, 4 new" in again.out
     assert len(again.records) == 8
     # Block 0 as it was, to the bit, and no file of its stages or of its other trials written again.
     assert {key: again.records[key] for key in finished.records} == finished.records
-    assert files(copied / "stages").items() >= before["stages"].items()
-    kept = {name: time for name, time in before["trials"].items() if not name.startswith(lost)}
-    assert files(copied / "trials").items() >= kept.items()
-    cost = json.loads((copied / "trials" / lost / "run.json").read_text())
+    assert files(kept.path / "stages").items() >= before["stages"].items()
+    others = {name: time for name, time in before["trials"].items() if not name.startswith(lost)}
+    assert files(kept.path / "trials").items() >= others.items()
+    cost = json.loads((kept.path / "trials" / lost / "run.json").read_text())
     assert cost["reused"] == ["vae", "latent", "generate"]
     assert list(cost["seconds"]) == ["measure", "samples"]
 
@@ -165,14 +154,14 @@ def test_variants_that_differ_in_generation_only_share_one_training_a_block(
 
 
 def test_a_study_takes_the_networks_that_another_one_has_trained(
-    finished: Run, copied: Path, options: list[str], tmp_path: Path
+    finished: Run, kept: Kept, options: list[str], tmp_path: Path
 ) -> None:
     study = tmp_path / "noise.py"
     study.write_text(_NOISE)
-    plan = run_study(*options, "--plan", storage=copied, file=study).out
+    plan = run_study(*options, "--plan", storage=kept.path, file=study).out
     assert "stage vae: is there already, nothing runs for 2 trials" in plan
     assert "Nothing is trained: all the models are there." in plan
-    run = run_study(*options, "--in-process", storage=copied, file=study)
+    run = run_study(*options, "--in-process", storage=kept.path, file=study)
     new = [cost for cost in run.costs if cost not in finished.costs]
     # The trial of noise_sd 0.5 is one of latent_dim's own; the other two have continued, and trained nothing.
     assert "1 of 3 trials done, 2 trained already" in run.out

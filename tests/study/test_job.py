@@ -42,6 +42,7 @@ def test_a_submitted_study_that_cannot_run_fails_the_job(cluster: Head, options:
     assert "Traceback" not in out
 
 
+@pytest.mark.long
 def test_the_uploaded_code_runs_and_nothing_else_travels(
     cluster: Head, long_study: Path, options: list[str], storage: Path, tmp_path: Path
 ) -> None:

@@ -194,5 +194,13 @@ def test_all_that_wait_have_it_one_after_the_other(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_lease_holds_nothing(storage: Storage) -> None:
     storage.write(f"{FOLDER}/0.json", b"{")
-    with Lease(storage, FOLDER).take():
-        pass
+    with Lease(storage, FOLDER).take() as lease:
+        assert storage.names(FOLDER) == [lease.name.rpartition("/")[2]]
+
+
+def test_who_only_looks_removes_nothing(storage: Storage, quick: None) -> None:
+    storage.write(f"{FOLDER}/no lease.json", b"{")
+    dead = _of_another_machine(storage)
+    assert holders(storage, FOLDER) == []
+    assert not may_go_on(storage, f"{FOLDER}/no lease.json")
+    assert storage.exists(dead) and storage.exists(f"{FOLDER}/no lease.json")

@@ -21,6 +21,7 @@ def test_records_equal_those_of_one_process_and_workers_are_kept(
     assert 1 <= len({cost["pid"] for cost in run.costs}) <= 2
 
 
+@pytest.mark.long
 def test_a_killed_worker_costs_no_trial_and_no_digit(
     undisturbed: Run, storage: Path, long_study: Path, long_options: list[str]
 ) -> None:
@@ -37,7 +38,8 @@ def test_a_killed_worker_costs_no_trial_and_no_digit(
     assert json.loads(curves.read_text())[: len(before)] == before
 
 
-@pytest.mark.parametrize("gpus", [[], pytest.param(["--gpus-per-trial", "0.5"], marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("gpus", [[], ["--gpus-per-trial", "0.5"]])
 def test_a_cluster_that_declares_gpus_runs_trials_on_shares_of_them(
     head: Head, undisturbed: Run, storage: Path, long_study: Path, long_options: list[str], gpus: list[str]
 ) -> None:

@@ -122,6 +122,22 @@ def test_a_stage_counts_when_it_is_finished(records: Records) -> None:
         files.read(CHECKPOINT)
 
 
+def test_who_still_works_on_a_stage_that_another_has_finished_changes_nothing_of_it(records: Records) -> None:
+    """Two studies that share it; the slower one may be stopped in the middle."""
+    slower, faster = _files(records), _files(records)
+    slower.write(CURVES, b"[1]")
+    faster.write(CURVES, b"[1, 2]")
+    faster.write("weights", b"w")
+    faster.finish()
+    slower.write(CHECKPOINT, b"c")
+    slower.write(CURVES, b"[1]")
+    assert records.storage.names("stages/v1") == ["curves.json", "done", "weights"]
+    assert records.storage.read(f"stages/v1/{CURVES}") == b"[1, 2]"
+    slower.finish()
+    records.check_stage("v1")
+    assert records.damage == {}
+
+
 def test_products_are_the_files_of_the_same_trial_s_stages(records: Records) -> None:
     _files(records).product("latent").write("weights", b"l")
     assert records.storage.read("stages/l1/weights") == b"l"

@@ -86,8 +86,9 @@ def test_what_would_only_fail_again_is_not_and_takes_no_other_with_it(ran, error
     running = ran(lambda name, _: error if name == KEY_8 else None)
     assert _names(running) == ({KEY_16}, {KEY_8})
     assert running.calls == [KEY_8, KEY_16]
-    (failed,) = running.failed
+    ((failed, said),) = running.failed.items()
     failure = running.records.failure(failed)
+    assert said == failure["reason"]  # also where another study with that trial tries it again, and forgets it
     assert failure["reason"].startswith(reason) and "\n" not in failure["reason"]
     assert "Traceback" in failure["log"] and str(error) in failure["log"]
 
@@ -149,3 +150,10 @@ def test_a_worker_s_death_is_told_apart_from_what_a_trial_said(ran) -> None:
     for key in running.failed:
         failure = running.records.failure(key)
         assert (failure["reason"], failure["log"]) == ("its worker died (end of file)", "all that is known")
+
+
+def test_a_worker_that_cannot_open_the_storage_ends_the_study_and_is_no_trial_s_failure(tmp_path: Path) -> None:
+    """Its machine does not have that folder, or the disk has turned read-only between two trials."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageFailed, match=r"cannot be written to any more: .*Not a directory; nothing"):
+        Trials(str(tmp_path / "file" / "storage"), "no lease")({})

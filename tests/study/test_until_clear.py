@@ -329,44 +329,41 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
-def test_real_studies_grow_as_far_as_it_takes_and_mlflow_and_the_report_with_them(
-    storage: Path, options: list[str], tmp_path: Path
-) -> None:
-    """Noise changes what is generated; alpha, without a target to follow, changes nothing at all."""
-    without_blocks = options[: options.index("--blocks")]
-    asked = [*without_blocks, "--in-process", "--until-clear", "--max-blocks", "7"]
-    noise, alpha = (tmp_path / f"{name}.py" for name in ("noise", "alpha"))
-    noise.write_text(_STUDY % {"noise_sd": 9.0})
-    alpha.write_text(_STUDY % {"alpha": 0.25})
+def _asked(options: list[str], tmp_path: Path, other: dict[str, float]) -> tuple[list[str], Path]:
+    """Options without a number of blocks, and a study that compares nothing with `other`."""
+    file = tmp_path / "clear.py"
+    file.write_text(_STUDY % other)
+    return [*options[: options.index("--blocks")], "--in-process", "--until-clear", "--max-blocks", "7"], file
 
-    found = run_study(*asked, storage=storage, file=noise)
+
+@pytest.mark.long
+def test_a_real_study_stops_growing_once_it_is_clear(storage: Path, options: list[str], tmp_path: Path) -> None:
+    """Noise changes what is generated."""
+    asked, file = _asked(options, tmp_path, {"noise_sd": 9.0})
+    found = run_study(*asked, storage=storage, file=file)
     assert "0 of 12 trials done, 12 new\n" in found.out
     assert re.search(r"noise_sd=9.0 \(.*, p = 0.0\d+\) is (nearer to|farther from) real music", found.table)
     assert "clear, which took " in found.table
     assert "is reached" not in found.out
 
-    run = run_study(*asked, storage=storage, file=alpha)
+
+@pytest.mark.slow
+def test_a_real_study_grows_as_far_as_it_may_and_mlflow_and_the_report_with_it(
+    storage: Path, options: list[str], tmp_path: Path
+) -> None:
+    """Alpha, without a target to follow, changes nothing at all."""
+    asked, file = _asked(options, tmp_path, {"alpha": 0.25})
+    run = run_study(*asked, storage=storage, file=file)
     assert "no difference is shown for noise_sd=0.0, alpha=0.25" in run.table
     assert "clear, and after 7 blocks 1 of 1 is not" in run.table
     assert "--max-blocks 7 is reached; with a larger one the same command goes on from here\n" in run.out
-    plans = [json.loads(path.read_text()) for path in storage.glob("studies/clear/*/plan.json")]
-    (plan,) = plans  # both have the same control, so they are one study, with other variants
+    (plan,) = [json.loads(path.read_text()) for path in storage.glob("studies/clear/*/plan.json")]
     assert (plan["blocks"], plan["sequential"], len(plan["cells"])) == (7, True, 14)
-    client, runs = _mlflow(storage)
+    client = MlflowClient(f"sqlite:///{storage / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("musiclab/clear")
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
     assert {each.info.status for each in runs} == {"FINISHED"}
     assert len([each for each in runs if each.data.tags["musiclab.role"] == "trial"]) == len(run.records)
     (parent,) = [each for each in runs if each.data.tags["musiclab.role"] == "study"]
     names = {file.path for file in client.list_artifacts(parent.info.run_id)}
     assert {"report.html", "results.csv", "results.json", "table.tex"} <= names
-
-    again = run_study(*asked, storage=storage, file=alpha)
-    assert "14 of 14 trials done\n" in again.out
-    assert again.table == run.table
-    assert len(_mlflow(storage)[1]) == len(runs)
-
-
-def _mlflow(storage: Path) -> tuple[MlflowClient, list[Any]]:
-    client = MlflowClient(f"sqlite:///{storage / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("musiclab/clear")
-    return client, list(client.search_runs([experiment.experiment_id], max_results=1000))

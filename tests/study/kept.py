@@ -1,0 +1,73 @@
+"""A finished study's storage whose MLflow is empty, to be brought level, in every way that this can go wrong."""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mlflow_contents import faults
+from study_processes import Run
+
+from musiclab.study.mirror import Mirror
+from musiclab.study.mirror.follower import Follower
+from musiclab.study.records import sealed, unsealed
+from musiclab.study.storage import Storage
+
+NOTHING = Counter[str]()
+
+
+class Kept:
+    """A copy of the finished study's storage, with an MLflow beside it that knows nothing of it."""
+
+    def __init__(self, finished: Run, database: Path, storage: Path) -> None:
+        shutil.copytree(finished.storage, storage, ignore=shutil.ignore_patterns("mlflow*"))
+        shutil.copy(database, storage / "mlflow.db")
+        self.path, self.uri = storage, f"sqlite:///{storage / 'mlflow.db'}"
+        (self.plan,) = storage.glob("studies/latent_dim/*/plan.json")
+        self.folder = str(self.plan.parent.relative_to(storage))
+        self.keys = sorted(finished.records)
+
+    def follower(self, uri: str = "") -> Follower:
+        """What tells MLflow of it, in this process."""
+        return Follower(Storage(str(self.path)), self.folder, uri or self.uri)
+
+    def mirror(self, uri: str = "") -> Mirror:
+        """The same in a process of its own, not started yet."""
+        return Mirror(str(self.path), self.folder, uri or self.uri)
+
+    def faults(self, uri: str = "") -> Counter[str]:
+        """How MLflow differs from it."""
+        return faults(uri or self.uri, "latent_dim", self.path)
+
+    def write_plan(self, **fields: Any) -> None:
+        """Change fields of its plan."""
+        self.write(self.plan, **fields)
+
+    @staticmethod
+    def write(plan: Path, **fields: Any) -> None:
+        """Change fields of a plan."""
+        plan.write_bytes(sealed(unsealed(plan.read_bytes()) | fields, sort_keys=False))
+
+    def stage(self, key: str) -> Path:
+        """The folder of the trial's first stage."""
+        plan = unsealed(self.plan.read_bytes())
+        (stages,) = [cell["stages"] for cell in plan["cells"] if cell["stages"][-1][1] == key]
+        return self.path / "stages" / stages[0][1]
+
+    def under_way(self, of: float = 0.5) -> Callable[[], None]:
+        """Make the trials look as if they had come so far; what makes them finished again."""
+        whole = self.path.with_name("whole")
+        if not whole.exists():
+            shutil.copytree(self.path, whole, ignore=shutil.ignore_patterns("mlflow*", "data"))
+        for file in whole.glob("stages/*/curves.json"):
+            points = json.loads(file.read_text())
+            (self.path / file.relative_to(whole)).write_text(json.dumps(points[: int(of * len(points))]))
+        for key in self.keys:
+            (self.path / "trials" / key / "record.json").unlink(missing_ok=True)
+
+        def finish() -> None:
+            shutil.copytree(whole, self.path, dirs_exist_ok=True)
+
+        return finish
