@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 
-from musiclab.errors import UserError
+from musiclab.errors import UserError, printable
 from musiclab.progress import Progress
 from musiclab.study.lease import Held, Lease, holders
 from musiclab.study.mirror.address import default_uri, is_masked, masked, named_uri
@@ -37,7 +37,7 @@ def sync(places: list[str], tracking_uri: str | None) -> int:
                 except UserError as error:
                     failed[uri] = error
     for error in [*failed.values()][1:]:
-        print(error)
+        print(printable(str(error)))
     if failed:
         raise next(iter(failed.values()))
     return 0 if level else 1

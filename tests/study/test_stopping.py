@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from study_processes import Run, ended, run_study, start_study, wait_for
+from study_processes import Run, descendants, ended, listening, run_study, start_study, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -26,6 +26,7 @@ def under_way(storage: Path, long_study: Path, long_options: list[str]):
 def test_once_is_a_checkpoint_a_summary_and_a_study_that_goes_on(
     under_way: subprocess.Popen, undisturbed: Run, storage: Path, long_study: Path, long_options: list[str]
 ) -> None:
+    assert listening(under_way.pid, *descendants(under_way.pid)) == []  # no server, so none that others could reach
     os.killpg(under_way.pid, signal.SIGINT)  # as a terminal does
     stopped = ended(under_way, storage, code=130)
     epoch = int(re.search(r"^Stopped: 0 of 2 trials done, 1 resumes from epoch (\d+), 1 new; the same command goes on "
