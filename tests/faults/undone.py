@@ -19,6 +19,7 @@ STEPS = ("faults/test_fault_steps.py", "-m", "slow", "-k", "a_step")
 RECORD = ("faults/test_fault_steps.py", "-m", "long", "-k", "each and record.json")
 IN_PROCESS = ("faults/test_fault_rounds.py", "-m", "slow", "-k", "in_one_process")
 ON_RAY = ("faults/test_fault_rounds.py", "-m", "slow", "-k", "ray_of_this_machine")
+ON_THE_WAY = ("study/test_mirror_once.py", "-m", "slow and not long", "-k", "states or afresh")
 HANDED = ("study/test_in_process.py", "-m", "slow and not long", "-k", "handed")
 MEANWHILE = ("faults/test_fault_studies.py", "-m", "slow and not long", "-k", "meanwhile")
 TWICE = ("faults/test_fault_studies.py", "-m", "long", "-k", "refused")
@@ -70,7 +71,7 @@ SAFEGUARDS = [
         "what MLflow has says what it lacks", f"{STUDY}/mirror/runs.py",
         [("        return [point for point in points if point.name", "        return [] if self.latest else points\n"
           "        return [point for point in points if point.name")],
-        IN_PROCESS,
+        ON_THE_WAY,
     ),
     Safeguard(
         "a trial whose worker died is tried again", f"{STUDY}/running.py",
@@ -85,7 +86,7 @@ SAFEGUARDS = [
     Safeguard(
         "runs that look as if they ran are closed", f"{STUDY}/mirror/follower.py",
         [("            self._runs.close_running()\n", "            pass\n")],
-        IN_PROCESS,
+        ON_THE_WAY,
     ),
     Safeguard(
         "only one runs a study", f"{STUDY}/study.py",
