@@ -1,5 +1,5 @@
-# `make study` runs the main job on the default data, `make test` the tests, `make test-long` those that take an hour or
-# two; all first install what they need.
+# `make study` runs the main job on the default data, `make test` the tests, `make test-long` those that take an
+# hour; all first install what they need.
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.installed
