@@ -177,7 +177,7 @@ def _is_alive(storage: Storage, name: str, holder: dict[str, Any]) -> bool:
     while time.monotonic() < until:
         time.sleep(_BEAT_S / 10)
         now = _read(storage, name)
-        if now is None or now != holder:
+        if now != holder:
             return bool(now)
     return False
 

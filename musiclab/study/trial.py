@@ -57,7 +57,7 @@ class Trials:
         try:
             storage = Storage(self.storage)
         except UserError as error:  # the study's own could be written to
-            raise StorageFailed(self.storage, error.__cause__ or error) from error
+            raise StorageFailed(self.storage, error.__cause__) from error
         cell = Cell.from_json(cell_json)
         records = Records(storage)
         if records.get(cell.key):

@@ -169,8 +169,8 @@ def faults(truth: Truth, storage: Path, uri: str, watch: Watch, in_process: bool
     found["failures left"] = sum((storage / "trials" / key / "failed.json").exists() for key in records)
     # What a killed holder leaves is in nobody's way; one who lives and holds on would be.
     folders = [*storage.glob("studies/*/*/runner"), *storage.glob("studies/*/*/mirror")]
-    leases = [holders(Storage(str(storage)), str(folder.relative_to(storage))) for folder in folders]
-    found["leases held"] = sum(map(len, leases))
+    opened = Storage(str(storage))
+    found["leases held"] = sum(len(holders(opened, str(folder.relative_to(storage)))) for folder in folders)
     return +(found + _mlflow_faults(truth, uri, storage, records))
 
 
@@ -192,8 +192,8 @@ def _mlflow_faults(truth: Truth, uri: str, storage: Path, records: dict[str, byt
     found["runs doubled"] = sum(times - 1 for times in names.values())
     found["runs left running"] = sum(status == "RUNNING" for _, _, status, _ in runs)
     found["runs in a wrong state"] = sum(status not in ("RUNNING", "FINISHED") for _, _, status, _ in runs)
-    trials = len(truth.points)
-    for role, expected in (("study", 1), ("variant", trials), ("trial", trials)):  # on one block
+    found["runs missing"] = len(truth.points.keys() - {key for role, key in names if role == "trial"})
+    for role, expected in (("study", 1), ("variant", len(truth.points))):  # on one block
         found["runs missing"] += max(0, expected - sum(of == role for of, _ in names))
     for role, key, _, place in runs:
         if role == "trial" and key in records:

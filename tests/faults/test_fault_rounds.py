@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from clusters import Cluster
 from judging import Truth
-from mlflow_servers import MlflowServer, Postgres, needs_postgres, sqlite
+from mlflow_servers import MlflowServer, Postgres, running_postgres, sqlite
 from rounds import Round
 from tally import seeds
 
@@ -27,13 +27,8 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
-    needs_postgres()
-    made = Postgres()
-    try:
-        made.start()
+    with running_postgres() as made:
         yield made
-    finally:
-        made.remove()
 
 
 def _on_sqlite(seed: int, truth: Truth, folder: Path, *more: str) -> None:

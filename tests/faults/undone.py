@@ -35,6 +35,13 @@ class Safeguard:
     lines: list[tuple[str, str]]
     tests: tuple[str, ...]
 
+    def undo(self, text: str) -> str:
+        """The file's text without it; AssertionError where a line does not stand there once."""
+        for old, new in self.lines:
+            assert text.count(old) == 1, f"{self.name}: {self.file} has {old!r} {text.count(old)} times"
+            text = text.replace(old, new)
+        return text
+
 
 SAFEGUARDS = [
     Safeguard(
@@ -119,11 +126,8 @@ SAFEGUARDS = [
 def noticed(safeguard: Safeguard, copy: Path) -> str:
     """What the tests say with the safeguard undone: rows of the closing table that are not zero, or which failed."""
     file = copy / safeguard.file
-    before = text = file.read_text()
-    for old, new in safeguard.lines:
-        assert text.count(old) == 1, f"{safeguard.file} has {old!r} {text.count(old)} times"
-        text = text.replace(old, new)
-    file.write_text(text)
+    before = file.read_text()
+    file.write_text(safeguard.undo(before))
     test, *options = safeguard.tests
     command = [sys.executable, "-m", "pytest", f"tests/{test}", *options, "-p", "no:cacheprovider", "--tb=line"]
     try:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kept import Kept
-from mlflow_servers import MlflowServer, Postgres, needs_postgres, sqlite
+from kept import Kept, empty
+from mlflow_servers import MlflowServer, Postgres, running_postgres, sqlite
 from study_processes import Head, Run, end, free_port, run_study, start_ray, wait_for
 
 # Two variants that train for some seconds, so that there is a middle to be killed in.
@@ -51,30 +51,20 @@ def storage(tmp_path: Path, database: Path) -> Path:
     """A storage with nothing in it but MLflow's empty database."""
     folder = tmp_path / "storage"
     folder.mkdir()
-    shutil.copy(database, folder / "mlflow.db")
-    return folder
+    return empty(folder, database)
 
 
 @pytest.fixture(scope="session")
 def finished(options: list[str], database: Path, once: Callable[..., Run]) -> Run:
     """`latent_dim` on one block, run in one process, not to be changed: copy its storage for that."""
-
-    def run(folder: Path) -> Run:
-        shutil.copy(database, folder / "mlflow.db")
-        return run_study(*options, "--in-process", storage=folder)
-
-    return once("finished", run)
+    return once("finished", lambda folder: run_study(*options, "--in-process", storage=empty(folder, database)))
 
 
 @pytest.fixture(scope="session")
 def undisturbed(long_study: Path, long_options: list[str], database: Path, once: Callable[..., Run]) -> Run:
     """The long study straight through in one process."""
-
-    def run(folder: Path) -> Run:
-        shutil.copy(database, folder / "mlflow.db")
-        return run_study(*long_options, "--in-process", storage=folder, file=long_study)
-
-    return once("undisturbed", run)
+    asked = [*long_options, "--in-process"]
+    return once("undisturbed", lambda folder: run_study(*asked, storage=empty(folder, database), file=long_study))
 
 
 @pytest.fixture
@@ -95,11 +85,8 @@ def server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL; who kills it starts it again."""
-    needs_postgres()
-    made = Postgres()
-    made.start()
-    yield made
-    made.remove()
+    with running_postgres() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -18,13 +18,18 @@ from musiclab.study.storage import Storage
 NOTHING = Counter[str]()
 
 
+def empty(folder: Path, database: Path) -> Path:
+    """The folder, as a storage with nothing in it but MLflow's empty database."""
+    shutil.copy(database, folder / "mlflow.db")
+    return folder
+
+
 class Kept:
     """A copy of the finished study's storage, with an MLflow beside it that knows nothing of it."""
 
     def __init__(self, finished: Run, database: Path, storage: Path) -> None:
         shutil.copytree(finished.storage, storage, ignore=shutil.ignore_patterns("mlflow*"))
-        shutil.copy(database, storage / "mlflow.db")
-        self.path, self.uri = storage, f"sqlite:///{storage / 'mlflow.db'}"
+        self.path, self.uri = empty(storage, database), f"sqlite:///{storage / 'mlflow.db'}"
         (self.plan,) = storage.glob("studies/latent_dim/*/plan.json")
         self.folder = str(self.plan.parent.relative_to(storage))
         self.keys = sorted(finished.records)

@@ -16,7 +16,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
@@ -217,6 +218,18 @@ class Proxy:
         """Answer nothing any more."""
         self._http.shutdown()
         self._http.server_close()
+
+
+@contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    """One that has started and is removed in the end; skips the test where there is none."""
+    needs_postgres()
+    made = Postgres()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.remove()
 
 
 def needs_postgres() -> None:

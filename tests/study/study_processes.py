@@ -117,10 +117,9 @@ def descendants(pid: int, having: str = "") -> list[int]:
 def listening(*pids: int) -> list[str]:
     """The addresses, as the kernel writes them, at which these processes take connections."""
     sockets = set()
-    for pid in pids:
-        for file in Path(f"/proc/{pid}/fd").iterdir():
-            with suppress(OSError):
-                sockets.add(str(file.readlink()))
+    for file in [file for pid in pids for file in Path("/proc").glob(f"{pid}/fd/*")]:
+        with suppress(OSError):  # closed by now
+            sockets.add(str(file.readlink()))
     tables = [Path(f"/proc/net/{name}") for name in ("tcp", "tcp6")]
     rows = [line.split() for table in tables if table.exists() for line in table.read_text().splitlines()[1:]]
     return [row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kept import empty
 from study_processes import Run, files, run_study
 
 from musiclab import cli
@@ -40,9 +41,10 @@ if __name__ == "__main__":
 def several(song_folder: Path, database: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished study of several systems, not to be changed."""
     folder = tmp_path_factory.mktemp("several")
-    shutil.copy(database, folder / "mlflow.db")
     (folder / "several.py").write_text(_SEVERAL)
-    return run_study("--data", f"midi:{song_folder}", "--in-process", storage=folder, file=folder / "several.py")
+    return run_study(
+        "--data", f"midi:{song_folder}", "--in-process", storage=empty(folder, database), file=folder / "several.py"
+    )
 
 
 @pytest.fixture

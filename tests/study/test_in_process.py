@@ -73,7 +73,7 @@ def test_a_scale_that_is_there_is_not_worked_out_again(
     lost = next(iter(finished.records))
     (kept.path / "trials" / lost / "record.json").unlink()
     monkeypatch.setattr("musiclab.study.trial.real_scale", never)
-    plan = json.loads(next(kept.path.glob("studies/latent_dim/*/plan.json")).read_text())
+    plan = json.loads(kept.plan.read_text())
     (cell,) = (cell for cell in plan["cells"] if cell["stages"][-1][1] == lost)
     _work(kept.path, cell)
     assert (kept.path / "trials" / lost / "record.json").read_bytes() == finished.records[lost]
@@ -99,7 +99,7 @@ def test_a_worker_that_is_handed_a_finished_trial_leaves_it_alone(kept: Kept, mo
         raise AssertionError("ran again")
 
     monkeypatch.setattr("musiclab.study.trial._run", run)
-    plan = json.loads(next(kept.path.glob("studies/latent_dim/*/plan.json")).read_text())
+    plan = json.loads(kept.plan.read_text())
     _work(kept.path, plan["cells"][0])
     assert not list(kept.path.glob("trials/*/failed.json"))
 

@@ -305,11 +305,9 @@ def test_a_password_is_not_shown() -> None:
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium here")
 def test_the_compare_page_answers_the_question(
-    finished: Run, server: MlflowServer, options: list[str], tmp_path: Path
+    kept: Kept, server: MlflowServer, options: list[str], tmp_path: Path
 ) -> None:
-    storage = tmp_path / "storage"
-    shutil.copytree(finished.storage, storage, ignore=shutil.ignore_patterns("mlflow*"))
-    run = run_study(*options, "--in-process", "--tracking-uri", server.uri, storage=storage)
+    run = run_study(*options, "--in-process", "--tracking-uri", server.uri, storage=kept.path)
     (link,) = [line.split()[-1] for line in run.out.splitlines() if "the variants compared" in line]
     page = _browse(link, tmp_path)
     for size in (8, 16, 32, 64):

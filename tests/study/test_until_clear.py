@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mlflow import MlflowClient
+from mlflow_contents import role, study_runs
 from study_processes import run_study
 
 from musiclab.study import Grid, Study, study
@@ -359,11 +359,9 @@ def test_a_real_study_grows_as_far_as_it_may_and_mlflow_and_the_report_with_it(
     assert "--max-blocks 7 is reached; with a larger one the same command goes on from here\n" in run.out
     (plan,) = [json.loads(path.read_text()) for path in storage.glob("studies/clear/*/plan.json")]
     assert (plan["blocks"], plan["sequential"], len(plan["cells"])) == (7, True, 14)
-    client = MlflowClient(f"sqlite:///{storage / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("musiclab/clear")
-    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    client, runs = study_runs(f"sqlite:///{storage / 'mlflow.db'}", "clear")
     assert {each.info.status for each in runs} == {"FINISHED"}
-    assert len([each for each in runs if each.data.tags["musiclab.role"] == "trial"]) == len(run.records)
-    (parent,) = [each for each in runs if each.data.tags["musiclab.role"] == "study"]
+    assert len(role(runs, "trial")) == len(run.records)
+    (parent,) = role(runs, "study")
     names = {file.path for file in client.list_artifacts(parent.info.run_id)}
     assert {"report.html", "results.csv", "results.json", "table.tex"} <= names
