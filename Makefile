@@ -6,7 +6,7 @@ READY := $(VENV)/.installed
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: study test test-long clean
+.PHONY: study test test-long relock clean
 
 study: $(READY)
 	@$(VENV)/bin/python studies/latent_dim.py
@@ -18,6 +18,10 @@ test: $(READY)
 
 test-long: $(READY)
 	$(VENV)/bin/python -m pytest -m long
+
+# After a change of code that training, generating or measuring runs: compares its numbers, and writes code.lock.
+relock: $(READY)
+	$(VENV)/bin/python tests/golden/relock.py
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -61,7 +61,7 @@ def run_stages(
 ) -> MemoryFiles:
     """Run stages, by default all but `measure`, in order; the files, from which `product` gives each stage's."""
     torch.set_num_threads(1)
-    for stage in stages or system.stages[: system.stages.index(MEASURE)]:
+    for stage in stages or [stage for stage in system.stages if stage != MEASURE]:
         files = run.files.product(stage)
         system.run_stage(stage, StageRun(run.config, run.block, run.windows, files, run.device))
     return run.files

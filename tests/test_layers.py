@@ -12,7 +12,7 @@ MODULES = {path.relative_to(PACKAGE).with_suffix("").as_posix(): path for path i
 # Each imports only those before it.
 LAYERS = ("data", "measures", "training", "systems", "rendering", "study")
 # Below all layers, for all to use; `cli` is above them all.
-GROUND = ("asking", "cpus", "errors", "hashing", "progress", "requirements", "__init__")
+GROUND = ("asking", "code_lock", "cpus", "errors", "hashing", "progress", "requirements", "__init__")
 # Each with the one module that may import it.
 ENGINES = {"ray": "study/ray_tune", "mlflow": "study/mirror/runs", "optuna": None}
 

@@ -4,6 +4,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import ClassVar
 
 from musiclab.data.archives import (
     MAX_SONG_BYTES,
@@ -22,11 +23,13 @@ from musiclab.hashing import content_hash
 class Source(ABC):
     """Songs in the files of a folder or an archive; a subclass says which files and how one is read.
 
-    Attributes: `kind` and `spec` as in --data; `suffixes` of song files, in lower case; `path` of the folder or
-    archive. UserError on construction where the path is missing, is neither folder nor archive, or plainly empty.
+    Attributes: `kind` and `spec` as in --data; `revision` of the reader, see `musiclab.code_lock`; `suffixes` of song
+    files, in lower case; `path` of the folder or archive. UserError on construction where the path is missing, is
+    neither folder nor archive, or plainly empty.
     """
 
     kind: str
+    revision: ClassVar[int] = 1  # raised whenever the same files come to give other songs
     suffixes: tuple[str, ...]
     max_bytes = MAX_SONG_BYTES
 

@@ -17,20 +17,15 @@ from pathlib import Path
 
 import numpy as np
 
+from musiclab.code_lock import StageCode, code_hash
 from musiclab.data.arrays import HEADER_BYTES, read_header
 from musiclab.data.songs import TRACKS, clean_text
 from musiclab.data.source import Source
 from musiclab.data.windows import PITCH_BYTES, WindowSpec, unpack
 from musiclab.data.workers import Chunk, Workers, read_part
 from musiclab.errors import UserError
-from musiclab.hashing import code_version, content_hash
+from musiclab.hashing import content_hash
 from musiclab.progress import Progress
-
-# The modules that decide what a store holds; a change of the others leaves it as it is.
-CODE = tuple(
-    f"musiclab.data.{name}"
-    for name in ("archives", "arrays", "chorales", "lpd5", "midi", "songs", "source", "store", "windows", "workers")
-)
 
 _WINDOWS = "windows.npy"
 TABLE = "songs.json"
@@ -140,8 +135,13 @@ def open_store(folder: Path) -> WindowStore:
 
 
 def store_fingerprint(source: Source, spec: WindowSpec) -> str:
-    """Name of the store of a source cut by a spec: hash of the data, the spec and the code that cuts."""
-    return content_hash([source.fingerprint(), asdict(spec), code_version(*CODE)])
+    """Name of the store of a source cut by a spec: hash of the data, the spec and the code that reads and cuts."""
+    return content_hash([source.fingerprint(), asdict(spec), code_of_windows(source).identity])
+
+
+def code_of_windows(source: Source) -> StageCode:
+    """The code that turns the files of a source into windows: its reader, and what cuts and keeps them."""
+    return StageCode(f"data/{source.kind}", source.revision, code_hash(type(source).__module__, __name__))
 
 
 def build(source: Source, spec: WindowSpec, root: Path, workers: int) -> WindowStore:

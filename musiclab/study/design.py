@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musiclab import __version__
+from musiclab.code_lock import StageCode, differing
 from musiclab.data.source import Source
 from musiclab.data.sources import open_source
-from musiclab.data.store import CODE, store_fingerprint
+from musiclab.data.store import code_of_windows, store_fingerprint
 from musiclab.errors import UserError
-from musiclab.hashing import code_version
 from musiclab.measures.registry import Measure, find_measure
 from musiclab.study.claims import check_claims
 from musiclab.study.comparisons import Terms
@@ -31,6 +31,7 @@ from musiclab.study.sequential import blocks_needed_anytime
 from musiclab.study.space import Ablation, combinations, described
 from musiclab.study.storage import is_folder_name
 from musiclab.systems import find_system
+from musiclab.training.runtime import Device, Runtime
 from musiclab.training.streams import Block
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Design:
     whoever runs the study. Tests are `sequential` where blocks are or were so added.
     """
 
-    def __init__(self, study: "Study", options: argparse.Namespace) -> None:
+    def __init__(self, study: "Study", options: argparse.Namespace, device: Device = "cpu") -> None:
         _check(study)
         listed = combinations(study.space)
         self.study = study
@@ -65,6 +66,7 @@ class Design:
         self.systems = {name: find_system(name) for name in dict.fromkeys(_system(study, values) for values in listed)}
         self.source: Source = open_source(options.data)
         self.scale: str = options.scale
+        self.device: Device = device
         fixed = _fixed(study, dict(options.set), {name for values in listed for name in values})
         self.variants = [self._variant(options.scale, fixed, values) for values in listed]
         for name, times in Counter(variant.name for variant in self.variants).items():
@@ -77,7 +79,8 @@ class Design:
         self.adding = self.sequential = bool(options.until_clear)
         self.most: int = options.max_blocks or options.blocks or study.blocks
         self.blocks = self._first() if self.adding else self.most
-        self._cells = cells(self.systems, self.variants, [Block(study.seed, index) for index in range(self.most)])
+        blocks = [Block(study.seed, index) for index in range(self.most)]
+        self._cells = cells(self.systems, self.variants, blocks, Runtime.here(device))
         names: dict[str, str] = {}
         for cell in self._cells:
             if names.setdefault(cell.key, cell.variant.name) != cell.variant.name:
@@ -198,11 +201,16 @@ class Design:
         """Where the storage has the plan, and all else of this edition."""
         return f"studies/{self.study.name}/{self.edition}"
 
-    def code(self, system: str) -> dict[str, str]:
-        """The version of each module whose code decides what a trial of the system comes to."""
-        of = self.systems[system]
-        modules = dict.fromkeys([*CODE, *(module for stage in of.stages for module in of.code(stage))])
-        return {module: code_version(module) for module in modules}
+    def code(self, system: str) -> dict[str, StageCode]:
+        """The code that decides what a trial of the system comes to, by stage; that of its windows first."""
+        made_by = self.systems[system]
+        codes = [code_of_windows(self.source), *(code for stage in made_by.stages for code in made_by.code(stage))]
+        return {code.name: code for code in codes}
+
+    @property
+    def unlocked_code(self) -> str:
+        """One line about code that is not what the lock holds; empty if all is."""
+        return differing({name: code for system in self.systems for name, code in self.code(system).items()}.values())
 
     def write(self, records: Records) -> None:
         """Write the plan that the mirror and reports follow: as it stands now, which more blocks change."""
@@ -225,7 +233,7 @@ class Design:
             "cells": [cell.to_json() for cell in self.cells],
             "began": self._began,
             "songs": self.source.fingerprint(),
-            "code": {name: version for system in self.systems for name, version in self.code(system).items()},
+            "code": {name: code.identity for system in self.systems for name, code in self.code(system).items()},
             "command": [masked(word) for word in sys.argv],
             "tracking": masked(self._tracking),
             "environment": {

@@ -34,6 +34,7 @@ def forecast(running: Running, options: argparse.Namespace) -> str:
         f"{len(design.variants)} variants x {_span(ends)} blocks = {_span(map(len, cells))} trials: "
         f"{_span(done)} done, {_span(map(len, todo))} to run",
     ]
+    lines += [design.unlocked_code] if design.unlocked_code else []
     lines += outdated(design, records, todo[-1])
     if todo[-1]:
         lines.append(running.standing())

@@ -125,11 +125,12 @@ def _checked(storage: Storage, system: System, cell: Cell) -> Any:
         config = system.config(**cell.variant.config)
     except (TypeError, UserError):  # a field or a value that there no longer is
         raise other_code from None
-    keys = system.stage_keys(config, cell.block, cell.variant.data)
+    # Of an earlier version of musiclab nothing tells what code it was; whether its networks fit is seen when they load.
+    keys = system.stage_keys(config, cell.block, cell.variant.data, cell.runtime) if cell.runtime else cell.stages
     for stage in system.stages:
         if stage in (GENERATE, MEASURE):
             continue
-        if cell.stages.get(stage) != keys[stage]:
+        if cell.stages.get(stage) is None or cell.stages[stage] != keys[stage]:
             raise other_code
         if not Records(storage).stage_done(keys[stage]):
             folder = storage.path(f"stages/{keys[stage]}")

@@ -38,13 +38,25 @@ def _reason(design: Design, cell: Cell, old: Cell, plan: dict[str, Any]) -> str:
         reasons.append("the system has other fields")
     if cell.block.seed != old.block.seed:
         reasons.append(f"the seed was {old.block.seed}, is {cell.block.seed}")
-    code = plan.get("code", {})
-    changed = [name for name, version in design.code(cell.variant.system).items() if code.get(name) != version]
+    reasons += _other_runtime(cell, old)
     source = plan["base"].get("data")
     if source != design.source.spec:
         reasons.append(f"the data was {source}, is {design.source.spec}")
     elif plan.get("songs") != design.source.fingerprint() and not fields:
         reasons.append(f"the songs of {source} have changed")
-    if changed and code:
-        reasons.append(f"the code of {', '.join(changed)} has changed")
+    code, stages = plan.get("code", {}), design.code(cell.variant.system)
+    if code and code.keys().isdisjoint(stages):
+        reasons.append("an earlier version of musiclab made them, which did not know revisions of code yet")
+    else:
+        changed = [name for name, stage in stages.items() if code.get(name) not in (None, stage.identity)]
+        reasons += [f"the code of {', '.join(changed)} has changed"] * bool(changed)
     return ", ".join(reasons) or "the code has changed"
+
+
+def _other_runtime(cell: Cell, old: Cell) -> list[str]:
+    """How the two differ in what they are to run on; nothing of a record that does not say."""
+    now, then = cell.runtime, old.runtime
+    if now is None or then is None:
+        return []
+    reasons = [f"PyTorch was {then.torch}, is {now.torch}"] * (then.torch != now.torch)
+    return reasons + [f"the device was {then.device}, is {now.device}"] * (then.device != now.device)

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from musiclab.hashing import content_hash
+from musiclab.training.runtime import Runtime
 from musiclab.training.streams import Block
 
 if TYPE_CHECKING:  # a system brings torch with it, which whoever only reads plans does without
@@ -36,11 +37,15 @@ class Variant:
 
 @dataclass(frozen=True)
 class Cell:
-    """One variant on one block, to be one trial; `stages` are its stages' keys in order, the last is its own key."""
+    """One variant on one block, to be one trial; `stages` are its stages' keys in order, the last is its own key.
+
+    `runtime` is what its plan asks for to run it on; None of a trial that an earlier version planned.
+    """
 
     variant: Variant
     block: Block
     stages: dict[str, str]
+    runtime: Runtime | None = None
 
     @property
     def key(self) -> str:
@@ -54,7 +59,8 @@ class Cell:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Cell":
         """The cell that `to_json` took."""
-        return cls(Variant(**value["variant"]), Block(**value["block"]), dict(value["stages"]))
+        runtime = Runtime(**value["runtime"]) if value.get("runtime") else None
+        return cls(Variant(**value["variant"]), Block(**value["block"]), dict(value["stages"]), runtime)
 
     @classmethod
     def of_record(cls, record: dict[str, Any]) -> "Cell":
@@ -62,14 +68,17 @@ class Cell:
         variant = Variant(record["system"], {}, record["config"], record["data"]["fingerprint"])
         # A record's JSON has sorted its stages; the last one is known by its key, which is the trial's.
         stages = sorted(record["stages"].items(), key=lambda stage: stage[1] == record["key"])
-        return cls(variant, Block(**record["block"]), dict(stages))
+        runtime = Runtime(**record["runtime"]) if record.get("runtime") else None
+        return cls(variant, Block(**record["block"]), dict(stages), runtime)
 
 
-def cells(systems: dict[str, "System"], variants: Iterable[Variant], blocks: Iterable[Block]) -> list[Cell]:
+def cells(
+    systems: dict[str, "System"], variants: Iterable[Variant], blocks: Iterable[Block], runtime: Runtime
+) -> list[Cell]:
     """Every variant on every block, block by block, so that a study cut short has whole blocks to compare."""
     typed = [(variant, systems[variant.system].config(**variant.config)) for variant in variants]
     return [
-        Cell(variant, block, systems[variant.system].stage_keys(config, block, variant.data))
+        Cell(variant, block, systems[variant.system].stage_keys(config, block, variant.data, runtime), runtime)
         for block in blocks
         for variant, config in typed
     ]

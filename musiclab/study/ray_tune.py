@@ -6,7 +6,6 @@ import math
 import os
 import socket
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +74,7 @@ class RayTune:
         with tempfile.TemporaryDirectory(prefix="musiclab-tune-") as scratch:
             tune.Tuner(
                 tune.with_resources(
-                    tune.with_parameters(_Worker, trials=replace(trials, gpu=self.gpus > 0)),
+                    tune.with_parameters(_Worker, trials=trials),
                     {"cpu": 1, "gpu": self.gpus},
                 ),
                 tune_config=tune.TuneConfig(

@@ -16,6 +16,7 @@ from musiclab.progress import Progress
 from musiclab.study.answer import best, best_so_far, unclear
 from musiclab.study.claims import Claim
 from musiclab.study.design import Design
+from musiclab.study.device import planned_device
 from musiclab.study.forecast import forecast
 from musiclab.study.lease import CLEANING, Held, Lease, holders, may_go_on
 from musiclab.study.mirror import Mirror, default_uri, named_uri
@@ -30,6 +31,7 @@ from musiclab.study.space import Space
 from musiclab.study.stopping import Stopping
 from musiclab.study.storage import Storage, cache_folder
 from musiclab.study.table import table
+from musiclab.training.runtime import Device
 
 if TYPE_CHECKING:
     from musiclab.study.execution import Executor
@@ -78,7 +80,8 @@ class Study:
     def _run(self, options: argparse.Namespace) -> int:
         storage = Storage(options.storage)
         uri = named_uri(options.tracking_uri) or default_uri(storage)
-        design, records = Design(self, options), Records(storage)
+        device = planned_device(options.in_process, options.gpus_per_trial)
+        design, records = Design(self, options, device), Records(storage)
         if options.plan:
             print(forecast(Running(design, records), options))
             return 0
@@ -109,13 +112,14 @@ def _execute(running: Running, mirror: Mirror, lease: Lease, options: argparse.N
         print(f"blocks are added until every comparison is clear, {design.most} at most")
     print(
         *[f"{name} is damaged ({why}); what it stood for is done again." for name, why in records.damage.items()],
+        *([design.unlocked_code] if design.unlocked_code else []),
         *outdated(design, records, running.todo),
         running.standing(),
         sep="\n",
     )
     with contextlib.ExitStack() as stack:
         # Before the mirror: a cluster that cannot be reached leaves nothing in MLflow.
-        executor = stack.enter_context(_executor(options)) if running.todo else None
+        executor = stack.enter_context(_executor(options, design.device)) if running.todo else None
         progress = stack.enter_context(Progress("trials", len(design.cells), len(found)))
         mirror.start(progress.say)
         try:
@@ -208,7 +212,7 @@ def _report(results: Results) -> str:
 
 
 @contextlib.contextmanager
-def _executor(options: argparse.Namespace) -> Iterator["Executor"]:
+def _executor(options: argparse.Namespace, device: Device) -> Iterator["Executor"]:
     if options.in_process:
         from musiclab.study.execution import InProcess
 
@@ -216,7 +220,7 @@ def _executor(options: argparse.Namespace) -> Iterator["Executor"]:
         return
     from musiclab.study.ray_tune import RayTune  # Ray takes a second to import, and --in-process does without it
 
-    with RayTune(options.workers, options.gpus_per_trial) as executor:
+    with RayTune(options.workers, options.gpus_per_trial if device == "cuda" else 0.0) as executor:
         yield executor
 
 

@@ -31,6 +31,7 @@ from musiclab.systems.base import GENERATE, MEASURE, StageRun, System, read_gene
 from musiclab.systems.config import Config
 from musiclab.systems.measuring import measured, real_scale, scale_key
 from musiclab.training.fit import Diverged
+from musiclab.training.runtime import Runtime, WrongRuntime
 from musiclab.training.windows import BlockWindows, block_windows
 
 SAMPLES = 4  # start windows whose continuations every trial leaves to be heard
@@ -41,13 +42,11 @@ _ASK_EVERY_S = 1.0  # whether to go on
 class Trials:
     """All that the trials of a study have in common; callable in a worker that knows nothing else.
 
-    `lease` names the lease of whoever runs the study: trials stop where it is gone, or told to stop. `gpu` is whether a
-    GPU may be used where there is one.
+    `lease` names the lease of whoever runs the study: trials stop where it is gone, or told to stop.
     """
 
     storage: str
     lease: str
-    gpu: bool = True
 
     def __call__(self, cell_json: dict[str, Any]) -> None:
         """Run a cell to its record; where it failed the reason is left instead, where it is to stop neither.
@@ -63,7 +62,7 @@ class Trials:
         if records.get(cell.key):
             return
         try:
-            made = _run(cell, find_system(cell.variant.system), storage, self.gpu, self._going_on(storage))
+            made = _run(cell, find_system(cell.variant.system), storage, self._going_on(storage))
             # Another study with the same trial, or the last worker of a killed driver, may have been faster.
             if not records.get(cell.key):
                 records.put(cell.key, *made)
@@ -94,7 +93,7 @@ class Trials:
 
 def _reason(error: Exception) -> str:
     """Why a trial failed, in one line; of what nobody foresaw also where in this code it happened."""
-    if isinstance(error, UserError | Diverged | DamagedStage):
+    if isinstance(error, UserError | Diverged | DamagedStage | WrongRuntime):
         return one_line(str(error))
     here = Path(__file__).parents[1]
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if here in Path(frame.filename).parents]
@@ -111,14 +110,14 @@ def _again(error: Exception) -> bool:
     return lacks_memory or isinstance(error, OSError | DamagedStage)
 
 
-def _run(
-    cell: Cell, system: Any, storage: Storage, gpu: bool, go_on: Callable[[], bool]
-) -> tuple[dict, dict, dict[str, bytes]]:
+def _run(cell: Cell, system: Any, storage: Storage, go_on: Callable[[], bool]) -> tuple[dict, dict, dict[str, bytes]]:
     # One thread: as fast as more for models of this size, and sums come out the same on machines of any width.
     torch.set_num_threads(1)
     threadpool_limits(1)  # the same for numpy's
     torch.backends.cudnn.deterministic = True
-    device = torch.device("cuda" if gpu and torch.cuda.is_available() else "cpu")
+    runtime = cell.runtime or Runtime.here()
+    runtime.check(torch.cuda.is_available())
+    device = torch.device(runtime.device)
     config, records = system.config(**cell.variant.config), Records(storage)
     began, start_of_all = time.time(), time.perf_counter()
     if not go_on():  # asked before the windows: where the storage is not seen, they are not there either
@@ -150,6 +149,7 @@ def _run(
         "config": cell.variant.config,
         "block": {"seed": cell.block.seed, "index": cell.block.index},
         "stages": cell.stages,
+        "runtime": runtime.to_json(),
         "data": {
             "fingerprint": windows.store.fingerprint,
             "split": _keep_split(storage, windows),

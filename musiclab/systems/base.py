@@ -8,11 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from musiclab.code_lock import StageCode, code_hash
 from musiclab.data.windows import unpack
-from musiclab.hashing import code_version, content_hash
+from musiclab.hashing import content_hash
 from musiclab.systems.config import GENERATE, MEASURE, Config
 from musiclab.systems.style import Targets
 from musiclab.training.files import Files
+from musiclab.training.runtime import Runtime
 from musiclab.training.streams import Block
 from musiclab.training.windows import BlockWindows
 
@@ -20,10 +22,6 @@ GENERATED = "generated.npy"
 
 # What a system's continuations may depend on, see `System.conditions`.
 CONDITIONS = ("start", "piano", "noise", "target", "alpha")
-# Code that every stage of every system rests on, so that a change of it changes their keys; that of the windows is in
-# the fingerprint of their store.
-_MEASURING = ("musiclab.measures", "musiclab.systems.measuring")
-_COMMON = ("musiclab.data.splits", "musiclab.training", "musiclab.systems.base")
 
 
 @dataclass(frozen=True)
@@ -45,9 +43,10 @@ class StageRun:
 class System(ABC):
     """One generator of the article. Subclasses are stateless; all that lasts is in the stages' files.
 
-    `stages` names the steps in order: those that train, then `generate`, then `measure`. `rests_on` names modules
-    outside the system's own whose code decides what its stages make; `measured_with` those that only measure it, so
-    that a change there trains nothing anew. `presets` give the `demo` and `article` scales as changes of the config's
+    `stages` names the steps in order, each with its revision: those that train, then `generate`, then `measure`. A
+    revision is raised when the numbers of its stage change, for whatever reason; see `musiclab.code_lock`. What only
+    measures a system is imported inside functions named `*_measures`, so that a change there trains nothing anew.
+    `presets` give the `demo` and `article` scales as changes of the config's
     defaults. `conditions` are those of CONDITIONS that its continuations depend on: the start window, the piano in it
     (what the other instruments play hangs on it), the sampling noise, the target, alpha. `gives` is what measures may
     need and not every system has: its latents, predicted pairs of consecutive windows, tokens.
@@ -56,9 +55,7 @@ class System(ABC):
     name: ClassVar[str]
     config: ClassVar[type[Config]]
     presets: ClassVar[dict[str, dict[str, Any]]]
-    stages: ClassVar[tuple[str, ...]]
-    rests_on: ClassVar[tuple[str, ...]] = ()
-    measured_with: ClassVar[tuple[str, ...]] = ()
+    stages: ClassVar[dict[str, int]]
     conditions: ClassVar[tuple[str, ...]]
     gives: ClassVar[tuple[str, ...]] = ()
 
@@ -101,13 +98,15 @@ class System(ABC):
     def estimated_seconds(self, config: Any, windows: int) -> float:
         """Seconds of a trial's training that sees `windows` training windows, from a few steps timed here and now."""
 
-    def stage_keys(self, config: Config, block: Block, data: str) -> dict[str, str]:
-        """Content hash of each stage: what goes into it, with the stage before, and the code that runs.
+    def stage_keys(self, config: Config, block: Block, data: str, runtime: Runtime) -> dict[str, str]:
+        """Content hash of each stage: all that its numbers depend on, the stage before included.
 
-        The last one, of `measure`, rests on everything and is the trial's key.
+        `data` is the fingerprint of the windows, `runtime` what the trial is to run on. The last key, of `measure`,
+        depends on everything and is the trial's key.
         """
         keys, before = {}, ""
         for stage in self.stages:
+            trains = stage not in (GENERATE, MEASURE)  # the other two follow from what was trained
             keys[stage] = before = content_hash(
                 {
                     "system": self.name,
@@ -115,16 +114,28 @@ class System(ABC):
                     "fields": config.of_stages(("windows", stage)),
                     "block": [block.seed, block.index],
                     "data": data,
-                    "code": code_version(*self.code(stage)),
+                    "runtime": runtime.to_json() if trains else {},
+                    "code": [code.identity for code in self.code(stage)],
                     "before": before,
                 }
             )
         return keys
 
-    def code(self, stage: str) -> tuple[str, ...]:
-        """The modules whose code decides what a stage makes; that of the windows is in their store's fingerprint."""
-        of_stage = (*_MEASURING, *self.measured_with) if stage == MEASURE else self.rests_on
-        return (*_COMMON, type(self).__module__, *of_stage)
+    def code(self, stage: str) -> list[StageCode]:
+        """The code whose behaviour decides what a stage makes; that of the windows is in their fingerprint.
+
+        Of `measure` that of the measures which all systems have comes second.
+        """
+        measures = stage == MEASURE
+        own = code_hash(type(self).__module__, measuring=measures)
+        return [StageCode(f"{self.name}/{stage}", self.stages[stage], own), *([common_code()] if measures else [])]
+
+
+def common_code() -> StageCode:
+    """The code of the measures that all systems share, and of the baselines they are read on."""
+    from musiclab.measures import REVISION
+
+    return StageCode("measures", REVISION, code_hash("musiclab.systems.measuring"))
 
 
 def write_generated(files: Files, rolls: np.ndarray) -> None:

@@ -409,9 +409,8 @@ class GAN(System):
 
     name = "gan"
     config = GANConfig
-    stages = ("train", GENERATE, MEASURE)
+    stages: ClassVar = {"train": 1, GENERATE: 1, MEASURE: 1}
     conditions = ("noise",)
-    rests_on = ("musiclab.measures.sets", "musiclab.measures.rolls")  # for the curves
     presets: ClassVar = {
         # The same layers, narrower; rates and betas for a few hundred steps instead of a hundred thousand.
         "demo": {

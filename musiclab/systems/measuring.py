@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from musiclab.data.windows import unpack
-from musiclab.hashing import code_version, content_hash
+from musiclab.hashing import content_hash
 from musiclab.measures.conditions import PIANO, condition_response, without_piano
 from musiclab.measures.distributions import features, histograms
 from musiclab.measures.originality import TrainingWindows
@@ -22,16 +22,8 @@ from musiclab.measures.suite import (
     training_measures,
 )
 from musiclab.systems import style
-from musiclab.systems.base import GENERATE, StageRun, System, read_generated
+from musiclab.systems.base import GENERATE, StageRun, System, common_code, read_generated
 
-# Code that the scale hangs on beside the windows' own, which is in their fingerprint.
-_SCALED_BY = (
-    "musiclab.measures",
-    "musiclab.systems.measuring",
-    "musiclab.data.splits",
-    "musiclab.training.streams",
-    "musiclab.training.windows",
-)
 # Start windows that are continued anew with another condition: enough for a mean.
 _CONDITION_STARTS = 64
 _TRAINING_AT_ONCE = 1024
@@ -70,7 +62,7 @@ def scale_key(run: StageRun) -> str:
             "block": [run.block.seed, run.block.index],
             "fields": run.config.of_stages(("windows",)),
             "count": _count(run),
-            "code": code_version(*_SCALED_BY),
+            "code": common_code().identity,
         }
     )
 

@@ -26,7 +26,6 @@ from torch.nn import functional as F
 
 from musiclab.data.songs import TRACKS
 from musiclab.data.windows import pack
-from musiclab.measures.suite import next_window_measures
 from musiclab.systems.base import GENERATE, MEASURE, StageRun, System
 from musiclab.systems.config import Config, field
 from musiclab.systems.timing import seconds_a_step
@@ -221,7 +220,7 @@ class MelodyHarmonyCNN(System):
 
     name = "melody_harmony_cnn"
     config = MelodyHarmonyCNNConfig
-    stages = (MELODY, HARMONY, GENERATE, MEASURE)
+    stages: ClassVar = {MELODY: 1, HARMONY: 1, GENERATE: 1, MEASURE: 1}
     conditions = ("start", "piano")
     gives = ("pairs",)
     presets: ClassVar = {
@@ -251,6 +250,8 @@ class MelodyHarmonyCNN(System):
 
     def own_measures(self, run: StageRun) -> dict[str, float]:
         """How well the next window of test songs is predicted, with the piano that was predicted for it."""
+        from musiclab.measures.suite import next_window_measures
+
         networks, pairs = Networks(run), run.windows.reference_pairs
         parts = [networks.next_cells(x_NRTP) for x_NRTP in in_order(run.windows, pairs[:, 0], run.device)]
         last, actual = (np.unpackbits(run.windows.packed(pairs[:, place]), axis=-1).view(bool) for place in (0, 1))

@@ -153,7 +153,7 @@ class MultitrackRNN(System):
 
     name = "multitrack_rnn"
     config = MultitrackRNNConfig
-    stages = ("train", GENERATE, MEASURE)
+    stages: ClassVar = {"train": 1, GENERATE: 1, MEASURE: 1}
     conditions = ("start", "noise")
     presets: ClassVar = {
         # The same network, narrower and shorter: any data set within the minutes of a demo.

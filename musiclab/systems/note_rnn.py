@@ -31,7 +31,6 @@ from torch.nn import functional as F
 from musiclab.data.songs import TRACKS
 from musiclab.data.windows import PITCH_BYTES, PITCHES, pack, unpack
 from musiclab.errors import UserError
-from musiclab.measures.suite import token_measures
 from musiclab.systems.base import GENERATE, MEASURE, StageRun, System
 from musiclab.systems.config import Config, field
 from musiclab.systems.timing import seconds_a_step
@@ -237,7 +236,7 @@ class NoteRNN(System):
 
     name = "note_rnn"
     config = NoteRNNConfig
-    stages = ("train", GENERATE, MEASURE)
+    stages: ClassVar = {"train": 1, GENERATE: 1, MEASURE: 1}
     conditions = ("start", "noise")
     gives = ("tokens",)
     presets: ClassVar = {
@@ -278,6 +277,8 @@ class NoteRNN(System):
 
     def own_measures(self, run: StageRun) -> dict[str, float]:
         """Perplexity of the test songs' tokens, each song read through from its start, beside the unigram's."""
+        from musiclab.measures.suite import token_measures
+
         vocabulary = _vocabulary(run)
         songs = _tokens(run, vocabulary, "reference")
         tokens = np.concatenate([np.zeros(0, np.int64), *(song[1:] for song in songs)])

@@ -32,7 +32,6 @@ from torch.nn import functional as F
 
 from musiclab.data.windows import pack, unpack
 from musiclab.errors import UserError
-from musiclab.measures.suite import token_measures
 from musiclab.systems.base import GENERATE, MEASURE, StageRun, System
 from musiclab.systems.config import Config, field
 from musiclab.systems.timing import seconds_a_step
@@ -195,15 +194,9 @@ class TransformerXL(System):
 
     name = "transformer_xl"
     config = TransformerXLConfig
-    stages = ("train", GENERATE, MEASURE)
+    stages: ClassVar = {"train": 1, GENERATE: 1, MEASURE: 1}
     conditions = ("start", "noise")
     gives = ("tokens",)
-    rests_on = (
-        "musiclab.systems.tokens",
-        "musiclab.systems.transformer_network",
-        "musiclab.data.notes",
-        "musiclab.data.songs",
-    )
     presets: ClassVar = {
         "demo": {
             "d_model": 64, "layers": 2, "heads": 4, "memory": 96, "segment": 32, "batch": 8, "epochs": 2,
@@ -246,6 +239,8 @@ class TransformerXL(System):
 
     def own_measures(self, run: StageRun) -> dict[str, float]:
         """Perplexity of test songs' tokens, and that of guessing by training frequency plus one."""
+        from musiclab.measures.suite import token_measures
+
         tokens = RollTokens(run.config.resolution, run.config.steps)
         state, _ = tensors.from_bytes(run.files.product("train").read(WEIGHTS))
         songs = _songs(run, tokens, "reference")

@@ -30,13 +30,11 @@ from musiclab.data.songs import TRACKS
 from musiclab.data.windows import pack
 from musiclab.data.windows import unpack as unpack_bits
 from musiclab.errors import UserError
-from musiclab.measures import suite
 from musiclab.systems import style
 from musiclab.systems.base import GENERATE, MEASURE, StageRun, System, read_generated
 from musiclab.systems.config import Config, field
 from musiclab.systems.timing import seconds_a_step
 from musiclab.systems.vae import WEIGHTS, ConvVAE, Vaes, thresholds, train_vaes
-from musiclab.systems.vae_measures import latent_measures
 from musiclab.training import tensors
 from musiclab.training.batches import EVAL_BATCH, in_order, mean_window, shuffled, unpack
 from musiclab.training.fit import Learner, fit
@@ -167,16 +165,9 @@ class VaeNN(System):
 
     name = "vae_nn"
     config = VaeNNConfig
-    stages = ("vae", "latent", GENERATE, MEASURE)
+    stages: ClassVar = {"vae": 1, "latent": 1, GENERATE: 1, MEASURE: 1}
     conditions = ("start", "piano", "noise", "target", "alpha")
     gives = ("latents", "pairs")
-    rests_on = (
-        "musiclab.systems.vae",
-        "musiclab.measures.reconstruction",  # for the thresholds
-        "musiclab.measures.rolls",
-        "musiclab.systems.style",
-    )
-    measured_with = ("musiclab.systems.vae_measures",)
     presets: ClassVar = {
         # The same architecture, narrower and shorter: any data set within the minutes of a demo.
         "demo": {
@@ -216,6 +207,8 @@ class VaeNN(System):
 
     def own_measures(self, run: StageRun) -> dict[str, float]:
         """Of test songs: reconstruction, use of the latents, the next window's prediction; and of style, if any."""
+        from musiclab.systems.vae_measures import latent_measures
+
         vaes = Vaes(run, run.files.product("vae"))
         measures = latent_measures(run, vaes) | _next_measures(run, vaes)
         return measures | (_style_measures(run) if run.config.target != style.NONE else {})
@@ -287,6 +280,8 @@ def _next_latents(
 @torch.no_grad()
 def _next_measures(run: StageRun, vaes: Vaes) -> dict[str, float]:
     """How well the next window of test songs is predicted from the last, without noise and without style."""
+    from musiclab.measures.suite import next_window_measures
+
     windows, cut, networks = run.windows, thresholds(run), _latent_networks(run)
     predicted = []
     for last_NRTP in in_order(windows, windows.reference_pairs[:, 0], run.device):
@@ -294,17 +289,19 @@ def _next_measures(run: StageRun, vaes: Vaes) -> dict[str, float]:
         predicted.append((vaes.decode(_next_latents(networks, latents, 0 * latents, "after")) > cut).cpu().numpy())
     last, actual = (unpack_bits(windows.packed(windows.reference_pairs[:, place])) for place in (0, 1))
     mean = mean_window(windows, run.device).cpu().numpy()
-    return suite.next_window_measures(np.concatenate(predicted), last, mean, actual)
+    return next_window_measures(np.concatenate(predicted), last, mean, actual)
 
 
 def _style_measures(run: StageRun) -> dict[str, float]:
     """How much what was generated is like its targets, among these and other validation songs."""
+    from musiclab.measures.suite import style_measures
+
     targets = _targets(run)
     continuations = unpack_bits(read_generated(run.files.product(GENERATE)))
     others = style.other_songs(targets, run.windows, run.block)
     songs = [unpack_bits(song) for song in (*targets.songs, *others)]
     weights = np.pad(targets.weights_of(len(continuations)), ((0, 0), (0, len(others))))
-    return suite.style_measures(continuations, weights, songs, run.config.resolution)
+    return style_measures(continuations, weights, songs, run.config.resolution)
 
 
 def _latent_networks(run: StageRun) -> list[nn.Module]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from musiclab.study import Grid, Study
 from musiclab.study.design import Design
@@ -13,18 +14,26 @@ from musiclab.study.plan import Cell
 from musiclab.study.records import Records
 from musiclab.study.running import Running
 from musiclab.study.storage import Storage
+from musiclab.systems.vae_nn import VaeNN
+from musiclab.training import runtime
 
 Made = Callable[..., Design]
 
 
 @pytest.fixture
 def designed(song_folder: Path) -> Made:
-    def made(*options: str, values: tuple[int, ...] = (8, 16), folder: Path = song_folder, **study: object) -> Design:
+    def made(
+        *options: str,
+        values: tuple[int, ...] = (8, 16),
+        folder: Path = song_folder,
+        device: str = "cpu",
+        **study: object,
+    ) -> Design:
         asked = Study(**{
             "name": "q", "system": "vae_nn", "space": {"latent_dim": Grid(*values)}, "control": {"latent_dim": 16},
             "blocks": 3, "objective": "frechet", "question": "?",
         } | study)  # fmt: skip
-        return Design(asked, parse_options("?", ["--data", f"midi:{folder}", *options]))
+        return Design(asked, parse_options("?", ["--data", f"midi:{folder}", *options]), device)
 
     return made
 
@@ -83,18 +92,24 @@ def test_the_seed(designed: Made, records: Records) -> None:
 
 def test_the_code(designed: Made, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
     _run(designed(), records)
-    from musiclab.study import design as design_module
-    from musiclab.systems import base
-
-    true = base.code_version
-
-    def changed(*names: str) -> str:
-        return true(*names) + "x" * ("musiclab.training" in names)
-
-    for module in (base, design_module):
-        monkeypatch.setattr(module, "code_version", changed)
+    with monkeypatch.context() as patch:
+        patch.setattr(VaeNN, "stages", VaeNN.stages | {"latent": 2})
+        (said,) = _said(designed(), records)
+    assert said.startswith("6 records") and said.endswith(": the code of vae_nn/latent has changed.")
+    plan = records.plan(designed().folder)
+    records.put_plan(designed().folder, plan | {"code": {"musiclab.training": "0123456789ab"}})
+    monkeypatch.setattr(VaeNN, "stages", VaeNN.stages | {"latent": 2})
     (said,) = _said(designed(), records)
-    assert said.startswith("6 records") and said.endswith(": the code of musiclab.training has changed.")
+    assert said.endswith(": an earlier version of musiclab made them, which did not know revisions of code yet.")
+
+
+def test_what_it_is_to_run_on(designed: Made, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    _run(designed(), records)
+    monkeypatch.setattr(runtime, "_torch_version", lambda: "2.99")
+    (said,) = _said(designed(device="cuda"), records)
+    assert said.endswith(
+        f": PyTorch was {'.'.join(torch.__version__.split('.')[:2])}, is 2.99, the device was cpu, is cuda."
+    )
 
 
 def test_the_newest_predecessor_is_compared_with(designed: Made, records: Records) -> None:

@@ -9,14 +9,15 @@ from musiclab.errors import UserError
 from musiclab.study.plan import Cell, Queue, Variant, cells, edition, sharing
 from musiclab.study.space import Grid, combinations
 from musiclab.systems.vae_nn import VaeNN, VaeNNConfig
+from musiclab.training.runtime import Runtime
 from musiclab.training.streams import Block
 
-SYSTEM = VaeNN()
+SYSTEM, RUNTIME = VaeNN(), Runtime("2.13", "cpu")
 
 
-def _cells(field: str, values: list, blocks: int, data: str = "d") -> list[Cell]:
+def _cells(field: str, values: list, blocks: int, data: str = "d", runtime: Runtime = RUNTIME) -> list[Cell]:
     variants = [Variant("vae_nn", {field: value}, VaeNNConfig(**{field: value}).to_json(), data) for value in values]
-    return cells({"vae_nn": SYSTEM}, variants, [Block(0, index) for index in range(blocks)])
+    return cells({"vae_nn": SYSTEM}, variants, [Block(0, index) for index in range(blocks)], runtime)
 
 
 def test_grids_are_crossed_in_order() -> None:
@@ -46,8 +47,10 @@ def test_keys_depend_on_all_that_makes_a_trial_and_on_nothing_else() -> None:
         _cells("latent_dim", [16], 1, data="other")[0],
         _cells("noise_sd", [0.7], 1)[0],
         _cells("max_eval", [99], 1)[0],
+        _cells("latent_dim", [16], 1, runtime=Runtime("2.14", "cpu"))[0],
+        _cells("latent_dim", [16], 1, runtime=Runtime("2.13", "cuda"))[0],
     ]
-    assert len({base.key, *(cell.key for cell in others)}) == 6
+    assert len({base.key, *(cell.key for cell in others)}) == 8
 
 
 def test_a_field_changes_its_own_stage_and_later_ones_only() -> None:
@@ -61,7 +64,7 @@ def test_a_field_changes_its_own_stage_and_later_ones_only() -> None:
 
 def test_code_is_part_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     before = _cells("latent_dim", [16], 1)[0].key
-    monkeypatch.setattr("musiclab.systems.base.code_version", lambda *modules: "another")
+    monkeypatch.setattr("musiclab.systems.base.code_hash", lambda *modules, measuring=True: "another")
     assert _cells("latent_dim", [16], 1)[0].key != before
 
 
@@ -136,12 +139,18 @@ def test_control_of_another_block_is_another_cell() -> None:
     assert replace(cell, block=Block(1, 0)) != cell
 
 
-def test_a_trial_rests_on_all_the_code_that_its_stages_rest_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = _cells("latent_dim", [16], 1)[0]
-    monkeypatch.setattr(
-        "musiclab.systems.base.code_version", lambda *modules: "new" if "musiclab.systems.style" in modules else "old"
-    )
-    style = _cells("latent_dim", [16], 1)[0]
-    monkeypatch.setattr("musiclab.systems.base.code_version", lambda *modules: "old")
-    other = _cells("latent_dim", [16], 1)[0]
-    assert len({before.key, style.key, other.key}) == 3
+def test_a_revision_changes_the_keys_of_its_stage_and_of_later_ones_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = _cells("latent_dim", [16], 1)[0].stages
+    for number, stage in enumerate(SYSTEM.stages):
+        with monkeypatch.context() as patch:
+            patch.setattr(VaeNN, "stages", SYSTEM.stages | {stage: 2})
+            after = _cells("latent_dim", [16], 1)[0].stages
+        changed = [name for name in before if before[name] != after[name]]
+        assert changed == list(before)[number:]
+
+
+def test_a_measure_with_a_new_revision_trains_nothing_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = _cells("latent_dim", [16], 1)[0].stages
+    monkeypatch.setattr("musiclab.measures.REVISION", 99)
+    after = _cells("latent_dim", [16], 1)[0].stages
+    assert [name for name in before if before[name] != after[name]] == ["measure"]

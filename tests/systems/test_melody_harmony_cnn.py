@@ -28,6 +28,7 @@ from musiclab.systems.melody_harmony_cnn import (
     sounding,
 )
 from musiclab.training import tensors
+from musiclab.training.runtime import Runtime
 from musiclab.training.streams import Block
 
 PIANO, BASS, STRINGS = (TRACKS.index(name) for name in ("Piano", "Bass", "Strings"))
@@ -201,7 +202,9 @@ def test_one_instrument_shifts_no_other_s_training(store: WindowStore, trained: 
 
 
 def test_variants_of_the_encoder_share_the_melody_s_training(store: WindowStore, trained: MemoryFiles) -> None:
-    keys, others = (SYSTEM.stage_keys(TINY.with_values({"encoder": e}), BLOCK, "d") for e in ("separate", "shared"))
+    keys, others = (
+        SYSTEM.stage_keys(TINY.with_values({"encoder": e}), BLOCK, "d", Runtime.here()) for e in ("separate", "shared")
+    )
     assert [keys[stage] == others[stage] for stage in SYSTEM.stages] == [True, False, False, False]
     shared = products(run_stages(SYSTEM, _run(store, encoder="shared"), (MELODY, HARMONY)))
     for (stage, name), data in products(trained).items():

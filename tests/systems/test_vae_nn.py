@@ -14,6 +14,7 @@ from musiclab.data.songs import TRACKS
 from musiclab.data.store import WindowStore
 from musiclab.data.windows import pack, unpack
 from musiclab.errors import UserError
+from musiclab.measures import suite
 from musiclab.systems import vae_nn
 from musiclab.systems.base import StageRun, read_generated
 from musiclab.systems.style import Pull, Targets, block_targets
@@ -444,9 +445,7 @@ def test_the_next_window_is_predicted_on_test_songs_without_noise_and_style(
     store: WindowStore, trained: MemoryFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    monkeypatch.setattr(
-        vae_nn.suite, "next_window_measures", lambda *rolls: seen.append(rolls) or {"next/next_f1": 1.0}
-    )
+    monkeypatch.setattr(suite, "next_window_measures", lambda *rolls: seen.append(rolls) or {"next/next_f1": 1.0})
     measures, run = _measured(store, trained, noise_sd=3.0, target="drawn", alpha=1)
     assert measures["next/next_f1"] == 1
     predicted, last, mean_window, actual = seen[0]
@@ -463,7 +462,7 @@ def test_style_is_measured_against_each_start_s_target_among_other_songs(
     store: WindowStore, trained: MemoryFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    monkeypatch.setattr(vae_nn.suite, "style_measures", lambda *given: seen.append(given) or {"style/similarity": 1.0})
+    monkeypatch.setattr(suite, "style_measures", lambda *given: seen.append(given) or {"style/similarity": 1.0})
     measures, run = _measured(store, trained, target="drawn", variations=2)
     assert measures["style/similarity"] == 1
     generated, weights, songs, resolution = seen[0]
@@ -507,10 +506,3 @@ def test_training_lowers_the_loss(store: WindowStore) -> None:
 def test_steps_that_the_convolutions_cannot_divide_are_refused() -> None:
     with pytest.raises(UserError, match="steps takes a multiple of 16"):
         VaeNNConfig(steps=24)
-
-
-def test_what_only_measures_the_vaes_trains_nothing_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = VaeNN().stage_keys(VaeNNConfig(), Block(0, 0), "d")
-    monkeypatch.setattr(VaeNN, "measured_with", ())
-    after = VaeNN().stage_keys(VaeNNConfig(), Block(0, 0), "d")
-    assert [stage for stage in before if before[stage] != after[stage]] == ["measure"]

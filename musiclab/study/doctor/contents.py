@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from musiclab.code_lock import locked
 from musiclab.data.store import open_store
 from musiclab.errors import UserError
-from musiclab.hashing import code_version, content_hash
+from musiclab.hashing import content_hash
 from musiclab.progress import Progress, size
 from musiclab.study.doctor.finding import FAIL, OK, WARN, Finding
 from musiclab.study.inventory import Inventory
@@ -182,24 +183,22 @@ def studies(inventory: Inventory) -> Iterator[Finding]:
         if changed := _changed_code(plan.says.get("code")):
             yield Finding(
                 WARN,
-                f"{study}: its records were made by other code of {', '.join(changed)}; they stay and can be read, and "
+                f"{study}: its records were made by {changed}; they stay and can be read, and "
                 "a run with the code of now would begin anew",
                 "check out the commit that the plan names to go on with them: "
                 f"{plan.says.get('environment', {}).get('commit') or 'it names none'}",
             )
 
 
-def _changed_code(code: object) -> list[str]:
-    """Modules whose version is not the one a plan names; names of no module of ours are not looked up."""
-    changed = []
-    for module, version in code.items() if isinstance(code, dict) else ():
-        if module.startswith("musiclab."):
-            try:
-                now = code_version(module)
-            except (ModuleNotFoundError, ValueError):
-                now = None
-            changed += [module] if now != version else []
-    return changed
+def _changed_code(code: object) -> str:
+    """Which code a plan names that is not the locked one, in words; empty if all is."""
+    if not isinstance(code, dict) or not code:
+        return ""
+    known = {name: f"revision {revision}" for name, (revision, _) in locked().items()}
+    if known.keys().isdisjoint(code):
+        return "an earlier version of musiclab"
+    changed = [name for name, identity in code.items() if name in known and identity != known[name]]
+    return f"other code of {', '.join(changed)}" if changed else ""
 
 
 def clock(inventory: Inventory) -> Iterator[Finding]:

@@ -1,0 +1,70 @@
+"""What the golden runs try: every choice and every switch of every system, one at a time, also those that are off."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from musiclab.systems import SYSTEMS, find_system
+from musiclab.systems.base import System
+
+# A case is named for what it changes; "as it is" changes nothing.
+BASE = "as it is"
+Cases = dict[str, dict[str, dict[str, Any]]]
+
+# Small enough for a fraction of a second, large enough that every part of a system computes something.
+_COMMON = {"max_train": 48, "max_eval": 24, "starts": 6, "continuation": 2}
+_TINY: dict[str, dict[str, Any]] = {
+    "note_rnn": {"hidden": 12, "vocabulary": 24, "sequence": 16, "epochs": 2, "batch": 8, "lr": 1e-2},
+    "multitrack_rnn": {"hidden": 12, "layers": 2, "epochs": 2, "batch": 8, "lr": 1e-2},
+    "melody_harmony_cnn": {"width": 4, "hidden": 16, "epochs": 2, "batch": 8, "lr": 1e-2},
+    "vae_nn": {
+        "width": 4, "latent_dim": 6, "vae_epochs": 2, "vae_batch": 8, "vae_lr": 1e-2, "latent_epochs": 2,
+        "latent_batch": 8, "latent_lr": 1e-2,
+    },
+    "gan": {"width": 2, "latent_dim": 6, "epochs": 2, "batch": 16, "g_lr": 3e-3},
+    "transformer_xl": {
+        "d_model": 16, "layers": 2, "heads": 2, "memory": 32, "segment": 32, "epochs": 2, "batch": 4, "lr": 1e-2,
+    },
+}  # fmt: skip
+# What no rule below finds: other numbers that take another way through the code, and switches that need a second one.
+_MORE: dict[str, list[dict[str, Any]]] = {
+    "note_rnn": [{"layers": 2}],
+    "multitrack_rnn": [{"layers": 1}],
+    "melody_harmony_cnn": [{"dense_layers": 2}],
+    "vae_nn": [
+        {"target": "drawn"},
+        {"target": 'song:"song 03" + song:"song 05"*2'},
+        {"target": "drawn", "alpha_mix": "last_window"},
+        {"target": "drawn", "alpha_mix": "coded"},
+    ],
+    "gan": [{"pitches": 72}, {"label_smoothing": False, "feature_matching": False}],
+    "transformer_xl": [{"steps": 16, "hop": 16}],
+}
+
+
+def cases() -> Cases:
+    """By system and name of the case, the values that its config has beside the defaults."""
+    return {name: dict(_cases(find_system(name))) for name in SYSTEMS}
+
+
+def _cases(system: System) -> Iterator[tuple[str, dict[str, Any]]]:
+    base = _COMMON | _TINY[system.name]
+    yield BASE, base
+    changes = [*switches(system), {"variations": 2}, *_MORE[system.name]]
+    for change in changes:
+        yield ", ".join(f"{name}={value}" for name, value in change.items()), base | change
+
+
+def switches(system: System) -> list[dict[str, Any]]:
+    """Every other choice of each field, every flag the other way round, and every number that 0 turns off or on."""
+    found = []
+    config = system.config().with_values(_COMMON | _TINY[system.name])
+    for field in dataclasses.fields(config):
+        value, meta = getattr(config, field.name), field.metadata
+        if meta["choices"]:
+            found += [{field.name: choice} for choice in meta["choices"] if choice != value]
+        elif isinstance(value, bool):
+            found.append({field.name: not value})
+        elif meta["low"] == 0 and meta["stage"] != "windows":
+            found.append({field.name: 0 if value else min(1, meta["high"] / 2)})
+    return found

@@ -1,0 +1,218 @@
+"""Golden runs: `python tests/golden/run.py CASES.json RESULTS.json` computes every stage's bits and numbers.
+
+An older checkout is asked by the same command, so the form of both files stays as it is:
+CASES.json is `{system: {case: {field: value}}}`; RESULTS.json is
+`{stage: {case: {"bits": hash of all that the stage made, "numbers": {name: value}}}}`, without the cases that this
+checkout's configs do not know.
+"""
+
+import hashlib
+import io
+import json
+import math
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "data")]
+
+from made_songs import midi_bytes, mxl_bytes, npz_bytes, write_files, write_tar, write_zip  # noqa: E402 - they need the path
+from made_trials import MemoryFiles, made_store, stage_run  # noqa: E402
+
+from musiclab.data.chorales import Chorales  # noqa: E402
+from musiclab.data.lpd5 import Lpd5  # noqa: E402
+from musiclab.data.midi import Midi  # noqa: E402
+from musiclab.data.source import Source  # noqa: E402
+from musiclab.data.store import WindowStore, build  # noqa: E402
+from musiclab.data.windows import WindowSpec, cut, pack  # noqa: E402
+from musiclab.errors import UserError  # noqa: E402
+from musiclab.systems import find_system  # noqa: E402
+from musiclab.systems.base import GENERATE, MEASURE, System, read_generated, write_generated  # noqa: E402
+from musiclab.systems.measuring import measured, real_scale  # noqa: E402
+from musiclab.training import tensors  # noqa: E402
+from musiclab.training.files import CHECKPOINT, CURVES  # noqa: E402
+from musiclab.training.streams import Block  # noqa: E402
+
+Results = dict[str, dict[str, dict[str, Any]]]
+BLOCK = Block(0, 0)
+SONGS, WINDOWS_A_SONG = 24, 5
+
+
+def run(cases: dict[str, dict[str, dict[str, Any]]]) -> Results:
+    """The results of all systems' cases, of the measures that systems share, and of every reader of songs."""
+    torch.set_num_threads(1)
+    results: Results = {}
+    for name, of_system in cases.items():
+        system, trained = find_system(name), {}
+        for case, values in of_system.items():
+            try:
+                config = system.config().with_values(values)
+            except UserError:
+                continue
+            for stage, result in _trial(system, config, trained).items():
+                results.setdefault(f"{name}/{stage}", {})[case] = result
+    return results | {"measures": _measures()} | _sources()
+
+
+def _trial(system: System, config: Any, trained: dict[str, dict[tuple[str, str], bytes]]) -> dict[str, Any]:
+    """What each stage of a trial makes; a stage that an earlier case made with the same fields is taken from there."""
+    store, files = _store(config.window_spec), MemoryFiles()
+    results, key = {}, ""
+    for stage in system.stages:
+        key += repr(sorted(config.of_stages(("windows", stage)).items()))
+        run_of_stage = stage_run(store, BLOCK, config, files.product(stage))
+        if stage == MEASURE:
+            measures = system.own_measures(run_of_stage)
+            results[stage] = _result([json.dumps(measures, sort_keys=True).encode()], measures)
+            continue
+        if key not in trained:
+            system.run_stage(stage, run_of_stage)
+            trained[key] = {name: data for name, data in files.trial.items() if name[0] == stage}
+        files.trial |= trained[key]
+        products = {name: data for (_, name), data in sorted(trained[key].items()) if name != CHECKPOINT}
+        results[stage] = _product(products)
+    return results
+
+
+def _product(files: dict[str, bytes]) -> dict[str, Any]:
+    """Bits and numbers of a stage's files; curves without the time at which they were drawn."""
+    pieces, numbers = [], {}
+    for name, data in files.items():
+        if name == CURVES:
+            points = [(point["name"], point["step"], point["value"]) for point in json.loads(data)]
+            pieces.append(repr(points).encode())
+            numbers |= {curve: value for curve, _, value in points}  # the last of each
+            continue
+        pieces += [name.encode(), data]
+        if name.endswith(".safetensors"):
+            state, _ = tensors.from_bytes(data)
+            floats = [tensor.double().abs().sum() for tensor in state.values() if tensor.is_floating_point()]
+            numbers[f"{name}, sum of magnitudes"] = float(torch.stack(floats).sum()) if floats else 0.0
+        elif name.endswith(".npy"):
+            packed = np.load(io.BytesIO(data), allow_pickle=False)
+            numbers[f"{name}, cells on"] = float(np.unpackbits(packed).sum())
+    return _result(pieces, numbers)
+
+
+def _result(pieces: Iterable[bytes], numbers: dict[str, float]) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(len(piece).to_bytes(8, "big") + piece)
+    kept = {name: None if math.isnan(value) else float(f"{value:.6g}") for name, value in sorted(numbers.items())}
+    return {"bits": digest.hexdigest()[:20], "numbers": kept}
+
+
+def _store(spec: WindowSpec) -> WindowStore:
+    """Made-up songs in memory: scales over triads, a bass, a beat; strings play in a third of the songs."""
+    windows = []
+    for number in range(SONGS):
+        rng = np.random.default_rng(number)
+        rolls = np.zeros((WINDOWS_A_SONG, 5, spec.steps, 128), bool)
+        root = 48 + int(rng.integers(12))
+        for window in rolls:
+            for step in range(0, spec.steps, 2):
+                degree = int(rng.choice([0, 2, 4, 5, 7, 9, 11]))
+                window[0, step, [36, 42] if step % 4 else [38]] = True
+                window[1, step : step + 2, root + 12 + degree] = True
+                window[2, step : step + 2, [root, root + 4, root + 7]] = True
+                window[3, step, root - 12] = True
+                window[4, step : step + 2, root + 24] = number % 3 == 0
+        windows.append(pack(rolls))
+    store = made_store(np.concatenate(windows), [WINDOWS_A_SONG] * SONGS)
+    store.spec = spec
+    return store
+
+
+class _Transposed(System):
+    """Continues a start by itself, a third higher each time: music whose measures no trained network decides."""
+
+    name = "transposed"
+    stages: ClassVar = {GENERATE: 1, MEASURE: 1}
+    conditions = ("start", "piano", "target")
+
+    def train(self, stage: str, run: Any) -> None:
+        raise NotImplementedError
+
+    def continuations(self, run: Any, starts: np.ndarray) -> np.ndarray:
+        rolls = np.unpackbits(starts, axis=-1).astype(bool)
+        shift = 0 if run.targets is None else int(run.targets.weights.argmax())
+        return np.stack(
+            [pack(np.roll(rolls, 4 * number + shift, axis=-1)) for number in range(1, run.config.continuation + 1)],
+            axis=1,
+        )
+
+    def own_measures(self, run: Any) -> dict[str, float]:
+        return {}
+
+    def estimated_seconds(self, config: Any, windows: int) -> float:
+        return 0.0
+
+
+def _measures() -> dict[str, dict[str, Any]]:
+    """What all systems are measured by, of music that nothing has learnt."""
+    results, system, config_type = {}, _Transposed(), find_system("vae_nn").config
+    for case in ({}, {"variations": 2}, {"resolution": 4, "steps": 64, "hop": 64}, {"target": "drawn"}):
+        values = {"max_train": 48, "max_eval": 24, "starts": 8, "continuation": 2} | case
+        config, files = config_type().with_values(values), MemoryFiles()
+        of_case = stage_run(_store(config.window_spec), BLOCK, config, files.product(MEASURE))
+        scale = real_scale(of_case)
+        starts = of_case.windows.packed(of_case.windows.starts[:, 0])
+        generated = system.continuations(of_case, np.repeat(starts, config.variations, axis=0))
+        write_generated(files.product(GENERATE), generated)
+        assert read_generated(files.product(GENERATE)).shape == generated.shape
+        measures, histograms = measured(system, of_case, scale)
+        pieces = [json.dumps(part, sort_keys=True).encode() for part in (scale, measures, histograms)]
+        name = ", ".join(f"{field}={value}" for field, value in case.items()) or "as it is"
+        numbers = {f"real {key}": value for key, value in scale["values"].items()} | measures
+        results[name] = _result(pieces, numbers)
+    return results
+
+
+def _sources() -> Results:
+    """What the readers make of files of every kind that they tell apart, and the windows cut from these."""
+    results: Results = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        meters = [(0, 4, 2), (16, 3, 2)]
+        short = [(1, 60, 0, 2), (2, 64, 1, 3)]
+        midi = {"a/one.mid": midi_bytes(), "b/two.mid": midi_bytes(resolution=480, meters=meters, micros=500_000),
+                "short.mid": midi_bytes(short)}  # fmt: skip
+        lpd5 = {"A/one.npz": npz_bytes(), "B/two.npz": npz_bytes(resolution=12, key="resolution"),
+                "C/three.npz": npz_bytes(downbeat=list(range(0, 960, 72)))}  # fmt: skip
+        mxl = {"one.mxl": mxl_bytes(), "two.mxl": mxl_bytes(pickup=0, repeat=True), "three.mxl": mxl_bytes(voices=3)}
+        chorales = Chorales()
+        mxl |= {path.name: path.read_bytes() for path in sorted(chorales.path.glob("*.mxl"))[:4]}
+        chorales.path = write_files(folder / "chorales", mxl)
+        finer = WindowSpec(4, 16, 16)
+        tried: list[tuple[str, Source, WindowSpec]] = []
+        for source in (Midi(write_files(folder / "midi", midi)), Lpd5(write_files(folder / "lpd5", lpd5)), chorales):
+            tried += [("as it is", source, WindowSpec()), ("four steps a beat", source, finer)]
+        tried.append(("a tar", Lpd5(write_tar(folder / "songs.tar.gz", lpd5)), WindowSpec()))
+        tried.append(("a zip", Midi(write_zip(folder / "songs.zip", midi)), WindowSpec()))
+        for case, source, spec in tried:
+            store = build(source, spec, folder / "stores", workers=1)
+            results.setdefault(f"data/{source.kind}", {})[case] = _built(source, spec, store)
+    return results
+
+
+def _built(source: Source, spec: WindowSpec, store: WindowStore) -> dict[str, Any]:
+    """A store's bits and numbers; its songs are read once more in this process, where what runs can be seen."""
+    for name, data in source.items():
+        try:
+            cut(source.parse(name, data), spec)
+        except Exception:  # the store has skipped it, with the reason
+            continue
+    table = json.dumps([[*vars(song).values()] for song in store.songs] + [list(pair) for pair in store.skipped])
+    windows = np.asarray(store.windows)
+    numbers = {"songs": len(store.songs), "windows": len(windows), "cells on": float(np.unpackbits(windows).sum())}
+    return _result([table.encode(), windows.tobytes()], numbers)
+
+
+if __name__ == "__main__":
+    Path(sys.argv[2]).write_text(json.dumps(run(json.loads(Path(sys.argv[1]).read_text()))))
