@@ -125,7 +125,8 @@ def harmony_gain(rolls: np.ndarray, resolution: int) -> np.ndarray:
     shift = len(rolls) // 2
     others, others_sounding = np.roll(centroids, shift, axis=0), np.roll(sounding, shift, axis=0)
     exchanged = _pair_distances(centroids, sounding, others, others_sounding)
-    return exchanged - _pair_distances(centroids, sounding, centroids, sounding)
+    gain: np.ndarray = exchanged - _pair_distances(centroids, sounding, centroids, sounding)
+    return gain
 
 
 def note_density(rolls: np.ndarray, resolution: int) -> np.ndarray:
