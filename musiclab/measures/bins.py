@@ -6,7 +6,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from musiclab.measures.rolls import checked, ratio
-from musiclab.measures.sets import DUPLICATE, _flat, _similarities
+from musiclab.measures.sets import DUPLICATE, flat_cells, similarity_blocks
 
 # The largest number of bins, and the smallest mean number of real windows per bin: with fewer no proportion can be
 # tested.
@@ -114,7 +114,7 @@ def distinct_windows(rolls: np.ndarray) -> float:
     """
     n = len(checked(rolls))
     duplicates = 0.0
-    for rows, columns, similarities in _similarities(_flat(rolls)):
+    for rows, columns, similarities in similarity_blocks(flat_cells(rolls)):
         count = np.count_nonzero(similarities >= DUPLICATE)
         # A block on the diagonal holds each pair twice, and each window with itself.
         duplicates += (count - len(similarities)) / 2 if rows == columns else count

@@ -30,7 +30,7 @@ def scaled(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
     if len(reference) < 2:
         return np.full_like(vectors, np.nan)
     # With other floors, this and the Frechet distance would disagree on what is far.
-    sds = np.maximum(reference.std(axis=0, ddof=1), sets._FLOORS)
+    sds = np.maximum(reference.std(axis=0, ddof=1), sets.SD_FLOORS)
     standardised: np.ndarray = (vectors - reference.mean(axis=0)) / sds
     return standardised
 

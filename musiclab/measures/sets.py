@@ -37,7 +37,7 @@ DUPLICATE = 0.95
 
 _PER_TRACK, _PER_PITCHED = 3, 2
 _HARMONICS = PITCH_CLASSES // 2
-_FLOORS = np.concatenate(
+SD_FLOORS = np.concatenate(
     [
         np.full(_PER_TRACK * len(_REGISTER), _SMALLEST_SD),
         np.full(_PER_PITCHED * len(PITCHED), _SMALLEST_PITCH_SD),
@@ -112,7 +112,7 @@ def frechet_distance(a: np.ndarray, b: np.ndarray, reference: np.ndarray) -> flo
     """
     if min(len(a), len(b), len(reference)) < 2:
         return float("nan")
-    scale = np.maximum(reference.std(axis=0, ddof=1), _FLOORS)
+    scale = np.maximum(reference.std(axis=0, ddof=1), SD_FLOORS)
     centre = reference.mean(axis=0)
     first, second = (a - centre) / scale, (b - centre) / scale
     between_means = np.sum((first.mean(axis=0) - second.mean(axis=0)) ** 2)
@@ -161,7 +161,7 @@ def pairs(rolls: np.ndarray, groups: np.ndarray | None = None) -> Pairs:
     groups = np.zeros(n) if groups is None else np.asarray(groups)
     if groups.shape != (n,):
         raise ValueError(f"groups must be one value per window, {(n,)}; got {groups.shape}.")
-    return _pairs(_flat(rolls), np.unique(groups, return_inverse=True)[1])
+    return _pairs(flat_cells(rolls), np.unique(groups, return_inverse=True)[1])
 
 
 def mean_distance(rolls: np.ndarray) -> float:
@@ -283,7 +283,7 @@ def noise_distances(continuations: np.ndarray) -> np.ndarray:
 
 def track_distances(real: np.ndarray) -> np.ndarray:
     """The denominators of `noise_sensitivity` by track, `(track,)`: `mean_distance` of each track's cells alone."""
-    return np.array([_pairs(_flat(checked(real)[:, track])).mean for track in range(real.shape[1])])
+    return np.array([_pairs(flat_cells(checked(real)[:, track])).mean for track in range(real.shape[1])])
 
 
 def _activity(rolls: np.ndarray, starts: np.ndarray, resolution: int) -> np.ndarray:
@@ -347,7 +347,7 @@ def _cells_on(windows: np.ndarray) -> np.ndarray:
     return np.concatenate([by_track.sum(axis=1, keepdims=True), by_track], axis=1)
 
 
-def _flat(rolls: np.ndarray) -> np.ndarray:
+def flat_cells(rolls: np.ndarray) -> np.ndarray:
     """All cells of each window in one row, `(n, cell)`; n may be 0."""
     return rolls.reshape(len(rolls), math.prod(rolls.shape[1:]))
 
@@ -360,7 +360,7 @@ def _pairs(cells: np.ndarray, groups: np.ndarray | None = None) -> Pairs:
     count, count_within = n * (n - 1) / 2, (sizes * (sizes - 1) / 2).sum()
     total = total_within = 0.0
     has_duplicate = np.zeros(n, bool)
-    for rows, columns, similarities in _similarities(cells):
+    for rows, columns, similarities in similarity_blocks(cells):
         # A block on the diagonal holds each pair twice, and each window with itself.
         diagonal = rows == columns
         distances = 1 - similarities
@@ -380,7 +380,7 @@ def _pairs(cells: np.ndarray, groups: np.ndarray | None = None) -> Pairs:
     )
 
 
-def _similarities(cells: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
+def similarity_blocks(cells: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
     """Jaccard similarities of all pairs of rows, in blocks on and above the diagonal: rows, columns, values.
 
     Counts are sums of float32 products of zeros and ones. They are exact below 2^24 cells, so the order of summation
