@@ -1,4 +1,4 @@
-"""What no music is like: real tracks put together from different songs, and random notes; the ends of the scale."""
+"""Baselines that no music is like: real tracks combined from different songs, and random notes."""
 
 import numpy as np
 
@@ -6,15 +6,18 @@ from musiclab.measures.rolls import checked
 
 
 def tracks_exchanged(rolls: np.ndarray, songs: np.ndarray) -> np.ndarray:
-    """Windows whose tracks are real and do not belong together, as many as there are.
+    """As many windows, whose tracks are real but come from different windows.
 
-    Each track comes from a window that is, in the order of songs, a fifth of the set (of n tracks, an n-th) further on
-    than that of the track before it; the first one stays. So no two tracks of a window are of one song, unless a song
-    has more than a fifth of the windows, and every track's windows are the real ones. Nothing is drawn.
+    In the order of songs, each track is taken a fifth of the set (with n tracks, an n-th) further on than the track
+    before it; the first track stays. So no two tracks of a window are from one song, unless a song has more than a
+    fifth of the windows. Each track as a whole keeps its real windows. Nothing is random.
 
     Args:
         rolls: bool `(n, track, time, pitch)`.
-        songs: `(n,)`, which song each window is of; any values that can be sorted.
+        songs: `(n,)`, which song each window is from; any values that can be sorted.
+
+    Returns:
+        bool, the same shape.
     """
     order = np.argsort(songs, kind="stable")
     result = np.empty_like(checked(rolls))
@@ -24,7 +27,9 @@ def tracks_exchanged(rolls: np.ndarray, songs: np.ndarray) -> np.ndarray:
 
 
 def songs_exchanged(pieces: list[np.ndarray]) -> list[np.ndarray]:
-    """The same of whole songs, bool `(track, time, pitch)` each, cut to the shortest of those that meet in one."""
+    """`tracks_exchanged` for whole songs, bool `(track, time, pitch)` each. Songs that are combined are cut to the
+    length of the shortest.
+    """
     result = []
     for places in _exchanged(len(pieces), len(pieces[0]) if pieces else 0).T:
         tracks = [pieces[place][track] for track, place in enumerate(places)]
@@ -34,17 +39,20 @@ def songs_exchanged(pieces: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def random_notes(rolls: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Windows in which each track has as many notes as in the given one, of the same lengths, anywhere.
+    """The same notes at random places: each track keeps the number of its notes and their lengths.
 
-    Every note goes to a step drawn evenly of those where it fits, and to a pitch drawn evenly from the lowest to the
-    highest that its track has in any of the windows. Notes that meet at one pitch become one, so that there are a few
-    less.
+    Each note gets a step drawn evenly from those at which it fits, and a pitch drawn evenly from the lowest to the
+    highest that its track has in any of the windows. Notes that overlap at one pitch become one note, so there are
+    slightly fewer notes.
 
     Args:
         rolls: bool `(n, track, time, pitch)`.
         rng: draws steps and pitches.
+
+    Returns:
+        bool, the same shape.
     """
-    # Pitch before time, so that the cells of a note lie side by side and starts and ends come in one order.
+    # With pitch before time the cells of a note are adjacent, and starts and ends are found in the same order.
     lines = np.pad(checked(rolls).swapaxes(2, 3), [(0, 0)] * 3 + [(1, 1)])
     window, track, pitch, start = np.nonzero(lines[..., 1:] & ~lines[..., :-1])
     length = np.nonzero(lines[..., :-1] & ~lines[..., 1:])[3] - start
@@ -61,5 +69,6 @@ def random_notes(rolls: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _exchanged(count: int, tracks: int) -> np.ndarray:
-    """For each track and place, the place that it is taken from, `(track, count)`."""
-    return (np.arange(count) + np.arange(tracks)[:, None] * count // max(tracks, 1)) % max(count, 1)
+    """The index from which each track of each window is taken, `(track, count)`."""
+    sources: np.ndarray = (np.arange(count) + np.arange(tracks)[:, None] * count // max(tracks, 1)) % max(count, 1)
+    return sources

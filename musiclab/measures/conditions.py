@@ -1,4 +1,4 @@
-"""How much windows change with one thing that they depend on, all else being equal."""
+"""How much windows change if one condition changes and all else stays the same."""
 
 import numpy as np
 
@@ -10,25 +10,27 @@ PIANO = TRACKS.index("Piano")
 
 
 def condition_response(plain: np.ndarray, exchanged: np.ndarray, real: np.ndarray) -> float:
-    """Change of windows by another condition: 0 not at all, 1 as much as real windows differ.
+    """How much windows change if their condition changes: 0 not at all, 1 as much as real windows differ.
 
-    Mean Jaccard distance of the windows i of both sets / mean distance of all pairs of real windows. It describes and
-    has no better direction, and says nothing of whether the change fits the condition. The classic failure is 0: the
-    output does not change with its condition.
+    Mean Jaccard distance of window i of one set and window i of the other / mean distance of all pairs of real windows.
+    It describes, so no direction is better, and it does not show whether the change fits the condition. The classic
+    failure is 0: the output does not change with its condition.
 
     Args:
-        plain: bool `(n, track, time, pitch)`, each generated after a condition.
-        exchanged: bool, the same shape, with the same noise after the same start but for this condition.
+        plain: bool `(n, track, time, pitch)`, each generated from a condition.
+        exchanged: bool, the same shape, generated from another condition with the same noise and the same start.
         real: bool `(m, track, time, pitch)`, real windows of as many steps.
 
     Returns:
-        At least 0. NaN for no windows, for fewer than two real ones or only equal ones, and where nothing sounds in
-        either set.
+        At least 0. NaN if there are no windows, if there are fewer than two real windows, if all real windows are
+        equal, or if nothing sounds in either set.
+
+    Source: ours.
     """
     if not len(plain):
         return float("nan")
-    both = np.stack([plain, exchanged], axis=1)[:, :, None]
-    return float(ratio(noise_distances(both)[0], mean_distance(real)))
+    window_pairs = np.stack([plain, exchanged], axis=1)[:, :, None]
+    return float(ratio(noise_distances(window_pairs)[0], mean_distance(real)))
 
 
 def without_piano(rolls: np.ndarray) -> np.ndarray:

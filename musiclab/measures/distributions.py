@@ -1,4 +1,4 @@
-"""How features of single windows are distributed in a set, and how far generated windows lie from real ones by them."""
+"""How features of single windows are distributed in a set, and how far these distributions are from real ones."""
 
 from dataclasses import dataclass
 
@@ -7,21 +7,21 @@ import numpy as np
 from musiclab.measures.notes import in_blocks, note_starts, packed
 from musiclab.measures.rolls import DRUMS, PITCHED, PITCHES, cells_by_pitch, packed_by_step, pitch_classes, ratio
 
-# Steps of the grid that distances of a feature are counted on, between the first and the last of its edges.
+# Distances of a feature are counted on a grid of this many steps between its outer edges.
 _GRID = 512
-# The kernel ends where a Gaussian is 3 in 10,000 of its height.
+# The kernel ends where the Gaussian has fallen to 3 in 10,000 of its height.
 _KERNEL_SDS = 4
 
 
 @dataclass(frozen=True)
 class Feature:
-    """A number of each window, and the bins that its histograms have everywhere.
+    """A number that each window has, and the bins of its histograms.
 
     Attributes:
         title: one line for a chart's axis.
         unit: of the value.
-        edges: of the bins, ascending, one more than bins. A bin holds its lower edge, the last one both. What lies
-            outside counts in the first or the last bin.
+        edges: of the bins, ascending, one more than there are bins. A bin includes its lower edge; the last bin
+            includes both. Values outside count in the first or the last bin.
     """
 
     title: str
@@ -47,24 +47,36 @@ FEATURES: dict[str, Feature] = {
 
 
 def features(rolls: np.ndarray, resolution: int) -> np.ndarray:
-    """The value of each feature of each window, float64 `(n, feature)` in the order of FEATURES.
+    """The value of each feature of each window.
 
-    Of all pitched tracks together: `onsets` a beat; `note_length` = sounding cells / onsets, in beats; `polyphony` =
-    sounding cells / steps at which any sounds (two tracks in unison count twice); `pitch_classes`, how many are used;
-    `mean_pitch` of the sounding cells; `pitch_range` from the lowest to the highest pitch. Of drums `drum_hits` a beat.
-    Of all tracks `silence`, the share of steps without any note, and `tracks`, how many have one.
+    Of all pitched tracks together:
+        onsets: onsets per beat;
+        note_length: sounding cells / onsets, in beats;
+        polyphony: sounding cells / steps at which any pitched track sounds (two tracks in unison count twice);
+        pitch_classes: how many are used;
+        mean_pitch: of the sounding cells;
+        pitch_range: from the lowest to the highest pitch.
+    Of drums:
+        drum_hits: hits per beat.
+    Of all tracks:
+        silence: the share of steps without any note;
+        tracks: how many have a note.
 
-    Without a pitched note a window has no note length, polyphony, mean pitch and range: NaN there, and 0 else.
+    A window without a pitched note has NaN for note length, polyphony, mean pitch and range. Its other features have
+    their values: 0 for onsets and pitch classes.
 
     Args:
         rolls: bool `(n, track, time, pitch)`.
         resolution: steps a beat.
+
+    Returns:
+        float64 `(n, feature)` in the order of FEATURES.
     """
-    return in_blocks(lambda part: _features(part, resolution), rolls)
+    return in_blocks(lambda block: _features(block, resolution), rolls)
 
 
 def histograms(values: np.ndarray) -> dict[str, list[int]]:
-    """How many windows lie in each bin of each feature, from what `features` gives; NaN lies in none."""
+    """How many windows lie in each bin of each feature, given the values of `features`; NaN lies in no bin."""
     return {
         name: np.histogram(_inside(column, feature.edges), feature.edges)[0].tolist()
         for (name, feature), column in zip(FEATURES.items(), values.T, strict=True)
@@ -73,55 +85,58 @@ def histograms(values: np.ndarray) -> dict[str, list[int]]:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Two ways to compare distributions of distances, see `distances_compared`; both NaN where there are none."""
+    """Two comparisons of distributions of distances, see `distances_compared`; both NaN if there are no distances."""
 
     area: float
     kl: float
 
 
 def distances_compared(generated: np.ndarray, real: np.ndarray, feature: Feature) -> Overlap:
-    """Whether generated windows are as far from real ones in a feature as these are from one another.
+    """Whether generated windows are as far from real ones in a feature as real ones are from each other.
 
-    Two densities: p of the distances |x - y| between all pairs of different real windows (leave-one-out, or a window's
-    distance 0 from itself would count), and q of those between all generated and real windows. Then
+    p is the density of the distances |x - y| between all pairs of different real windows (a window's distance 0 from
+    itself does not count), and q that of the distances between all generated and all real windows. Then
 
         area = sum min(p, q), between 0 and 1, higher is better;
         kl = sum p ln(p / q), in nats, at least 0, lower is better.
 
-    Both densities are Gaussian kernel estimates on one grid: values, cut off at the feature's outer edges, count at the
-    nearest of 512 steps between these, and distances of all pairs are then counted exactly. Both have one bandwidth,
-    by Scott's rule that of the distances between real windows (sd x pairs^(-1/5)), a step of the grid at least, so that
-    they differ by what they estimate alone. Each has one imaginary pair, spread evenly over the grid, so that the
-    divergence is never infinite; with the 73,000 pairs of 384 real windows, at most about 20 nats.
+    Both densities are Gaussian kernel estimates on one grid. Values are clipped to the feature's outer edges and
+    rounded to the nearest of the 512 steps between them. Then the distances of all pairs are counted exactly. Both
+    densities have the same bandwidth, so that only the data make them differ. It follows Scott's rule for the
+    distances between real windows (sd x pairs^(-1/5)), but is at least one step of the grid. Each density gets one
+    imaginary pair, spread evenly over the grid, so that the divergence is never infinite. With the 73,000 pairs of 384
+    real windows it is at most about 20 nats.
 
-    A set at the middle of the real one scores well though it has no variety: read diversity beside it.
+    A set at the middle of the real one scores well although it has no variety, so read diversity beside it.
 
     Args:
         generated: values `(n,)`; NaN is left out.
         real: values `(m,)`; NaN is left out.
-        feature: what they are of.
+        feature: the feature that the values are of.
 
     Returns:
-        NaN for no generated and for fewer than two real values.
+        NaN for both if there is no generated value or if there are fewer than two real ones.
 
     Source: Yang and Lerch 2020, "On the evaluation of generative models in music" (intra-set against inter-set).
     """
-    ours, theirs = (_on_grid(values, feature.edges) for values in (generated, real))
-    if not ours.sum() or theirs.sum() < 2:
+    generated_counts, real_counts = (_on_grid(values, feature.edges) for values in (generated, real))
+    if not generated_counts.sum() or real_counts.sum() < 2:
         return Overlap(float("nan"), float("nan"))
-    within = _distance_counts(theirs, theirs)
-    within[0] -= theirs.sum()
+    within = _distance_counts(real_counts, real_counts)
+    within[0] -= real_counts.sum()
     kernel = _kernel(within)
-    p, q = (_density(counts, kernel) for counts in (within, _distance_counts(ours, theirs)))
+    p, q = (_density(counts, kernel) for counts in (within, _distance_counts(generated_counts, real_counts)))
     return Overlap(float(np.minimum(p, q).sum()), float(max(0.0, (p * np.log(p / q)).sum())))
 
 
 def _features(rolls: np.ndarray, resolution: int) -> np.ndarray:
+    """`features` of all windows at once."""
     bits = packed(rolls)
     steps = bits.shape[2]
-    by_step, begun = (packed_by_step(each) for each in (bits, note_starts(bits)))
+    by_step, starts_by_step = (packed_by_step(marked) for marked in (bits, note_starts(bits)))
     by_pitch = cells_by_pitch(rolls[:, PITCHED]).sum(axis=1)
-    cells, notes, hits = by_pitch.sum(axis=1), begun[:, PITCHED].sum(axis=(1, 2)), begun[:, DRUMS].sum(axis=1)
+    cells, notes = by_pitch.sum(axis=1), starts_by_step[:, PITCHED].sum(axis=(1, 2))
+    hits = starts_by_step[:, DRUMS].sum(axis=1)
     used = by_pitch > 0
     lowest, highest = used.argmax(axis=1), PITCHES - 1 - used[:, ::-1].argmax(axis=1)
     columns = {
@@ -139,8 +154,9 @@ def _features(rolls: np.ndarray, resolution: int) -> np.ndarray:
 
 
 def _inside(values: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:
-    """The values that are not NaN, cut off at the outer edges."""
-    return np.clip(values[~np.isnan(values)], edges[0], edges[-1])
+    """The values that are not NaN, clipped to the outer edges."""
+    clipped: np.ndarray = np.clip(values[~np.isnan(values)], edges[0], edges[-1])
+    return clipped
 
 
 def _on_grid(values: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:
@@ -150,7 +166,7 @@ def _on_grid(values: np.ndarray, edges: tuple[float, ...]) -> np.ndarray:
 
 
 def _distance_counts(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """How many pairs of one value counted in a and one in b are each number of steps apart, `(_GRID + 1,)`."""
+    """How many pairs of a value counted in `a` and one counted in `b` are 0, 1, ... steps apart, `(_GRID + 1,)`."""
     by_lag = np.rint(np.correlate(a, b, "full"))
     result = by_lag[_GRID:].copy()
     result[1:] += by_lag[_GRID - 1 :: -1]
@@ -158,17 +174,19 @@ def _distance_counts(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _kernel(counts: np.ndarray) -> np.ndarray:
-    """Gaussian weights by step, adding up to 1, of Scott's bandwidth for distances whose pairs are counted twice."""
+    """Gaussian weights by step, with sum 1 and Scott's bandwidth, for distances of pairs that are counted twice."""
     steps, total = np.arange(len(counts)), counts.sum()
     mean = (counts @ steps) / total
     sd = np.sqrt((counts @ (steps - mean) ** 2) / total)
     bandwidth = max(1.0, sd * (total / 2) ** -0.2)
     reach = int(np.ceil(_KERNEL_SDS * bandwidth))
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / bandwidth) ** 2)
-    return weights / weights.sum()
+    kernel: np.ndarray = weights / weights.sum()
+    return kernel
 
 
 def _density(counts: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Share of distances at each step, smoothed, with one imaginary pair spread evenly."""
+    """Smoothed share of distances at each step, with one imaginary pair spread evenly over all steps."""
     smooth = np.convolve(counts, kernel)
-    return (smooth + 1 / len(smooth)) / (counts.sum() + 1)
+    density: np.ndarray = (smooth + 1 / len(smooth)) / (counts.sum() + 1)
+    return density

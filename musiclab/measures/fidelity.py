@@ -1,4 +1,4 @@
-"""Whether generated windows lie where real ones do, and in all the places: by nearest neighbours in `sets.embed`."""
+"""Whether generated windows lie where real ones do, and everywhere they do: by nearest neighbours in `sets.embed`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,28 +8,36 @@ from scipy.spatial.distance import cdist
 
 from musiclab.measures import sets
 
-# The neighbour whose distance is a window's reach, as in the papers: of precision and recall, of density and coverage.
+# A window's reach is the distance to its k-th nearest neighbour, with the papers' k: for precision and recall, and for
+# density and coverage.
 MANIFOLD_K, DENSITY_K = 3, 5
 # Rows compared at once: 4 MB of distances to 2,000 windows.
 _ROWS_AT_ONCE = 256
 
 
 def scaled(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Vectors of `sets.embed`, each feature less its mean and over its sd in the reference.
+    """Vectors of `sets.embed` on the scale of the Frechet distance: (feature - its mean) / its sd in the reference.
 
-    The scale of the Frechet distance: a feature that hardly varies in the reference is over the same floor as there.
-    `vectors` are `(n, d)` and the reference `(r, d)`; NaN for a reference of fewer than two.
+    A feature that hardly varies in the reference is divided by the same floor as in the Frechet distance.
+
+    Args:
+        vectors: `(n, d)`.
+        reference: `(r, d)`, of real windows.
+
+    Returns:
+        `(n, d)`; NaN if the reference has fewer than two windows.
     """
     if len(reference) < 2:
         return np.full_like(vectors, np.nan)
-    # The floors are the Frechet distance's own: on another scale the two would disagree on what is far.
-    sds = np.maximum(reference.std(axis=0, ddof=1), sets._FLOORS)
-    return (vectors - reference.mean(axis=0)) / sds
+    # With other floors, this and the Frechet distance would disagree on what is far.
+    sds = np.maximum(reference.std(axis=0, ddof=1), sets.SD_FLOORS)
+    standardised: np.ndarray = (vectors - reference.mean(axis=0)) / sds
+    return standardised
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """Four shares and ratios, see `fidelity`; NaN where a set has too few windows to have the neighbours asked for."""
+    """Three shares and a ratio, see `fidelity`; NaN if a set has too few windows to have a k-th neighbour."""
 
     precision: float
     recall: float
@@ -38,29 +46,29 @@ class Fidelity:
 
 
 def fidelity(generated: np.ndarray, real: np.ndarray) -> Fidelity:
-    """Precision and recall of the generated windows' manifold, and its density and coverage of the real one.
+    """Precision and recall of generated windows, and density and coverage, by nearest neighbours.
 
-    A window's reach is the Euclidean distance to its k-th nearest neighbour of its own set, itself left out; its ball
-    holds all that is no further away. Then
+    A window's reach is the Euclidean distance to its k-th nearest neighbour in its own set, itself left out. Its ball
+    holds everything within its reach. Then
 
-        precision: share of generated windows in the ball of any real one (k = 3), fidelity;
-        recall: share of real windows in the ball of any generated one (k = 3), variety;
-        density: mean number of real balls (k = 5) that a generated window lies in, over 5; above 1 where generated
+        precision: share of generated windows in the ball of any real one (k = 3), which shows fidelity;
+        recall: share of real windows in the ball of any generated one (k = 3), which shows variety;
+        density: mean number of real balls (k = 5) that a generated window lies in, divided by 5; above 1 if generated
             windows crowd where real ones are densest;
         coverage: share of real windows whose ball (k = 5) holds a generated one.
 
-    Higher is better. All grow or shrink with the sizes of the sets, so give as many generated windows as real ones, as
-    the papers do. For two such sets of one source density is 1 on average, and coverage 1 - 2^-5 = .97; precision and
-    recall have no such value: read them beside the floor. One outlier's ball can hold much of the other set, which
-    hurts precision and recall, and density and coverage hardly.
+    Higher is better. All four change with the sizes of the sets, so give as many generated windows as real ones, as
+    the papers do. For two sets of equal size from one source the expected density is 1 and the expected coverage
+    1 - 2^-5 = .97. Precision and recall have no such value, so read them beside the floor. The ball of one outlier can
+    hold much of the other set. This inflates precision and recall, but hardly density and coverage.
 
     Args:
-        generated: vectors `(n, d)`, of one scale with `real`, see `scaled`.
+        generated: vectors `(n, d)`, on the same scale as `real`, see `scaled`.
         real: vectors `(m, d)`.
 
     Returns:
-        Precision needs 4 real windows and a generated one, recall 4 generated ones and a real one, density and coverage
-        6 real windows and a generated one; else NaN.
+        Precision is NaN unless there are 4 real windows and one generated window; recall, unless there are 4 generated
+        windows and one real window; density and coverage, unless there are 6 real windows and one generated window.
 
     Source: Kynkaanniemi et al. 2019 (precision and recall, k = 3); Naeem et al. 2020 (density and coverage, k = 5).
     """
@@ -86,7 +94,7 @@ def fidelity(generated: np.ndarray, real: np.ndarray) -> Fidelity:
 
 
 def _reaches(vectors: np.ndarray) -> dict[int, np.ndarray]:
-    """Each window's squared reach `(n,)` for both k; NaN, within which nothing lies, for too few windows."""
+    """Each window's squared reach `(n,)` for both k; NaN (nothing lies within it) if there are too few windows."""
     result = {k: np.full(len(vectors), np.nan) for k in (MANIFOLD_K, DENSITY_K)}
     ranks = [k for k in result if len(vectors) > k]
     if ranks:
@@ -98,10 +106,10 @@ def _reaches(vectors: np.ndarray) -> dict[int, np.ndarray]:
 
 
 def _blocks(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Squared distances of some rows of `a` to all of `b`.
+    """Squared distances of some rows of `a` to all of `b`, block by block.
 
-    Worked out pair by pair and not as a product of matrices: so the same two windows are equally far apart wherever
-    they stand, and a window that is exactly at another's reach is within it.
+    They are computed pair by pair and not as a product of matrices. So two windows are equally far apart in whatever
+    order the sets are, and a window exactly at another's reach lies within it.
     """
     for first in range(0, len(a), _ROWS_AT_ONCE):
         rows = slice(first, first + _ROWS_AT_ONCE)

@@ -1,4 +1,4 @@
-"""Measures of the notes themselves, for each track: what is empty, which pitch classes sound, how they fit together."""
+"""Measures of the notes of each track: empty bars, pitch classes, density, and harmony between tracks."""
 
 from itertools import combinations
 
@@ -24,33 +24,34 @@ PITCHED_PAIRS = tuple(combinations(PITCHED, 2))
 def empty_bars(rolls: np.ndarray, resolution: int) -> np.ndarray:
     """Share of bars in which a track plays nothing (EB of MuseGAN).
 
-    EB = empty bars / bars, over all bars of all windows. Best closest to the value of real music.
+    EB = empty bars / bars, over all bars of all windows. Best if closest to the value of real music.
 
     Args:
         rolls: bool `(n, track, time, pitch)`.
         resolution: steps a beat; a bar is four beats, and steps after the last whole bar are left out.
 
     Returns:
-        `(track,)`, between 0 and 1. A silent track gives 1; NaN where there is no bar at all.
+        `(track,)`, between 0 and 1; 1 for a silent track. NaN if there is no whole bar.
 
     Source: Dong et al. 2018, MuseGAN, section "Objective metrics".
     """
-    sounding = bars(rolls, resolution).any(axis=(3, 4))
+    sounding: np.ndarray = np.any(bars(rolls, resolution), axis=(3, 4))
     return ratio((~sounding).sum(axis=(0, 2)), sounding[:, 0].size)
 
 
 def used_pitch_classes(rolls: np.ndarray, resolution: int) -> np.ndarray:
     """Mean number of distinct pitch classes (pitch mod 12) in a bar in which the track plays (UPC of MuseGAN).
 
-    Best closest to the value of real music. Not comparable with MuseGAN's printed values, whose chroma is wrong.
+    UPC = pitch classes used in a bar, averaged over all bars in which the track sounds. Best if closest to the value
+    of real music. Not comparable with MuseGAN's printed values, because their chroma is wrong.
 
     Args:
         rolls: bool `(n, track, time, pitch)`.
         resolution: steps a beat; a bar is four beats, and steps after the last whole bar are left out.
 
     Returns:
-        `(track,)`, pitch classes a bar, 1 to 12. NaN for drums, whose pitches name instruments, and for a track
-        without a sounding bar.
+        `(track,)`, pitch classes a bar, 1 to 12. NaN for drums, because their pitches name instruments, and for a
+        track without a sounding bar.
 
     Source: Dong et al. 2018, MuseGAN, section "Objective metrics"; chroma after Fujishima 1999.
     """
@@ -65,13 +66,15 @@ def tonal_distance(rolls: np.ndarray, resolution: int) -> np.ndarray:
     """Mean harmonic distance of two tracks within a bar (TD of MuseGAN).
 
     A bar's chroma c is the number of cells of each pitch class that are on, divided by their sum. The tonal centroid
-    is six-dimensional: over k = pitch class, r sin(a k) and r cos(a k) summed with weights c, for (a, r) =
-    (7 pi/6, 1), (3 pi/2, 1), (2 pi/3, 1/2), the circles of fifths, minor thirds and major thirds. The distance is
-    L2 between the two centroids: 0 for equal harmony, unchanged when both tracks are transposed together. MuseGAN
-    takes it beat by beat; here it is bar by bar, so that a melody and its slow accompaniment meet in every bar.
+    has six dimensions: the sums over pitch classes k of c_k r sin(a k) and c_k r cos(a k), for (a, r) = (7 pi/6, 1),
+    (3 pi/2, 1) and (2 pi/3, 1/2), the circles of fifths, minor thirds and major thirds. The distance of two tracks is
+    the L2 distance of their centroids. It is 0 for equal harmony and does not change if both tracks are transposed
+    together. MuseGAN compares beat by beat. Here bars are compared, so that a melody and its slow accompaniment meet
+    in every bar.
 
-    Best closest to the value of real music. What it is by chance hangs on how many pitch classes sound, so it cannot
-    certify harmony alone: see `harmony_gain`. Not comparable with MuseGAN's printed values, whose chroma is wrong.
+    Best if closest to the value of real music. The value by chance depends on how many pitch classes sound, so this
+    measure alone does not prove harmony: see `harmony_gain`. Not comparable with MuseGAN's printed values, because
+    their chroma is wrong.
 
     Args:
         rolls: bool `(n, track, time, pitch)`.
@@ -79,7 +82,7 @@ def tonal_distance(rolls: np.ndarray, resolution: int) -> np.ndarray:
 
     Returns:
         `(pair,)` in the order of `PITCHED_PAIRS`, mean over the bars in which both tracks sound. NaN for a pair that
-        never sounds in one bar.
+        never sounds in the same bar.
 
     Source: Harte, Sandler and Gasser 2006, "Detecting harmonic change in musical audio".
     """
@@ -88,21 +91,22 @@ def tonal_distance(rolls: np.ndarray, resolution: int) -> np.ndarray:
 
 
 def harmony_gain(rolls: np.ndarray, resolution: int) -> np.ndarray:
-    """How much closer in harmony two tracks are than when one of them is taken from another window.
+    """How much closer in harmony two tracks are than if one of them is taken from another window.
 
-    Tonal distance (`tonal_distance`) of a track of each window and the other track of the window half the set further
-    on, bar by bar, minus that of the two tracks as they are. Above 0 tracks fit one another better than by chance, at 0
-    they do not. Best closest to the value of real music.
+    The gain is the tonal distance (`tonal_distance`) after an exchange minus the tonal distance without it. The
+    exchange pairs one track of each window with the other track of the window half the set further on. Above 0 tracks
+    fit each other better than by chance; at 0 they do not. Best if closest to the value of real music.
 
-    The exchange is a fixed shift and not drawn: no window meets itself, and the same windows always score the same.
-    Half the set is the furthest there is on a circle. Windows that continue one start, or come from one song, stand
-    next to each other where they are generated and are shuffled where they are real, so that with two starts or more
-    tracks of different starts meet. That they then differ in key too is part of the gain.
+    The exchange is a fixed shift and not drawn, so the same windows always score the same, and no window meets itself.
+    On a circle half the set is as far as one can go. Generated windows that continue one start stand next to each
+    other, and real windows are shuffled, so with two or more starts the tracks that meet come from different starts.
+    These often differ in key too, and that is part of the gain.
 
-    For scale, 384 windows at a time: .29 (sd .01) on chorales and .66 (sd .03) on the LPD-5 sample, and .00 (sd .01)
-    where tracks are already exchanged. Most of that tells songs apart, their keys among the rest: a track of the next
-    window of the same song adds only .09 and .24. In other comparisons tonal distance barely told real from shuffled
-    music (.01 to .10 apart): read a gain beside its real value and floor, and take a small one as no proof of harmony.
+    For comparison, with 384 windows: .29 (sd .01) on chorales, .66 (sd .03) on the LPD-5 sample, and .00 (sd .01) on
+    tracks that are already exchanged. Most of the gain tells songs apart, by key among other things: exchanging with
+    the next window of the same song gives a gain of only .09 and .24. In other comparisons tonal distance barely told
+    real from shuffled music (.01 to .10 apart). So read a gain beside its real value and floor, and do not take a
+    small one as proof of harmony.
 
     Args:
         rolls: bool `(n, track, time, pitch)`.
@@ -110,9 +114,10 @@ def harmony_gain(rolls: np.ndarray, resolution: int) -> np.ndarray:
 
     Returns:
         `(pair,)` in the order of `PITCHED_PAIRS`, in Harte distances. NaN for fewer than two windows and for a pair
-        that never sounds in one bar, as it is or exchanged.
+        that never sounds in the same bar, with or without the exchange.
 
-    Source: Dong et al. 2018 (MuseGAN) compare tonal distances with those of shuffled tracks; distance after Harte.
+    Source: Dong et al. 2018 (MuseGAN), who compare tonal distances with those of shuffled tracks; the distance is that
+    of Harte, Sandler and Gasser 2006.
     """
     if len(checked(rolls)) < 2:
         return np.full(len(PITCHED_PAIRS), np.nan)
@@ -120,52 +125,56 @@ def harmony_gain(rolls: np.ndarray, resolution: int) -> np.ndarray:
     shift = len(rolls) // 2
     others, others_sounding = np.roll(centroids, shift, axis=0), np.roll(sounding, shift, axis=0)
     exchanged = _pair_distances(centroids, sounding, others, others_sounding)
-    return exchanged - _pair_distances(centroids, sounding, centroids, sounding)
+    gain: np.ndarray = exchanged - _pair_distances(centroids, sounding, centroids, sounding)
+    return gain
 
 
 def note_density(rolls: np.ndarray, resolution: int) -> np.ndarray:
-    """Onsets a beat, all pitches of a track together.
+    """Onsets per beat, over all pitches of a track.
 
-    Onsets / (windows x steps / resolution). Best closest to the value of real music. A note held into a window counts
-    as an onset at its step 0. A drum hit lasts one step, so that each cell of the drums is an onset (`note_starts`).
+    Onsets / (windows x steps / resolution). Best if closest to the value of real music. A note held into a window
+    counts as an onset at its step 0. A drum hit lasts one step, so every drum cell is an onset (`note_starts`).
 
     Args:
         rolls: bool `(n, track, time, pitch)`.
         resolution: steps a beat.
 
     Returns:
-        `(track,)`, onsets a beat. A silent track gives 0; NaN where there is no step at all.
+        `(track,)`, onsets per beat; 0 for a silent track. NaN if there is no step at all.
     """
     n, _, steps, _ = checked(rolls).shape
-    return ratio(packed_by_step(note_starts(packed(rolls))).sum(axis=(0, 2)), n * steps / resolution)
+    onsets = packed_by_step(note_starts(packed(rolls))).sum(axis=(0, 2))
+    return ratio(onsets, n * steps / resolution)
 
 
 def tonal_centroids(chroma: np.ndarray) -> np.ndarray:
     """Harte's tonal centroids `(..., 6)` of chroma `(..., 12)`, see `tonal_distance`; NaN where nothing sounds."""
-    return ratio(chroma, chroma.sum(axis=-1, keepdims=True)) @ _tonal_map()
+    centroids: np.ndarray = ratio(chroma, chroma.sum(axis=-1, keepdims=True)) @ _tonal_map()
+    return centroids
 
 
 def pair_name(pair: tuple[int, int]) -> str:
-    """The two tracks of a pair as they stand in a measure's key, such as `Piano-Guitar`."""
+    """The name of a pair of tracks in a measure's key, such as `Piano-Guitar`."""
     return f"{TRACKS[pair[0]]}-{TRACKS[pair[1]]}"
 
 
 def _centroids(rolls: np.ndarray, resolution: int) -> tuple[np.ndarray, np.ndarray]:
     """Tonal centroids of each bar `(n, track, bar, 6)`, and whether the track sounds in it `(n, track, bar)`."""
-    cells = in_blocks(lambda some: pitch_classes(cells_by_pitch(bars(some, resolution))), checked(rolls))
-    return tonal_centroids(cells), cells.any(axis=3)
+    cells = in_blocks(lambda block: pitch_classes(cells_by_pitch(bars(block, resolution))), checked(rolls))
+    sounding: np.ndarray = np.any(cells, axis=3)
+    return tonal_centroids(cells), sounding
 
 
 def _pair_distances(
     firsts: np.ndarray, firsts_sounding: np.ndarray, seconds: np.ndarray, seconds_sounding: np.ndarray
 ) -> np.ndarray:
-    """Mean distance `(pair,)` of the first track in `firsts` and the second in `seconds`, where both sound."""
+    """Mean distance `(pair,)` of the first track of `firsts` and the second of `seconds` over bars where both sound."""
     result = np.full(len(PITCHED_PAIRS), np.nan)
     for index, (first, second) in enumerate(PITCHED_PAIRS):
         both = firsts_sounding[:, first] & seconds_sounding[:, second]
         if both.any():
-            apart = firsts[:, first][both] - seconds[:, second][both]
-            result[index] = np.linalg.norm(apart, axis=1).mean()
+            difference = firsts[:, first][both] - seconds[:, second][both]
+            result[index] = np.linalg.norm(difference, axis=1).mean()
     return result
 
 

@@ -1,4 +1,4 @@
-"""How well activations tell cells that are on from those that are off, whatever threshold is taken."""
+"""How well activations separate cells that are on from cells that are off, over all thresholds."""
 
 from dataclasses import dataclass
 
@@ -9,53 +9,62 @@ from musiclab.measures.rolls import ratio
 
 @dataclass(frozen=True)
 class Ranking:
-    """What each threshold finds; only activations of cells that are on are tried, for others add false ones alone.
+    """Counts of cells at or above each threshold, from the lowest threshold to the highest.
+
+    The thresholds are the activations of the cells that are on. Any other threshold would only add cells that are off.
+    Cells with equal activations have equal counts.
 
     Attributes:
-        hits, found: `(threshold,)`, cells at or above it that are on, and all cells at or above it; from the lowest
-            threshold to the highest. Equal activations come together, and find the same.
-        wanted: cells that are on.
+        hits: `(threshold,)`, the cells at or above the threshold that are on.
+        positives: `(threshold,)`, all cells at or above the threshold.
+        wanted: the number of cells that are on.
     """
 
     hits: np.ndarray
-    found: np.ndarray
+    positives: np.ndarray
     wanted: int
 
     @property
     def average_precision(self) -> float:
-        """Area under precision and recall: AP = sum over thresholds of (recall - recall at the next higher) precision.
+        """Area under the precision-recall curve.
 
-        A step function, for straight lines between points of precision and recall promise what no threshold gives. No
-        threshold is chosen, and cells that are rightly off do not count, which nearly all are. Between 0 and 1, higher
-        is better; activations that say nothing have the share of cells that are on. NaN where no cell is on.
+        AP = sum over thresholds of (recall - recall at the next higher threshold) x precision. The curve is a step
+        function, because a straight line between two of its points promises what no threshold reaches. No threshold
+        has to be chosen. Cells that are rightly off do not count, and nearly all cells are. Between 0 and 1, higher is
+        better. Activations without information score the share of cells that are on. NaN if no cell is on.
 
         Source: Davis and Goadrich 2006, "The relationship between precision-recall and ROC curves"; AP of Manning,
         Raghavan and Schuetze 2008, section 8.4.
         """
         gained = self.hits - np.append(self.hits[1:], 0)
-        return float(ratio((gained * (self.hits / self.found)).sum(), self.wanted))
+        return float(ratio((gained * (self.hits / self.positives)).sum(), self.wanted))
 
     @property
     def best_f1(self) -> float:
-        """F1 at the threshold that is best on these very cells: 2 hits / (found + wanted).
+        """F1 at the threshold that is best on these very cells: 2 hits / (positives + wanted).
 
-        An upper bound of what any threshold gives, and so no score that a model which had to choose one can claim;
-        between 0 and 1, higher is better. NaN where no cell is on.
+        An upper bound of the F1 at any threshold. A model has to choose its threshold beforehand, so it cannot claim
+        this score. Between 0 and 1, higher is better. NaN if no cell is on.
         """
-        return float((2 * self.hits / (self.found + self.wanted)).max(initial=0)) if self.wanted else float("nan")
+        return float((2 * self.hits / (self.positives + self.wanted)).max(initial=0)) if self.wanted else float("nan")
 
 
 def ranking(activations: np.ndarray, actual: np.ndarray) -> Ranking:
-    """Of cells, all given pooled; -inf and NaN are above no threshold, so such cells are never found.
+    """The counts at each threshold, over all cells together.
+
+    Activations of -inf and NaN are below every threshold.
 
     Args:
-        activations: real numbers of any shape, larger where a note is likelier.
+        activations: real numbers of any shape; a larger one means that a note is more likely.
         actual: bool, the same shape.
+
+    Raises:
+        ValueError: the two shapes differ.
     """
     if activations.shape != actual.shape:
-        raise ValueError(f"activations {activations.shape} and actual {actual.shape} must have one shape")
-    # Numbers alone are sorted, several times faster than their places would be; fmax makes NaN -inf.
-    everything, wanted = (np.sort(np.fmax(values, -np.inf)) for values in (activations.ravel(), activations[actual]))
-    thresholds = wanted[wanted > -np.inf]
-    hits, found = (len(values) - np.searchsorted(values, thresholds) for values in (wanted, everything))
-    return Ranking(hits, found, len(wanted))
+        raise ValueError(f"activations and actual must have one shape; got {activations.shape} and {actual.shape}.")
+    # Sorting numbers is several times faster than sorting their indices. fmax turns NaN into -inf.
+    all_sorted, on_sorted = (np.sort(np.fmax(values, -np.inf)) for values in (activations.ravel(), activations[actual]))
+    thresholds = on_sorted[on_sorted > -np.inf]
+    hits, positives = (len(values) - np.searchsorted(values, thresholds) for values in (on_sorted, all_sorted))
+    return Ranking(hits=hits, positives=positives, wanted=len(on_sorted))

@@ -1,4 +1,4 @@
-"""Measures of a whole set of windows against real ones: how far apart, how varied, how much it heeds its start."""
+"""Measures of a set of windows against real ones: how far apart, how varied, how dependent on the start."""
 
 import math
 from collections.abc import Iterator
@@ -23,21 +23,21 @@ from musiclab.measures.rolls import (
     ratio,
 )
 
-# Usual register of each track of TRACKS (drums: a filler): what a silent track counts as, so that silence does not
-# look like a very low note.
+# Usual register of each track of TRACKS (drums: a placeholder). A silent track counts as being there, because
+# otherwise silence would look like a very low note.
 _REGISTER = np.array([60.0, 60.0, 55.0, 40.0, 62.0])
-# The smallest sd by which a feature is divided. Below it a difference is no more musical than rounding, and a feature
-# that never varies in real music would otherwise decide the distance alone.
+# The smallest sd by which a feature is divided. Smaller differences have no musical meaning, and without a limit a
+# feature that never varies in real music would dominate the distance.
 _SMALLEST_PITCH_SD = 1.0
 _SMALLEST_SD = 0.05
 # Rows compared at once: 20 MB of float32 for windows of 32 steps.
 _ROWS_AT_ONCE = 256
-# From this Jaccard similarity on, two windows count as one.
+# Two windows with at least this Jaccard similarity count as duplicates.
 DUPLICATE = 0.95
 
 _PER_TRACK, _PER_PITCHED = 3, 2
 _HARMONICS = PITCH_CLASSES // 2
-_FLOORS = np.concatenate(
+SD_FLOORS = np.concatenate(
     [
         np.full(_PER_TRACK * len(_REGISTER), _SMALLEST_SD),
         np.full(_PER_PITCHED * len(PITCHED), _SMALLEST_PITCH_SD),
@@ -47,21 +47,22 @@ _FLOORS = np.concatenate(
 
 
 def embed(rolls: np.ndarray, resolution: int) -> np.ndarray:
-    """One vector of musical features for each window: the embedding of our Frechet distance, our own and untrained.
+    """One vector of musical features per window, the embedding of our Frechet distance. It is ours and untrained.
 
-    Its 46 features, in this order:
-        15: for each track, log(1 + onsets a beat), the share of silent steps, log(1 + mean number of pitches that
-            sound at a step);
-         8: for each pitched track, mean pitch and sd of pitch over its sounding time, in semitones;
-         6: magnitudes of the discrete Fourier transform, at 1 to 6, of the distribution over pitch classes (as shares
-            of sounding time) of the pitched tracks together: the same in every key; the third is high for triads, the
-            fifth for notes of one scale (Quinn 2006, Amiot 2016), and both fall when tracks disagree;
-        16: onset positions in the bar by eighth note, of the pitched tracks and of the drums, the share of onsets;
-         1: likeness of neighbouring bars, the mean Jaccard similarity of a bar with the next one.
+    The 46 features, in this order:
+        15: for each track, log(1 + onsets per beat), the share of silent steps, and log(1 + mean number of pitches
+            that sound at a step);
+         8: for each pitched track, mean and sd of pitch over its sounding time, in semitones;
+         6: magnitudes, at frequencies 1 to 6, of the discrete Fourier transform of the distribution of sounding time
+            over pitch classes, of the pitched tracks together. They are the same in every key. The third is high for
+            triads, the fifth for notes of one scale (Quinn 2006, Amiot 2016), and both fall if tracks disagree;
+        16: shares of onsets at each eighth note of the bar, of the pitched tracks and of the drums;
+         1: mean Jaccard similarity of a bar with the next one.
 
-    Every feature is finite and changes little when a cell is added: shares have one imaginary eighth note or onset in
-    each bin, and mean pitch one imaginary eighth note in the track's usual register. So a silent track stands there,
-    with sd 0 and an even distribution. Two silent bars are alike (1); windows of less than two bars have likeness 0.
+    Every feature is finite and changes little if a cell is added, because shares count one imaginary eighth note or
+    onset in each bin, and mean pitch counts one imaginary eighth note in the track's usual register. So a silent track
+    has its usual register as mean pitch, sd 0 and an even distribution. Two silent bars have similarity 1. Windows of
+    less than two bars have similarity 0.
 
     Args:
         rolls: bool `(n, track, time, pitch)`.
@@ -72,7 +73,7 @@ def embed(rolls: np.ndarray, resolution: int) -> np.ndarray:
     """
     starts = onsets(rolls)
     positions = onset_positions(starts, resolution)
-    # In eighth notes and not in cells, so that the imaginary note weighs the same at every resolution.
+    # In eighth notes, so that the imaginary note weighs the same at every resolution.
     eighths = cells_by_pitch(rolls)[:, PITCHED] * (2 / resolution)
     features = [
         _activity(rolls, starts, resolution),
@@ -89,35 +90,35 @@ def frechet_distance(a: np.ndarray, b: np.ndarray, reference: np.ndarray) -> flo
     """Frechet distance between two sets of windows, given as the vectors of `embed`.
 
     d^2 = |mean_a - mean_b|^2 + tr(C_a + C_b - 2 (C_a^1/2 C_b C_a^1/2)^1/2), after each feature is divided by its sd in
-    the reference set; d^2 is returned, as is the custom, in squared reference sds. Lower is better, 0 for identical
-    sets. A feature that hardly varies in the reference is divided by a floor instead (1 semitone, or 0.05), so that
-    it drops out unless a set departs from it.
+    the reference set. The result is d^2, as is usual, in squared reference sds. Lower is better, 0 for identical sets.
+    A feature that hardly varies in the reference is divided by a floor instead (1 semitone, or 0.05). So it adds
+    nothing unless a set departs from it.
 
-    Finite sets are never at 0: two samples of n and m windows of one Gaussian source are apart by about
-    (1/n + 1/m) (d + d (d + 1) / 4), most of it from the covariances; with d = 46 that is 4.6 for 256 windows each and
-    1.1 for 1,024 (fewer where features are correlated, as in music). Compare only distances of equally large sets,
-    and read them beside the floor between two halves of real music of that size. The value depends on this embedding:
-    it is not comparable with a published Frechet Music Distance or with any other.
+    Finite sets never reach 0: two samples of n and m windows from one Gaussian source are about
+    (1/n + 1/m) (d + d (d + 1) / 4) apart, mostly because of the covariances. With d = 46 that is 4.6 for 256 windows
+    each and 1.1 for 1,024 (less if features are correlated, as they are in music). Compare only distances of equally
+    large sets, and read them beside the floor between two halves of real music of that size. The value depends on this
+    embedding, so it cannot be compared with a published Frechet Music Distance or with any other.
 
     Args:
         a: vectors `(n, d)`.
         b: vectors `(m, d)`.
-        reference: vectors `(r, d)` of real windows that set the scale; the same for all distances to be compared.
+        reference: vectors `(r, d)` of real windows that set the scale. Use the same for all distances to be compared.
 
     Returns:
-        The distance; NaN where any of the sets has fewer than two windows.
+        d^2, at least 0; NaN if any of the three sets has fewer than two windows.
 
     Source: Dowson and Landau 1982; Heusel et al. 2017 (FID) for its use on generators.
     """
     if min(len(a), len(b), len(reference)) < 2:
         return float("nan")
-    scale = np.maximum(reference.std(axis=0, ddof=1), _FLOORS)
+    scale = np.maximum(reference.std(axis=0, ddof=1), SD_FLOORS)
     centre = reference.mean(axis=0)
     first, second = (a - centre) / scale, (b - centre) / scale
     between_means = np.sum((first.mean(axis=0) - second.mean(axis=0)) ** 2)
     first_covariance, second_covariance = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
-    # The trace of the inner root is the sum of the singular values of the product of the two roots: real by
-    # construction, where a general matrix root of C_a C_b turns complex on singular covariances.
+    # The trace of the inner root is the sum of the singular values of the product of the two roots. It is always real,
+    # while a general matrix root of C_a C_b becomes complex for singular covariances.
     product = _root(first_covariance) @ _root(second_covariance)
     shared = np.linalg.svd(product, compute_uv=False).sum()
     squared = between_means + np.trace(first_covariance) + np.trace(second_covariance) - 2 * shared
@@ -126,11 +127,12 @@ def frechet_distance(a: np.ndarray, b: np.ndarray, reference: np.ndarray) -> flo
 
 @dataclass(frozen=True)
 class Pairs:
-    """What the Jaccard distances of all pairs of a set's windows come to, for those who need several of these numbers.
+    """Numbers from the Jaccard distances of all pairs of windows of a set, computed together.
 
     Attributes:
         mean: mean distance, see `mean_distance`; NaN for fewer than two windows.
-        between, within: mean distance of pairs of different groups and of one group; NaN where there is no such pair.
+        between: mean distance of pairs of different groups; NaN if there is no such pair.
+        within: mean distance of pairs of one group; NaN if there is no such pair.
         duplicate_rate: see `duplicate_rate`; NaN for fewer than two windows.
     """
 
@@ -141,7 +143,7 @@ class Pairs:
 
     @property
     def dependence(self) -> float:
-        """How much further apart windows of different groups are than those of one group, see `start_sensitivity`."""
+        """How much further apart windows of different groups are than windows of one, see `start_sensitivity`."""
         return self.between - (0.0 if np.isnan(self.within) else self.within)
 
 
@@ -150,19 +152,22 @@ def pairs(rolls: np.ndarray, groups: np.ndarray | None = None) -> Pairs:
 
     Args:
         rolls: bool `(n, track, time, pitch)`.
-        groups: `(n,)`, the start or song of each window; any values that compare equal. All one group if left out.
+        groups: `(n,)`, the start or song of each window, as any values that can be compared. One group if left out.
+
+    Raises:
+        ValueError: `groups` is not one value per window.
     """
     n = len(checked(rolls))
     groups = np.zeros(n) if groups is None else np.asarray(groups)
     if groups.shape != (n,):
-        raise ValueError(f"starts must name one start a window, not {groups.shape} for {n} windows")
-    return _pairs(_flat(rolls), np.unique(groups, return_inverse=True)[1])
+        raise ValueError(f"groups must be one value per window, {(n,)}; got {groups.shape}.")
+    return _pairs(flat_cells(rolls), np.unique(groups, return_inverse=True)[1])
 
 
 def mean_distance(rolls: np.ndarray) -> float:
     """Mean Jaccard distance over all pairs of windows: 1 - cells on in both / cells on in either.
 
-    0 where all windows are equal, 1 where no two share a cell; two silent windows are at 0.
+    0 if all windows are equal, 1 if no two share a cell. The distance of two silent windows is 0.
 
     Args:
         rolls: bool `(n, track, time, pitch)`.
@@ -174,17 +179,17 @@ def mean_distance(rolls: np.ndarray) -> float:
 
 
 def diversity_ratio(generated: np.ndarray, real: np.ndarray) -> float:
-    """How varied generated windows are, real ones being 1: the quotient of their mean pairwise Jaccard distances.
+    """How varied generated windows are compared with real ones: the ratio of the mean pairwise Jaccard distances.
 
-    Best at 1; 0 is a set of equal windows. Random notes come out above 1, so it tells collapse from variety, not music
-    from noise.
+    Best at 1; 0 is a set of equal windows. Random notes are above 1, so it tells collapse from variety, not music from
+    noise.
 
     Args:
         generated: bool `(n, track, time, pitch)`.
         real: bool `(m, track, time, pitch)`, as many steps as `generated`.
 
     Returns:
-        At least 0; NaN where either set has fewer than two windows or all the real ones are equal.
+        At least 0; NaN if either set has fewer than two windows or if all real windows are equal.
     """
     return float(ratio(mean_distance(generated), mean_distance(real)))
 
@@ -192,9 +197,9 @@ def diversity_ratio(generated: np.ndarray, real: np.ndarray) -> float:
 def duplicate_rate(rolls: np.ndarray) -> float:
     """Share of windows that have another window in the set with a Jaccard similarity of at least 0.95.
 
-    Similarity = cells on in both / cells on in either; two silent windows are alike. Lower is better, down to the value
-    of as many real windows, for real music repeats itself too. It grows with the number of windows and with that of
-    variations of one start: compare only equally large sets. Takes n^2 time, see `pairs`.
+    Similarity = cells on in both / cells on in either; that of two silent windows is 1. Lower is better, down to the
+    value of as many real windows, because real music repeats itself too. The rate grows with the number of windows and
+    with the number of variations of one start, so compare only equally large sets. It takes n^2 time, see `pairs`.
 
     Args:
         rolls: bool `(n, track, time, pitch)`.
@@ -202,7 +207,7 @@ def duplicate_rate(rolls: np.ndarray) -> float:
     Returns:
         Between 0 and 1; NaN for fewer than two windows.
 
-    Source: after the share of near-duplicates that tells a collapsed generator (Arora and Zhang 2017).
+    Source: after Arora and Zhang 2017, who recognise a collapsed generator by its share of near-duplicates.
     """
     return pairs(rolls).duplicate_rate
 
@@ -211,23 +216,24 @@ def start_sensitivity(generated: np.ndarray, starts: np.ndarray, real: np.ndarra
     """How much windows depend on the start they continue: 0 not at all, 1 entirely and as varied as real music.
 
     (mean distance of windows of different starts - mean distance of windows of the same start) / mean distance of real
-    windows, all Jaccard distances over pairs. The second term takes away what changes without the start: a sampler
-    that ignores it scores 0 however varied it is. It needs at least two windows of some start, draws or successive
-    windows of one continuation. Where no start has two, the term counts as 0, which is right only for a system without
-    noise or one whose starts all share theirs.
+    windows. All are Jaccard distances, averaged over pairs. The second term removes what changes without the start, so
+    a sampler that ignores the start scores 0 however varied it is. That term needs at least two windows of some start:
+    several draws, or successive windows of one continuation. If no start has two windows, the term counts as 0. This
+    is right only for a system without noise, or if the noise is the same for all starts.
 
-    Best closest to the value of real music, which is that of real windows with their songs as starts (see
-    `suite.scale_measures`).
-    The classic failure is 0: the output does not change with its condition.
+    Best if closest to the value of real music, which is that of real windows with their songs as starts (see
+    `suite.scale_measures`). The classic failure is 0: the output does not change with its condition.
 
     Args:
         generated: bool `(n, track, time, pitch)`.
-        starts: `(n,)`, which start each window continues; any values that compare equal.
+        starts: `(n,)`, which start each window continues; any values that can be compared.
         real: bool `(m, track, time, pitch)`, real windows of as many steps, such as the real continuations.
 
     Returns:
-        Usually between 0 and 1, slightly negative by chance; NaN for fewer than two starts or where `real` has fewer
-        than two windows or only equal ones.
+        Usually between 0 and 1, slightly negative by chance; NaN if there are fewer than two starts, or if `real` has
+        fewer than two windows or only equal ones.
+
+    Source: ours.
     """
     return float(ratio(pairs(generated, starts).dependence, mean_distance(real)))
 
@@ -235,32 +241,35 @@ def start_sensitivity(generated: np.ndarray, starts: np.ndarray, real: np.ndarra
 def noise_sensitivity(continuations: np.ndarray, real: np.ndarray) -> tuple[float, np.ndarray]:
     """How much noise alone changes what follows a start: 0 not at all, 1 as much as real windows differ.
 
-    Mean distance of windows that continue the same start at the same place, and differ in their noise only, / mean
-    distance of real windows; all Jaccard distances over pairs. For whole windows, and for each track with its own cells
-    alone, where a pair of windows in which the track is silent counts as 0, in both means.
+    Mean distance of windows that continue the same start at the same place and differ only in their noise / mean
+    distance of real windows. All are Jaccard distances, averaged over pairs. There is a value of whole windows and one
+    of each track with its own cells alone. A pair of windows in which the track is silent has distance 0 in both means.
 
-    It describes and has no better direction: 0 is a sampler that always says the same, and far above the variety of
-    real music noise drowns the start. By track it tells who follows the noise and who does not.
+    It describes, so no direction is better. At 0 the sampler always returns the same. Far above the variety of real
+    music, noise drowns the start. The values by track show which tracks follow the noise.
 
     Args:
         continuations: bool `(start, variation, continuation, track, time, pitch)`.
         real: bool `(m, track, time, pitch)`, real windows of as many steps.
 
     Returns:
-        The value of whole windows, and `(track,)`, each at least 0. NaN for fewer than two variations, for no or only
-        equal real windows, and where nothing sounds in any of the continuations: a silent track neither follows the
-        noise nor resists it.
+        The value of whole windows, and the values `(track,)`, each at least 0. NaN if there are fewer than two
+        variations, if there are no real windows or only equal ones, and if nothing sounds in any continuation, because
+        a silent track neither follows the noise nor resists it.
+
+    Source: ours.
     """
     values = ratio(noise_distances(continuations), np.array([mean_distance(real), *track_distances(real)]))
     return float(values[0]), values[1:]
 
 
 def noise_distances(continuations: np.ndarray) -> np.ndarray:
-    """The numerators of `noise_sensitivity`, `(1 + track,)`: of whole windows, then of each track."""
+    """The numerators of `noise_sensitivity`, `(1 + track,)`: of whole windows, then of each track. NaN likewise."""
     if continuations.shape[1] < 2:
         return np.full(1 + continuations.shape[3], np.nan)
     windows = np.packbits(continuations, axis=-1)
     total, count = np.zeros(1 + windows.shape[3]), 0
+    # A lag at a time: each pair of variations has one lag, so all pairs are compared once.
     for lag in range(1, windows.shape[1]):
         one, other = windows[:, lag:], windows[:, :-lag]
         shared, either = _cells_on(one & other), _cells_on(one | other)
@@ -273,8 +282,8 @@ def noise_distances(continuations: np.ndarray) -> np.ndarray:
 
 
 def track_distances(real: np.ndarray) -> np.ndarray:
-    """Its denominators by track, `(track,)`: `mean_distance` of the cells of each track alone."""
-    return np.array([_pairs(_flat(checked(real)[:, track])).mean for track in range(real.shape[1])])
+    """The denominators of `noise_sensitivity` by track, `(track,)`: `mean_distance` of each track's cells alone."""
+    return np.array([_pairs(flat_cells(checked(real)[:, track])).mean for track in range(real.shape[1])])
 
 
 def _activity(rolls: np.ndarray, starts: np.ndarray, resolution: int) -> np.ndarray:
@@ -303,12 +312,14 @@ def _harmony(eighths: np.ndarray) -> np.ndarray:
     shares = _shares(pitch_classes(eighths.sum(axis=1)))
     k = np.arange(PITCH_CLASSES)
     waves = np.exp(-2j * np.pi * np.outer(k, np.arange(1, _HARMONICS + 1)) / PITCH_CLASSES)
-    return np.abs(shares @ waves)
+    magnitudes: np.ndarray = np.abs(shares @ waves)
+    return magnitudes
 
 
 def _shares(counts: np.ndarray) -> np.ndarray:
-    """Distribution `(n, bin)` of counts, each bin one higher than counted, so that no counts at all are an even one."""
-    return (counts + 1) / (counts.sum(axis=1, keepdims=True) + counts.shape[1])
+    """Distribution `(n, bin)` of counts, with one added to each bin. So it is even if all counts are 0."""
+    shares: np.ndarray = (counts + 1) / (counts.sum(axis=1, keepdims=True) + counts.shape[1])
+    return shares
 
 
 def _bar_likeness(rolls: np.ndarray, resolution: int) -> np.ndarray:
@@ -318,59 +329,63 @@ def _bar_likeness(rolls: np.ndarray, resolution: int) -> np.ndarray:
         return np.zeros(len(rolls))
     shared = packed_by_step(by_bar[:, :, :-1] & by_bar[:, :, 1:]).sum(axis=(1, 3))
     either = packed_by_step(by_bar[:, :, :-1] | by_bar[:, :, 1:]).sum(axis=(1, 3))
-    return np.where(either, shared / np.maximum(either, 1), 1.0).mean(axis=1)
+    similarities: np.ndarray = np.where(either, shared / np.maximum(either, 1), 1.0)
+    likeness: np.ndarray = similarities.mean(axis=1)
+    return likeness
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
     """Symmetric square root of a covariance; eigenvalues that rounding made negative count as 0."""
     values, vectors = np.linalg.eigh(np.atleast_2d(covariance))
-    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    root: np.ndarray = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    return root
 
 
 def _cells_on(windows: np.ndarray) -> np.ndarray:
-    """Cells that are on in packed windows `(..., track, time, 16)`: `(n, 1 + track)`, all tracks first, then each."""
+    """Number of cells on in packed windows `(..., track, time, 16)`: `(n, 1 + track)`, in all tracks, then in each."""
     by_track = packed_by_step(windows).sum(axis=-1).reshape(-1, windows.shape[-3])
     return np.concatenate([by_track.sum(axis=1, keepdims=True), by_track], axis=1)
 
 
-def _flat(rolls: np.ndarray) -> np.ndarray:
-    """All cells of each window in one row, for no windows too."""
+def flat_cells(rolls: np.ndarray) -> np.ndarray:
+    """All cells of each window in one row, `(n, cell)`; n may be 0."""
     return rolls.reshape(len(rolls), math.prod(rolls.shape[1:]))
 
 
 def _pairs(cells: np.ndarray, groups: np.ndarray | None = None) -> Pairs:
-    """`Pairs` of cells `(n, cell)` bool and groups `(n,)` int, all one group if left out."""
+    """`Pairs` of cells `(n, cell)` bool and groups `(n,)` int; one group if left out."""
     n = len(cells)
     groups = np.zeros(n, np.int64) if groups is None else groups
     sizes = np.bincount(groups)
     count, count_within = n * (n - 1) / 2, (sizes * (sizes - 1) / 2).sum()
     total = total_within = 0.0
-    twin = np.zeros(n, bool)
-    for rows, columns, similarities in _similarities(cells):
+    has_duplicate = np.zeros(n, bool)
+    for rows, columns, similarities in similarity_blocks(cells):
         # A block on the diagonal holds each pair twice, and each window with itself.
         diagonal = rows == columns
         distances = 1 - similarities
         weight = 0.5 if diagonal else 1.0
         total += weight * distances.sum()
         total_within += weight * distances[groups[rows, None] == groups[columns]].sum()
-        alike = similarities >= DUPLICATE
+        duplicates = similarities >= DUPLICATE
         if diagonal:
-            np.fill_diagonal(alike, False)
-        twin[rows] |= alike.any(axis=1)
-        twin[columns] |= alike.any(axis=0)
+            np.fill_diagonal(duplicates, False)
+        has_duplicate[rows] |= duplicates.any(axis=1)
+        has_duplicate[columns] |= duplicates.any(axis=0)
     return Pairs(
         mean=float(ratio(total, count)),
         between=float(ratio(total - total_within, count - count_within)),
         within=float(ratio(total_within, count_within)),
-        duplicate_rate=float(twin.mean()) if n > 1 else float("nan"),
+        duplicate_rate=float(has_duplicate.mean()) if n > 1 else float("nan"),
     )
 
 
-def _similarities(cells: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
+def similarity_blocks(cells: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
     """Jaccard similarities of all pairs of rows, in blocks on and above the diagonal: rows, columns, values.
 
-    Counts are float32 products of zeros and ones: exact below 2^24 cells, so the order of summation cannot change
-    them. Cells that no window uses are left out first, which is most of them.
+    Counts are sums of float32 products of zeros and ones. They are exact below 2^24 cells, so the order of summation
+    cannot change them. Cells that no window uses, which are most cells, are left out first. The similarity of two
+    silent windows is 1.
     """
     cells = cells[:, cells.any(axis=0)]
     sizes = cells.sum(axis=1, dtype=np.int64)

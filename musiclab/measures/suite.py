@@ -1,4 +1,4 @@
-"""All measures of one kind at once, as flat dicts from full name to float, ready for a record."""
+"""All measures of one group together, as flat dicts from full name to float, ready for a record."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -41,21 +41,22 @@ from musiclab.measures.structure import LAGS, self_similarity
 from musiclab.measures.style import retrieval, similarity, song_likeness, specificity
 from musiclab.measures.tonality import pitch_class_entropy, pitch_range, polyphony, scale_consistency
 
-# End the keys of what real music scores against real music, tracks of different songs put together, random notes.
+# Suffixes of baselines: real music against real music, tracks combined from different songs, random notes.
 FLOOR, SHUFFLED, RANDOM = ".floor", ".shuffled", ".random"
-# The likeness to training windows from which on a window counts as copied, among the values of the scale.
+# The baseline's key for the likeness to training windows from which a window counts as copied.
 COPIED_FROM = "set/copied_rate.from"
-# A perplexity is printed up to 1e30: infinity is no number of a record, and two of the largest float have no mean.
+# A perplexity is at most 1e30: a record has no infinity, and the mean of two of the largest floats would overflow.
 _MOST_NATS = 30 * math.log(10)
 
 
 @dataclass(frozen=True)
 class WindowSet:
-    """Windows to compare with others; what several measures need of them is worked out once.
+    """Windows to compare with others. What several measures need is computed once and kept.
 
     Attributes:
-        rolls: bool `(n, track, time, pitch)`; if they are real, in a shuffled order, so that the first are any.
-        songs: `(n,)`, which song each window is of, or which start it continues; any values that compare equal.
+        rolls: bool `(n, track, time, pitch)`. Real windows must be in a shuffled order, so that the first ones are a
+            random sample.
+        songs: `(n,)`, which song each window is from, or which start it continues; any values that can be compared.
         resolution: steps a beat.
         pieces: bool `(track, time, pitch)` each, whole songs or continuations, for `structure_measures`.
     """
@@ -66,7 +67,7 @@ class WindowSet:
     pieces: Sequence[np.ndarray] = ()
 
     def first(self, count: int) -> "WindowSet":
-        """The set of the first `count` windows, with all pieces; itself where it has no more."""
+        """The set of the first `count` windows, with all pieces; the set itself if it has no more."""
         if count >= len(self.rolls):
             return self
         return replace(self, rolls=self.rolls[:count], songs=self.songs[:count])
@@ -98,23 +99,23 @@ class WindowSet:
 
 
 def music_measures(rolls: np.ndarray, resolution: int) -> dict[str, float]:
-    """Every measure of the group `music` that windows are enough for; those of whole pieces are `structure_measures`.
+    """Every measure of the group `music` that single windows have; those of pieces are in `structure_measures`.
 
     Args:
         rolls: bool `(n, track, time, pitch)`.
         resolution: steps a beat.
 
     Returns:
-        Keys such as `music/empty_bars`, `music/empty_bars.Piano`, `music/tonal_distance.Piano-Guitar`. Values are NaN
-        where a measure says so (a silent track has no pitch classes). Under the plain name of what `music.py` measures
-        stands the mean of the values that are not; under that of the others the value of all pitched tracks together.
+        Keys such as `music/empty_bars`, `music/empty_bars.Piano`, `music/tonal_distance.Piano-Guitar`. A value is NaN
+        if the measure's rule says so (a silent track has no pitch classes). For the measures of `music.py` the plain
+        name has the mean of the values that are not NaN; for all others the value of the pitched tracks together.
     """
-    both = [pair_name(pair) for pair in PITCHED_PAIRS]
+    pair_names = [pair_name(pair) for pair in PITCHED_PAIRS]
     return (
         _by_part("music/empty_bars", empty_bars(rolls, resolution), TRACKS)
         | _by_part("music/used_pitch_classes", used_pitch_classes(rolls, resolution), TRACKS)
-        | _by_part("music/tonal_distance", tonal_distance(rolls, resolution), both)
-        | _by_part("music/harmony_gain", harmony_gain(rolls, resolution), both)
+        | _by_part("music/tonal_distance", tonal_distance(rolls, resolution), pair_names)
+        | _by_part("music/harmony_gain", harmony_gain(rolls, resolution), pair_names)
         | _by_part("music/note_density", note_density(rolls, resolution), TRACKS)
         | _together("music/pitch_class_entropy", pitch_class_entropy(rolls))
         | _together("music/scale_consistency", scale_consistency(rolls))
@@ -129,35 +130,35 @@ def music_measures(rolls: np.ndarray, resolution: int) -> dict[str, float]:
 
 
 def structure_measures(pieces: list[np.ndarray], resolution: int) -> dict[str, float]:
-    """The measures of the group `music` that take whole pieces: how much a bar is like those some bars on.
+    """The measures of the group `music` that need whole pieces: likeness of a bar to later bars.
 
     Args:
-        pieces: bool `(track, time, pitch)` each, of any length, from a bar line on: all windows that continue one start
-            joined, or a whole song.
+        pieces: bool `(track, time, pitch)` each, of any length, starting at a bar line: a whole song, or all windows of
+            a continuation joined.
         resolution: steps a beat.
 
     Returns:
-        Keys such as `music/self_similarity_4` of the pitched tracks together, `music/self_similarity_4.Drums` of each
-        track; NaN where no piece has bars so far apart that sound.
+        Keys such as `music/self_similarity_4` of the pitched tracks together, and `music/self_similarity_4.Drums` of
+        each track. NaN if no piece has sounding bars that far apart.
     """
-    result = {}
+    result: dict[str, float] = {}
     for lag, values in zip(LAGS, self_similarity(pieces, resolution), strict=True):
         result |= _together(f"music/self_similarity_{lag}", values)
     return result
 
 
 def reconstruction_measures(predicted: np.ndarray, actual: np.ndarray) -> dict[str, float]:
-    """Frame and onset precision, recall and F1, and the ratio of densities: one value a track, the mean, plain.
+    """Frame and onset precision, recall and F1, and the ratio of densities, by track and as the mean over tracks.
 
-    `latent/density_ratio` = cells predicted / cells there; best at 1, which says nothing of where they are; NaN for a
-    track that is silent in `actual`.
+    `latent/density_ratio` = cells predicted / cells in `actual`. Best at 1, which does not tell whether the cells are
+    the right ones. NaN for a track that is silent in `actual`.
 
     Args:
-        predicted: bool `(n, track, time, pitch)`, what was decoded.
-        actual: bool, the same shape, what was encoded.
+        predicted: bool `(n, track, time, pitch)`, the decoded windows.
+        actual: bool, the same shape, the windows that were encoded.
 
     Returns:
-        Keys such as `latent/frame_f1`, `latent/onset_recall.Bass`; NaN rules at `reconstruction.Scores`.
+        Keys such as `latent/frame_f1`, `latent/onset_recall.Bass`; see `reconstruction.Scores` for when they are NaN.
     """
     density = ratio(predicted.sum(axis=(0, 2, 3)), actual.sum(axis=(0, 2, 3)))
     result = _by_part("latent/density_ratio", density, TRACKS)
@@ -169,56 +170,61 @@ def reconstruction_measures(predicted: np.ndarray, actual: np.ndarray) -> dict[s
 
 
 def activation_measures(activations: np.ndarray, actual: np.ndarray) -> dict[str, float]:
-    """Of a decoder's output before any threshold, one value a track and their mean under the plain name.
+    """Measures of a decoder's output before any threshold, by track and as the mean over tracks.
 
-    `latent/frame_auprc` and `latent/best_frame_f1`: `Ranking.average_precision` and `best_f1` of all a track's cells.
-    The second is taken at the threshold that is best on these very windows: an upper bound for `latent/frame_f1`.
-    `latent/mse`: mean of (activation - cell)^2, lower is better; of a Gaussian likelihood read it beside its sigma, and
-    of a Bernoulli one it is the Brier score. So sparse are rolls that silence has a small error too: the share of cells
-    that are on. NaN where an activation is infinite.
+    `latent/frame_auprc` and `latent/best_frame_f1` are `Ranking.average_precision` and `Ranking.best_f1` of all cells
+    of a track. The second uses the threshold that is best on these very windows, so it is an upper bound of
+    `latent/frame_f1`.
+
+    `latent/mse` is the mean of (activation - cell)^2; lower is better. With a Gaussian likelihood, read it beside its
+    sigma; with a Bernoulli likelihood, it is the Brier score. Rolls are so sparse that silence has a small error too:
+    the share of cells that are on. NaN if an activation is infinite.
 
     Args:
         activations: float `(n, track, time, pitch)`; -inf for a track that has no decoder and never sounds.
-        actual: bool, the same shape, what was encoded.
+        actual: bool, the same shape, the windows that were encoded.
     """
     tracks = [(activations[:, track], actual[:, track]) for track in range(len(TRACKS))]
-    rankings = [ranking(*track) for track in tracks]
-    # One track at a time: what is made in between is a fifth of the whole.
-    mse = np.array([float(ratio(np.square(made - real).sum(dtype=np.float64), real.size)) for made, real in tracks])
+    rankings = [ranking(decoded, real) for decoded, real in tracks]
+    # One track at a time, so that temporary arrays are a fifth as large.
+    mse = np.array(
+        [float(ratio(np.square(decoded - real).sum(dtype=np.float64), real.size)) for decoded, real in tracks]
+    )
     return (
-        _by_part("latent/frame_auprc", np.array([each.average_precision for each in rankings]), TRACKS)
-        | _by_part("latent/best_frame_f1", np.array([each.best_f1 for each in rankings]), TRACKS)
+        _by_part("latent/frame_auprc", np.array([track.average_precision for track in rankings]), TRACKS)
+        | _by_part("latent/best_frame_f1", np.array([track.best_f1 for track in rankings]), TRACKS)
         | _by_part("latent/mse", np.where(np.isinf(mse), np.nan, mse), TRACKS)
     )
 
 
 def posterior_measures(posteriors: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
-    """What the measures of `latent` say of posteriors, one value a track and their mean under the plain name.
+    """The measures of `latent.py` for posteriors, by track and as the mean over tracks.
 
-    `latent/active_units`, `latent/collapsed`, `latent/prior_gap`; `latent/kl`, summed over dimensions; and
-    `latent/posterior_sd`, the mean of sigma over windows and dimensions, in latent units: what noise is measured by.
+    `latent/active_units`, `latent/collapsed` and `latent/prior_gap`; `latent/kl`, summed over dimensions; and
+    `latent/posterior_sd`, the mean of sigma over windows and dimensions, in latent units, to compare noise with.
 
     Args:
-        posteriors: by track, means `(n, K)` and log-sigmas `(n, K)`, `(n, 1)` or `(n,)`; tracks without a VAE left out.
+        posteriors: by track, means `(n, K)` and log-sigmas `(n, K)`, `(n, 1)` or `(n,)`. Tracks without a VAE are left
+            out.
     """
-    kl = [kl_per_dimension(*posterior) for posterior in posteriors.values()]
-    values = {
+    kl_by_track = [kl_per_dimension(means, log_sigma) for means, log_sigma in posteriors.values()]
+    values: dict[str, Sequence[float]] = {
         "active_units": [active_units(means) for means, _ in posteriors.values()],
-        "kl": [each.sum() for each in kl],
-        "collapsed": [collapsed(each) for each in kl],
-        "prior_gap": [prior_gap(*posterior) for posterior in posteriors.values()],
+        "kl": [kl.sum() for kl in kl_by_track],
+        "collapsed": [collapsed(kl) for kl in kl_by_track],
+        "prior_gap": [prior_gap(means, log_sigma) for means, log_sigma in posteriors.values()],
         "posterior_sd": [nan_mean(np.exp(log_sigma)) for _, log_sigma in posteriors.values()],
     }
     return _latent(values, posteriors)
 
 
 def likelihood_measures(likelihoods: dict[str, tuple[float, float, float]]) -> dict[str, float]:
-    """`latent/sigma`, `latent/elbo` and `latent/iw_bound`, one value a track and their mean under the plain name.
+    """`latent/sigma`, `latent/elbo` and `latent/iw_bound`, by track and as the mean over tracks.
 
     Args:
-        likelihoods: by track, a Gaussian's sigma, and the two bounds of log p(x) in nats a window; NaN for what the
-            likelihood does not have. A Gaussian density on cells that are on or off is no probability of them, so it
-            has no bounds. Tracks without a VAE are left out.
+        likelihoods: by track, the sigma of a Gaussian likelihood, and the two bounds of log p(x) in nats per window. A
+            number that the likelihood does not have is NaN: a Gaussian density of cells that are on or off is not
+            their probability, so it has no bounds. Tracks without a VAE are left out.
     """
     columns = np.array(list(likelihoods.values())).reshape(-1, 3).T
     return _latent(dict(zip(("sigma", "elbo", "iw_bound"), columns, strict=True)), likelihoods)
@@ -227,49 +233,51 @@ def likelihood_measures(likelihoods: dict[str, tuple[float, float, float]]) -> d
 def noise_response_measures(
     decoded: np.ndarray, own: np.ndarray, noisy: Iterable[tuple[float, np.ndarray]], real: np.ndarray
 ) -> dict[str, float]:
-    """How much what is decoded changes with noise on its code: 0 not at all, 1 as much as real windows differ.
+    """How much decoded windows change with noise on their codes: 0 not at all, 1 as much as real windows differ.
 
-    Mean Jaccard distance between a window decoded from its code and the same with noise / mean distance of real
-    windows, of all tracks together; two silent windows are at 0. It describes and has no better direction. Noise of the
-    posterior's own sd is what the decoder was trained to see past: what it changes, the code does not tell.
+    Mean Jaccard distance between a window decoded from its code and the window decoded from the code with noise / mean
+    distance of real windows, of all tracks together. The distance of two silent windows is 0. It describes, so no
+    direction is better. The decoder was trained to ignore noise of the posterior's own sd, so the code does not
+    determine what such noise changes.
 
     Args:
-        decoded: bool `(n, track, time, pitch)`, from the posterior means.
-        own: bool, the same shape, with noise of each posterior's own sd: draws from the posteriors.
-        noisy: sds, the same for all dimensions, and what was decoded with noise of each; taken one at a time.
+        decoded: bool `(n, track, time, pitch)`, decoded from the posterior means.
+        own: bool, the same shape, decoded with noise of each posterior's own sd: draws from the posteriors.
+        noisy: for each sd, which is the same for all dimensions, what was decoded with noise of it; read one at a time.
         real: bool `(m, track, time, pitch)`, real windows of as many steps.
 
     Returns:
-        `latent/noise_response` of `own`, and for each other sd a key such as `latent/noise_response.at_0.5`; each at
-        least 0. NaN for fewer than two real windows or only equal ones, and where nothing sounds with or without noise.
+        `latent/noise_response` of `own`, and for each sd of `noisy` a key such as `latent/noise_response.at_0.5`; each
+        at least 0. NaN if there are fewer than two real windows or only equal ones, and if nothing sounds with or
+        without noise.
     """
-    scale = mean_distance(real)
+    real_distance = mean_distance(real)
 
-    def response(other: np.ndarray) -> float:
-        return float(ratio(noise_distances(np.stack([decoded, other], axis=1)[:, :, None])[0], scale))
+    def response(changed: np.ndarray) -> float:
+        return float(ratio(noise_distances(np.stack([decoded, changed], axis=1)[:, :, None])[0], real_distance))
 
-    at_sds = {f"latent/noise_response.at_{sd:g}": response(other) for sd, other in noisy}
+    at_sds = {f"latent/noise_response.at_{sd:g}": response(changed) for sd, changed in noisy}
     return {"latent/noise_response": response(own)} | at_sds
 
 
 def next_window_measures(
     predicted: np.ndarray, last: np.ndarray, mean_window: np.ndarray, actual: np.ndarray
 ) -> dict[str, float]:
-    """How well the next window is predicted, alone and above two ways to guess it; higher is better.
+    """How well the next window is predicted, and how much better than by two simple guesses; higher is better.
 
-    Frame F1 (`reconstruction.frame_scores`), one value a track and the mean under the plain name:
+    All are frame F1 (`reconstruction.frame_scores`), by track and as the mean over tracks:
         `next/next_f1`: of the predicted windows against the actual ones;
         `next/gain_over_repeat`: that minus the F1 of repeating the last window;
-        `next/gain_over_average`: that minus the F1 of always saying the average window, made binary at the threshold
-            which is best on `actual` itself, for each track: a baseline's best chance, which no model gets.
+        `next/gain_over_average`: that minus the F1 of always predicting the average window. For each track it is made
+            binary at the threshold that is best on `actual` itself, which favours this baseline over any model.
 
-    A gain is NaN where one of its two scores is: a track that is silent in both sets compared. So means are over those
-    tracks of each measure that have a value.
+    A gain is NaN if one of its two scores is NaN, because a track is silent in both sets compared. Means are over the
+    tracks that have a value.
 
     Args:
         predicted: bool `(n, track, time, pitch)`.
         last: bool, the same shape, the windows before.
-        mean_window: `(track, time, pitch)`, the mean of the training windows (or what else stands for the average).
+        mean_window: `(track, time, pitch)`, the mean of the training windows, or another average.
         actual: bool `(n, track, time, pitch)`, the windows that came next.
     """
     own, repeat = frame_scores(predicted, actual).f1, frame_scores(last, actual).f1
@@ -282,17 +290,19 @@ def next_window_measures(
 
 
 def token_measures(nats_a_token: float, unigram_nats_a_token: float) -> dict[str, float]:
-    """Perplexity of held-out tokens, that of the unigram, and the bits that a model saves over it.
+    """Perplexity of held-out tokens, that of the unigram, and the bits that a model saves over the unigram.
 
-    With H in nats: `tokens/perplexity` = exp(H), in tokens, lower is better, 1 at least; `tokens/unigram_perplexity`
-    likewise for guessing by how frequent tokens are; `tokens/bits_over_unigram` = (H_unigram - H) / ln 2, in bits a
-    token, higher is better, 0 for a model that learned no more than frequencies.
+    With H the mean negative log-likelihood of a token in nats:
+        `tokens/perplexity`: exp(H), in tokens, at least 1; lower is better;
+        `tokens/unigram_perplexity`: the same for guessing by token frequency;
+        `tokens/bits_over_unigram`: (H_unigram - H) / ln 2, in bits per token; higher is better, and 0 means that the
+            model learned only frequencies.
 
-    A perplexity is at most 1e30, which stands for all above it, infinity too; the bits tell the true difference, and
-    are NaN where one side is infinite. NaN in, NaN out.
+    A perplexity above 1e30, infinity included, is returned as 1e30. The bits have the true difference; they are NaN if
+    one side is infinite. If an argument is NaN, so are the values that depend on it.
 
     Args:
-        nats_a_token: mean negative log-likelihood of a held-out token under the model.
+        nats_a_token: mean negative log-likelihood of a held-out token under the model, in nats.
         unigram_nats_a_token: the same under the frequencies of the training tokens.
     """
     saved = (unigram_nats_a_token - nats_a_token) / math.log(2)
@@ -306,20 +316,23 @@ def token_measures(nats_a_token: float, unigram_nats_a_token: float) -> dict[str
 def style_measures(
     generated: np.ndarray, targets: np.ndarray, songs: list[np.ndarray], resolution: int
 ) -> dict[str, float]:
-    """Every measure of the group `style`: are continuations like the song or songs that they were to be like?
+    """Every measure of the group `style`: are continuations like their target, a song or a mixture of songs?
 
-    Means over continuations of `style.similarity`, `specificity` and `retrieval`; higher is better for all three.
-    Similarity alone says little, for any two songs are alike in much: read the specificity. NaN for no continuations,
-    and for the last two where no song is outside the target.
+    Means over continuations of `style.similarity`, `style.specificity` and `style.retrieval`; higher is better for all
+    three. Similarity alone says little, because any two songs have much in common, so read the specificity. NaN if
+    there are no continuations; specificity and retrieval also if all songs are part of the target.
 
     Args:
-        generated: bool `(n, windows, track, time, pitch)`, n continuations, each judged by all its windows together.
-        targets: float `(n, len(songs))`, the weight of each song in each continuation's target, rows summing to 1.
-        songs: bool `(m_i, track, time, pitch)` each, all windows of every song that might be meant, targets among them.
+        generated: bool `(n, windows, track, time, pitch)`: n continuations, each compared by all its windows together.
+        targets: float `(n, len(songs))`, the weight of each song in each continuation's target; rows sum to 1.
+        songs: bool `(m_i, track, time, pitch)` each, all windows of every song that could be a target.
         resolution: steps a beat.
+
+    Raises:
+        ValueError: `targets` has another shape.
     """
     if np.shape(targets) != (len(generated), len(songs)):
-        raise ValueError(f"targets must be {(len(generated), len(songs))}, not {np.shape(targets)}")
+        raise ValueError(f"targets must be {(len(generated), len(songs))}; got {np.shape(targets)}.")
     likeness = song_likeness(list(generated), songs, resolution)
     return {
         "style/similarity": nan_mean(similarity(likeness, targets)),
@@ -329,38 +342,40 @@ def style_measures(
 
 
 def set_measures(continuations: np.ndarray, reference: WindowSet, windows: int) -> dict[str, float]:
-    """The measures of the group `set` that take generated and held-out real windows, and nothing else.
+    """The measures of the group `set` that need only generated and held-out real windows.
 
-    Means of pairs of real windows are of as many reference windows as there are generated ones, if there are.
+    Means over pairs of real windows use as many reference windows as there are generated ones, or all if there are
+    fewer.
 
     Args:
         continuations: bool `(start, variation, continuation, track, time, pitch)`.
-        reference: real windows of held-out songs, as many steps as generated ones. They also set the scale of the
-            embedding, so keep them the same for everything that is to be compared.
-        windows: how many windows of the first variations, spread evenly over them, are compared with the reference;
-            these measures change as sets get smaller, so take as many as those that they are compared with have. They
-            are of one variation of each start: without noise the others are copies, and no fault of the system.
+        reference: real windows of held-out songs, with as many steps as generated ones. They also set the scale of the
+            embedding, so use the same for everything that is to be compared.
+        windows: how many windows of the first variations, spread evenly over them, are compared with the reference.
+            These measures depend on the size of the set, so it must be the same for all sets that are compared. Only
+            one variation of each start is used, because without noise the others are copies, which is no fault of the
+            system.
 
     Returns:
-        Of whole windows under the plain name, as all measures of this group, and not the mean of the parts:
-        `set/noise_sensitivity.Bass` is of one track, `set/overlap_area.mean_pitch` of one feature, of which the plain
-        name has the mean.
+        The plain name has the value of whole windows. Only `set/overlap_area` and `set/feature_kl` have the mean over
+        features there, and keys such as `set/overlap_area.mean_pitch` for each feature.
+        `set/noise_sensitivity.Bass` is the value of one track.
     """
     starts = np.repeat(np.arange(len(continuations)), math.prod(continuations.shape[1:3]))
     every = WindowSet(continuations.reshape(-1, *continuations.shape[3:]), starts, reference.resolution)
     real = reference.first(len(every.rolls))
-    made = WindowSet(*first_variations(continuations, windows), reference.resolution)
-    by_noise, *by_noise_and_track = _noise(continuations, real)
+    generated = WindowSet(*first_variations(continuations, windows), reference.resolution)
+    noise_sensitivity = _noise(continuations, real)
     return (
-        _compared(made, reference)
+        _compared(generated, reference)
         | _varied(every, real)
-        | _by_part("set/noise_sensitivity", by_noise_and_track, TRACKS)
-        | {"set/noise_sensitivity": float(by_noise)}
+        | _by_part("set/noise_sensitivity", noise_sensitivity[1:], TRACKS)
+        | {"set/noise_sensitivity": float(noise_sensitivity[0])}
     )
 
 
 def first_variations(continuations: np.ndarray, windows: int) -> tuple[np.ndarray, np.ndarray]:
-    """At most `windows` windows `(n, track, time, pitch)` of the first variations, spread evenly, and their starts."""
+    """At most `windows` windows of the first variations, `(n, track, time, pitch)`, spread evenly; and their starts."""
     first = continuations[:, 0].reshape(-1, *continuations.shape[3:])
     count = min(windows, len(first))
     spread = np.arange(count) * len(first) // max(1, count)
@@ -368,11 +383,11 @@ def first_variations(continuations: np.ndarray, windows: int) -> tuple[np.ndarra
 
 
 def training_measures(likeness: np.ndarray, least: float) -> dict[str, float]:
-    """`set/training_similarity`, the mean of the likeness to the nearest training window, and `set/copied_rate`.
+    """`set/training_similarity`, the mean likeness to the nearest training window, and `set/copied_rate`.
 
     Args:
         likeness: `(n,)` of generated windows, see `originality.TrainingWindows.likeness`.
-        least: the likeness from which on a window counts as copied, COPIED_FROM of the scale.
+        least: the likeness from which a window counts as copied, the baseline COPIED_FROM.
     """
     return {"set/training_similarity": nan_mean(likeness), "set/copied_rate": copied_rate(likeness, least)}
 
@@ -380,57 +395,58 @@ def training_measures(likeness: np.ndarray, least: float) -> dict[str, float]:
 def scale_measures(
     other: WindowSet, reference: WindowSet, training: TrainingWindows, rng: np.random.Generator
 ) -> dict[str, float]:
-    """What the measures of the groups `music` and `set` are read on: real music, and what no music is like.
+    """Baselines of the groups `music` and `set`: the values of real music, and of what no music is like.
 
     Keys and their meaning:
-        `music/...` and those of `set` that ask for it: the real value, which `better="real"` is to come close to. It is
-            the reference's own; of `set/start_sensitivity` that of windows and their songs (windows of one song stand
-            for those that continue one start window); of `set/diversity_ratio` and `latent/density_ratio` 1 by
-            definition. Of `set/distinct_windows` and what is taken of pairs, or of likeness to training windows, it is
-            that of as many reference windows as there are other ones;
-        `.floor`: real against real. What the other songs' windows score in place of generated ones, or, where there is
-            a real value, how far that is from it;
-        `.shuffled`, `.random`: ceilings. What the other songs' windows score in place of generated ones when their
-            tracks are exchanged between songs, and when their notes are put anywhere (see `ceilings`); values, not
-            distances, of the plain names only;
-        `latent/frame_f1.floor` and its like: the score of taking, for each of as many reference windows, some window of
-            the other songs, drawn evenly; what a decoder scores that ignores its code and plays other real music;
-        `set/copied_rate.from`: the likeness to training windows from which on a window counts as copied, which the
-            nearest 1 % of the reference windows have.
+        `music/...`, and those of `set` that are better `real`: the value of real music. In general it is that of the
+            reference. For `set/start_sensitivity` songs take the place of starts: windows of one song stand for windows
+            that continue one start. For `set/diversity_ratio` and `latent/density_ratio` it is 1 by definition. For
+            `set/distinct_windows`, and for measures of pairs or of likeness to training windows, it is the value of as
+            many reference windows as there are other windows;
+        `.floor`: real music against real music. It is the value of the other songs' windows in place of generated
+            ones, or, if there is a value of real music, the distance from it;
+        `.shuffled`, `.random`: ceilings. They are the values of the other songs' windows in place of generated ones,
+            with tracks exchanged between songs, and with notes at random places (see `ceilings`). They are values, not
+            distances, and only plain names have them;
+        `latent/frame_f1.floor` and its like: the score if each reference window (as many as other windows) is predicted
+            by a window of the other songs, drawn evenly. A decoder that ignores its code and plays other real music
+            scores this;
+        `set/copied_rate.from`: the likeness to training windows from which a window counts as copied. The nearest 1 %
+            of the reference windows have it.
 
     Args:
-        other: windows and pieces of other songs. As many windows as generated ones, so that the numbers compare.
-        reference: those that generated windows are measured against.
-        training: those that the block trains on.
+        other: windows and pieces of other songs, with as many windows as are generated, so that numbers compare.
+        reference: the real windows that generated windows are compared with.
+        training: the windows that the block trains on.
         rng: draws the pairs and the random notes.
     """
     resolution, count = reference.resolution, len(other.rolls)
-    some = reference.first(count)
-    likeness = training.likeness(some.rolls)
+    sample = reference.first(count)
+    likeness = training.likeness(sample.rolls)
     least = copied_from(likeness)
-    # Of the other songs, as the floor is: between songs of their own, the reference's tracks would pass for real.
+    # Of the other songs, like the floor: tracks exchanged within the reference would count as its own and look real.
     exchanged = tracks_exchanged(other.rolls, other.songs), songs_exchanged(list(other.pieces))
     drawn = random_notes(other.rolls, rng), [random_notes(piece[None], rng)[0] for piece in other.pieces]
 
-    def scores(made: WindowSet) -> dict[str, float]:
+    def scores(windows: WindowSet) -> dict[str, float]:
         return (
-            _described(made)
-            | _compared(made, reference)
-            | _varied(made, some)
-            | training_measures(training.likeness(made.rolls), least)
+            _described(windows)
+            | _compared(windows, reference)
+            | _varied(windows, sample)
+            | training_measures(training.likeness(windows.rolls), least)
         )
 
     real = _described(reference) | {
         "set/diversity_ratio": 1.0,
-        "set/start_sensitivity": _varied(some, some)["set/start_sensitivity"],
-        "set/distinct_windows": distinct_windows(some.rolls),
+        "set/start_sensitivity": _varied(sample, sample)["set/start_sensitivity"],
+        "set/distinct_windows": distinct_windows(sample.rolls),
         "set/training_similarity": nan_mean(likeness),
     }
     result = real | {COPIED_FROM: least, "latent/density_ratio": 1.0}
     floors = scores(other)
     if count:
-        partners = other.rolls[rng.integers(count, size=len(some.rolls))]
-        floors |= reconstruction_measures(partners, some.rolls)
+        partners = other.rolls[rng.integers(count, size=len(sample.rolls))]
+        floors |= reconstruction_measures(partners, sample.rolls)
     for name, value in floors.items():
         ideal = 1.0 if name.startswith("latent/density_ratio") else real.get(name)
         result[name + FLOOR] = value if ideal is None else abs(value - ideal)
@@ -447,44 +463,45 @@ def _described(windows: WindowSet) -> dict[str, float]:
     )
 
 
-def _compared(made: WindowSet, reference: WindowSet) -> dict[str, float]:
+def _compared(generated: WindowSet, reference: WindowSet) -> dict[str, float]:
     """The measures of the group `set` that compare one set of windows with the reference, or count its duplicates."""
     scale = reference.embedding
-    ours, theirs = scaled(made.embedding, scale), scaled(scale, scale)
-    # As many of one as of the other, as precision and its like take.
-    size = min(len(ours), len(theirs))
-    near, binned = fidelity(ours[:size], theirs[:size]), bins_compared(ours, theirs, reference.bin_centres)
+    generated_vectors, real_vectors = scaled(generated.embedding, scale), scaled(scale, scale)
+    # Precision, recall, density and coverage need sets of equal size.
+    size = min(len(generated_vectors), len(real_vectors))
+    neighbours = fidelity(generated_vectors[:size], real_vectors[:size])
+    bins = bins_compared(generated_vectors, real_vectors, reference.bin_centres)
     overlaps = [
-        distances_compared(made.features[:, place], reference.features[:, place], feature)
-        for place, feature in enumerate(FEATURES.values())
+        distances_compared(generated.features[:, column], reference.features[:, column], feature)
+        for column, feature in enumerate(FEATURES.values())
     ]
     return (
         {
-            "set/frechet": frechet_distance(made.embedding, scale, scale),
-            "set/precision": near.precision,
-            "set/recall": near.recall,
-            "set/density": near.density,
-            "set/coverage": near.coverage,
-            "set/ndb": binned.different,
-            "set/bins_jsd": binned.jsd,
-            "set/duplicate_rate": made.pairs.duplicate_rate,
-            "set/distinct_windows": distinct_windows(made.rolls),
+            "set/frechet": frechet_distance(generated.embedding, scale, scale),
+            "set/precision": neighbours.precision,
+            "set/recall": neighbours.recall,
+            "set/density": neighbours.density,
+            "set/coverage": neighbours.coverage,
+            "set/ndb": bins.different,
+            "set/bins_jsd": bins.jsd,
+            "set/duplicate_rate": generated.pairs.duplicate_rate,
+            "set/distinct_windows": distinct_windows(generated.rolls),
         }
-        | _by_part("set/overlap_area", np.array([each.area for each in overlaps]), tuple(FEATURES))
-        | _by_part("set/feature_kl", np.array([each.kl for each in overlaps]), tuple(FEATURES))
+        | _by_part("set/overlap_area", np.array([overlap.area for overlap in overlaps]), tuple(FEATURES))
+        | _by_part("set/feature_kl", np.array([overlap.kl for overlap in overlaps]), tuple(FEATURES))
     )
 
 
-def _varied(made: WindowSet, real: WindowSet) -> dict[str, float]:
-    """The measures of the group `set` that are of all pairs of windows, in relation to real ones."""
+def _varied(windows: WindowSet, real: WindowSet) -> dict[str, float]:
+    """The measures of the group `set` that compare the pairs of a set of windows with the pairs of real windows."""
     return {
-        "set/diversity_ratio": float(ratio(made.pairs.mean, real.pairs.mean)),
-        "set/start_sensitivity": float(ratio(made.pairs.dependence, real.pairs.mean)),
+        "set/diversity_ratio": float(ratio(windows.pairs.mean, real.pairs.mean)),
+        "set/start_sensitivity": float(ratio(windows.pairs.dependence, real.pairs.mean)),
     }
 
 
 def _noise(continuations: np.ndarray, real: WindowSet) -> np.ndarray:
-    """`sets.noise_sensitivity` of whole windows, then of each track; what costs is left out where it is NaN anyway."""
+    """`sets.noise_sensitivity`, `(1 + track,)`: of whole windows, then of each track. Quick if all values are NaN."""
     distances = noise_distances(continuations)
     if np.isnan(distances).all():
         return distances
@@ -494,8 +511,10 @@ def _noise(continuations: np.ndarray, real: WindowSet) -> np.ndarray:
 def _latent(values: dict[str, Sequence[float]], tracks: Iterable[str]) -> dict[str, float]:
     """Each measure of the group `latent` by track and as the mean over the tracks given."""
     names = list(tracks)
-    parts = [_by_part(f"latent/{name}", np.array(of_tracks), names) for name, of_tracks in values.items()]
-    return {key: value for part in parts for key, value in part.items()}
+    result: dict[str, float] = {}
+    for measure, by_track in values.items():
+        result |= _by_part(f"latent/{measure}", np.array(by_track), names)
+    return result
 
 
 def _perplexity(nats: float) -> float:
@@ -505,10 +524,11 @@ def _perplexity(nats: float) -> float:
 
 def _together(name: str, values: np.ndarray) -> dict[str, float]:
     """Values `(1 + track,)`: that of the pitched tracks together under `name`, then each track's under `name.track`."""
-    return {name: float(values[0])} | {f"{name}.{track}": float(v) for track, v in zip(TRACKS, values[1:], strict=True)}
+    by_track = {f"{name}.{track}": float(value) for track, value in zip(TRACKS, values[1:], strict=True)}
+    return {name: float(values[0])} | by_track
 
 
-def _by_part(name: str, values: np.ndarray, parts: list[str] | tuple[str, ...]) -> dict[str, float]:
+def _by_part(name: str, values: np.ndarray, part_names: Sequence[str]) -> dict[str, float]:
     """The mean of the values that are not NaN under `name`, and each value under `name.part`."""
-    by_part = {f"{name}.{part}": float(value) for part, value in zip(parts, values, strict=True)}
+    by_part = {f"{name}.{part}": float(value) for part, value in zip(part_names, values, strict=True)}
     return {name: nan_mean(values)} | by_part

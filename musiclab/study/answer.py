@@ -115,10 +115,8 @@ def judged_by_block(
 
 
 def _leader(judged: dict[str, float], objective: Measure) -> str | None:
-    sign = -1 if objective.better == "higher" else 1
-    return min(
-        (name for name in judged if not math.isnan(judged[name])), key=lambda name: sign * judged[name], default=None
-    )
+    present = (name for name in judged if not math.isnan(judged[name]))
+    return max(present, key=lambda name: objective.sign * judged[name], default=None)
 
 
 def judged(record: dict[str, Any], objective: Measure) -> float:

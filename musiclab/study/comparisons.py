@@ -1,4 +1,4 @@
-"""Comparisons: every variant against its control, block by block, and what that comes to in a word."""
+"""Comparisons: every variant against its control, block by block, and the verdict of each."""
 
 import math
 from dataclasses import dataclass
@@ -49,16 +49,18 @@ Verdict = Literal["better", "worse", "equivalent", "no difference shown", "under
 class Comparison:
     """A variant against its control on the objective: paired differences over the blocks that both have.
 
+    All tests are anytime-valid if the terms are sequential.
+
     Attributes:
-        difference: variant less control, of what the objective is judged by; its mean and interval over blocks.
-        p, p_holm: two-sided, of no difference; as it is, and corrected for all comparisons of the study. They hold at
-            any time where the terms are sequential, as all tests do then.
-        p_equivalent: of a difference of the margin or more, corrected likewise; NaN where there is no margin.
+        difference: mean and interval over blocks of the variant's score minus the control's.
+        p: two-sided, of no difference, without correction.
+        p_holm: the same, corrected for all comparisons of the study.
+        p_equivalent: of a difference of at least the margin, corrected likewise; NaN if there is no margin.
         improvement: probability that the variant does better than its control on a block, with an interval.
-        smallest: the smallest mean difference that so many blocks, scattering as they do, could have shown at 5 %
-            divided by the number of comparisons; inf where they could show none.
-        left_out: blocks that have one of the two only.
-        verdict: what all this comes to.
+        smallest: the smallest mean difference that as many blocks with this scatter could have shown, at 5 % divided by
+            the number of comparisons; inf if they could show none.
+        left_out: the blocks that only one of the two has.
+        verdict: the conclusion from all of this.
     """
 
     difference: Interval
@@ -72,7 +74,7 @@ class Comparison:
 
 
 class Outcome(NamedTuple):
-    """What the tests say of one comparison; the names are those of Comparison."""
+    """The results of the tests of one comparison; the fields are those of `Comparison`."""
 
     p: float
     p_holm: float
@@ -80,65 +82,100 @@ class Outcome(NamedTuple):
     verdict: Verdict
 
 
+@dataclass(frozen=True)
+class _Pair:
+    """A variant and its control, block by block.
+
+    Attributes:
+        variant: its name.
+        differences: the variant's score minus the control's, in the order of blocks, which a sequential test needs.
+        left_out: the blocks that only one of the two has.
+    """
+
+    variant: str
+    differences: list[float]
+    left_out: tuple[int, ...]
+
+
 def compare(judged: dict[str, dict[int, float]], terms: Terms) -> dict[str, Comparison]:
-    """Every variant that is not its own control against it; all of them are one family of tests.
+    """Compare every variant with its control. All comparisons are one family of tests.
 
     Args:
-        judged: what the objective is judged by, by variant and block, lower being better unless the objective's better
-            is `higher`; blocks that are missing or not finite are left out of their own pair only.
+        judged: the scores by variant and block. Lower is better, unless the objective's better is `higher`. A score
+            that is missing or not finite leaves its block out of that variant's comparisons only.
         terms: how the study is judged.
 
     Returns:
-        By variant, in the order of `judged`.
+        By variant, in the order of `judged`, without the controls.
     """
-    known = {name: {b: v for b, v in of.items() if math.isfinite(v)} for name, of in judged.items()}
-    pairs = {name: (of, known[terms.controls[name]]) for name, of in known.items() if name != terms.controls[name]}
-    # In the order of blocks, which a sequential test goes by.
-    differences = [
-        [of[block] - control[block] for block in sorted(of.keys() & control)] for of, control in pairs.values()
+    finite = {
+        variant: {block: score for block, score in by_block.items() if math.isfinite(score)}
+        for variant, by_block in judged.items()
+    }
+    pairs = [
+        _pair(variant, finite[variant], finite[terms.controls[variant]])
+        for variant in judged
+        if variant != terms.controls[variant]
     ]
+    differences = [pair.differences for pair in pairs]
     level = ALPHA / max(1, _compared(differences))
     test = anytime_p if terms.sequential else sign_flip_p
-    return {
-        name: Comparison(
+    comparisons = {}
+    for pair, interval, outcome in zip(pairs, mean_intervals(differences), outcomes(differences, terms), strict=True):
+        comparisons[pair.variant] = Comparison(
             difference=interval,
-            improvement=improvement(each, terms.objective.better == "higher"),
-            smallest=smallest_shown(each, level, test),
-            left_out=tuple(sorted(of.keys() ^ control)),
-            **outcome._asdict(),
+            p=outcome.p,
+            p_holm=outcome.p_holm,
+            p_equivalent=outcome.p_equivalent,
+            improvement=improvement(pair.differences, higher=terms.objective.sign > 0),
+            smallest=smallest_shown(pair.differences, level, test),
+            left_out=pair.left_out,
+            verdict=outcome.verdict,
         )
-        for (name, (of, control)), each, interval, outcome in zip(
-            pairs.items(), differences, mean_intervals(differences), outcomes(differences, terms), strict=True
-        )
-    }
+    return comparisons
+
+
+def _pair(variant: str, scores: dict[int, float], control: dict[int, float]) -> _Pair:
+    """Pair the scores by block of a variant with those of its control."""
+    return _Pair(
+        variant=variant,
+        differences=[scores[block] - control[block] for block in sorted(scores.keys() & control)],
+        left_out=tuple(sorted(scores.keys() ^ control)),
+    )
 
 
 def outcomes(differences: list[list[float]], terms: Terms) -> list[Outcome]:
-    """What is tested of each comparison, from its differences in block order, and the verdict that follows.
+    """Test each comparison, given its differences in the order of blocks, and draw the verdict.
 
-    Tests of a difference are one family under Holm's correction, those of equivalence another, each at 5 %.
+    Tests of a difference are one family under Holm's correction, tests of equivalence another, each at 5 %.
     """
-    different, same = (anytime_p, anytime_equivalence_p) if terms.sequential else (sign_flip_p, equivalence_p)
-    p = [different(each) for each in differences]
-    equivalent = [math.nan if terms.margin is None else same(each, terms.margin) for each in differences]
-    adjusted = list(zip(p, holm(p), holm(equivalent), strict=True))
-    return [
-        Outcome(*of, _verdict(each, *of[1:], _compared(differences), terms))
-        for each, of in zip(differences, adjusted, strict=True)
+    difference_test, equivalence_test = (
+        (anytime_p, anytime_equivalence_p) if terms.sequential else (sign_flip_p, equivalence_p)
+    )
+    p_values = [difference_test(column) for column in differences]
+    p_equivalents = [
+        math.nan if terms.margin is None else equivalence_test(column, terms.margin) for column in differences
     ]
+    comparisons = _compared(differences)
+    result = []
+    for column, p, p_holm, p_equivalent in zip(differences, p_values, holm(p_values), holm(p_equivalents), strict=True):
+        verdict = _verdict(column, p_holm, p_equivalent, comparisons, terms)
+        result.append(Outcome(p=p, p_holm=p_holm, p_equivalent=p_equivalent, verdict=verdict))
+    return result
 
 
 def _verdict(differences: list[float], p_holm: float, p_equivalent: float, comparisons: int, terms: Terms) -> Verdict:
     if not differences:
         return "not compared"
     if p_holm <= ALPHA:
-        return "better" if (sum(differences) > 0) == (terms.objective.better == "higher") else "worse"
+        return "better" if (sum(differences) > 0) == (terms.objective.sign > 0) else "worse"
     if p_equivalent <= ALPHA:
         return "equivalent"
-    smallest = smallest_p_anytime if terms.sequential else smallest_p
-    return "underpowered" if smallest(len(differences), comparisons) > ALPHA else "no difference shown"
+    smallest_reachable = smallest_p_anytime if terms.sequential else smallest_p
+    underpowered = smallest_reachable(len(differences), comparisons) > ALPHA
+    return "underpowered" if underpowered else "no difference shown"
 
 
 def _compared(differences: list[list[float]]) -> int:
-    """How many comparisons have a block at all."""
+    """How many comparisons have at least one block."""
     return sum(map(bool, differences))

@@ -1,7 +1,8 @@
-"""Effects: what a factor does averaged over the others, what it does in their company, and how values trend."""
+"""Effects: the main effects of factors, their interactions, and trends over numeric fields."""
 
 import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ Judged = dict[str, dict[int, float]]
 
 @dataclass(frozen=True)
 class Effect:
-    """`value` of `field` less its `control`: the objective's paired difference over blocks."""
+    """The effect of `value` of `field` minus that of its `control` value: the score's paired difference over blocks."""
 
     field: str
     value: Any
@@ -29,9 +30,10 @@ class Effect:
 
 @dataclass(frozen=True)
 class Interaction:
-    """How much more `values[0]` of `fields[0]` does with `values[1]` of `fields[1]` than with its control's value.
+    """How the effect of `values[0]` of `fields[0]` changes if `fields[1]` has `values[1]` instead of its control value.
 
-    A difference of differences, the same the other way round, averaged over the values of all other fields.
+    It is a difference of differences, averaged over the values of all other fields. Exchanging the two fields gives the
+    same number.
     """
 
     fields: tuple[str, str]
@@ -43,17 +45,18 @@ class Interaction:
 
 @dataclass(frozen=True)
 class Component:
-    """Three answers to what a two-level factor does, from the same cells of a full factorial design.
+    """Three estimates of the effect of a two-level factor, from the same variants of a full factorial design.
 
     Attributes:
         main: averaged over all values of the other factors.
-        add_one_in: only it changed, less the control.
-        leave_one_out: all factors changed, less all but this one. From a control that is the full variant the two are
-            the other way round.
-        gap, p_holm: leave-one-out less add-one-in, a sum of interactions: 0 where what it does depends on nothing else.
-        disagreement: `signs` where two of the three are shown, one above 0 and one below; else `size` where the gap is
-            shown; else empty. Each of the three is corrected over all factors, and so is the gap; a sign that is not
-            shown counts for nothing, or noise alone would be flagged.
+        add_one_in: only this factor changed, minus the control.
+        leave_one_out: all factors changed, minus all but this one. If the control is the full variant, the roles of
+            this and `add_one_in` are exchanged.
+        gap: leave-one-out minus add-one-in, a sum of interactions; 0 if the effect does not depend on other factors.
+        p_holm: of the gap.
+        disagreement: `signs` if two of the three estimates are significant, one above 0 and one below; else `size` if
+            the gap is significant; else empty. Each of the three, and the gap, is corrected over all factors. A sign
+            that is not significant does not count, because otherwise noise alone would be flagged.
     """
 
     main: Effect
@@ -65,19 +68,19 @@ class Component:
     disagreement: Literal["signs", "size", ""] = field(init=False)
 
     def __post_init__(self) -> None:
-        ways = (self.main, self.add_one_in, self.leave_one_out)
-        signs = {effect.difference.mean > 0 for effect in ways if effect.p_holm <= ALPHA}
+        estimates = (self.main, self.add_one_in, self.leave_one_out)
+        signs = {effect.difference.mean > 0 for effect in estimates if effect.p_holm <= ALPHA}
         kind = "signs" if len(signs) == 2 else "size" if self.p_holm <= ALPHA else ""
         object.__setattr__(self, "disagreement", kind)
 
 
 @dataclass(frozen=True)
 class Trend:
-    """Whether the objective rises or falls with a numeric field: block by block over its values, then over blocks.
+    """Whether a measure rises or falls with a numeric field: computed in each block, then summed up over blocks.
 
     Attributes:
         correlation: Spearman's rank correlation; a block in which nothing changes counts as 0.
-        slope: of the least-squares line, in the measure's unit for 1 of the field.
+        slope: of the least-squares line, in the measure's unit per unit of the field.
         p_holm: two-sided, of a mean correlation of 0 (sign flips over blocks), corrected over the study's fields.
     """
 
@@ -89,18 +92,19 @@ class Trend:
 
 @dataclass(frozen=True)
 class Effects:
-    """What the variants say of single factors beyond their comparisons with the control.
+    """What the variants show about single factors, beyond their comparisons with the control.
 
-    Tests are sign flips over blocks, valid at any time where the study's are, corrected by Holm: the main effects are
-    one family, the interactions are one of their own, and so are the trends.
+    Tests are sign flips over blocks, or anytime-valid if the study's tests are, with Holm's correction. The main
+    effects are one family, the interactions another, and the trends a third.
 
     Attributes:
-        main: of crossed grids, factorial designs and regular fractions, one for each value that is not the control's.
-        interactions: of two factors, likewise; of a fraction those that are clear of main effects, one for each group
-            that it confounds.
-        components: of full factorial designs of two-level factors.
-        aliases: what a fraction confounds with what.
-        trends: of numeric fields of three or more values.
+        main: one effect for each value that is not the control's, in crossed grids, factorial designs and regular
+            fractions.
+        interactions: of two factors, likewise. A fraction has only those that are clear of main effects, one for each
+            group that it confounds.
+        components: in full factorial designs of two-level factors only.
+        aliases: the effects that a fraction confounds, see `factors.aliases`.
+        trends: of numeric fields with three or more values.
     """
 
     main: list[Effect] = field(default_factory=list)
@@ -111,66 +115,89 @@ class Effects:
 
     @property
     def disagreements(self) -> list[Component]:
-        """The factors of which leave-one-out, add-one-in and the main effect would say different things."""
+        """The factors for which leave-one-out, add-one-in and the main effect disagree."""
         return [component for component in self.components if component.disagreement]
 
 
 def effects(variants: dict[str, dict[str, Any]], judged: Judged, terms: Terms) -> Effects:
-    """The effects that the variants allow for; none where they have several controls.
+    """The effects that the variants allow to estimate; none if they have several controls.
 
     Args:
-        variants: the fields' values by variant.
-        judged: the objective by variant and block; a block that lacks a variant which an effect is made of is left out
-            of that effect.
+        variants: values by field, by variant.
+        judged: the scores by variant and block. A block that lacks a variant is left out of the effects that need it.
         terms: how the study is judged.
     """
     if len(set(terms.controls.values())) != 1:
         return Effects()
-    found, control = factors(variants), next(iter(terms.controls.values()))
+    all_factors, control = factors(variants), next(iter(terms.controls.values()))
     table = _Table(judged, terms.sequential)
-    trends = _trends(found, table)
-    if not tells_effects(found):
+    trends = _trends(all_factors, all_factors, table)
+    if not tells_effects(all_factors):
         return Effects(trends=trends)
-    main = _main(found, control, table)
+    main = _main(all_factors, control, table)
     return Effects(
-        main, _interactions(found, control, table), _components(found, main, control, table), aliases(found), trends
+        main=main,
+        interactions=_interactions(all_factors, control, table),
+        components=_components(all_factors, main, control, table),
+        aliases=aliases(all_factors),
+        trends=trends,
     )
 
 
 def trend(name: str, variants: dict[str, dict[str, Any]], values: Judged) -> Trend | None:
-    """The trend of any measure's values (by variant and block) over a field, averaged over the fields crossed with it.
+    """The trend of a measure over a field, averaged over the fields crossed with it.
 
-    None where the field is no numeric one of three or more values, or is not crossed with the others.
+    Args:
+        name: the field.
+        variants: values by field, by variant.
+        values: the measure's values by variant and block.
+
+    Returns:
+        None if the field is not numeric, has fewer than three values, or is not crossed with the other fields.
     """
-    found = factors(variants)
-    return next(iter(_trends(found, _Table(values), [factor for factor in found if factor.name == name])), None)
+    all_factors = factors(variants)
+    trends = _trends(all_factors, [factor for factor in all_factors if factor.name == name], _Table(values))
+    return trends[0] if trends else None
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """The mean and interval of a difference, and its p corrected over its family."""
+
+    difference: Interval
+    p_holm: float
 
 
 class _Table:
-    """The objective as an array of blocks x variants, NaN where a trial or its value is missing."""
+    """The scores as an array of blocks x variants; NaN if a trial or its score is missing."""
 
     def __init__(self, judged: Judged, sequential: bool = False) -> None:
         self._test = anytime_p if sequential else sign_flip_p
-        blocks = sorted({block for of in judged.values() for block in of})
-        rows = [[of.get(block, math.nan) for of in judged.values()] for block in blocks]
+        blocks = sorted({block for by_block in judged.values() for block in by_block})
+        rows = [[by_block.get(block, math.nan) for by_block in judged.values()] for block in blocks]
         self._values = np.array(rows, float).reshape(len(blocks), len(judged))
-        self._column = {variant: place for place, variant in enumerate(judged)}
-        # Sums in another order differ in their last digits: what is equal but for those must not look like an effect.
+        self._column = {variant: column for column, variant in enumerate(judged)}
+        # Sums in another order differ in their last digits. Such differences must not look like an effect.
         self._noise = 1e-12 * float(np.nan_to_num(np.abs(self._values)).max(initial=0.0))
 
     def mean(self, variants: set[str]) -> np.ndarray:
-        """By block, over all these variants; NaN where it lacks one."""
-        return self._values[:, sorted(self._column[variant] for variant in variants)].mean(axis=1)
+        """The mean over these variants, by block; NaN for a block that lacks one of them."""
+        means: np.ndarray = self._values[:, sorted(self._column[variant] for variant in variants)].mean(axis=1)
+        return means
 
     def less(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        """Their difference by block, without the noise of their sums."""
+        """`one` - `other` by block; 0 if they differ only by rounding."""
         difference = one - other
         return np.where(np.abs(difference) <= self._noise, 0.0, difference)
 
-    def family(self, differences: list[np.ndarray]) -> list[tuple[Interval, float]]:
-        """Mean and interval of each over the blocks that have it, and its p among all of them."""
-        kept = [each[~np.isnan(each)].tolist() for each in differences]
-        return list(zip(mean_intervals(kept), holm([self._test(each) for each in kept]), strict=True))
+    def family(self, differences: list[np.ndarray]) -> list[_Tested]:
+        """Test each difference over the blocks that have it; all of them are one family."""
+        columns = [difference[~np.isnan(difference)].tolist() for difference in differences]
+        corrected = holm([self._test(column) for column in columns])
+        return [
+            _Tested(difference=interval, p_holm=p)
+            for interval, p in zip(mean_intervals(columns), corrected, strict=True)
+        ]
 
 
 def _others(factor: Factor, control: str) -> list[Any]:
@@ -178,87 +205,155 @@ def _others(factor: Factor, control: str) -> list[Any]:
     return [value for value in factor.values if value != factor.levels[control]]
 
 
-def _main(found: list[Factor], control: str, table: _Table) -> list[Effect]:
-    compared = [(factor, value, factor.levels[control]) for factor in found for value in _others(factor, control)]
-    tested = table.family([table.less(table.mean(factor.at(a)), table.mean(factor.at(b))) for factor, a, b in compared])
-    return [Effect(factor.name, a, b, *of) for (factor, a, b), of in zip(compared, tested, strict=True)]
-
-
-def _interactions(found: list[Factor], control: str, table: _Table) -> list[Interaction]:
-    compared = [
-        ((one.name, other.name), (a, b), (one.levels[control], other.levels[control]), (one, other))
-        for one, other in _clear_pairs(found)
-        for a in _others(one, control)
-        for b in _others(other, control)
+def _main(all_factors: list[Factor], control: str, table: _Table) -> list[Effect]:
+    """The main effects, as one family."""
+    compared = [(factor, value) for factor in all_factors for value in _others(factor, control)]
+    differences = [
+        table.less(table.mean(factor.at(value)), table.mean(factor.at(factor.levels[control])))
+        for factor, value in compared
     ]
-    differences = []
-    for _, (a, b), (before, without), (one, other) in compared:
-        with_b, as_before = (
-            table.less(table.mean(one.at(a) & company), table.mean(one.at(before) & company))
-            for company in (other.at(b), other.at(without))
-        )
-        differences.append(table.less(with_b, as_before))
-    return [Interaction(*what, *of) for (*what, _), of in zip(compared, table.family(differences), strict=True)]
-
-
-def _clear_pairs(found: list[Factor]) -> list[tuple[Factor, ...]]:
-    """The pairs whose interactions can be told from main effects and from one another."""
-    pairs = list(itertools.combinations(found, 2))
-    if not is_fraction(found):
-        return pairs
-    first: dict[tuple[int, ...], tuple[Factor, ...]] = {}
-    for of in [*((factor,) for factor in found), *pairs]:
-        first.setdefault(contrast(*of), of)
-    return [of for of in first.values() if len(of) == 2]
-
-
-def _components(found: list[Factor], main: list[Effect], control: str, table: _Table) -> list[Component]:
-    """The factors of a full factorial design of two levels; none of any other."""
-    if not is_crossed(found) or len(main) > len(found):
-        return []
-    cell = {
-        frozenset(factor.name for factor in found if factor.levels[variant] != factor.levels[control]): variant
-        for variant in found[0].levels
-    }
-    names = [factor.name for factor in found]
-    bare, full = table.mean({control}), table.mean({cell[frozenset(names)]})
-    added = [table.less(table.mean({cell[frozenset({name})]}), bare) for name in names]
-    left_out = [table.less(full, table.mean({cell[frozenset(names) - {name}]})) for name in names]
-    gaps = [table.less(after, before) for after, before in zip(left_out, added, strict=True)]
-    # Two factors have one gap between them, their interaction: it is not two questions.
-    tested = table.family(gaps) if len(found) > 2 else table.family(gaps[:1]) * 2
     return [
-        Component(effect, *(replace(effect, difference=of, p_holm=p) for of, p in pair), *gap)
-        for effect, *pair, gap in zip(main, table.family(added), table.family(left_out), tested, strict=True)
+        Effect(
+            field=factor.name,
+            value=value,
+            control=factor.levels[control],
+            difference=tested.difference,
+            p_holm=tested.p_holm,
+        )
+        for (factor, value), tested in zip(compared, table.family(differences), strict=True)
     ]
 
 
-def _trends(crossed: list[Factor], table: _Table, of: list[Factor] | None = None) -> list[Trend]:
-    """The trends over the numeric ones of crossed factors (or of some of them), as one family."""
+@dataclass(frozen=True)
+class _Crossing:
+    """A value of one factor and a value of another, beside the control's values of both."""
+
+    one: Factor
+    one_value: Any
+    one_control: Any
+    other: Factor
+    other_value: Any
+    other_control: Any
+
+    def difference(self, table: _Table) -> np.ndarray:
+        """The effect of `one_value` with `other_value`, minus its effect with `other_control`, by block."""
+        return table.less(
+            self._effect_at(self.other_value, table),
+            self._effect_at(self.other_control, table),
+        )
+
+    def _effect_at(self, other_value: Any, table: _Table) -> np.ndarray:
+        """The effect of `one_value` among the variants in which the other factor has this value, by block."""
+        variants = self.other.at(other_value)
+        return table.less(
+            table.mean(self.one.at(self.one_value) & variants),
+            table.mean(self.one.at(self.one_control) & variants),
+        )
+
+
+def _interactions(all_factors: list[Factor], control: str, table: _Table) -> list[Interaction]:
+    """The two-factor interactions that can be told apart, as one family."""
+    crossings = [
+        _Crossing(
+            one=one,
+            one_value=one_value,
+            one_control=one.levels[control],
+            other=other,
+            other_value=other_value,
+            other_control=other.levels[control],
+        )
+        for one, other in _clear_pairs(all_factors)
+        for one_value in _others(one, control)
+        for other_value in _others(other, control)
+    ]
+    family = table.family([crossing.difference(table) for crossing in crossings])
+    return [
+        Interaction(
+            fields=(crossing.one.name, crossing.other.name),
+            values=(crossing.one_value, crossing.other_value),
+            controls=(crossing.one_control, crossing.other_control),
+            difference=tested.difference,
+            p_holm=tested.p_holm,
+        )
+        for crossing, tested in zip(crossings, family, strict=True)
+    ]
+
+
+def _clear_pairs(all_factors: list[Factor]) -> list[tuple[Factor, Factor]]:
+    """The pairs whose interactions can be told from main effects and from each other."""
+    pairs = list(itertools.combinations(all_factors, 2))
+    if not is_fraction(all_factors):
+        return pairs
+    taken = {contrast(factor) for factor in all_factors}
+    clear = []
+    for one, other in pairs:
+        pattern = contrast(one, other)
+        if pattern not in taken:
+            taken.add(pattern)
+            clear.append((one, other))
+    return clear
+
+
+def _components(all_factors: list[Factor], main: list[Effect], control: str, table: _Table) -> list[Component]:
+    """The components of the factors of a full factorial design of two levels; none for any other design."""
+    if not is_crossed(all_factors) or len(main) > len(all_factors):
+        return []
+    variant_by_changed = {
+        frozenset(factor.name for factor in all_factors if factor.levels[variant] != factor.levels[control]): variant
+        for variant in all_factors[0].levels
+    }
+
+    def mean(changed: Iterable[str]) -> np.ndarray:
+        """By block, of the variant in which just these factors are changed."""
+        return table.mean({variant_by_changed[frozenset(changed)]})
+
+    names = [factor.name for factor in all_factors]
+    added = [table.less(mean({name}), mean([])) for name in names]
+    left_out = [table.less(mean(names), mean(set(names) - {name})) for name in names]
+    gaps = [table.less(after, before) for after, before in zip(left_out, added, strict=True)]
+    # Two factors have the same gap, their interaction: it is one question and not two.
+    tested_gaps = table.family(gaps) if len(all_factors) > 2 else table.family(gaps[:1]) * 2
+    components = []
+    for effect, add_one_in, leave_one_out, gap in zip(
+        main, table.family(added), table.family(left_out), tested_gaps, strict=True
+    ):
+        components.append(
+            Component(
+                main=effect,
+                add_one_in=replace(effect, difference=add_one_in.difference, p_holm=add_one_in.p_holm),
+                leave_one_out=replace(effect, difference=leave_one_out.difference, p_holm=leave_one_out.p_holm),
+                gap=gap.difference,
+                p_holm=gap.p_holm,
+            )
+        )
+    return components
+
+
+def _trends(all_factors: list[Factor], chosen: list[Factor], table: _Table) -> list[Trend]:
+    """The trends over the numeric ones of the chosen factors, as one family; none if not all factors are crossed."""
+    if not is_crossed(all_factors):
+        return []
     numeric = [
         factor
-        for factor in (crossed if of is None else of)
+        for factor in chosen
         if len(factor.values) > 2 and all(isinstance(value, int | float) for value in factor.values)
     ]
-    if not is_crossed(crossed):
-        return []
     correlations, slopes = [], []
     for factor in numeric:
         x = np.array(factor.values, float)
         levels = np.stack([table.mean(factor.at(value)) for value in factor.values], axis=1)
         levels = levels[~np.isnan(levels).any(axis=1)]
         correlations.append(_correlation(stats.rankdata(x), stats.rankdata(levels, axis=1)))
-        slopes.append(levels @ (x - x.mean()) / np.sum((x - x.mean()) ** 2))
+        slopes.append((levels @ (x - x.mean()) / np.sum((x - x.mean()) ** 2)).tolist())
     return [
-        Trend(factor.name, correlation, slope, p)
-        for factor, (correlation, p), slope in zip(
-            numeric, table.family(correlations), mean_intervals([each.tolist() for each in slopes]), strict=True
-        )
+        Trend(field=factor.name, correlation=tested.difference, slope=slope, p_holm=tested.p_holm)
+        for factor, tested, slope in zip(numeric, table.family(correlations), mean_intervals(slopes), strict=True)
     ]
 
 
 def _correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Pearson's, of each row of `y` with `x`; 0 where the row's values are all equal."""
+    """Pearson's correlation of each row of `y` with `x`, `(rows,)`; 0 for a row whose values are all equal."""
     x, y = x - x.mean(), y - y.mean(axis=1, keepdims=True)
     size = np.sqrt(np.sum(x**2) * np.sum(y**2, axis=1))
-    return np.divide(y @ x, size, out=np.zeros(len(y)), where=size > 0)
+    correlation: np.ndarray = np.divide(y @ x, size, out=np.zeros(len(y)), where=size > 0)
+    return correlation

@@ -1,34 +1,44 @@
-"""Tests that hold however often one looks: sign-flip evidence gathered block by block, by betting on the signs.
+"""Anytime-valid tests: bets on the signs of differences, block by block, which hold however often one looks.
 
-If differences are symmetric about 0, then given its size each one is as likely above 0 as below, whatever came before
-(Efron 1969). Who starts with 1 and bets a part of what they have on each sign in turn has as much again on average, so
-to ever have 20 times as much has a chance of 1 in 20 at most (Ville 1939). That holds for any number of looks, any
-reason to stop and any reason to go on, and for Holm's correction of such p-values. The part bet on block i is
-tanh(rate x |d_i| / mean of |d_1|..|d_i|): large differences weigh more than small ones, as in de la Pena's (1999)
-exponential martingale for symmetric variables; what is counted is the mean over a few rates and over the directions
-asked for, a bet like any other. See Shafer (2021) and Ramdas, Gruenwald, Vovk & Shafer (2023).
+If differences are symmetric about 0, each sign is as likely + as -, given the size of the difference and all earlier
+ones (Efron 1969). A gambler starts with wealth 1 and bets a share of it on each sign in turn. The bets are fair, so the
+expected wealth stays 1, and the chance that it ever reaches 20 is at most 1 in 20 (Ville 1939). This holds for any
+number of looks, any reason to stop and any reason to go on, and also for Holm's correction of such p-values.
 
-The order of differences is that of the blocks, and matters: whoever sorts them by size bets knowing the outcome.
+The share bet on block i is tanh(rate x |d_i| / mean of |d_1|..|d_i|), so large differences weigh more than small ones,
+as in de la Pena's (1999) exponential martingale for symmetric variables. The wealth that counts is the mean over a few
+rates and over the directions of the test, which is a fair bet too. See Shafer (2021) and Ramdas, Gruenwald, Vovk &
+Shafer (2023).
+
+Differences must be in the order of blocks. To sort them by size would be to bet with knowledge of the outcome.
 """
 
 import math
 from itertools import count
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from musiclab.study.statistics import ALPHA, Alternative
 
-# From half sure to all but certain: 6 blocks that agree are clear, as they are where the number of blocks is fixed. A
-# single rate of 1 would find half a standard deviation in 23.8 blocks for 24.5, and two in 7.7 for 7.2.
+# From cautious to bold bets: 6 blocks that agree are enough, as with a fixed number of blocks. A single rate of 1 would
+# need 23.8 blocks instead of 24.5 to find half a standard deviation, and 7.7 instead of 7.2 to find two.
 _RATES = np.array([0.5, 1.0, 2.0, 4.0])
 _DIRECTIONS = {"two-sided": [1, -1], "greater": [1], "less": [-1]}
 
 
-def anytime_p(differences: list[float], alternative: Alternative = "two-sided") -> float:
-    """p of the mean of paired differences, in block order, that may be looked at after every block.
+def anytime_p(differences: ArrayLike, alternative: Alternative = "two-sided") -> float:
+    """Anytime-valid p of the mean of paired differences: one may look after every block.
 
-    1 over the most that a bet against no difference ever had; NaN for no differences, or where one is not finite. With
-    "greater" it is of a centre of 0 or less, with "less" of 0 or more.
+    p is 1 / the largest wealth that the bet ever had. The null hypothesis is symmetry about 0 for "two-sided", about 0
+    or less for "greater", and about 0 or more for "less".
+
+    Args:
+        differences: `(n,)`, in the order of blocks.
+        alternative: the direction that the test is to show.
+
+    Returns:
+        p; NaN if there are no differences or if one is not finite.
     """
     d = np.asarray(differences, float)
     if not len(d) or not np.isfinite(d).all():
@@ -41,17 +51,17 @@ def anytime_p(differences: list[float], alternative: Alternative = "two-sided") 
     return min(1.0, math.exp(-mixed.max()))
 
 
-def anytime_equivalence_p(differences: list[float], margin: float) -> float:
-    """p of a difference of the margin or more in either direction, likewise: the larger of two one-sided ones."""
+def anytime_equivalence_p(differences: ArrayLike, margin: float) -> float:
+    """Anytime-valid p of a difference of at least the margin in either direction: the larger of two one-sided p."""
     d = np.asarray(differences, float)
     return max(anytime_p(d + margin, "greater"), anytime_p(d - margin, "less"))
 
 
 def smallest_p_anytime(blocks: int, comparisons: int) -> float:
-    """Holm-adjusted p of blocks that all agree and in size too: what shows a difference as soon as one can ask for."""
+    """Holm-adjusted p if all blocks agree in sign and size, as one may assume in planning a study; 1 for 0 blocks."""
     return min(1.0, comparisons * anytime_p([1.0] * blocks)) if blocks else 1.0
 
 
 def blocks_needed_anytime(comparisons: int) -> int:
-    """Fewest blocks with which each of `comparisons` can become clear, all blocks agreeing and in size too."""
+    """Smallest number of blocks with which each of `comparisons` is significant if all agree in sign and size."""
     return next(blocks for blocks in count(1) if smallest_p_anytime(blocks, max(1, comparisons)) <= ALPHA)

@@ -33,6 +33,6 @@ def test_a_slip_is_met_with_the_nearest_name_and_the_list(name: str) -> None:
 
 
 def test_a_name_like_no_other_gets_the_list_alone() -> None:
-    with pytest.raises(UserError, match="there are latent/frame_f1") as caught:
+    with pytest.raises(UserError, match="Known measures: latent/frame_f1") as caught:
         find_measure("zzz")
     assert "nearest" not in str(caught.value)

@@ -104,5 +104,5 @@ def test_bars_are_rows() -> None:
 
 
 def test_bars_of_another_length_are_refused() -> None:
-    with pytest.raises(ValueError, match="must have 96 steps, 24 a beat, not 8"):
+    with pytest.raises(ValueError, match="must have 96 steps, 24 a beat; got 8"):
         musegan_compat(np.zeros((1, 5, 8, 128), bool))

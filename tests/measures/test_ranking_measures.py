@@ -22,10 +22,10 @@ def by_thresholds(activations: np.ndarray, actual: np.ndarray) -> tuple[float, f
 
 
 def test_a_small_case_by_hand() -> None:
-    found = ranking(np.array([0.9, 0.8, 0.7, 0.6, 0.5]), np.array([True, False, True, True, False]))
-    assert found.average_precision == pytest.approx((1 + 2 / 3 + 3 / 4) / 3)
-    assert found.best_f1 == pytest.approx(2 * 3 / (4 + 3))
-    assert found.hits.tolist() == [3, 2, 1] and found.found.tolist() == [4, 3, 1]
+    counts = ranking(np.array([0.9, 0.8, 0.7, 0.6, 0.5]), np.array([True, False, True, True, False]))
+    assert counts.average_precision == pytest.approx((1 + 2 / 3 + 3 / 4) / 3)
+    assert counts.best_f1 == pytest.approx(2 * 3 / (4 + 3))
+    assert counts.hits.tolist() == [3, 2, 1] and counts.positives.tolist() == [4, 3, 1]
 
 
 def test_equal_activations_come_together() -> None:
@@ -40,10 +40,10 @@ def test_it_is_what_every_threshold_gives(levels: int) -> None:
     rng = np.random.default_rng(levels)
     actual = rng.random((6, 5, 8)) < 0.2
     activations = (rng.integers(levels, size=actual.shape) / levels + 0.3 * actual).astype(np.float32) - 0.5
-    found = ranking(activations, actual)
+    counts = ranking(activations, actual)
     area, best = by_thresholds(activations, actual)
-    assert found.average_precision == pytest.approx(area)
-    assert found.best_f1 == pytest.approx(best)
+    assert counts.average_precision == pytest.approx(area)
+    assert counts.best_f1 == pytest.approx(best)
 
 
 def test_perfect_and_useless_activations() -> None:

@@ -103,5 +103,5 @@ def test_the_best_constant_is_that_of_the_best_threshold() -> None:
         assert best[track] == pytest.approx(max(f1))
         assert max(f1) > f1[0]
     assert np.isnan(best[BASS])
-    with pytest.raises(ValueError, match="must be one of actual"):
+    with pytest.raises(ValueError, match="must have the shape of one window of actual"):
         best_constant(likely[:, :4], actual)

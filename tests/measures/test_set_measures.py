@@ -212,7 +212,7 @@ def test_noise_within_a_start_is_taken_off() -> None:
 def test_one_start_has_no_sensitivity_and_wrong_starts_are_refused() -> None:
     real = random_rolls(0, 4)
     assert np.isnan(start_sensitivity(real, np.zeros(4), real))
-    with pytest.raises(ValueError, match="one start a window"):
+    with pytest.raises(ValueError, match="one value per window"):
         start_sensitivity(real, np.arange(3), real)
 
 

@@ -115,7 +115,10 @@ def test_json_gives_the_claim_back() -> None:
     ("claims", "said"),
     [
         (["C1"], "claims takes a list of Claim"),
-        ([Claim("C1", "", [Expect("freshet", {"latent_dim": 8}, "above", 1.0)])], "no measure 'freshet'"),
+        (
+            [Claim("C1", "", [Expect("freshet", {"latent_dim": 8}, "above", 1.0)])],
+            "must have a known name; got 'freshet'",
+        ),
         ([Claim("C1", "", [Expect("frechet", {"latent_dim": 9}, "above", 1.0)])], "Claim C1 names latent_dim=9"),
         ([Claim("C1", "", [Expect("frechet", {"latent_dim": 8}, "above", {"alpha": 9})])], "Claim C1 names alpha=9"),
         ([Claim("C1", "", [Expect("frechet", {"latent_dim": 8}, "over", 1.0)])], "above or below"),

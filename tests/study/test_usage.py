@@ -296,7 +296,11 @@ def test_the_data_command_at_work(song_folder: Path, tmp_path: Path, capsys: pyt
         ("control", '{"latentdim": 2}', "There is no field 'latentdim' in VaeNNConfig; did you mean 'latent_dim'?"),
         ("control", '{"latent_dim": "two"}', "latent_dim takes a whole number from 1 to 256, not 'two'."),
         ("control", "2", "control takes fields with their values, such as {'latent_dim': 16}, not 2."),
-        ("objective", '"frechett"', "There is no measure 'frechett' (nearest: set/frechet); there are "),
+        (
+            "objective",
+            '"frechett"',
+            "A measure must have a known name; got 'frechett' (nearest: set/frechet). Known measures: ",
+        ),
         ("objective", '"kl"', "kl has no better direction, so it cannot be an objective; try"),
         (
             "objective",

@@ -210,9 +210,9 @@ def _finished(results: Results) -> Iterator[tuple[Cell, dict[str, Any]]]:
 
 def _leading(answer: Answer, most: int) -> list[str]:
     """All variants if they are no more than `most`, else the controls and then the best ones."""
-    sign = -1 if answer.objective.better == "higher" else 1
+    sign = answer.objective.sign
     controls = list(dict.fromkeys(answer.controls.values()))
-    by_value = sorted(answer.judged, key=lambda name: (math.isnan(answer.judged[name]), sign * answer.judged[name]))
+    by_value = sorted(answer.judged, key=lambda name: (math.isnan(answer.judged[name]), -sign * answer.judged[name]))
     return list(dict.fromkeys([*controls, *by_value]))[:most]
 
 
