@@ -31,7 +31,7 @@ PAGES = {
 }
 COMMANDS = ("data build", "data describe", "generate", "report", "sync", "doctor", "clean")
 # Options of other programs that the pages name.
-OTHERS = {"--head", "--address", "--working-dir", "--host", "--backend-store-uri"}
+OTHERS = {"--head", "--address", "--working-dir", "--backend-store-uri"}
 
 
 # What the code has.
