@@ -1,12 +1,12 @@
 # `make study` runs the main job on the default data, `make test` the tests, `make test-long` those that take an
-# hour; all first install what they need.
+# hour, `make docs` builds the documentation, `make relock` locks changed code; all first install what they need.
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.installed
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: study test test-long relock clean
+.PHONY: study test test-long docs relock clean
 
 study: $(READY)
 	@$(VENV)/bin/python studies/latent_dim.py
@@ -22,6 +22,10 @@ test-long: $(READY)
 # After a change of code that training, generating or measuring runs: compares its numbers, and writes code.lock.
 relock: $(READY)
 	$(VENV)/bin/python tests/golden/relock.py
+
+docs: $(READY)
+	$(VENV)/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
