@@ -425,7 +425,7 @@ class GAN(System):
 
     def train(self, stage: str, run: StageRun) -> None:
         learner = GanLearner(run)
-        fit(learner, run.config.epochs, run.files)
+        fit(learner, run.config.epochs, run.files, run.after_epoch)
         generator, cuts = learner.finished()
         if not all(map(math.isfinite, cuts)):
             # Finite weights can still overflow on the way, and then there is no threshold.

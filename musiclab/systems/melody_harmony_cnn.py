@@ -233,7 +233,7 @@ class MelodyHarmonyCNN(System):
     def train(self, stage: str, run: StageRun) -> None:
         tracks = [PIANO] if stage == MELODY else [track for track in range(len(TRACKS)) if track != PIANO]
         learner = NextWindowLearner(run, tracks)
-        fit(learner, run.config.epochs, run.files)
+        fit(learner, run.config.epochs, run.files, run.after_epoch)
         run.files.write(WEIGHTS, tensors.to_bytes(learner.weights(), {"tracks": learner.tracks}))
         if stage == MELODY:
             run.files.write(MEAN_WINDOW, tensors.to_bytes({"mean": mean_window(run.windows, run.device).float()}))

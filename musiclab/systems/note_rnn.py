@@ -254,7 +254,7 @@ class NoteRNN(System):
 
     def train(self, stage: str, run: StageRun) -> None:
         learner = NoteLearner(run)
-        fit(learner, run.config.epochs, run.files)
+        fit(learner, run.config.epochs, run.files, run.after_epoch)
         run.files.write(VOCABULARY, learner.vocabulary.to_bytes())
         run.files.write(WEIGHTS, tensors.to_bytes(learner.kept()))
 

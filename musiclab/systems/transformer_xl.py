@@ -219,7 +219,7 @@ class TransformerXL(System):
         tokens = RollTokens(run.config.resolution, run.config.steps)
         songs, validation = (_songs(run, tokens, part) for part in ("train", "validation"))
         learner = TokenLearner(run, songs, validation, len(tokens))
-        fit(learner, run.config.epochs, run.files)
+        fit(learner, run.config.epochs, run.files, run.after_epoch)
         counts = sum(np.bincount(song, minlength=len(tokens)) for song in songs)
         state = learner.weights() | {"counts": torch.from_numpy(counts)}
         sounding = sorted(

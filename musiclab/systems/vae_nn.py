@@ -237,7 +237,7 @@ class VaeNN(System):
 
 def _train_latent(run: StageRun) -> None:
     learner = LatentLearner(run, Vaes(run, run.files.product("vae")))
-    fit(learner, run.config.latent_epochs, run.files)
+    fit(learner, run.config.latent_epochs, run.files, run.after_epoch)
     run.files.write(WEIGHTS, tensors.to_bytes(learner.weights()))
 
 

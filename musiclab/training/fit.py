@@ -5,6 +5,7 @@ import json
 import math
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 
@@ -61,32 +62,51 @@ class Learner(ABC):
         return meta["epochs"], [Point(p["name"], p["step"], p["value"], p["time"]) for p in meta["points"]]
 
 
-def fit(learner: Learner, epochs: int, files: Files) -> list[Point]:
-    """Train `learner` up to `epochs`, from the checkpoint in `files` if there is one, and return its curves.
+def fit(learner: Learner, epochs: int, files: Files, after_epoch: Callable[[], None] = lambda: None) -> list[Point]:
+    """Train `learner` up to `epochs`, from the checkpoint in `files` if there is one.
 
-    Raises Diverged where a curve, a parameter or a buffer is no longer finite; the curves up to there are kept. A
-    half-written checkpoint cannot exist (writes replace a file in one step); one that cannot be read, from a failing
-    disk say, is passed over and training starts afresh.
+    A checkpoint cannot be half-written, because a write replaces the file in one step. If a checkpoint cannot be read,
+    from a failing disk for example, training starts afresh.
+
+    Args:
+        learner: what is trained, freshly initialised.
+        epochs: how many epochs it has in the end.
+        files: where the checkpoint and the curves are kept.
+        after_epoch: called after each epoch, once its checkpoint and curves are written; on resume also for the epoch
+            that the checkpoint belongs to. It may raise to stop the training; a later call of `fit` resumes it.
+
+    Returns:
+        All points of the curves.
+
+    Raises:
+        Diverged: a curve, a parameter or a buffer is no longer finite. The curves up to there are kept.
     """
-    done, points = 0, []
+    done, points = 0, list[Point]()
     with contextlib.suppress(FileNotFoundError, ValueError):
         done, points = learner.restore(files.read(CHECKPOINT))
-    if points:  # a kill between checkpoint and curves left these without its last epoch, which may be the last of all
+
+    def end_epoch() -> None:
         files.write(CURVES, json.dumps(points).encode())
+        after_epoch()
+
+    if points:
+        # A kill between checkpoint and curves left these without the epoch of the checkpoint, and it may be the last.
+        end_epoch()
     unset = _not_finite(learner)
     for number in range(done, epochs):
         values = learner.epoch(number)
         now = time.time()
         points += [Point(name, number + 1, value, now) for name, value in values.items() if math.isfinite(value)]
-        # Losses are of before the last update. What was not finite before, such as a least loss so far, may stay so.
-        after = _not_finite(learner)
-        bad = [name for name, value in values.items() if not math.isfinite(value)] + sorted(after - unset)
-        if not bad:
+        # The losses were taken before the last update, so the weights are checked too. A buffer that was not finite
+        # before the epoch, such as a least loss so far, may stay so.
+        unset_now = _not_finite(learner)
+        diverged = [name for name, value in values.items() if not math.isfinite(value)] + sorted(unset_now - unset)
+        if not diverged:
             files.write(CHECKPOINT, learner.checkpoint(number + 1, points))
-        files.write(CURVES, json.dumps(points).encode())
-        if bad:
-            raise Diverged(f"diverged: {bad[0]} is not finite after epoch {number + 1}")
-        unset = after
+        end_epoch()
+        if diverged:
+            raise Diverged(f"diverged: {diverged[0]} is not finite after epoch {number + 1}")
+        unset = unset_now
     return points
 
 

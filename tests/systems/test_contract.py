@@ -23,7 +23,7 @@ from musiclab.errors import UserError
 from musiclab.measures.registry import MEASURES
 from musiclab.systems import SYSTEMS, base, find_system
 from musiclab.systems.base import CONDITIONS, GENERATE, MEASURE, System, read_generated
-from musiclab.training.files import CHECKPOINT
+from musiclab.training.files import CHECKPOINT, CURVES
 from musiclab.training.streams import Block
 
 PIANO, STRINGS = TRACKS.index("Piano"), TRACKS.index("Strings")
@@ -235,6 +235,21 @@ def test_no_network_has_more_than_a_batch_of_starts_at_once(
     assert made.shape == (512, 1, 5, 32, 16)
     assert made[256:].any()
     assert 0 < largest[1] < 1.5 * largest[0]
+
+
+def test_training_stops_after_an_epoch_if_asked_and_leaves_its_checkpoint(
+    system: System, config: Any, trained: MemoryFiles, store: WindowStore
+) -> None:
+    def stop() -> None:
+        raise Interrupted
+
+    for number, stage in enumerate(_training(system)):
+        before = {key: data for key, data in trained.trial.items() if key[0] in system.stages[:number]}
+        files = MemoryFiles(before).product(stage)
+        with pytest.raises(Interrupted):
+            run = dataclasses.replace(stage_run(store, BLOCK, config, files), after_epoch=stop)
+            system.run_stage(stage, run)
+        assert {name for place, name in files.trial if place == stage} == {CHECKPOINT, CURVES}
 
 
 def test_a_wrong_value_is_named_with_what_would_be_right(system: System) -> None:
