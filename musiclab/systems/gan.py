@@ -121,7 +121,9 @@ class GANConfig(Config):
 
     def check(self) -> None:
         if self.pitches not in _PITCH_STRIDES:
-            raise UserError(f"pitches takes 128 or 72, which the convolutions are made for, not {self.pitches}.")
+            raise UserError(
+                f"pitches must be 128 or 72, because the convolutions are made for these; got {self.pitches}."
+            )
 
     @property
     def channels(self) -> tuple[int, ...]:

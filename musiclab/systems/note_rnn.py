@@ -75,7 +75,7 @@ class NoteRNNConfig(Config):
     def check(self) -> None:
         if self.resolution % 2:
             raise UserError(
-                f"resolution takes an even number, for notes of half a quarter note, not {self.resolution}."
+                f"resolution must be even, because some notes last half a quarter note; got {self.resolution}."
             )
 
 

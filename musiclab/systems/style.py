@@ -82,7 +82,7 @@ def parse_target(text: str, option: str = "target", files: bool = True) -> list[
         term = found and _term(found)
         if term is None or (term.kind == "midi" and not files):
             wanted = "song:TITLE, artist:NAME" + (" or a MIDI file" if files else f", {DRAWN} or {NONE}")
-            raise UserError(f"{option} takes {wanted} (several with ' + ' between, weighted by *2), not {text!r}.")
+            raise UserError(f"{option} must be {wanted} (join several with ' + ', weight them by *2); got {text!r}.")
         terms.append(term)
         at = found.end()
     return terms

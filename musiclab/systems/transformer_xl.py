@@ -77,7 +77,7 @@ class TransformerXLConfig(Config):
 
     def check(self) -> None:
         if self.d_model % self.heads or self.d_model % 2:
-            raise UserError(f"d_model takes an even multiple of heads, {self.heads}, not {self.d_model}.")
+            raise UserError(f"d_model must be an even multiple of heads ({self.heads}); got {self.d_model}.")
 
     @property
     def reach(self) -> int:

@@ -255,7 +255,7 @@ def test_training_stops_after_an_epoch_if_asked_and_leaves_its_checkpoint(
 def test_a_wrong_value_is_named_with_what_would_be_right(system: System) -> None:
     for spec in dataclasses.fields(system.config):
         for wrong in ("nonsense ", float("nan"), None, [1]):
-            with pytest.raises(UserError, match=rf"{spec.name} takes .*, not "):
+            with pytest.raises(UserError, match=rf"{spec.name} must be .*; got "):
                 system.config().with_values({spec.name: wrong})
     with pytest.raises(UserError, match="There is no field 'no_such_field'"):
         system.config().with_values({"no_such_field": 1})
@@ -263,7 +263,9 @@ def test_a_wrong_value_is_named_with_what_would_be_right(system: System) -> None
 
 def test_windows_that_overlap_or_leave_gaps_are_refused(system: System) -> None:
     for hop in (16, 64):
-        with pytest.raises(UserError, match=f"hop takes the value of steps, 32, for windows end to end, not {hop}."):
+        with pytest.raises(
+            UserError, match=rf"hop must equal steps \(32\), so that windows lie end to end; got {hop}."
+        ):
             system.config(hop=hop)
 
 
