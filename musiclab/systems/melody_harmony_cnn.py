@@ -24,7 +24,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from musiclab.data.songs import TRACKS
+from musiclab.data.songs import PIANO, TRACKS
 from musiclab.data.windows import pack
 from musiclab.measures.suite import next_window_measures
 from musiclab.systems.base import GENERATE, MEASURE, StageRun, System
@@ -35,7 +35,6 @@ from musiclab.training.batches import EVAL_BATCH, in_order, mean_window, shuffle
 from musiclab.training.fit import Learner, fit
 from musiclab.training.sums import Sums
 
-PIANO = TRACKS.index("Piano")
 MELODY, HARMONY = "melody", "harmony"
 WEIGHTS, MEAN_WINDOW = "weights.safetensors", "mean_window.safetensors"
 

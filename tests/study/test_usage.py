@@ -125,10 +125,10 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture, song_folder: Path) ->
         ),
         (
             ["--data", "mid:songs"],
-            "--data: 'mid:songs' names no data; it must be chorales, lpd5:PATH or midi:PATH.",
+            "--data must be chorales, lpd5:PATH or midi:PATH; got 'mid:songs'.",
         ),
-        (["--data", "midi:"], "--data: 'midi:' names no data; it must be chorales, lpd5:PATH or midi:PATH."),
-        (["--data", "midi"], "--data: 'midi' names no data; it must be chorales, lpd5:PATH or midi:PATH."),
+        (["--data", "midi:"], "--data must be chorales, lpd5:PATH or midi:PATH; got 'midi:'."),
+        (["--data", "midi"], "--data must be chorales, lpd5:PATH or midi:PATH; got 'midi'."),
     ],
 )
 def test_wrong_options(options: list[str], sentence: str, refused: Callable[..., str]) -> None:
@@ -199,7 +199,7 @@ FAULTS = {
     "folder without music": "holds no .mid or .midi files; give a folder or an archive that does.",
     "songs that are none": "holds no usable song: all 12 were skipped",
     "too few songs": "The data has 9 usable songs, and a split by song needs at least 10; give more songs.",
-    "no archive": "is neither a folder nor a whole tar or zip archive",
+    "no archive": "must be a folder or a whole tar or zip archive",
     "cut off.tar.gz": "is damaged or ends early",
     "outward.tar": "its member '../../evil.mid' points out of the archive.",
     "outward.zip": "its member '../evil.mid' points out of the archive.",
@@ -220,7 +220,7 @@ def test_wrong_data(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["nothing"], "--data: 'nothing' names no data; it must be chorales, lpd5:PATH or midi:PATH."),
+        (["nothing"], "--data must be chorales, lpd5:PATH or midi:PATH; got 'nothing'."),
         (["midi:/no/such/folder"], "--data: /no/such/folder does not exist; give a folder or an archive of "),
         ([], "The following arguments are required: SOURCE; --help lists the options."),
         (["chorales", "--resolution", "5"], "resolution must divide 24 steps a beat, got 5."),
