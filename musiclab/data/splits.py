@@ -41,7 +41,7 @@ def split_songs(
         ValueError: the fractions are not all positive or do not add up to 1.
     """
     if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
-        raise ValueError(f"fractions must be positive and add up to 1; got {fractions}.")
+        raise ValueError(f"fractions must be positive and add up to 1; got {fractions}")
     versions: dict[str, list[str]] = {}
     for song in sorted(set(ids)):
         versions.setdefault(song.partition(" #")[0], []).append(song)

@@ -31,9 +31,9 @@ class WindowSpec:
 
     def __post_init__(self) -> None:
         if self.resolution < 1 or BEAT_TICKS % self.resolution:
-            raise ValueError(f"resolution must be a divisor of {BEAT_TICKS}; got {self.resolution}.")
+            raise ValueError(f"resolution must be a divisor of {BEAT_TICKS}; got {self.resolution}")
         if self.steps < 1 or self.hop < 1:
-            raise ValueError(f"steps and hop must be at least 1; got {self.steps} and {self.hop}.")
+            raise ValueError(f"steps and hop must be at least 1; got {self.steps} and {self.hop}")
 
 
 def pack(rolls: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:

@@ -223,7 +223,7 @@ def test_wrong_data(
         (["nothing"], "--data must be chorales, lpd5:PATH or midi:PATH; got 'nothing'."),
         (["midi:/no/such/folder"], "--data: /no/such/folder does not exist; give a folder or an archive of "),
         ([], "The following arguments are required: SOURCE; --help lists the options."),
-        (["chorales", "--resolution", "5"], "resolution must divide 24 steps a beat, got 5."),
+        (["chorales", "--resolution", "5"], "resolution must be a divisor of 24; got 5."),
         (["chorales", "--resolution", "two"], "Argument --resolution: takes a whole number of at least 1 and at mo"),
         (["chorales", "--steps", "0"], "Argument --steps: takes a whole number of at least 1 and at most 512, not '0'"),
         (["chorales", "--hop", "-1"], "Argument --hop: takes a whole number of at least 1 and at most 512, not '-1'"),
