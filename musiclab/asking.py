@@ -1,4 +1,4 @@
-"""Asks a function in a process of its own, so that nothing that hangs or crashes there hangs or crashes here."""
+"""Calls a function in a process of its own, so that a hang or a crash there does no harm here."""
 
 import contextlib
 import importlib
@@ -15,10 +15,20 @@ from musiclab.errors import UserError, one_line
 
 
 def asked(module: str, function: str, seconds: float, **environment: str) -> Any:
-    """What the module's function returns, as JSON can say it; UserError with the reason where it has no answer."""
-    root = Path(__file__).parents[1]  # an uninstalled checkout
+    """Call a function without arguments in a child process and return what it returns.
+
+    Args:
+        module: full name of the function's module.
+        function: name of the function; its result must be JSON-serialisable.
+        seconds: timeout.
+        environment: environment variables of the child process, beside those of this one.
+
+    Raises:
+        UserError: the function raised, the process died, or the timeout passed; the message is the reason.
+    """
+    root = Path(__file__).parents[1]  # so that a checkout works that is not installed
     path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
-    # Into a file: what it starts may outlive it, and would keep a pipe open.
+    # A file, not a pipe: a process that the child starts may outlive it, and would keep the pipe open.
     with tempfile.TemporaryFile("w+") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", __name__, module, function],
@@ -37,8 +47,8 @@ def asked(module: str, function: str, seconds: float, **environment: str) -> Any
         out.seek(0)
         lines = out.read().splitlines()
     try:
-        said = json.loads(lines[-1])
-        answer, reason = said["answer"], said["reason"]
+        reply = json.loads(lines[-1])
+        answer, reason = reply["answer"], reply["reason"]
     except (IndexError, KeyError, TypeError, ValueError):
         raise UserError(f"it died ({'signal' if code < 0 else 'exit status'} {abs(code)})") from None
     if reason:

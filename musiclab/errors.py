@@ -1,4 +1,4 @@
-"""The one error that a user is meant to read, and how a command ends."""
+"""The one error that a user is meant to read, and how a command exits."""
 
 import os
 import sys
@@ -11,8 +11,8 @@ from typing import NoReturn
 class UserError(Exception):
     """One sentence that names the file, field or option at fault and says what would be right.
 
-    Entry points print it without a traceback and exit with `exit_code`: 2 for usage (the default), 1 where the
-    command was right and what it ran failed.
+    Entry points print it without a traceback and exit with `exit_code`: 2 for wrong usage (the default), 1 if the
+    command was right but what it ran failed.
     """
 
     def __init__(self, message: str, exit_code: int = 2) -> None:
@@ -21,26 +21,33 @@ class UserError(Exception):
 
 
 def one_line(text: str) -> str:
-    """An error's text as part of a sentence: on one line, and no longer than anybody would read."""
+    """An error's text for use inside a sentence: printable, on one line, at most 500 characters."""
     return printable(" ".join(text.split()))[:500]
 
 
 def printable(text: str) -> str:
-    """The text with all that a terminal would obey, or UTF-8 cannot say, written as escapes; line breaks too."""
+    """The text with escapes for control characters, line breaks and whatever UTF-8 cannot encode.
+
+    A terminal would obey some of these characters.
+    """
     return "".join(char if _is_shown(char) else char.encode("unicode_escape").decode() for char in text)
 
 
 def printable_lines(text: str) -> str:
-    """The same of a text of several lines, which stay."""
+    """Like `printable`, but line breaks are kept."""
     return "\n".join(map(printable, text.splitlines()))
 
 
 def _is_shown(char: str) -> bool:
-    return char.isprintable() or unicodedata.category(char) == "Zs"  # spaces that do not break
+    return char.isprintable() or unicodedata.category(char) == "Zs"  # such as no-break spaces
 
 
 def exit_with(run: Callable[[], int]) -> NoReturn:
-    """Run a command and exit with its code: its own, a UserError's after one line, 130 where it was interrupted."""
+    """Run a command and exit the process.
+
+    The exit code is what the command returns, or the `exit_code` of a UserError (its message is printed), or 130 if
+    the command was interrupted.
+    """
     try:
         _check_working_directory()
         code = run()
@@ -49,9 +56,9 @@ def exit_with(run: Callable[[], int]) -> NoReturn:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
-        print("\nInterrupted; the same command goes on from here.", file=sys.stderr)
+        print("\nInterrupted; run the same command again to resume.", file=sys.stderr)
         code = 130
-    except BrokenPipeError:  # `... | head` has seen enough; what is left to say goes nowhere
+    except BrokenPipeError:  # the reader, such as `head`, has gone: discard what is still buffered
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     sys.exit(code)
@@ -60,5 +67,5 @@ def exit_with(run: Callable[[], int]) -> NoReturn:
 def _check_working_directory() -> None:
     try:
         Path.cwd()
-    except FileNotFoundError:  # libraries end the process without a word, or with one about something else
-        raise UserError("The folder that this command was started in is gone; change to one that is there.") from None
+    except FileNotFoundError:  # libraries end the process silently, or with a misleading message
+        raise UserError("The working directory no longer exists; change to one that does.") from None

@@ -1,27 +1,29 @@
 """Progress for a person: a bar on a terminal, a line now and then in a log."""
 
-import contextlib
 import sys
 import time
-from typing import Self
+from typing import Never, Self
 
 from tqdm import tqdm
 
 _LOG_EVERY_S = 10
 
 
-class Progress(contextlib.AbstractContextManager):
-    """Things done of `total` (None where that is not known), the time left, and a note; on standard error.
+class Progress:
+    """A context manager that shows on standard error how much is done, the time left, and a note.
 
-    `done` things that were there before count as done, but not for the pace.
+    Args:
+        what: what is counted, such as "songs".
+        total: how many there are; None if that is unknown.
+        done: how many were done before. They count as done, but not for the estimate of the time left.
     """
 
     def __init__(self, what: str, total: int | None, done: int = 0) -> None:
-        self._what, self._total, self._before, self._done = what, total, done, done
+        self._what, self._total, self._done_before, self._done = what, total, done, done
         self._began = time.monotonic()
-        self._said, self._printed = -float("inf"), 0
+        self._printed_at, self._printed_done = -float("inf"), 0
         self._note = ""
-        self._bar = None
+        self._bar: tqdm[Never] | None = None
         if sys.stderr.isatty():
             self._bar = tqdm(
                 total=total, initial=done, desc=what, dynamic_ncols=True,
@@ -29,24 +31,24 @@ class Progress(contextlib.AbstractContextManager):
             )  # fmt: skip
 
     def update(self, n: int = 1, note: str = "") -> None:
-        """`n` more are done."""
+        """Count `n` more as done."""
         self._done += n
         self._note = note
         if self._bar is not None:
             self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(n)
-        elif time.monotonic() - self._said >= _LOG_EVERY_S:
+        elif time.monotonic() - self._printed_at >= _LOG_EVERY_S:
             self._print()
 
     def expect(self, n: int) -> None:
-        """There are `n` more to be done than was known."""
+        """Raise the total by `n`."""
         self._total = (self._total or 0) + n
         if self._bar is not None:
             self._bar.total = self._total
             self._bar.refresh()
 
     def say(self, line: str) -> None:
-        """A line of its own beside the progress."""
+        """Print a line without disturbing the bar."""
         tqdm.write(line, file=sys.stderr)
 
     def __enter__(self) -> Self:
@@ -55,29 +57,34 @@ class Progress(contextlib.AbstractContextManager):
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
-        elif self._done > max(self._before, self._printed):
+        elif self._done > max(self._done_before, self._printed_done):
             self._print()
 
     def _print(self) -> None:
-        self._said, self._printed = time.monotonic(), self._done
-        parts = [f"{self._what} {self._done}" + (f"/{self._total}" if self._total else "")]
-        if self._total and self._done > self._before:
-            pace = (time.monotonic() - self._began) / (self._done - self._before)
-            parts.append(f"left {duration(pace * max(0, self._total - self._done))}")
-        print(", ".join(filter(None, [*parts, self._note])), file=sys.stderr, flush=True)
+        self._printed_at, self._printed_done = time.monotonic(), self._done
+        phrases = [f"{self._what} {self._done}" + (f"/{self._total}" if self._total else "")]
+        if self._total and self._done > self._done_before:
+            seconds_each = (time.monotonic() - self._began) / (self._done - self._done_before)
+            phrases.append(f"left {duration(seconds_each * max(0, self._total - self._done))}")
+        if self._note:
+            phrases.append(self._note)
+        print(", ".join(phrases), file=sys.stderr, flush=True)
 
 
-def size(amount: float) -> str:
-    """Bytes as people say them: 900 bytes, 12 kB, 3.4 MB."""
-    units = ["TB", "GB", "MB", "kB", "bytes"]
-    while amount >= 999.5 and len(units) > 1:
-        amount /= 1000
-        units.pop()
-    return f"{amount:.0f} bytes" if units[-1] == "bytes" else f"{amount:.{1 if amount < 9.95 else 0}f} {units[-1]}"
+def size(n_bytes: float) -> str:
+    """A number of bytes with a unit: 900 bytes, 12 kB, 3.4 MB."""
+    if n_bytes < 999.5:
+        return f"{n_bytes:.0f} bytes"
+    larger_units = ["TB", "GB", "MB", "kB"]
+    while n_bytes >= 999.5 and larger_units:
+        n_bytes /= 1000
+        unit = larger_units.pop()
+    decimals = 1 if n_bytes < 9.95 else 0
+    return f"{n_bytes:.{decimals}f} {unit}"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: 45 s, 3 min, 2 h 10 min."""
+    """A time span with a unit: 45 s, 3 min, 2 h 10 min."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

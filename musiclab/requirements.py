@@ -1,4 +1,4 @@
-"""Whether what musiclab requires is installed; needs none of it itself."""
+"""Checks whether what musiclab requires is installed, without importing any of it."""
 
 import platform
 import tomllib
@@ -6,42 +6,41 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # brought by what musiclab requires, so it may be missing too
+if TYPE_CHECKING:  # installed with what musiclab requires, so it may be missing too
     from packaging.requirements import Requirement
 
 INSTALL = "pip install -c constraints.txt -e . (in the checkout, with the same Python)"
 
 
 def required() -> tuple[str, list["Requirement"]]:
-    """Which Python and which distributions are required: by the checkout that this is, else by the installed musiclab.
+    """The required Python versions and the required distributions.
 
-    What is noted of an editable installation may be of an older checkout.
+    They are read from the checkout's pyproject.toml if this is a checkout, because the metadata of an editable
+    installation may be those of an older checkout. Otherwise they are read from the installed musiclab.
     """
     pyproject = Path(__file__).parents[1] / "pyproject.toml"
     if pyproject.is_file():
         project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
-        return project["requires-python"], _applying(project["dependencies"], "")
-    return metadata.metadata("musiclab")["Requires-Python"] or "", _applying(metadata.requires("musiclab") or [], "")
+        return project["requires-python"], _that_apply(project["dependencies"], extra="")
+    python = metadata.metadata("musiclab")["Requires-Python"] or ""
+    return python, _that_apply(metadata.requires("musiclab") or [], extra="")
 
 
 def unmet() -> list[str]:
-    """What of that is not as required, each in words."""
+    """One phrase for each requirement that is not met."""
     from packaging.specifiers import SpecifierSet
 
     python, requirements = required()
-    found = [] if SpecifierSet(python).contains(platform.python_version()) else [f"Python {python} is required"]
+    problems = [] if SpecifierSet(python).contains(platform.python_version()) else [f"Python {python} is required"]
     for requirement in requirements:
-        found += _unmet(requirement)
+        problems += _problems(requirement)
         for extra in requirement.extras:
-            found += [
-                f"{problem} (for {requirement.name}[{extra}])"
-                for of in _applying(_requires(requirement.name), extra)
-                for problem in _unmet(of)
-            ]
-    return found
+            for needed in _that_apply(_requirements_of(requirement.name), extra):
+                problems += [f"{problem} (for {requirement.name}[{extra}])" for problem in _problems(needed)]
+    return problems
 
 
-def _unmet(requirement: "Requirement") -> list[str]:
+def _problems(requirement: "Requirement") -> list[str]:
     try:
         version = metadata.version(requirement.name)
     except metadata.PackageNotFoundError:
@@ -51,22 +50,22 @@ def _unmet(requirement: "Requirement") -> list[str]:
     return [f"{requirement.name} {version} is not {requirement.specifier}"]
 
 
-def _requires(name: str) -> list[str]:
+def _requirements_of(name: str) -> list[str]:
     try:
         return metadata.requires(name) or []
     except metadata.PackageNotFoundError:
         return []
 
 
-def _applying(lines: list[str], extra: str) -> list["Requirement"]:
-    """Those of the requirements that this machine and the extra ask for; with an extra, what only that asks for."""
+def _that_apply(lines: list[str], extra: str) -> list["Requirement"]:
+    """The requirements that apply on this machine. With an extra, only those that the extra adds."""
     from packaging.requirements import Requirement
 
-    every = [Requirement(line) for line in lines]
+    requirements = [Requirement(line) for line in lines]
     if not extra:
-        return [of for of in every if of.marker is None or of.marker.evaluate({"extra": ""})]
-    return [
-        of
-        for of in every
-        if of.marker and of.marker.evaluate({"extra": extra}) and not of.marker.evaluate({"extra": ""})
-    ]
+        return [each for each in requirements if _applies(each, "")]
+    return [each for each in requirements if _applies(each, extra) and not _applies(each, "")]
+
+
+def _applies(requirement: "Requirement", extra: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})

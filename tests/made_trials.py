@@ -1,6 +1,6 @@
 """A trial's stages run in memory, interrupted where a test wants it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ def run_stages(
     torch.set_num_threads(1)
     for stage in stages or [stage for stage in system.stages if stage != MEASURE]:
         files = run.files.product(stage)
-        system.run_stage(stage, StageRun(run.config, run.block, run.windows, files, run.device))
+        system.run_stage(stage, replace(run, files=files))
     return run.files
 
 

@@ -1,1 +1,1 @@
-"""Songs from files, cut into packed windows that are built once and mapped from disk ever after."""
+"""Songs from files, cut into packed windows that are built once and then mapped from disk."""

@@ -1,18 +1,19 @@
-"""Headers of arrays in NumPy's file format, read without trusting them.
+"""A safe reader for the headers of arrays in NumPy's file format.
 
-NumPy's own reader evaluates a header as Python: a hostile one makes it run out of memory, or print warnings by the
-thousand.
+NumPy's own reader evaluates a header as Python code, so a hostile header makes it run out of memory or print thousands
+of warnings.
 """
 
 import math
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-HEADER_BYTES = 512  # more than any header that is read here has
+HEADER_BYTES = 512  # longer than any header that is accepted here
 
-# As NumPy writes it, in Python 2 with an L after a long number; a shape of one to eight numbers below 10^12.
+# As NumPy writes it (Python 2 put an L after a long number); the shape has one to eight numbers below 10^12.
 _HEADER = re.compile(
     rb"\x93NUMPY\x01\x00(?P<size>..)\{'descr': '(?P<type>[<>|][biuf][1248])', 'fortran_order': False, "
     rb"'shape': \((?P<shape>\d{1,12}L?(?:, \d{1,12}L?){0,7}),?\), *\} *\n",
@@ -22,9 +23,9 @@ _HEADER = re.compile(
 
 @dataclass(frozen=True)
 class Header:
-    """What an array's file claims to hold: numbers of a type in a shape, from byte `begin` on, `end` bytes in all."""
+    """What an array's file claims to hold: `dtype` and `shape`; the data are bytes `begin` to `end` of the file."""
 
-    dtype: np.dtype
+    dtype: np.dtype[Any]
     shape: tuple[int, ...]
     begin: int
 
@@ -36,13 +37,13 @@ class Header:
 def read_header(data: bytes) -> Header | None:
     """The header of the array whose file begins with `data`.
 
-    None where it is no array of numbers or booleans, of one dimension at least, in C order.
+    None unless it is an array of numbers or booleans in C order with at least one dimension.
     """
-    found = _HEADER.match(data[:HEADER_BYTES])
-    if found is None or found.end() != 10 + int.from_bytes(found["size"], "little"):
+    match = _HEADER.match(data[:HEADER_BYTES])
+    if match is None or match.end() != 10 + int.from_bytes(match["size"], "little"):
         return None
     try:
-        dtype = np.dtype(found["type"].decode())
+        dtype: np.dtype[Any] = np.dtype(match["type"].decode())
     except TypeError:  # such as a float of one byte
         return None
-    return Header(dtype, tuple(int(number) for number in re.findall(rb"\d+", found["shape"])), found.end())
+    return Header(dtype, tuple(int(number) for number in re.findall(rb"\d+", match["shape"])), match.end())

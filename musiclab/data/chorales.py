@@ -1,35 +1,51 @@
-"""The Bach chorales of music21's corpus: real music of four voices, in the public domain, with nothing to download."""
+"""The Bach chorales of music21's corpus: real music in four voices, in the public domain; nothing to download."""
 
 import importlib.util
 import io
 import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import numpy as np
+import numpy.typing as npt
 
-from musiclab.data.songs import BEAT_TICKS, MAX_BEATS, TRACKS, BadSong, Song, first_tempo, to_ticks
+from musiclab.data.songs import (
+    BASS,
+    BEAT_TICKS,
+    GUITAR,
+    MAX_BEATS,
+    PIANO,
+    STRINGS,
+    BadSong,
+    Song,
+    first_tempo,
+    to_ticks,
+)
 from musiclab.data.source import Source
 from musiclab.errors import UserError
 
-# Parts come in this order in every file of four; the drums are silent.
-_VOICES = tuple(TRACKS.index(name) for name in ("Piano", "Guitar", "Strings", "Bass"))  # soprano, alto, tenor, bass
+if TYPE_CHECKING:  # imported only where it is used, because that takes seconds
+    import muspy
+
+# The tracks of soprano, alto, tenor and bass, which is their order in every file of four parts. Drums are silent.
+_VOICES = (PIANO, GUITAR, STRINGS, BASS)
 _MAX_SCORE_BYTES = 32 << 20
 _MAX_CONTAINER_BYTES = 1 << 20
 
 
 class Chorales(Source):
-    """The files of exactly four parts: soprano to Piano, alto to Guitar, tenor to Strings, bass to Bass."""
+    """The chorales of exactly four parts: soprano to Piano, alto to Guitar, tenor to Strings, bass to Bass."""
 
     kind = "chorales"
     suffixes = (".mxl",)
 
     def __init__(self) -> None:
-        # Found without importing music21, which takes seconds.
+        # Located without importing music21, because that takes seconds.
         package = importlib.util.find_spec("music21")
         if package is None or package.origin is None:
-            raise UserError("--data: chorales needs the package music21, which ships them; install it.")
+            raise UserError("--data: chorales needs the package music21, because it ships them; install it.")
         super().__init__(Path(package.origin).parent / "corpus" / "bach")
         self.spec = self.kind
 
@@ -57,11 +73,11 @@ class Chorales(Source):
         )
 
 
-def _read_score(data: bytes) -> "muspy.Music":  # noqa: F821 - imported where used: it takes seconds
-    """The score in a compressed MusicXML file, repeats played out and ties joined by MusPy."""
+def _read_score(data: bytes) -> "muspy.Music":
+    """The score in a compressed MusicXML file; MusPy writes out repeats and joins ties."""
     import muspy
 
-    # MusPy reads from paths only, and would unpack whatever the archive claims: it gets the checked score alone.
+    # MusPy reads from paths only and would unpack an archive of any size, so it gets the checked score alone.
     with tempfile.NamedTemporaryFile(suffix=".xml") as file:
         file.write(_score_xml(data))
         file.flush()
@@ -84,11 +100,11 @@ def _unpacked(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
     return archive.read(member)
 
 
-def _notes(music: "muspy.Music") -> np.ndarray:  # noqa: F821
+def _notes(music: "muspy.Music") -> npt.NDArray[np.int32]:
     rows = [
         (track, note.pitch, note.time, note.end)
-        for track, part in zip(_VOICES, music.tracks, strict=True)
-        for note in part.notes
+        for track, voice in zip(_VOICES, music.tracks, strict=True)
+        for note in voice.notes
     ]
     table = np.array(rows, np.int64).reshape(-1, 4)
     if ((table[:, 1] < 0) | (table[:, 1] > 127) | (table[:, 2] < 0)).any():
@@ -98,28 +114,29 @@ def _notes(music: "muspy.Music") -> np.ndarray:  # noqa: F821
     return np.stack([table[:, 0], table[:, 1], start, end], axis=1).astype(np.int32)
 
 
-def _whole_bars(music: "muspy.Music", length: int) -> np.ndarray:  # noqa: F821
-    """Starts in ticks of bars as long as their time signature says, so neither of pickups nor of halves of a bar.
+def _whole_bars(music: "muspy.Music", length: int) -> npt.NDArray[np.int32]:
+    """The starts, in ticks, of bars that are as long as their time signature says; pickups are left out.
 
-    A repeat in the middle of a bar splits it in two measures; together they count as one bar.
+    A repeat sign in the middle of a bar splits it into two measures; together they count as one bar.
     """
     starts = to_ticks([line.time for line in music.barlines], music.resolution)
     sizes = np.diff(np.append(starts, length))
     full = _bar_sizes(music, starts)
     split = np.append(sizes[:-1] + sizes[1:] == full[:-1], False)
-    # The second half of one bar and the first of the next may also add up: a half that was used is not used again.
+    # The second half of one bar and the first half of the next add up too: a half that was used is not used again.
     for index in np.flatnonzero(split):
         if split[index]:
             split[index + 1] = False
     return np.unique(starts[(sizes >= full) | split]).astype(np.int32)
 
 
-def _bar_sizes(music: "muspy.Music", starts: np.ndarray) -> np.ndarray:  # noqa: F821
-    """What a whole bar takes at each bar line, in ticks, by the time signature that holds there (at first 4/4)."""
+def _bar_sizes(music: "muspy.Music", starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The length of a whole bar, in ticks, by the time signature in force at each of `starts`; 4/4 before the first."""
     meters = [(0, 4 * BEAT_TICKS)]
     for meter in music.time_signatures:
         meters.append(
             (int(to_ticks(meter.time, music.resolution)), 4 * BEAT_TICKS * meter.numerator // meter.denominator)
         )
-    times, sizes = np.array(meters).T
-    return sizes[np.searchsorted(times, starts, "right") - 1]
+    times, sizes = np.array(meters, np.int64).T
+    in_force: npt.NDArray[np.int64] = sizes[np.searchsorted(times, starts, "right") - 1]
+    return in_force

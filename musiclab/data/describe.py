@@ -1,8 +1,11 @@
-"""What a window store holds, as a text for people."""
+"""A summary of a window store, as text."""
 
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from musiclab.data.songs import BEAT_TICKS, TRACKS
 from musiclab.data.splits import MIN_SONGS, split_songs
@@ -10,12 +13,12 @@ from musiclab.data.store import TABLE, WindowStore
 from musiclab.data.windows import PITCHES
 
 _WINDOWS_AT_ONCE = 4096
-_NAMES_SHOWN = 100  # of each reason
+_NAMES_SHOWN = 100  # for each reason
 _NAME_WIDTH = 100
 
 
 def describe(store: WindowStore) -> str:
-    """Songs, windows, what each track plays, sizes of an example split and skipped songs, in lines of text."""
+    """Lines about the songs, the windows, each track, the sizes of an example split, and skipped songs."""
     spec = store.spec
     beats = spec.steps / spec.resolution
     counts = [song.count for song in store.songs]
@@ -30,20 +33,28 @@ def describe(store: WindowStore) -> str:
         "",
         f"{'Track':<10}{'empty windows':>15}{'cells on':>12}{'notes a beat':>15}",
     ]
-    for name, empty, on, notes in zip(TRACKS, *_track_shares(store), strict=True):
-        lines.append(f"{name:<10}{empty:>15.1%}{on:>12.2%}{notes:>15.2f}")
+    activity = _activity(store)
+    for track, name in enumerate(TRACKS):
+        empty, on, onsets = activity.empty[track], activity.on[track], activity.onsets_a_beat[track]
+        lines.append(f"{name:<10}{empty:>15.1%}{on:>12.2%}{onsets:>15.2f}")
     return "\n".join([*lines, "", *_split_lines(store), *_skipped_lines(store)])
 
 
-def _range(values: list[float]) -> str:
+def _range(values: Sequence[float]) -> str:
     return f"{min(values):.4g} to {max(values):.4g}, median {np.median(values):.4g}"
 
 
-def _track_shares(store: WindowStore) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each track the share of windows in which it is silent, the share of its cells that sound, onsets a beat.
+@dataclass(frozen=True)
+class _Activity:
+    """How much each track plays, `(track,)` each: share of empty windows, share of cells that are on, onsets a beat."""
 
-    A cell is an onset where it sounds and the step before in the same window does not.
-    """
+    empty: npt.NDArray[np.float64]
+    on: npt.NDArray[np.float64]
+    onsets_a_beat: npt.NDArray[np.float64]
+
+
+def _activity(store: WindowStore) -> _Activity:
+    """How much is played in all windows. A cell is an onset if it is on and the one before it in its window is not."""
     silent, on, onsets = (np.zeros(len(TRACKS), np.int64) for _ in range(3))
     for first in range(0, len(store.windows), _WINDOWS_AT_ONCE):
         windows = np.asarray(store.windows[first : first + _WINDOWS_AT_ONCE])
@@ -53,12 +64,16 @@ def _track_shares(store: WindowStore) -> tuple[np.ndarray, np.ndarray, np.ndarra
         on += np.bitwise_count(windows).sum(axis=(0, 2, 3), dtype=np.int64)
         onsets += np.bitwise_count(windows & ~before).sum(axis=(0, 2, 3), dtype=np.int64)
     steps = len(store.windows) * store.spec.steps
-    return silent / len(store.windows), on / (steps * PITCHES), onsets / (steps / store.spec.resolution)
+    return _Activity(
+        empty=silent / len(store.windows),
+        on=on / (steps * PITCHES),
+        onsets_a_beat=onsets / (steps / store.spec.resolution),
+    )
 
 
 def _split_lines(store: WindowStore) -> list[str]:
     if len(store.songs) < MIN_SONGS:
-        return [f"Too few songs to split: {len(store.songs)}, and {MIN_SONGS} are needed."]
+        return [f"Too few songs to split: {len(store.songs)}; at least {MIN_SONGS} are needed."]
     split = split_songs([song.id for song in store.songs], np.random.default_rng(0))
     lines = ["An example split by song (each block of a study draws its own):"]
     for name, ids in split.to_json().items():
@@ -67,7 +82,7 @@ def _split_lines(store: WindowStore) -> list[str]:
 
 
 def _skipped_lines(store: WindowStore) -> list[str]:
-    by_reason = defaultdict(list)
+    by_reason: defaultdict[str, list[str]] = defaultdict(list)
     for name, reason in store.skipped:
         by_reason[reason].append(name)
     if not by_reason:
@@ -77,7 +92,7 @@ def _skipped_lines(store: WindowStore) -> list[str]:
         lines.append(f"{len(names):>8,}  {reason}:")
         lines += [f"{'':12}{_short(name)}" for name in names[:_NAMES_SHOWN]]
         if len(names) > _NAMES_SHOWN:
-            lines.append(f"{'':12}and {len(names) - _NAMES_SHOWN:,} more, all named in {store.folder / TABLE}")
+            lines.append(f"{'':12}and {len(names) - _NAMES_SHOWN:,} more; all are listed in {store.folder / TABLE}")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""What builds of window stores that were cut off have left in the folder of the stores."""
+"""Folders that interrupted builds of window stores have left beside the stores."""
 
 import contextlib
 import fcntl
@@ -8,33 +8,37 @@ from pathlib import Path
 
 
 def abandoned(root: Path) -> dict[str, str]:
-    """The names of folders that nobody is at work on and nothing needs, with why they are there."""
-    found = {}
-    for path in sorted(root.iterdir()) if root.is_dir() else ():
-        if (why := _why(path)) and path.is_dir() and not path.is_symlink():
-            with _lock_of(path) as free:
-                if free:
-                    found[path.name] = why
-    return found
+    """The folders that interrupted builds have left in `root` and no process works on: why each exists, by name."""
+    reasons: dict[str, str] = {}
+    if not root.is_dir():
+        return reasons
+    for path in sorted(root.iterdir()):
+        reason = _reason(path)
+        if reason and path.is_dir() and not path.is_symlink():
+            with _lock_of(path) as is_free:
+                if is_free:
+                    reasons[path.name] = reason
+    return reasons
 
 
 def remove_abandoned(root: Path, name: str) -> None:
-    """Remove what `abandoned` has named, unless somebody is at work on it by now."""
+    """Remove a folder that `abandoned` has named, unless a process works on it by now."""
     path = root / name
-    with _lock_of(path) as free:
-        if free:
+    with _lock_of(path) as is_free:
+        if is_free:
             shutil.rmtree(path)
 
 
-def _why(path: Path) -> str:
+def _reason(path: Path) -> str:
+    """Why a folder that a build has made exists; "" for anything else, locks too: a process may wait for a lock."""
     if path.suffix == ".building":
-        return "a build of windows that was cut off, which would go on from there"
-    return "a build of windows that was cut off" if path.suffix == ".tmp" else ""  # locks stay: one may be waited for
+        return "an interrupted build of windows, which can be resumed"
+    return "an interrupted build of windows" if path.suffix == ".tmp" else ""
 
 
 @contextlib.contextmanager
 def _lock_of(path: Path) -> Iterator[bool]:
-    """Holds the lock of the build that the path belongs to; whether that was free."""
+    """Hold the lock of the build that the path belongs to, if it is free; gives whether it was."""
     try:
         lock = (path.parent / f"{path.name.split('.')[0]}.lock").open("r+")
     except FileNotFoundError:

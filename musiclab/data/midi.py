@@ -1,28 +1,29 @@
-"""MIDI files, read by a reader of our own that checks every byte, and merged to the five tracks by LPD-5's rule.
+"""MIDI files, merged to the five tracks by LPD-5's rule. The reader is our own and checks every byte.
 
-The fast readers at hand are not made for files from anywhere: symusic 0.5.8 indexes its tables with data bytes that it
-has not checked, so a damaged file corrupts the memory of the process or ends it. This one raises
-BadSong, reads the same notes from whole files, and takes milliseconds a song.
+Fast readers are not made for untrusted files: symusic 0.5.8 indexes tables with data bytes that it has not checked, so
+a damaged file corrupts the memory of the process or kills it. This reader raises BadSong instead. It reads the same
+notes from undamaged files, in milliseconds a song.
 """
 
 import os
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from musiclab.data.archives import read_file
-from musiclab.data.songs import BEAT_TICKS, MAX_BEATS, BadSong, Song, first_tempo, to_ticks, track_of
+from musiclab.data.songs import BEAT_TICKS, DRUMS, MAX_BEATS, BadSong, Song, first_tempo, to_ticks, track_of
 from musiclab.data.source import Source
 from musiclab.data.windows import WindowSpec, cut
 from musiclab.errors import UserError
 
 _DRUM_CHANNEL = 9
-_FOUR_FOUR = (4, 4)
-_MAX_METER = 64  # of both numbers of a time signature; what lies above is damage
+_MAX_METER = 64  # of both numbers of a time signature; larger ones are damage
 
-# Data bytes of system messages 0xF1 to 0xF6, which should not stand in a file but are harmless.
+# How many data bytes follow system messages 0xF1 to 0xF6. They should not be in a file but are harmless.
 _SYSTEM_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
 
 
@@ -48,17 +49,20 @@ class Midi(Source):
             notes=notes,
             bars=bars[:-1],
             length=int(bars[-1]),
-            tempo=first_tempo(np.array([60e6 / micros for _, micros in sorted(events.tempos) if micros])),
+            tempo=first_tempo(
+                np.array([60e6 / tempo.microseconds for tempo in sorted(events.tempos) if tempo.microseconds])
+            ),
         )
 
 
-def file_windows(name: str, spec: WindowSpec, option: str) -> np.ndarray:
-    """The windows (n, 5, steps, 16) of one MIDI file, n at least 1, packed over pitch.
+def file_windows(name: str, spec: WindowSpec, option: str) -> npt.NDArray[np.uint8]:
+    """The windows (n, 5, steps, 16) of one MIDI file, packed over pitch; n is at least 1.
 
-    UserError, which names the option that the file was given with, where there are none to be had.
+    Raises:
+        UserError: the file cannot be used. The message names `option`, with which the file was given.
     """
     path = Path(name)
-    if not os.path.isfile(path):  # noqa: PTH113 - Path's own raises where a name is too long
+    if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises if a name is too long
         raise UserError(f"{option}: there is no file {name}; give a MIDI file.")
     try:
         windows = cut(Midi.parse(path.name, read_file(path, Midi.max_bytes)), spec)
@@ -70,22 +74,48 @@ def file_windows(name: str, spec: WindowSpec, option: str) -> np.ndarray:
     return windows
 
 
+class Note(NamedTuple):
+    """A note of a MIDI file."""
+
+    program: int
+    is_drum: bool
+    pitch: int
+    start: int
+    end: int
+
+
+class Tempo(NamedTuple):
+    """A change of tempo, to so many microseconds a beat."""
+
+    time: int
+    microseconds: int
+
+
+class Meter(NamedTuple):
+    """A time signature."""
+
+    time: int
+    numerator: int
+    denominator: int
+
+
 @dataclass
 class Events:
-    """What the tracks of a MIDI file say; times in 1/resolution beat.
-
-    `notes` are (program, is drum, pitch, start, end); `tempos` (time, microseconds a beat); `meters`
-    (time, numerator, denominator).
-    """
+    """The events of all tracks of a MIDI file; times are in 1/resolution beat."""
 
     resolution: int
-    notes: list[tuple[int, bool, int, int, int]] = field(default_factory=list)
-    tempos: list[tuple[int, int]] = field(default_factory=list)
-    meters: list[tuple[int, int, int]] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    tempos: list[Tempo] = field(default_factory=list)
+    meters: list[Meter] = field(default_factory=list)
 
 
 def read_events(data: bytes) -> Events:
-    """The events of a standard MIDI file of format 0 or 1; BadSong, or IndexError where it ends early."""
+    """The events of a standard MIDI file of format 0 or 1.
+
+    Raises:
+        BadSong: the file is damaged or of another format.
+        IndexError: the file ends early.
+    """
     if data[:4] != b"MThd" or len(data) < 14:
         raise BadSong("not a MIDI file: no MThd header")
     kind, resolution = int.from_bytes(data[8:10]), int.from_bytes(data[12:14])
@@ -111,7 +141,7 @@ def read_events(data: bytes) -> Events:
 
 
 def _read_track(data: bytes, events: Events) -> None:
-    """Adds a track's events. Programs are the track's own, and a note that never ends is dropped, as LPD does."""
+    """Add the events of a track. As in LPD, programs hold for the track only, and a note without an end is dropped."""
     time = position = status = 0
     programs = [0] * 16
     sounding: dict[int, deque[tuple[int, int]]] = defaultdict(deque)
@@ -137,7 +167,7 @@ def _read_track(data: bytes, events: Events) -> None:
                 sounding[channel << 7 | first].append((time, programs[channel]))
             elif kind < 0xA and (queue := sounding[channel << 7 | first]):
                 start, program = queue.popleft()
-                events.notes.append((program, channel == _DRUM_CHANNEL, first, start, time))
+                events.notes.append(Note(program, channel == _DRUM_CHANNEL, first, start, time))
         elif kind == 0xC or kind == 0xD:
             if data[position] >= 0x80:
                 raise BadSong("a message has a broken data byte")
@@ -163,7 +193,7 @@ def _read_track(data: bytes, events: Events) -> None:
 
 
 def _varying(data: bytes, position: int) -> tuple[int, int]:
-    """A number of one to four bytes of seven bits each, and the position after it."""
+    """A number of one to four bytes with seven bits each, and the position behind it."""
     value = 0
     for count in range(4):
         byte = data[position + count]
@@ -175,31 +205,31 @@ def _varying(data: bytes, position: int) -> tuple[int, int]:
 
 def _read_meta(meta: int, body: bytes, time: int, events: Events) -> None:
     if meta == 0x51 and len(body) == 3:
-        events.tempos.append((time, int.from_bytes(body)))
+        events.tempos.append(Tempo(time, int.from_bytes(body)))
     elif meta == 0x58 and len(body) >= 2 and 0 < body[0] <= _MAX_METER and 1 << min(body[1], 8) <= _MAX_METER:
-        events.meters.append((time, body[0], 1 << body[1]))
+        events.meters.append(Meter(time, body[0], 1 << body[1]))
 
 
-def _notes(events: Events) -> np.ndarray:
+def _notes(events: Events) -> npt.NDArray[np.int32]:
     """Notes (n, 4) int32 in ticks, merged to the five tracks, sorted; drum hits last one tick."""
-    merged = ((track_of(program, drum), pitch, start, end) for program, drum, pitch, start, end in events.notes)
-    table = np.array([note for note in merged if note[0] is not None], np.int64).reshape(-1, 4)
+    rows = [(track_of(note.program, note.is_drum), note.pitch, note.start, note.end) for note in events.notes]
+    table = np.array([row for row in rows if row[0] is not None], np.int64).reshape(-1, 4)
     start = to_ticks(table[:, 2], events.resolution)
     end = np.maximum(to_ticks(table[:, 3], events.resolution), start + 1)
-    end = np.where(table[:, 0] == 0, start + 1, end)
+    end = np.where(table[:, 0] == DRUMS, start + 1, end)
     notes = np.stack([table[:, 0], table[:, 1], start, end], axis=1)
     return notes[np.lexsort(notes.T[[1, 0, 3, 2]])].astype(np.int32)
 
 
-def _bars(events: Events, end: int) -> np.ndarray:
-    """Bar lines in ticks from the time signatures (4/4 where there is none), up to the one at or after `end`."""
-    meters = {0: _FOUR_FOUR} | {time: (over, under) for time, over, under in sorted(events.meters, key=lambda m: m[0])}
+def _bars(events: Events, end: int) -> npt.NDArray[np.int32]:
+    """Bar lines in ticks by the time signatures (4/4 before the first one), up to the one at or after `end`."""
+    meters = {0: Meter(0, 4, 4)} | {meter.time: meter for meter in sorted(events.meters, key=lambda meter: meter.time)}
     times = sorted(time for time in meters if to_ticks(time, events.resolution) < end)
     lines = []
-    for time, until in zip(times, [*times[1:], None], strict=True):
-        over, under = meters[time]
-        first, size = time * BEAT_TICKS / events.resolution, 4 * BEAT_TICKS * over / under
-        stop = until * BEAT_TICKS / events.resolution if until is not None else end + size
+    for time, next_time in zip(times, [*times[1:], None], strict=True):
+        first = time * BEAT_TICKS / events.resolution
+        size = 4 * BEAT_TICKS * meters[time].numerator / meters[time].denominator
+        stop = next_time * BEAT_TICKS / events.resolution if next_time is not None else end + size
         lines.append(np.arange(first, stop, size))
     bars = np.unique(np.floor(np.concatenate(lines) + 0.5).astype(np.int32))
     return bars[: np.searchsorted(bars, end) + 1]

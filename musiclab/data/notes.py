@@ -1,15 +1,16 @@
-"""Notes of a pianoroll: runs of cells of one pitch."""
+"""The notes of a pianoroll: runs of cells of one pitch."""
 
 import numpy as np
+import numpy.typing as npt
 
 
-def notes(roll: np.ndarray) -> np.ndarray:
-    """Start, length (in steps) and pitch of every note of `(time, pitch)` bool, one a row, by start and then pitch.
+def notes(roll: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """The notes of a roll `(time, pitch)` bool as rows (start, length, pitch), sorted by start and then by pitch.
 
-    Cells of a pitch that are on in consecutive steps are one held note.
+    Start and length are in steps. Cells of a pitch that are on in consecutive steps are one held note.
     """
     edges = np.diff(roll.astype(np.int8), axis=0, prepend=0, append=0)
-    # Transposed, starts and ends come out by pitch and then by time, so that the i-th of each belong to one note.
+    # Transposed, so that starts and ends are sorted by pitch and then by time: the i-th of each belong to one note.
     pitches, starts = np.nonzero(edges.T == 1)
     _, ends = np.nonzero(edges.T == -1)
     rows = np.stack([starts, ends - starts, pitches], axis=1)

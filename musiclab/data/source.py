@@ -1,4 +1,4 @@
-"""The one interface of all sources: songs in the files of a folder or an archive."""
+"""The interface of all sources: songs in the files of a folder or an archive."""
 
 import os
 from abc import ABC, abstractmethod
@@ -21,11 +21,18 @@ from musiclab.hashing import content_hash
 
 
 class Source(ABC):
-    """Songs in the files of a folder or an archive; a subclass says which files and how one is read.
+    """Songs in the files of a folder or an archive. A subclass says which files, and how one is read.
 
-    Attributes: `kind` and `spec` as in --data; `revision` of the reader, see `musiclab.code_lock`; `suffixes` of song
-    files, in lower case; `path` of the folder or archive. UserError on construction where the path is missing, is
-    neither folder nor archive, or plainly empty.
+    Attributes:
+        kind: the source's name in --data.
+        revision: of the reader, see `musiclab.code_lock`.
+        suffixes: of song files, in lower case.
+        max_bytes: the largest size of a song file.
+        path: of the folder or archive.
+        spec: what --data was given.
+
+    Raises:
+        UserError: on construction, if the path does not exist, is neither folder nor archive, or has no song files.
     """
 
     kind: str
@@ -42,13 +49,15 @@ class Source(ABC):
     @classmethod
     @abstractmethod
     def read(cls, name: str, data: bytes) -> Song:
-        """The song in one file; may raise anything, `parse` makes it a BadSong."""
+        """The song in one file. It may raise anything; `parse` turns that into a BadSong."""
 
     @classmethod
     def parse(cls, name: str, data: bytes) -> Song:
-        """The song in the file `name` with content `data`; a pure function that can be sent to another process.
+        """The song in the file `name` with content `data`. A pure function, which can be sent to another process.
 
-        BadSong with a short reason where there is none.
+        Raises:
+            BadSong: there is no usable song; the message is a short reason.
+            OSError, MemoryError: the disk or the memory is full, which is no fault of the song.
         """
         if not data:
             raise BadSong("empty or unreadable file")
@@ -56,20 +65,20 @@ class Source(ABC):
             raise BadSong(f"larger than {cls.max_bytes >> 20} MiB")
         try:
             return cls.read(name, data)
-        except (BadSong, OSError, MemoryError):  # a full disk or memory is no fault of the song, whose bytes are here
+        except (BadSong, OSError, MemoryError):  # OSError too, because the song's bytes have been read already
             raise
-        except Exception as error:  # readers raise all there is on damaged bytes
+        except Exception as error:  # on damaged bytes readers raise anything
             reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise BadSong(f"damaged or not a {cls.suffixes[0]} file ({clean_text(reason)})") from error
 
     def items(self) -> Iterator[tuple[str, bytes]]:
-        """Name and content of each song file: a folder's sorted, an archive's as they lie; one in memory at a time."""
+        """Name and content of each song file, one at a time: sorted in a folder, as they come in an archive."""
         for name, data in self.members():
             if self._is_song(name):
                 yield name, data
 
     def members(self) -> Iterator[tuple[str, bytes]]:
-        """What `items` gives, and the other files that the source wants to see."""
+        """The files of `items`, and others that the source needs."""
         if not self.path.is_dir():
             yield from read_archive(self.path, self.limit)
             return
@@ -77,32 +86,32 @@ class Source(ABC):
             yield name, read_file(self.path / name, self.limit(name))
 
     def limit(self, name: str) -> int:
-        """How many bytes a file may have; 0 for one that is none of the source's."""
+        """How many bytes a file may have; 0 for a file that the source does not need."""
         return MAX_SONG_BYTES if self._is_song(name) else 0
 
     def count(self) -> int | None:
-        """How many song files there are, None where only reading them all would tell."""
+        """How many song files there are; None if only reading the whole archive would tell."""
         if self.path.is_dir():
             return len(list_folder(self.path, self._song_limit))
         return count_members(self.path, self._song_limit)
 
     def fingerprint(self) -> str:
-        """Hash of what the files hold and how they are named inside the source; where they lie does not matter.
+        """Hash of the files' contents and of their names inside the source; the path does not matter.
 
-        Read once an instance: a release of gigabytes takes seconds.
+        It is computed once for an instance, because gigabytes of files take seconds.
         """
         self._fingerprint = self._fingerprint or self.content()
         return self._fingerprint
 
     def content(self) -> str:
-        """The hash of `fingerprint`, from the files as they are now."""
+        """The hash of `fingerprint`, computed from the files as they are now."""
         if not self.path.is_dir():
             return content_hash([self.kind, file_digest(self.path)])
         names = list_folder(self.path, self.limit)
         return content_hash([self.kind, [[name, _digest(self.path / name)] for name in names]])
 
     def names(self, ids: Iterable[str]) -> dict[str, tuple[str, str]]:
-        """Artist and title of those songs whose names stand outside of their files; call it after `items` ran out."""
+        """Artist and title of songs whose names are not in their own files. Call it after `items` is exhausted."""
         return {}
 
     def _is_song(self, name: str) -> bool:
@@ -112,7 +121,7 @@ class Source(ABC):
         return MAX_SONG_BYTES if self._is_song(name) else 0
 
     def _check(self) -> None:
-        if not os.path.exists(self.path):  # noqa: PTH110 - Path's own raises where a name is too long
+        if not os.path.exists(self.path):  # noqa: PTH110 - Path.exists raises if a name is too long
             raise UserError(f"--data: {self.path} does not exist; give a folder or an archive of {self._files}.")
         if not self.path.is_dir():
             check_archive(self.path)

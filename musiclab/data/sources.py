@@ -1,4 +1,4 @@
-"""Where songs come from: the option --data names one of the sources."""
+"""The sources of songs that the option --data can name."""
 
 import os
 from pathlib import Path
@@ -11,11 +11,15 @@ from musiclab.errors import UserError
 
 
 def open_source(spec: str) -> Source:
-    """The source that --data names: "chorales", "lpd5:PATH" or "midi:PATH"; UserError for anything else."""
+    """The source that --data names: "chorales", "lpd5:PATH" or "midi:PATH".
+
+    Raises:
+        UserError: `spec` is something else, or there is no such data.
+    """
     kind, _, path = spec.partition(":")
     if spec == Chorales.kind:
         return Chorales()
     for source in (Lpd5, Midi):
         if kind == source.kind and path:
-            return source(Path(os.path.expanduser(path)))  # noqa: PTH111 - Path's own raises where there is no such user
-    raise UserError(f"--data: {spec!r} names no data; it must be chorales, lpd5:PATH or midi:PATH.")
+            return source(Path(os.path.expanduser(path)))  # noqa: PTH111 - Path.expanduser raises for an unknown user
+    raise UserError(f"--data must be chorales, lpd5:PATH or midi:PATH; got {spec!r}.")

@@ -1,4 +1,4 @@
-"""The window store: every window of a source in one mapped file, with a table of its songs."""
+"""The window store: all windows of a source in one mapped file, and a table of its songs."""
 
 import contextlib
 import fcntl
@@ -10,19 +10,20 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from musiclab.code_lock import StageCode, code_hash
 from musiclab.data.arrays import HEADER_BYTES, read_header
 from musiclab.data.songs import TRACKS, clean_text
 from musiclab.data.source import Source
 from musiclab.data.windows import PITCH_BYTES, WindowSpec, unpack
-from musiclab.data.workers import Chunk, Workers, read_part
+from musiclab.data.workers import Chunk, PartSong, Workers, read_part
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.progress import Progress
@@ -30,16 +31,16 @@ from musiclab.progress import Progress
 _WINDOWS = "windows.npy"
 TABLE = "songs.json"
 
-# A chunk is what one worker turns into one part on disk, and what a killed build loses at most for each worker.
+# One worker turns one chunk into one part on disk. A killed build loses at most one chunk for each worker.
 _CHUNK_SONGS = 64
 _CHUNK_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
 class SongRow:
-    """A song of the store: `count` windows from index `first`; `tempo` in quarter notes a minute, `bar_ticks` in 1/24.
+    """A song of the store: `count` windows from index `first`.
 
-    An unknown artist is "".
+    `tempo` is in quarter notes a minute, `bar_ticks` in 1/24 beat. An unknown artist is "".
     """
 
     id: str
@@ -52,11 +53,16 @@ class SongRow:
 
 
 class WindowStore:
-    """A finished store, opened read-only; pickled by its folder, so that workers map the same file.
+    """A finished store, opened read-only. It is pickled as its folder, so that workers map the same file.
 
-    Attributes: `folder`; `fingerprint`; `source` as in --data; `spec`; `windows`, a mapped uint8 array
-    (n, 5, steps, 16), packed over pitch; `songs`, a list of `SongRow` in the order of their windows; `skipped`, a list
-    of (file name, reason).
+    Attributes:
+        folder: where it is.
+        fingerprint: its name, see `store_fingerprint`.
+        source: the source as in --data.
+        spec: how songs were cut.
+        windows: a mapped uint8 array (n, 5, steps, 16), packed over pitch.
+        songs: the songs in the order of their windows.
+        skipped: (file name, reason) of files that were not used.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -66,41 +72,41 @@ class WindowStore:
         self.source: str = table["source"]
         self.spec = WindowSpec(**table["spec"])
         self.songs = [SongRow(**row) for row in table["songs"]]
-        self.skipped = [(name, reason) for name, reason in table["skipped"]]
+        self.skipped: list[tuple[str, str]] = [(name, reason) for name, reason in table["skipped"]]
         _check_table(self)
         shape = (sum(song.count for song in self.songs), len(TRACKS), self.spec.steps, PITCH_BYTES)
         self.windows = _mapped(folder / _WINDOWS, shape)
         self._rows = {song.id: song for song in self.songs}
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Callable[[Path], "WindowStore"], tuple[Path]]:
         return open_store, (self.folder,)
 
-    def indices(self, song_ids: Iterable[str]) -> np.ndarray:
-        """Indices (n,) int64 of the songs' windows, song after song as given; KeyError for an unknown id."""
+    def indices(self, song_ids: Iterable[str]) -> npt.NDArray[np.int64]:
+        """Indices (n,) of the songs' windows, song after song as given; KeyError for an unknown id."""
         rows = [self._rows[song_id] for song_id in song_ids]
         return np.concatenate([np.zeros(0, np.int64), *(np.arange(row.first, row.first + row.count) for row in rows)])
 
-    def pairs(self, song_ids: Iterable[str]) -> np.ndarray:
-        """Indices (m, 2) int64 of each window and the next one of the same song; KeyError for an unknown id."""
+    def pairs(self, song_ids: Iterable[str]) -> npt.NDArray[np.int64]:
+        """Indices (m, 2) of each window and the next one of the same song; KeyError for an unknown id."""
         rows = [self._rows[song_id] for song_id in song_ids]
         earlier = np.concatenate(
             [np.zeros(0, np.int64), *(np.arange(row.first, row.first + row.count - 1) for row in rows)]
         )
         return np.stack([earlier, earlier + 1], axis=1)
 
-    def song_numbers(self, indices: np.ndarray) -> np.ndarray:
-        """Which song, by its place in `songs`, each window at `indices` (n,) is of: (n,) int64."""
+    def song_numbers(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """For each window at `indices` (n,), the place of its song in `songs`: (n,)."""
         return np.searchsorted([song.first for song in self.songs], indices, side="right") - 1
 
-    def batch(self, indices: np.ndarray) -> np.ndarray:
+    def batch(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """The windows at `indices` (n,), unpacked: (n, 5, steps, 128) bool."""
         return unpack(self.windows[indices])
 
 
 def _check_table(store: WindowStore) -> None:
-    """ValueError where the table of songs says what no build writes: nothing else looks at it again."""
+    """Raise ValueError if no build writes such a table of songs, because nothing else checks it."""
     texts = [store.fingerprint, store.source, *(text for entry in store.skipped for text in entry)]
-    numbers = [*asdict(store.spec).values()]
+    numbers: list[int] = [*asdict(store.spec).values()]
     first = 0
     for song in store.songs:
         texts += [song.id, song.artist, song.title]
@@ -112,17 +118,17 @@ def _check_table(store: WindowStore) -> None:
         raise ValueError(f"{TABLE} has another form")
 
 
-def _mapped(file: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """The windows in a file, mapped read-only; ValueError unless they are bytes of that shape, all of them."""
+def _mapped(file: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """The windows in a file, mapped read-only; ValueError unless it is a whole uint8 array of that shape."""
     with file.open("rb") as opened:
         header = read_header(opened.read(HEADER_BYTES))
-    if not header or (header.dtype, header.shape, header.end) != (np.uint8, shape, file.stat().st_size):
+    if not header or (header.dtype, header.shape, header.end) != (np.dtype(np.uint8), shape, file.stat().st_size):
         raise ValueError(f"{file.name} does not hold windows of the shape {shape}")
     return np.memmap(file, header.dtype, "r", header.begin, shape)
 
 
 def open_store(folder: Path) -> WindowStore:
-    """The finished store in a folder; UserError where there is none or it is damaged."""
+    """The finished store in a folder; UserError if there is none or it is damaged."""
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder} is no window store; build one with `musiclab data build`.")
@@ -145,29 +151,31 @@ def code_of_windows(source: Source) -> StageCode:
 
 
 def build(source: Source, spec: WindowSpec, root: Path, workers: int) -> WindowStore:
-    """The store of a source in `root/<fingerprint>`, built by `workers` processes if it is not there yet.
+    """The store of a source in `root/<fingerprint>`, built by `workers` processes if it does not exist yet.
 
-    The result does not depend on `workers`. A build that was killed goes on where it stopped; one that another process
-    is at work on is waited for. Songs that cannot be read, or are shorter than one window, are skipped and listed.
-    UserError where no song is usable, the archive is damaged or refused, or `root` cannot be written.
+    The result does not depend on `workers`. A build that was killed is resumed. If another process is building the
+    store, this one waits for it. Songs that cannot be read or are shorter than one window are skipped and listed.
+
+    Raises:
+        UserError: no song is usable, the archive is damaged or refused, or `root` cannot be written.
     """
     fingerprint = store_fingerprint(source, spec)
     folder = Path(root) / fingerprint
     if folder.exists():
         return open_store(folder)
     if getattr(multiprocessing.current_process(), "_inheriting", False):
-        # A worker that runs its starter's script again would wait for its starter, which waits for it.
+        # This worker runs its parent's script again. It would wait for its parent, which waits for it.
         raise RuntimeError("a script that builds windows needs `if __name__ == '__main__':` around what it does")
-    parts = Path(root) / f"{fingerprint}.building"
+    parts_folder = Path(root) / f"{fingerprint}.building"
     try:
         with _alone(Path(root) / f"{fingerprint}.lock"):
             if not folder.exists():
-                parts.mkdir(exist_ok=True)
-                _build_parts(source, spec, parts, workers)
-                _merge(source, spec, fingerprint, parts, folder)
-                shutil.rmtree(parts)
+                parts_folder.mkdir(exist_ok=True)
+                _build_parts(source, spec, parts_folder, workers)
+                _merge(source, spec, fingerprint, parts_folder, folder)
+                shutil.rmtree(parts_folder)
     except UserError:
-        shutil.rmtree(parts, ignore_errors=True)  # the data is at fault: nothing to go on with
+        shutil.rmtree(parts_folder, ignore_errors=True)  # the data is at fault, so there is nothing to resume
         raise
     except OSError as error:
         raise UserError(f"The window store cannot be written in {root}: {error.strerror or error}.") from error
@@ -176,7 +184,7 @@ def build(source: Source, spec: WindowSpec, root: Path, workers: int) -> WindowS
 
 @contextlib.contextmanager
 def _alone(lock_file: Path) -> Iterator[None]:
-    """Holds the lock of a build; the system lets it go when its process ends, however it ends."""
+    """Hold the lock of a build. The operating system releases it when the process ends, even if it is killed."""
     lock_file.parent.mkdir(parents=True, exist_ok=True)
     with lock_file.open("w") as lock:
         try:
@@ -187,14 +195,14 @@ def _alone(lock_file: Path) -> Iterator[None]:
         yield
 
 
-def _build_parts(source: Source, spec: WindowSpec, parts: Path, workers: int) -> None:
-    """One part on disk for each chunk of songs; chunks in flight are bounded, so memory is too."""
-    running: set[Future] = set()
+def _build_parts(source: Source, spec: WindowSpec, parts_folder: Path, workers: int) -> None:
+    """Write a part for each chunk of songs. Few chunks are in flight at once, so memory is bounded."""
+    running: set[Future[None]] = set()
     with (
         Workers(workers, source.parse, spec) as pool,
         Progress("songs cut into windows", source.count()) as progress,
     ):
-        for chunk in _chunks(source, parts):
+        for chunk in _chunks(source, parts_folder):
             if chunk.is_done():
                 progress.update(len(chunk.items))
                 continue
@@ -205,28 +213,30 @@ def _build_parts(source: Source, spec: WindowSpec, parts: Path, workers: int) ->
             running = _collect(running, pool, progress)
 
 
-def _chunks(source: Source, parts: Path) -> Iterator[Chunk]:
-    items, size, number = [], 0, 0
+def _chunks(source: Source, parts_folder: Path) -> Iterator[Chunk]:
+    items: list[tuple[str, bytes]] = []
+    size = number = 0
     for name, data in source.items():
         items.append((name, data))
         size += len(data)
         if len(items) == _CHUNK_SONGS or size >= _CHUNK_BYTES:
-            yield Chunk(parts / f"{number:06d}", items)
+            yield Chunk(parts_folder / f"{number:06d}", items)
             items, size, number = [], 0, number + 1
     if items:
-        yield Chunk(parts / f"{number:06d}", items)
+        yield Chunk(parts_folder / f"{number:06d}", items)
 
 
-def _collect(running: set[Future], pool: Workers, progress: Progress) -> set[Future]:
+def _collect(running: set[Future[None]], pool: Workers, progress: Progress) -> set[Future[None]]:
+    """Wait until some of the chunks are done; returns those that still run."""
     done, running = wait(running, return_when=FIRST_COMPLETED)
     for future in done:
         progress.update(pool.result(future))
     return running
 
 
-def _merge(source: Source, spec: WindowSpec, fingerprint: str, parts: Path, folder: Path) -> None:
-    """Writes the store beside its place and moves it there whole."""
-    tables = [read_part(path) for path in sorted(parts.glob("*.json"))]
+def _merge(source: Source, spec: WindowSpec, fingerprint: str, parts_folder: Path, folder: Path) -> None:
+    """Join the parts to a store in a scratch folder, and rename that to `folder`."""
+    tables = [read_part(path) for path in sorted(parts_folder.glob("*.json"))]
     songs = [song for table in tables for song in table["songs"]]
     skipped = [entry for table in tables for entry in table["skipped"]]
     if not songs:
@@ -240,31 +250,48 @@ def _merge(source: Source, spec: WindowSpec, fingerprint: str, parts: Path, fold
         "skipped": skipped,
     }
     shape = (sum(row["count"] for row in rows), len(TRACKS), spec.steps, PITCH_BYTES)
-    made = Path(tempfile.mkdtemp(prefix=f"{fingerprint}.", suffix=".tmp", dir=folder.parent))
+    scratch = Path(tempfile.mkdtemp(prefix=f"{fingerprint}.", suffix=".tmp", dir=folder.parent))
     try:
-        made.chmod(0o755)
-        _concatenate(sorted(parts.glob("*.npy")), made / _WINDOWS, shape)
-        (made / TABLE).write_text(json.dumps(table, indent=0), encoding="utf-8")
-        made.rename(folder)
+        scratch.chmod(0o755)
+        _concatenate(sorted(parts_folder.glob("*.npy")), scratch / _WINDOWS, shape)
+        (scratch / TABLE).write_text(json.dumps(table, indent=0), encoding="utf-8")
+        scratch.rename(folder)
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _rows(songs: list[dict], source: Source) -> list[dict]:
-    """The table of songs, with names from outside of their files, unique ids, and where their windows begin."""
+class _StoredSong(PartSong):
+    """A row of the table of songs: what `SongRow` has."""
+
+    first: int
+
+
+def _rows(songs: list[PartSong], source: Source) -> list[_StoredSong]:
+    """The table of songs: with names from outside of their files, unique ids, and the places of their windows."""
     names = source.names([song["id"] for song in songs])
     taken: set[str] = set()
     seen: Counter[str] = Counter()
-    rows, first = [], 0
+    rows: list[_StoredSong] = []
+    first = 0
     for song in songs:
         artist, title = map(clean_text, names.get(song["id"], (song["artist"], song["title"])))
         song_id = song["id"]
-        while not seen[song["id"]] or song_id in taken:  # a song may itself be called like another's second version
+        while not seen[song["id"]] or song_id in taken:  # another song's own id may end in " #2"
             seen[song["id"]] += 1
             number = seen[song["id"]]
             song_id = song["id"] if number == 1 else f"{song['id']} #{number}"
         taken.add(song_id)
-        rows.append(song | {"id": song_id, "artist": artist, "title": title, "first": first})
+        rows.append(
+            {
+                "id": song_id,
+                "artist": artist,
+                "title": title,
+                "count": song["count"],
+                "tempo": song["tempo"],
+                "bar_ticks": song["bar_ticks"],
+                "first": first,
+            }
+        )
         first += song["count"]
     return rows
 

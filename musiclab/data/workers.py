@@ -1,4 +1,4 @@
-"""Processes that parse and cut chunks of songs into parts on disk, and outlive a song that kills one of them."""
+"""Worker processes that turn chunks of songs into parts on disk, and survive a song that kills one of them."""
 
 import faulthandler
 import json
@@ -6,15 +6,16 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypedDict
 
 import numpy as np
+import numpy.typing as npt
 
 from musiclab.data.archives import file_digest
 from musiclab.data.songs import TRACKS, BadSong, Song, clean_text
@@ -29,51 +30,79 @@ _SECONDS_A_SONG = 120
 Parse = Callable[[str, bytes], Song]
 
 
+class PartSong(TypedDict):
+    """A song in the table of a part: `count` windows; `tempo` in quarter notes a minute, `bar_ticks` in 1/24 beat."""
+
+    id: str
+    artist: str
+    title: str
+    count: int
+    tempo: float
+    bar_ticks: int
+
+
+class PartTable(TypedDict):
+    """The table of a part: its songs in the order of their windows, and (file name, reason) of skipped files."""
+
+    songs: list[PartSong]
+    skipped: list[tuple[str, str]]
+
+
 @dataclass(frozen=True)
 class Chunk:
-    """Song files (name, content) and the part that they become: `part`.npy with windows, `part`.json with songs."""
+    """Song files (name, content) and the part made of them: `part`.npy with windows, `part`.json with its table."""
 
     part: Path
     items: list[tuple[str, bytes]]
 
     def is_done(self) -> bool:
-        """Whether there is a part, and it is what was written: a disk or a power cut may have left anything."""
+        """Whether the part exists and is what was written; a bad disk or a power cut may have left anything."""
         try:
-            table = read_part(self.part.with_suffix(".json"))
-            return table.pop("digest") == _digest(table, self.part.with_suffix(".npy"))
+            table: dict[str, Any] = _read_json(self.part.with_suffix(".json"))
+            digest = table.pop("digest")
+            return bool(digest == _digest(table, self.part.with_suffix(".npy")))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return False
 
 
-def read_part(table: Path) -> dict:
-    """The table of a part: "songs" as rows without "first", "skipped" as [name, reason], and "digest" of it all."""
-    return json.loads(table.read_text(encoding="utf-8"))
+def read_part(table: Path) -> PartTable:
+    """The table in the file `table` of a part that is done."""
+    content = _read_json(table)
+    skipped = [(name, reason) for name, reason in content["skipped"]]
+    return PartTable(songs=content["songs"], skipped=skipped)
 
 
-def _digest(table: dict, windows: Path) -> str:
+def _read_json(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _digest(table: Mapping[str, Any], windows: Path) -> str:
+    """The checksum of a part, which its table has as "digest"."""
     return content_hash([table, file_digest(windows)])
 
 
 class Workers:
     """A pool of processes for `parse` and `cut`; a context manager.
 
-    A process that ends without warning takes the pool and every chunk in it along. These chunks are then done again,
-    each alone and at last song by song, so that the one song at fault is found and skipped.
+    If a process dies, the pool breaks and all chunks in it are lost. Each of them is then done again in a pool of its
+    own. A song that kills its process there is skipped.
     """
 
     def __init__(self, workers: int, parse: Parse, spec: WindowSpec) -> None:
         self._workers, self._parse, self._spec = workers, parse, spec
         self._pool = self._new_pool(workers)
-        self._chunks: dict[Future, Chunk] = {}
+        self._chunks: dict[Future[None], Chunk] = {}
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def submit(self, chunk: Chunk) -> Future:
-        """Starts a chunk; give the future to `result` once it is done."""
+    def submit(self, chunk: Chunk) -> Future[None]:
+        """Start on a chunk. Pass the future to `result` when it is done."""
         try:
             future = self._pool.submit(_make_part, chunk, self._parse, self._spec)
         except BrokenProcessPool:
@@ -82,8 +111,8 @@ class Workers:
         self._chunks[future] = chunk
         return future
 
-    def result(self, future: Future) -> int:
-        """How many songs the finished chunk had, all of them in its part now."""
+    def result(self, future: Future[None]) -> int:
+        """Make sure that the part of a chunk is written; returns how many song files the chunk had."""
         chunk = self._chunks.pop(future)
         try:
             future.result()
@@ -92,6 +121,7 @@ class Workers:
         return len(chunk.items)
 
     def _make_carefully(self, chunk: Chunk) -> None:
+        """Write the part of a chunk, and skip the songs that kill their process."""
         crashed: set[int] = set()
         while True:
             trace = chunk.part.with_suffix(".at")
@@ -108,33 +138,36 @@ class Workers:
                     return
                 except BrokenProcessPool:
                     number = int(trace.read_text())
-                    if number in crashed:  # skipped already, so no song is at fault
+                    if number in crashed:  # it was skipped, so no song is at fault
                         raise
                     crashed.add(number)
 
     @staticmethod
     def _new_pool(workers: int) -> ProcessPoolExecutor:
-        # Spawned, not forked: the caller may hold threads and locks of Ray, MLflow or torch.
+        # Not forked, because the caller may have threads and locks of Ray, MLflow or torch.
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(workers, mp_context=context, initializer=_initialise)
 
 
 def _initialise() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the pool; a traceback of each worker helps nobody
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the pool; tracebacks of workers would not help
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """A killed parent would leave its workers waiting for ever."""
-    multiprocessing.parent_process().join()
+    """End this worker when its parent ends; if the parent was killed, the worker would wait for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "it runs in workers only"
+    parent.join()
     os._exit(1)
 
 
 def _make_part(
     chunk: Chunk, parse: Parse, spec: WindowSpec, crashed: frozenset[int] = frozenset(), trace: Path | None = None
 ) -> None:
-    """Writes a part; songs numbered in `crashed` are skipped, and `trace` always names the one at work."""
-    songs, skipped = [], []
+    """Write the part of a chunk. Songs at the places in `crashed` are skipped; `trace` holds the current place."""
+    songs: list[PartSong] = []
+    skipped: list[tuple[str, str]] = []
     windows = [np.zeros((0, len(TRACKS), spec.steps, PITCH_BYTES), np.uint8)]
     for number, (name, data) in enumerate(chunk.items):
         if trace is not None:
@@ -144,7 +177,7 @@ def _make_part(
                 raise BadSong(CRASHED)
             song, cut_windows = _windows_of(name, data, parse, spec)
         except BadSong as reason:
-            skipped.append([clean_text(name), str(reason)])
+            skipped.append((clean_text(name), str(reason)))
             continue
         windows.append(cut_windows)
         songs.append(
@@ -157,11 +190,11 @@ def _make_part(
                 "bar_ticks": song.bar_ticks,
             }
         )
-    _write_part(chunk.part, np.concatenate(windows), {"songs": songs, "skipped": skipped})
+    _write_part(chunk.part, np.concatenate(windows), PartTable(songs=songs, skipped=skipped))
 
 
-def _windows_of(name: str, data: bytes, parse: Parse, spec: WindowSpec) -> tuple[Song, np.ndarray]:
-    # Ends this process from outside of Python, since a reader that hangs may never come back to it.
+def _windows_of(name: str, data: bytes, parse: Parse, spec: WindowSpec) -> tuple[Song, npt.NDArray[np.uint8]]:
+    # The timeout ends this process from outside of Python, because a reader that hangs may never return to it.
     with open(os.devnull, "w") as nowhere:  # noqa: PTH123
         faulthandler.dump_traceback_later(_SECONDS_A_SONG, exit=True, file=nowhere)
         try:
@@ -174,12 +207,12 @@ def _windows_of(name: str, data: bytes, parse: Parse, spec: WindowSpec) -> tuple
     return song, windows
 
 
-def _write_part(part: Path, windows: np.ndarray, table: dict) -> None:
-    """Both files appear whole or not at all, the table last."""
+def _write_part(part: Path, windows: npt.NDArray[np.uint8], table: PartTable) -> None:
+    """Write both files, each whole or not at all, the table last."""
     scratch = part.with_suffix(f".{os.getpid()}")
     with scratch.open("wb") as file:
         np.save(file, windows, allow_pickle=False)
-    table |= {"digest": _digest(table, scratch)}
+    digest = _digest(table, scratch)
     scratch.replace(part.with_suffix(".npy"))
-    scratch.write_text(json.dumps(table), encoding="utf-8")
+    scratch.write_text(json.dumps({**table, "digest": digest}), encoding="utf-8")
     scratch.replace(part.with_suffix(".json"))

@@ -2,11 +2,9 @@
 
 import numpy as np
 
-from musiclab.data.songs import TRACKS
+from musiclab.data.songs import PIANO
 from musiclab.measures.rolls import ratio
 from musiclab.measures.sets import mean_distance, noise_distances
-
-PIANO = TRACKS.index("Piano")
 
 
 def condition_response(plain: np.ndarray, exchanged: np.ndarray, real: np.ndarray) -> float:

@@ -1,1 +1,1 @@
-"""What people see and hear of a roll: MIDI, a picture, sound."""
+"""A pianoroll as MIDI, as a picture and as sound."""

@@ -1,6 +1,7 @@
-"""A pianoroll as a MIDI file, and such a file as the pianoroll again."""
+"""A pianoroll as a MIDI file, and back."""
 
 import numpy as np
+import numpy.typing as npt
 from symusic import Note, Score, Tempo, TextMeta, TimeSignature, Track
 
 from musiclab.data.notes import notes
@@ -11,11 +12,10 @@ VELOCITIES = {"Drums": 102, "Piano": 102, "Guitar": 102, "Bass": 102, "Strings":
 _TICKS_PER_STEP = 120
 
 
-def to_midi(roll: np.ndarray, resolution: int, tempo: float = 120.0) -> bytes:
+def to_midi(roll: npt.NDArray[np.bool_], resolution: int, tempo: float = 120.0) -> bytes:
     """The roll as a MIDI file in 4/4 with one track for each of `TRACKS`; the same roll gives the same bytes.
 
-    A marker stands at the end of the roll, so that a file that ends in silence, or is silent throughout, is as long as
-    its roll.
+    A marker at the end of the roll makes the file as long as the roll, even if it ends in silence.
 
     Args:
         roll: bool `(track, time, pitch)`.
@@ -33,11 +33,16 @@ def to_midi(roll: np.ndarray, resolution: int, tempo: float = 120.0) -> bytes:
             for start, length, pitch in notes(cells)
         )
         score.tracks.append(track)
-    return score.dumps_midi()
+    midi: bytes = score.dumps_midi()
+    return midi
 
 
-def from_midi(midi: bytes) -> tuple[np.ndarray, int, float]:
-    """What `to_midi` was given: roll, resolution and tempo; ValueError for a file that it did not write."""
+def from_midi(midi: bytes) -> tuple[npt.NDArray[np.bool_], int, float]:
+    """The roll `(track, time, pitch)`, resolution and tempo that `to_midi` was given.
+
+    Raises:
+        ValueError: `to_midi` did not write this file.
+    """
     try:
         score = Score.from_midi(midi)
         tempo, end = score.tempos[0].qpm, score.markers[0].time

@@ -1,17 +1,18 @@
-"""Strips: what all pictures of a roll have in common, one strip a track, cropped to the register it plays in."""
+"""What all pictures of a roll have in common: one strip a track, cropped to the register that it plays in."""
 
 import numpy as np
+import numpy.typing as npt
 
 BEATS_PER_BAR = 4
 COLORS = {"Drums": "#333333", "Piano": "#08519c", "Guitar": "#b34700", "Bass": "#006d2c", "Strings": "#54278f"}
-# At least two octaves of each track are shown, around the register it plays in.
+# In semitones: at least two octaves of each track are shown.
 _SMALLEST_SPAN = 24
 
 
-def register(cells: np.ndarray) -> tuple[int, int]:
+def register(cells: npt.NDArray[np.bool_]) -> tuple[int, int]:
     """Lowest and highest pitch to show of a track's cells `(time, pitch)` bool.
 
-    What is played and some margin, two octaves at least, within 0 to 127.
+    These are the pitches that it plays and a margin: at least two octaves, within 0 to 127.
     """
     played = np.flatnonzero(cells.any(axis=0))
     low, high = (int(played[0]), int(played[-1])) if played.size else (48, 72)

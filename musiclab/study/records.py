@@ -13,7 +13,6 @@ done again; `Records.damage` remembers which.
 import hashlib
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 from musiclab.hashing import content_hash
@@ -76,12 +75,11 @@ def _with_nan(values: dict[str, float | None]) -> dict[str, float]:
 class StoredFiles(Files):
     """A stage's files in the storage; finished stages are never written to again, and read only as they were written.
 
-    One may become finished while it is being worked on, by another study that has it too. Where `go_on` says no, an
-    epoch is the last: once its checkpoint and curves are written, Stopped is raised.
+    A stage may become finished while it is being worked on, by another study that has it too.
     """
 
-    def __init__(self, storage: Storage, cell: Cell, stage: str, go_on: Callable[[], bool] = lambda: True) -> None:
-        self._storage, self._cell, self._stage, self._go_on = storage, cell, stage, go_on
+    def __init__(self, storage: Storage, cell: Cell, stage: str) -> None:
+        self._storage, self._cell, self._stage = storage, cell, stage
         self._folder = f"stages/{cell.stages[stage]}"
 
     def read(self, name: str) -> bytes:
@@ -96,11 +94,9 @@ class StoredFiles(Files):
     def write(self, name: str, data: bytes) -> None:
         if not self._storage.exists(f"{self._folder}/{DONE}"):
             self._storage.write(f"{self._folder}/{name}", data)
-        if name == CURVES and not self._go_on():  # which come last of an epoch
-            raise Stopped
 
     def product(self, stage: str) -> "StoredFiles":
-        return StoredFiles(self._storage, self._cell, stage, self._go_on)
+        return StoredFiles(self._storage, self._cell, stage)
 
     def finish(self) -> None:
         """Mark the stage as done; its checkpoint has served."""

@@ -120,15 +120,18 @@ def _run(cell: Cell, system: Any, storage: Storage, go_on: Callable[[], bool]) -
     device = torch.device(runtime.device)
     config, records = system.config(**cell.variant.config), Records(storage)
     began, start_of_all = time.time(), time.perf_counter()
-    if not go_on():  # asked before the windows: where the storage is not seen, they are not there either
-        raise Stopped
+
+    def stop_if_asked() -> None:
+        if not go_on():
+            raise Stopped
+
+    stop_if_asked()  # before the windows are opened: if the storage cannot be seen, they cannot be either
     windows = trial_windows(storage, cell, config)
     seconds, reused = {}, []
     for stage, key in cell.stages.items():
-        if not go_on():
-            raise Stopped
-        files = StoredFiles(storage, cell, stage, go_on)
-        run = StageRun(config, cell.block, windows, files, device)
+        stop_if_asked()
+        files = StoredFiles(storage, cell, stage)
+        run = StageRun(config, cell.block, windows, files, device, after_epoch=stop_if_asked)
         start = time.perf_counter()
         if stage == MEASURE:
             scale = _scale(records, run)

@@ -2,6 +2,7 @@
 
 import io
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -29,7 +30,8 @@ class StageRun:
     """What a stage works with: config, block, the block's windows, where its files are, the device.
 
     `targets` are target songs from outside, such as a user's own; without them a system that follows any takes those
-    that its config names from the windows.
+    that its config names from the windows. A stage that trains hands `after_epoch` to `fit`, which calls it once an
+    epoch's checkpoint and curves are written; it may raise to stop the stage.
     """
 
     config: Any
@@ -38,6 +40,7 @@ class StageRun:
     files: Files
     device: torch.device
     targets: Targets | None = None
+    after_epoch: Callable[[], None] = lambda: None
 
 
 class System(ABC):

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from musiclab.data.windows import WindowSpec
@@ -50,22 +51,23 @@ class Config:
         for spec in dataclasses.fields(self):
             object.__setattr__(self, spec.name, _checked(spec, getattr(self, spec.name)))
         if 24 % self.resolution:
-            raise UserError(f"resolution takes a divisor of 24, not {self.resolution}.")
+            raise UserError(f"resolution must be a divisor of 24; got {self.resolution}.")
         if self.steps % self.steps_factor:
             raise UserError(
-                f"steps takes a multiple of {self.steps_factor}, which the convolutions divide by, not {self.steps}."
+                f"steps must be a multiple of {self.steps_factor}, because the convolutions divide by it; "
+                f"got {self.steps}."
             )
         if self.hop != self.steps:
-            # What is generated is laid end to end and compared with the windows that follow a start in its song.
-            raise UserError(f"hop takes the value of steps, {self.steps}, for windows end to end, not {self.hop}.")
+            # Generated windows are laid end to end and compared with the windows that follow a start in its song.
+            raise UserError(f"hop must equal steps ({self.steps}), so that windows lie end to end; got {self.hop}.")
         self.check()
 
     def check(self) -> None:
-        """Raise UserError where fields that are right alone do not fit together."""
+        """Raise UserError if fields that are right alone do not fit together."""
 
     @classmethod
-    def spec(cls, name: str) -> dataclasses.Field:
-        """The field called `name`; UserError with the nearest names where there is none."""
+    def spec(cls, name: str) -> dataclasses.Field[Any]:
+        """The field called `name`; UserError with the nearest name if there is none."""
         by_name = {spec.name: spec for spec in dataclasses.fields(cls)}
         if name not in by_name:
             near = difflib.get_close_matches(name, by_name, n=1)
@@ -75,7 +77,7 @@ class Config:
 
     @classmethod
     def value(cls, name: str, given: Any) -> Any:
-        """`given`, a value or its text, as the field's type and within its range; else UserError."""
+        """`given`, a value or its text, as a value of the field; UserError if its type or its range is wrong."""
         return _checked(cls.spec(name), given)
 
     def with_values(self, values: dict[str, Any]) -> Self:
@@ -98,7 +100,7 @@ class Config:
         }
 
 
-def _checked(spec: dataclasses.Field, given: Any) -> Any:
+def _checked(spec: dataclasses.Field[Any], given: Any) -> Any:
     kind, meta = type(spec.default), spec.metadata
     value = _converted(kind, given)
     low, high = meta["low"], meta["high"]
@@ -108,12 +110,12 @@ def _checked(spec: dataclasses.Field, given: Any) -> Any:
         and (high is None or value <= high)
     )
     if not fits:
-        raise UserError(f"{spec.name} takes {_wanted(kind, meta)}, not {given!r}.")
+        raise UserError(f"{spec.name} must be {_wanted(kind, meta)}; got {given!r}.")
     return value
 
 
-def _converted(kind: type, given: Any) -> Any:
-    """`given` as `kind`, or None where it is something else: 3.5 is no int, "yes" no bool, True no number."""
+def _converted(kind: type[Any], given: Any) -> Any:
+    """`given` as `kind`, or None if it is something else: 3.5 is no int, "yes" no bool, True no number."""
     if isinstance(given, kind) and not (isinstance(given, bool) and kind is not bool):
         return None if kind is float and not math.isfinite(given) else given
     if kind is float and isinstance(given, int) and not isinstance(given, bool):
@@ -129,7 +131,7 @@ def _converted(kind: type, given: Any) -> Any:
     return None if kind is float and not math.isfinite(value) else value
 
 
-def _wanted(kind: type, meta: Any) -> str:
+def _wanted(kind: type[Any], meta: Mapping[str, Any]) -> str:
     if meta["choices"]:
         return f"one of {', '.join(meta['choices'])}"
     if kind is bool:

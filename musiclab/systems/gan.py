@@ -121,7 +121,9 @@ class GANConfig(Config):
 
     def check(self) -> None:
         if self.pitches not in _PITCH_STRIDES:
-            raise UserError(f"pitches takes 128 or 72, which the convolutions are made for, not {self.pitches}.")
+            raise UserError(
+                f"pitches must be 128 or 72, because the convolutions are made for these; got {self.pitches}."
+            )
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -424,7 +426,7 @@ class GAN(System):
 
     def train(self, stage: str, run: StageRun) -> None:
         learner = GanLearner(run)
-        fit(learner, run.config.epochs, run.files)
+        fit(learner, run.config.epochs, run.files, run.after_epoch)
         generator, cuts = learner.finished()
         if not all(map(math.isfinite, cuts)):
             # Finite weights can still overflow on the way, and then there is no threshold.

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from musiclab.data.songs import PIANO
 from musiclab.data.windows import unpack
 from musiclab.hashing import content_hash
-from musiclab.measures.conditions import PIANO, condition_response, without_piano
+from musiclab.measures.conditions import condition_response, without_piano
 from musiclab.measures.distributions import features, histograms
 from musiclab.measures.originality import TrainingWindows
 from musiclab.measures.suite import (

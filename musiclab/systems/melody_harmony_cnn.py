@@ -24,7 +24,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from musiclab.data.songs import TRACKS
+from musiclab.data.songs import PIANO, TRACKS
 from musiclab.data.windows import pack
 from musiclab.systems.base import GENERATE, MEASURE, StageRun, System
 from musiclab.systems.config import Config, field
@@ -34,7 +34,6 @@ from musiclab.training.batches import EVAL_BATCH, in_order, mean_window, shuffle
 from musiclab.training.fit import Learner, fit
 from musiclab.training.sums import Sums
 
-PIANO = TRACKS.index("Piano")
 MELODY, HARMONY = "melody", "harmony"
 WEIGHTS, MEAN_WINDOW = "weights.safetensors", "mean_window.safetensors"
 
@@ -232,7 +231,7 @@ class MelodyHarmonyCNN(System):
     def train(self, stage: str, run: StageRun) -> None:
         tracks = [PIANO] if stage == MELODY else [track for track in range(len(TRACKS)) if track != PIANO]
         learner = NextWindowLearner(run, tracks)
-        fit(learner, run.config.epochs, run.files)
+        fit(learner, run.config.epochs, run.files, run.after_epoch)
         run.files.write(WEIGHTS, tensors.to_bytes(learner.weights(), {"tracks": learner.tracks}))
         if stage == MELODY:
             run.files.write(MEAN_WINDOW, tensors.to_bytes({"mean": mean_window(run.windows, run.device).float()}))

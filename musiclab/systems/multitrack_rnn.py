@@ -164,7 +164,7 @@ class MultitrackRNN(System):
 
     def train(self, stage: str, run: StageRun) -> None:
         learner = StepLearner(run)
-        fit(learner, run.config.epochs, run.files)
+        fit(learner, run.config.epochs, run.files, run.after_epoch)
         sounding = np.any([run.windows.song(song).any(axis=(1, 2)) for song in run.windows.songs["train"]], axis=0)
         meta = {"sounding": [name for name, sounds in zip(TRACKS, sounding, strict=True) if sounds]}
         run.files.write(WEIGHTS, tensors.to_bytes(learner.weights(), meta))

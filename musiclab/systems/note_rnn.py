@@ -74,7 +74,7 @@ class NoteRNNConfig(Config):
     def check(self) -> None:
         if self.resolution % 2:
             raise UserError(
-                f"resolution takes an even number, for notes of half a quarter note, not {self.resolution}."
+                f"resolution must be even, because some notes last half a quarter note; got {self.resolution}."
             )
 
 
@@ -253,7 +253,7 @@ class NoteRNN(System):
 
     def train(self, stage: str, run: StageRun) -> None:
         learner = NoteLearner(run)
-        fit(learner, run.config.epochs, run.files)
+        fit(learner, run.config.epochs, run.files, run.after_epoch)
         run.files.write(VOCABULARY, learner.vocabulary.to_bytes())
         run.files.write(WEIGHTS, tensors.to_bytes(learner.kept()))
 

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from musiclab.data.midi import Midi, file_windows
-from musiclab.data.songs import TRACKS, clean_text
+from musiclab.data.songs import DRUMS, PIANO, TRACKS, clean_text
 from musiclab.data.store import SongRow, WindowStore
 from musiclab.data.windows import WindowSpec
 from musiclab.errors import UserError
@@ -40,7 +40,6 @@ _TERM = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _NEAREST = 3
-_DRUMS, _PIANO = TRACKS.index("Drums"), TRACKS.index("Piano")
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def parse_target(text: str, option: str = "target", files: bool = True) -> list[
         term = found and _term(found)
         if term is None or (term.kind == "midi" and not files):
             wanted = "song:TITLE, artist:NAME" + (" or a MIDI file" if files else f", {DRAWN} or {NONE}")
-            raise UserError(f"{option} takes {wanted} (several with ' + ' between, weighted by *2), not {text!r}.")
+            raise UserError(f"{option} must be {wanted} (join several with ' + ', weight them by *2); got {text!r}.")
         terms.append(term)
         at = found.end()
     return terms
@@ -192,7 +191,7 @@ class Pull:
         if self.mix == "last_window":
             return mixed
         as_coded = z_NRK.clone()
-        as_coded[:, _PIANO] = mixed[:, _DRUMS]
+        as_coded[:, PIANO] = mixed[:, DRUMS]
         return as_coded
 
     def next(self, track: int, z_NK: torch.Tensor) -> torch.Tensor:

@@ -76,7 +76,7 @@ class TransformerXLConfig(Config):
 
     def check(self) -> None:
         if self.d_model % self.heads or self.d_model % 2:
-            raise UserError(f"d_model takes an even multiple of heads, {self.heads}, not {self.d_model}.")
+            raise UserError(f"d_model must be an even multiple of heads ({self.heads}); got {self.d_model}.")
 
     @property
     def reach(self) -> int:
@@ -212,7 +212,7 @@ class TransformerXL(System):
         tokens = RollTokens(run.config.resolution, run.config.steps)
         songs, validation = (_songs(run, tokens, part) for part in ("train", "validation"))
         learner = TokenLearner(run, songs, validation, len(tokens))
-        fit(learner, run.config.epochs, run.files)
+        fit(learner, run.config.epochs, run.files, run.after_epoch)
         counts = sum(np.bincount(song, minlength=len(tokens)) for song in songs)
         state = learner.weights() | {"counts": torch.from_numpy(counts)}
         sounding = sorted(

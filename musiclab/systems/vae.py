@@ -190,7 +190,7 @@ class Vaes:
 def train_vaes(run: StageRun) -> None:
     """The stage that trains the VAEs: their weights, and each track's threshold."""
     learner = VaeLearner(run)
-    fit(learner, run.config.vae_epochs, run.files)
+    fit(learner, run.config.vae_epochs, run.files, run.after_epoch)
     run.files.write(WEIGHTS, tensors.to_bytes(learner.weights(), {"sounding": learner.sounding}))
     run.files.write(THRESHOLDS, json.dumps(_calibrated(run, Vaes(run, run.files))).encode())
 

@@ -26,7 +26,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from musiclab.data.songs import TRACKS
+from musiclab.data.songs import PIANO, STRINGS, TRACKS
 from musiclab.data.windows import pack
 from musiclab.data.windows import unpack as unpack_bits
 from musiclab.errors import UserError
@@ -39,8 +39,6 @@ from musiclab.training import tensors
 from musiclab.training.batches import EVAL_BATCH, in_order, mean_window, shuffled, unpack
 from musiclab.training.fit import Learner, fit
 from musiclab.training.sums import Sums
-
-PIANO, STRINGS = TRACKS.index("Piano"), TRACKS.index("Strings")
 
 
 @dataclass(frozen=True)
@@ -230,7 +228,7 @@ class VaeNN(System):
 
 def _train_latent(run: StageRun) -> None:
     learner = LatentLearner(run, Vaes(run, run.files.product("vae")))
-    fit(learner, run.config.latent_epochs, run.files)
+    fit(learner, run.config.latent_epochs, run.files, run.after_epoch)
     run.files.write(WEIGHTS, tensors.to_bytes(learner.weights()))
 
 

@@ -1,1 +1,1 @@
-"""How systems are trained: named random streams, the fit loop with its checkpoints, batches on the device."""
+"""How systems are trained: named random streams, the fit loop with its checkpoints, batches on a device."""

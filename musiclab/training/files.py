@@ -1,4 +1,4 @@
-"""Where a stage keeps its files, and the names that whoever follows a training from outside knows; without torch."""
+"""The files of a stage, and the names of those that others follow a training by. Does not import torch."""
 
 from typing import Protocol, Self
 
@@ -7,14 +7,14 @@ CURVES = "curves.json"
 
 
 class Files(Protocol):
-    """A stage's own files, and by `product` those of the stages before it."""
+    """The files of one stage of a trial, and by `product` those of its earlier stages."""
 
     def read(self, name: str) -> bytes:
-        """The file's bytes; FileNotFoundError where there is none."""
+        """The content of a file; FileNotFoundError if there is none."""
         ...
 
     def write(self, name: str, data: bytes) -> None:
-        """Replace the file in one step: nobody ever sees half of it."""
+        """Create or replace a file in one step, so that nobody ever sees half of it."""
         ...
 
     def product(self, stage: str) -> Self:

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 class Block:
     """One paired replicate: all variants of a block share its split, data order, start windows and noise.
 
-    Purposes are names such as `("init", "Piano")` or `("data", epoch)`; equal names give equal draws in every process,
-    straight through or resumed, because no stream's state is ever carried along: a new name is a new stream. PyTorch is
-    imported where it is used: plans hold blocks, and whoever reads plans does without it.
+    A purpose is a name such as `("init", "Piano")` or `("data", epoch)`. Each name has a stream of its own, whose state
+    is never carried along. So equal names give equal draws in every process, whether training ran straight through or
+    was resumed. PyTorch is imported only where it is used, because plans hold blocks and reading a plan must not need
+    it.
     """
 
     seed: int
@@ -30,18 +31,21 @@ class Block:
         return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
 
     def numpy(self, *purpose: str | int) -> np.random.Generator:
-        """The purpose's stream for NumPy."""
+        """The stream of a purpose, for NumPy."""
         return np.random.default_rng(self.stream_seed(*purpose))
 
     def torch(self, *purpose: str | int) -> "torch.Generator":
-        """The purpose's stream for PyTorch, always on the CPU so that a GPU trial sees the same draws."""
+        """The stream of a purpose, for PyTorch; always on the CPU, so that a trial on a GPU has the same draws."""
         import torch
 
         return torch.Generator().manual_seed(self.stream_seed(*purpose))
 
     @contextmanager
     def global_torch(self, *purpose: str | int) -> Iterator[None]:
-        """Seed PyTorch's global stream inside the block: initialisers and dropout draw from nothing else."""
+        """A context in which PyTorch's global stream is that of a purpose, for initialisers and dropout.
+
+        The global stream is as before at its end.
+        """
         import torch
 
         with torch.random.fork_rng():

@@ -4,17 +4,18 @@ import torch
 
 
 class Sums:
-    """Running means of named losses, kept on the device so that no step waits for a number."""
+    """Running means of named losses. They stay on the device, so that no step waits for a copy to the CPU."""
 
     def __init__(self) -> None:
-        self.count, self.totals = {}, {}
+        self.counts: dict[str, int] = {}
+        self.totals: dict[str, torch.Tensor] = {}
 
     def add(self, n: int, values: dict[str, torch.Tensor]) -> None:
-        """Take up means over a batch of `n`, by name."""
+        """Add the means over a batch of `n` items, by name."""
         for name, value in values.items():
             self.totals[name] = self.totals.get(name, 0) + value.detach().double() * n
-            self.count[name] = self.count.get(name, 0) + n
+            self.counts[name] = self.counts.get(name, 0) + n
 
     def means(self) -> dict[str, float]:
-        """The means over all that was added, by name."""
-        return {name: float(total) / self.count[name] for name, total in self.totals.items()}
+        """The means over all items, by name."""
+        return {name: float(total) / self.counts[name] for name, total in self.totals.items()}

@@ -1,8 +1,9 @@
-"""What one block sees of a window store: its split, its training windows and pairs, its start windows."""
+"""The windows of one block: its split, its training windows and pairs, its start windows."""
 
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from musiclab.data.splits import Split, split_songs
 from musiclab.data.store import WindowStore
@@ -14,36 +15,44 @@ from musiclab.training.streams import Block
 class BlockWindows:
     """Indices into `store.windows` `(n, track, steps, 16)` uint8, all drawn from the block's own streams.
 
-    `train` and `pairs` (m, 2) come from training songs, `validation` from validation songs, `reference` and
-    `reference_pairs` from test songs. `starts` (windows that have a successor; `(n, 2)` with it) come from validation
-    songs: started from the reference's own songs, a system that plays its start back would look good. Thresholds and
-    best epochs are chosen on `validation`, so also on songs that are started from; only the reference, which nothing is
-    fitted or calibrated on, is untouched. `songs` has, for those that learn from whole songs, the songs (by their place
-    in `store.songs`) of `train`, `validation` and `reference`, as many as hold that part's maximum of windows.
+    Start windows come from validation songs: if they came from the reference's songs, a system that plays its start
+    back would look good. Thresholds and best epochs are chosen on `validation`, so on songs that are started from, too.
+    Nothing is fitted or calibrated on the reference.
+
+    Attributes:
+        train: training windows `(n,)`, from training songs.
+        pairs: training windows and their successors `(m, 2)`.
+        validation: windows `(n,)` of validation songs.
+        reference: windows `(n,)` of test songs.
+        reference_pairs: windows of test songs and their successors `(m, 2)`.
+        starts: start windows and their successors `(n, 2)`, from validation songs.
+        songs: for systems that learn from whole songs, the songs of `train`, `validation` and `reference` as places in
+            `store.songs`; as many as it takes to reach the maximum number of windows.
     """
 
     store: WindowStore
     split: Split
-    train: np.ndarray
-    pairs: np.ndarray
-    validation: np.ndarray
-    reference: np.ndarray
-    reference_pairs: np.ndarray
-    starts: np.ndarray
-    songs: dict[str, np.ndarray]
+    train: npt.NDArray[np.int64]
+    pairs: npt.NDArray[np.int64]
+    validation: npt.NDArray[np.int64]
+    reference: npt.NDArray[np.int64]
+    reference_pairs: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.int64]
+    songs: dict[str, npt.NDArray[np.int64]]
 
-    def packed(self, indices: np.ndarray) -> np.ndarray:
-        """The windows at `indices` (any shape), packed `(..., track, steps, 16)`; sorted access where it is mapped."""
+    def packed(self, indices: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+        """The windows at `indices` (any shape), packed `(..., track, steps, 16)`."""
+        # Read in sorted order, which is fast on a mapped file.
         flat = np.asarray(indices).ravel()
         order = np.argsort(flat, kind="stable")
         rows = np.empty((len(flat), *self.store.windows.shape[1:]), np.uint8)
         rows[order] = self.store.windows[flat[order]]
         return rows.reshape(*np.shape(indices), *rows.shape[1:])
 
-    def song(self, number: int) -> np.ndarray:
-        """A whole song, packed `(track, time, 16)`; it takes windows that lie end to end (hop equal to steps).
+    def song(self, number: int) -> npt.NDArray[np.uint8]:
+        """A whole song, packed `(track, time, 16)`; its windows must lie end to end (hop equal to steps).
 
-        Where a song's bars do not divide a window, what lies between its windows is left out (a bar at most).
+        If the song's bars do not divide a window, what lies between windows is missing (at most a bar each time).
         """
         row = self.store.songs[number]
         windows = self.store.windows[row.first : row.first + row.count]
@@ -51,41 +60,65 @@ class BlockWindows:
 
 
 def block_windows(store: WindowStore, block: Block, max_train: int, max_eval: int, starts: int) -> BlockWindows:
-    """Split `store` by song for `block` and draw what a trial needs; a maximum of 0 means all there is.
+    """Split `store` by song for `block` and draw the windows of a trial.
 
-    UserError where the songs are too few to split, or a part has no window or pair of windows.
+    Args:
+        store: all windows.
+        block: whose streams the split and the windows are drawn from.
+        max_train: how many training windows, and how many pairs of them, at most; 0 is all.
+        max_eval: how many validation and test windows at most; 0 is all.
+        starts: how many start windows at most; 0 is all.
+
+    Raises:
+        UserError: there are too few songs to split, or fewer than two windows or pairs of one kind.
     """
     split = split_songs([song.id for song in store.songs], block.numpy("split"))
-    parts = {
-        "training": _drawn(store.indices(split.train), max_train, block, "train"),
-        "training pair": _drawn(store.pairs(split.train), max_train, block, "pairs"),
-        "validation": _drawn(store.indices(split.validation), max_eval, block, "validation"),
-        "test": _drawn(store.indices(split.test), max_eval, block, "reference"),
-        "test pair": _drawn(store.pairs(split.test), max_eval, block, "reference pairs"),
-        "start": _drawn(store.pairs(split.validation), starts, block, "starts"),
+    windows = BlockWindows(
+        store,
+        split,
+        train=_drawn(store.indices(split.train), max_train, block, "train"),
+        pairs=_drawn(store.pairs(split.train), max_train, block, "pairs"),
+        validation=_drawn(store.indices(split.validation), max_eval, block, "validation"),
+        reference=_drawn(store.indices(split.test), max_eval, block, "reference"),
+        reference_pairs=_drawn(store.pairs(split.test), max_eval, block, "reference pairs"),
+        starts=_drawn(store.pairs(split.validation), starts, block, "starts"),
+        songs={
+            "train": _drawn_songs(store, split.train, max_train, block, "train"),
+            "validation": _drawn_songs(store, split.validation, max_eval, block, "validation"),
+            "reference": _drawn_songs(store, split.test, max_eval, block, "reference"),
+        },
+    )
+    _check_counts(windows, block)
+    return windows
+
+
+def _check_counts(windows: BlockWindows, block: Block) -> None:
+    indices_by_kind = {
+        "training": windows.train,
+        "training pair": windows.pairs,
+        "validation": windows.validation,
+        "test": windows.reference,
+        "test pair": windows.reference_pairs,
+        "start": windows.starts,
     }
-    for name, indices in parts.items():
+    for kind, indices in indices_by_kind.items():
         if len(indices) < 2:
             raise UserError(
-                f"The data {store.source!r} is too little: block {block.index} has {len(indices)} {name} windows and "
-                "needs at least 2; give more songs, or longer ones."
+                f"The data {windows.store.source!r} is too little: block {block.index} has {len(indices)} {kind} "
+                "windows and needs at least 2; give more songs, or longer ones."
             )
-    songs = {
-        "train": _drawn_songs(store, split.train, max_train, block, "train"),
-        "validation": _drawn_songs(store, split.validation, max_eval, block, "validation"),
-        "reference": _drawn_songs(store, split.test, max_eval, block, "reference"),
-    }
-    return BlockWindows(store, split, *parts.values(), songs)
 
 
-def _drawn(indices: np.ndarray, limit: int, block: Block, purpose: str) -> np.ndarray:
-    """At most `limit` of `indices`, in a shuffled order that a larger limit only extends."""
+def _drawn(indices: npt.NDArray[np.int64], limit: int, block: Block, purpose: str) -> npt.NDArray[np.int64]:
+    """At most `limit` of `indices` in random order (all if it is 0); a larger limit only appends to the result."""
     order = block.numpy("windows", purpose).permutation(len(indices))
     return indices[order[:limit] if limit else order]
 
 
-def _drawn_songs(store: WindowStore, ids: tuple[str, ...], limit: int, block: Block, purpose: str) -> np.ndarray:
-    """Songs in a shuffled order, up to the one with which they have `limit` windows."""
+def _drawn_songs(
+    store: WindowStore, ids: tuple[str, ...], limit: int, block: Block, purpose: str
+) -> npt.NDArray[np.int64]:
+    """Songs in random order, as many as it takes to have `limit` windows (all if it is 0), as places in the store."""
     numbers = np.flatnonzero(np.isin([song.id for song in store.songs], ids))
     order = numbers[block.numpy("windows", purpose, "songs").permutation(len(numbers))]
     counts = np.cumsum([store.songs[number].count for number in order])

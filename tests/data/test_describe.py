@@ -42,10 +42,10 @@ def test_of_many_skipped_songs_some_are_named_and_the_others_said_where(tmp_path
     store = made_store(tmp_path, 10, damaged=5)
     last = describe(store).splitlines()[-3:]
     assert last[:2] == ["            damaged 0.mid", "            damaged 1.mid"]
-    assert last[2] == f"            and 3 more, all named in {store.folder / 'songs.json'}"
+    assert last[2] == f"            and 3 more; all are listed in {store.folder / 'songs.json'}"
 
 
 def test_few_songs_are_described_without_a_split(tmp_path: Path) -> None:
     text = describe(made_store(tmp_path, 3))
-    assert "Too few songs to split: 3, and 10 are needed." in text
+    assert "Too few songs to split: 3; at least 10 are needed." in text
     assert "Skipped songs by reason" not in text

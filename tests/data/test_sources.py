@@ -169,7 +169,7 @@ def test_a_full_disk_or_memory_is_not_the_song_s_fault(
 
 @pytest.mark.parametrize("spec", ["", "nothing", "lpd5", "lpd5:", "chorales:x", "wav:x", "midi"])
 def test_a_spec_that_names_no_data_says_what_would(spec: str) -> None:
-    with pytest.raises(UserError, match="it must be chorales, lpd5:PATH or midi:PATH"):
+    with pytest.raises(UserError, match="must be chorales, lpd5:PATH or midi:PATH; got "):
         open_source(spec)
 
 
@@ -193,8 +193,8 @@ def test_a_path_without_songs_says_what_would_be_right(kind: str, tmp_path: Path
         ("missing", "does not exist"),
         ("empty", "holds no"),
         ("songless.zip", "holds no"),
-        ("text.txt", "neither a folder nor a whole tar or zip archive"),
-        ("void", "neither a folder nor a whole tar or zip archive"),
+        ("text.txt", "must be a folder or a whole tar or zip archive"),
+        ("void", "must be a folder or a whole tar or zip archive"),
     ):
         with pytest.raises(UserError, match=message) as error:
             open_source(f"{kind}:{tmp_path / name}")

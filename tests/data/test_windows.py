@@ -84,7 +84,7 @@ def test_a_bar_line_between_two_steps_is_rounded() -> None:
 
 @pytest.mark.parametrize("resolution", [0, -1, 5, 48])
 def test_resolution_must_divide_a_beat(resolution: int) -> None:
-    with pytest.raises(ValueError, match="must divide 24"):
+    with pytest.raises(ValueError, match="must be a divisor of 24"):
         WindowSpec(resolution=resolution)
 
 

@@ -222,7 +222,7 @@ def test_what_is_printed_cannot_rule_a_terminal(capsys: pytest.CaptureFixture) -
 
 @pytest.mark.parametrize("given", [10**400, -(10**400), float("inf"), "1" * 5_000])
 def test_a_number_that_no_float_holds_is_no_value(given: object) -> None:
-    with pytest.raises(UserError, match="vae_lr takes a number"):
+    with pytest.raises(UserError, match="vae_lr must be a number"):
         find_system("vae_nn").config().with_values({"vae_lr": given})
 
 

@@ -121,7 +121,7 @@ def test_a_working_directory_that_is_gone_is_one_sentence(tmp_path: Path) -> Non
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert ended.returncode == 2
-    assert ended.stderr == "error: The folder that this command was started in is gone; change to one that is there.\n"
+    assert ended.stderr == "error: The working directory no longer exists; change to one that does.\n"
 
 
 class Place:

@@ -149,10 +149,10 @@ def test_a_trial_is_taken_by_its_key(generated, finished: Run) -> None:
     [
         (["--set", "latent_dim=4"], "--set latent_dim would take training anew; here it can set starts, continuation,"),
         (["--set", "noise=4"], "There is no field 'noise' in VaeNNConfig; did you mean 'noise_sd'?"),
-        (["--set", "noise_sd=x"], "noise_sd takes a number from 0 to 100, not 'x'."),
+        (["--set", "noise_sd=x"], "noise_sd must be a number from 0 to 100; got 'x'."),
         (["--set", "target=drawn"], "--set target is for studies; here it is --style."),
         (["--style", "artist:Nobody At All"], "--style: there is no artist 'Nobody At All' in"),
-        (["--style", "loud"], "--style takes song:TITLE, artist:NAME or a MIDI file"),
+        (["--style", "loud"], "--style must be song:TITLE, artist:NAME or a MIDI file"),
         (["--style", "none.mid"], "--style: there is no file none.mid; give a MIDI file."),
         (["--start", "none.mid"], "--start: there is no file none.mid; give a MIDI file."),
         (["--study", "none"], "has no finished trial of vae_nn in the study none; run a study of it with this"),

@@ -53,7 +53,7 @@ def test_twice_is_at_once(under_way: subprocess.Popen, storage: Path) -> None:
     stopped = ended(under_way, storage, code=130)
     assert "Traceback" not in stopped.err
     # Neither the trial nor, where that had stopped by then, MLflow is waited for.
-    assert "Interrupted; the same command goes on from here." in stopped.err or "was not waited for" in stopped.out
+    assert "Interrupted; run the same command again to resume." in stopped.err or "was not waited for" in stopped.out
 
 
 def test_a_machine_that_is_taken_away_says_so_by_sigterm(under_way: subprocess.Popen, storage: Path) -> None:

@@ -76,14 +76,14 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture, song_folder: Path) ->
         (["--set", "=2"], "Argument --set: takes FIELD=VALUE, not '=2'; --help lists the options."),
         (["--set", "beta="], "Argument --set: takes FIELD=VALUE, not 'beta='; --help lists the options."),
         (["--set", "bta=1"], "There is no field 'bta' in VaeNNConfig; did you mean 'beta'?"),
-        (["--set", "beta=much"], "beta takes a number from 0 to 100, not 'much'."),
-        (["--set", "beta=nan"], "beta takes a number from 0 to 100, not 'nan'."),
-        (["--set", "beta=-1"], "beta takes a number from 0 to 100, not '-1'."),
-        (["--set", "width=3.5"], "width takes a whole number from 1 to 512, not '3.5'."),
-        (["--set", "width=0"], "width takes a whole number from 1 to 512, not '0'."),
-        (["--set", "kl=exact"], "kl takes one of analytic, sample, not 'exact'."),
-        (["--set", "steps=40"], "steps takes a multiple of 16, which the convolutions divide by, not 40."),
-        (["--set", "resolution=5"], "resolution takes a divisor of 24, not 5."),
+        (["--set", "beta=much"], "beta must be a number from 0 to 100; got 'much'."),
+        (["--set", "beta=nan"], "beta must be a number from 0 to 100; got 'nan'."),
+        (["--set", "beta=-1"], "beta must be a number from 0 to 100; got '-1'."),
+        (["--set", "width=3.5"], "width must be a whole number from 1 to 512; got '3.5'."),
+        (["--set", "width=0"], "width must be a whole number from 1 to 512; got '0'."),
+        (["--set", "kl=exact"], "kl must be one of analytic, sample; got 'exact'."),
+        (["--set", "steps=40"], "steps must be a multiple of 16, because the convolutions divide by it; got 40."),
+        (["--set", "resolution=5"], "resolution must be a divisor of 24; got 5."),
         (["--set", "latent_dim=4"], "--set latent_dim is not possible: latent_dim compares values of latent_dim."),
         (
             ["--blocks", "0"],
@@ -125,10 +125,10 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture, song_folder: Path) ->
         ),
         (
             ["--data", "mid:songs"],
-            "--data: 'mid:songs' names no data; it must be chorales, lpd5:PATH or midi:PATH.",
+            "--data must be chorales, lpd5:PATH or midi:PATH; got 'mid:songs'.",
         ),
-        (["--data", "midi:"], "--data: 'midi:' names no data; it must be chorales, lpd5:PATH or midi:PATH."),
-        (["--data", "midi"], "--data: 'midi' names no data; it must be chorales, lpd5:PATH or midi:PATH."),
+        (["--data", "midi:"], "--data must be chorales, lpd5:PATH or midi:PATH; got 'midi:'."),
+        (["--data", "midi"], "--data must be chorales, lpd5:PATH or midi:PATH; got 'midi'."),
     ],
 )
 def test_wrong_options(options: list[str], sentence: str, refused: Callable[..., str]) -> None:
@@ -199,7 +199,7 @@ FAULTS = {
     "folder without music": "holds no .mid or .midi files; give a folder or an archive that does.",
     "songs that are none": "holds no usable song: all 12 were skipped",
     "too few songs": "The data has 9 usable songs, and a split by song needs at least 10; give more songs.",
-    "no archive": "is neither a folder nor a whole tar or zip archive",
+    "no archive": "must be a folder or a whole tar or zip archive",
     "cut off.tar.gz": "is damaged or ends early",
     "outward.tar": "its member '../../evil.mid' points out of the archive.",
     "outward.zip": "its member '../evil.mid' points out of the archive.",
@@ -220,10 +220,10 @@ def test_wrong_data(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["nothing"], "--data: 'nothing' names no data; it must be chorales, lpd5:PATH or midi:PATH."),
+        (["nothing"], "--data must be chorales, lpd5:PATH or midi:PATH; got 'nothing'."),
         (["midi:/no/such/folder"], "--data: /no/such/folder does not exist; give a folder or an archive of "),
         ([], "The following arguments are required: SOURCE; --help lists the options."),
-        (["chorales", "--resolution", "5"], "resolution must divide 24 steps a beat, got 5."),
+        (["chorales", "--resolution", "5"], "resolution must be a divisor of 24; got 5."),
         (["chorales", "--resolution", "two"], "Argument --resolution: takes a whole number of at least 1 and at mo"),
         (["chorales", "--steps", "0"], "Argument --steps: takes a whole number of at least 1 and at most 512, not '0'"),
         (["chorales", "--hop", "-1"], "Argument --hop: takes a whole number of at least 1 and at most 512, not '-1'"),
@@ -265,10 +265,10 @@ def test_the_data_command_at_work(song_folder: Path, tmp_path: Path, capsys: pyt
         ("space", "{}", "space takes fields with their grids, such as {'latent_dim': Grid(8, 16)}, not {}."),
         ("space", "None", "space takes fields with their grids"),
         ("space", '{"latent_dims": Grid(2)}', "There is no field 'latent_dims' in VaeNNConfig; did you mean"),
-        ("space", '{"latent_dim": Grid(2, "x")}', "latent_dim takes a whole number from 1 to 256, not 'x'."),
+        ("space", '{"latent_dim": Grid(2, "x")}', "latent_dim must be a whole number from 1 to 256; got 'x'."),
         ("space", '{"latent_dim": Grid(2, 3, 2)}', "q has the variant latent_dim=2 2 times; each one of a space"),
         ("space", '{"latent_dim": Grid(2, "2")}', "q has the variant latent_dim=2 2 times; each one of a space"),
-        ("space", '{"latent_dim": Grid(2, None)}', "latent_dim takes a whole number from 1 to 256, not None."),
+        ("space", '{"latent_dim": Grid(2, None)}', "latent_dim must be a whole number from 1 to 256; got None."),
         ("system", '"vae_n"', "There is no system 'vae_n'; did you mean 'vae_nn'?"),
         ("system", '"x"', "There is no system 'x'; there is note_rnn, multitrack_rnn, melody_harmony_cnn, vae_nn, "),
         ("system", "None", "q names no system; give the study one, or each variant of its space."),
@@ -285,7 +285,7 @@ def test_the_data_command_at_work(song_folder: Path, tmp_path: Path, capsys: pyt
         ("control", '{"latent_dim": 2, "system": "gan"}', "control takes one variant of the space with all its fields"),
         ("fixed", "2", "fixed takes fields with their values, such as {'alpha': 0.5}, not 2."),
         ("fixed", '{"bta": 2}', "There is no field 'bta' in VaeNNConfig; did you mean 'beta'?"),
-        ("fixed", '{"beta": "x"}', "beta takes a number from 0 to 100, not 'x'."),
+        ("fixed", '{"beta": "x"}', "beta must be a number from 0 to 100; got 'x'."),
         ("fixed", '{"latent_dim": 4}', "q both fixes latent_dim and compares values of it; leave one out."),
         ("control", '{"latent_dim": 4}', "control takes one variant of the space with all its fields, such as"),
         (
@@ -294,7 +294,7 @@ def test_the_data_command_at_work(song_folder: Path, tmp_path: Path, capsys: pyt
             "control takes one variant of the space with all its fields, such as {'latent_dim': 2}, not ",
         ),
         ("control", '{"latentdim": 2}', "There is no field 'latentdim' in VaeNNConfig; did you mean 'latent_dim'?"),
-        ("control", '{"latent_dim": "two"}', "latent_dim takes a whole number from 1 to 256, not 'two'."),
+        ("control", '{"latent_dim": "two"}', "latent_dim must be a whole number from 1 to 256; got 'two'."),
         ("control", "2", "control takes fields with their values, such as {'latent_dim': 16}, not 2."),
         (
             "objective",
@@ -444,7 +444,7 @@ def test_an_interrupt_ends_a_study_with_130_and_says_how_it_goes_on(
         LATENT_DIM.main(["--in-process", "--storage", str(tmp_path)])
     assert ended.value.code == 130
     err = capsys.readouterr().err
-    assert err.strip() == "Interrupted; the same command goes on from here."
+    assert err.strip() == "Interrupted; run the same command again to resume."
 
 
 def test_an_interrupt_ends_the_data_command_with_130(

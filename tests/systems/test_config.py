@@ -22,15 +22,15 @@ def test_texts_become_typed_values(name: str, given: object, value: object) -> N
 @pytest.mark.parametrize(
     ("name", "given", "sentence"),
     [
-        ("latent_dim", "many", "latent_dim takes a whole number from 1 to 256, not 'many'."),
-        ("latent_dim", 8.5, "latent_dim takes a whole number from 1 to 256, not 8.5."),
-        ("latent_dim", True, "latent_dim takes a whole number from 1 to 256, not True."),
-        ("latent_dim", 0, "latent_dim takes a whole number from 1 to 256, not 0."),
-        ("beta", "nan", "beta takes a number from 0 to 100, not 'nan'."),
-        ("beta", float("inf"), "beta takes a number from 0 to 100, not inf."),
-        ("likelihood", "poisson", "likelihood takes one of gaussian, bernoulli, not 'poisson'."),
-        ("resolution", 5, "resolution takes a divisor of 24, not 5."),
-        ("steps", 40, "steps takes a multiple of 16, which the convolutions divide by, not 40."),
+        ("latent_dim", "many", "latent_dim must be a whole number from 1 to 256; got 'many'."),
+        ("latent_dim", 8.5, "latent_dim must be a whole number from 1 to 256; got 8.5."),
+        ("latent_dim", True, "latent_dim must be a whole number from 1 to 256; got True."),
+        ("latent_dim", 0, "latent_dim must be a whole number from 1 to 256; got 0."),
+        ("beta", "nan", "beta must be a number from 0 to 100; got 'nan'."),
+        ("beta", float("inf"), "beta must be a number from 0 to 100; got inf."),
+        ("likelihood", "poisson", "likelihood must be one of gaussian, bernoulli; got 'poisson'."),
+        ("resolution", 5, "resolution must be a divisor of 24; got 5."),
+        ("steps", 40, "steps must be a multiple of 16, because the convolutions divide by it; got 40."),
     ],
 )
 def test_wrong_values_say_what_is_right(name: str, given: object, sentence: str) -> None:

@@ -19,7 +19,7 @@ from musiclab.errors import UserError
 from musiclab.measures.registry import MEASURES
 from musiclab.systems import SYSTEMS, find_system
 from musiclab.systems.base import CONDITIONS, GENERATE, MEASURE, System, read_generated
-from musiclab.training.files import CHECKPOINT
+from musiclab.training.files import CHECKPOINT, CURVES
 from musiclab.training.runtime import Runtime
 from musiclab.training.streams import Block
 
@@ -234,10 +234,25 @@ def test_no_network_has_more_than_a_batch_of_starts_at_once(
     assert 0 < largest[1] < 1.5 * largest[0]
 
 
+def test_training_stops_after_an_epoch_if_asked_and_leaves_its_checkpoint(
+    system: System, config: Any, trained: MemoryFiles, store: WindowStore
+) -> None:
+    def stop() -> None:
+        raise Interrupted
+
+    for number, stage in enumerate(_training(system)):
+        before = {key: data for key, data in trained.trial.items() if key[0] in system.stages[:number]}
+        files = MemoryFiles(before).product(stage)
+        with pytest.raises(Interrupted):
+            run = dataclasses.replace(stage_run(store, BLOCK, config, files), after_epoch=stop)
+            system.run_stage(stage, run)
+        assert {name for place, name in files.trial if place == stage} == {CHECKPOINT, CURVES}
+
+
 def test_a_wrong_value_is_named_with_what_would_be_right(system: System) -> None:
     for spec in dataclasses.fields(system.config):
         for wrong in ("nonsense ", float("nan"), None, [1]):
-            with pytest.raises(UserError, match=rf"{spec.name} takes .*, not "):
+            with pytest.raises(UserError, match=rf"{spec.name} must be .*; got "):
                 system.config().with_values({spec.name: wrong})
     with pytest.raises(UserError, match="There is no field 'no_such_field'"):
         system.config().with_values({"no_such_field": 1})
@@ -245,7 +260,9 @@ def test_a_wrong_value_is_named_with_what_would_be_right(system: System) -> None
 
 def test_windows_that_overlap_or_leave_gaps_are_refused(system: System) -> None:
     for hop in (16, 64):
-        with pytest.raises(UserError, match=f"hop takes the value of steps, 32, for windows end to end, not {hop}."):
+        with pytest.raises(
+            UserError, match=rf"hop must equal steps \(32\), so that windows lie end to end; got {hop}."
+        ):
             system.config(hop=hop)
 
 

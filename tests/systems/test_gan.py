@@ -142,14 +142,14 @@ def test_weights_start_from_the_coded_distribution_or_pytorch_s() -> None:
 
 
 def test_steps_and_pitches_that_the_convolutions_cannot_make_are_refused() -> None:
-    with pytest.raises(UserError, match="steps takes a multiple of 32"):
+    with pytest.raises(UserError, match="steps must be a multiple of 32"):
         GANConfig(steps=48)
-    with pytest.raises(UserError, match="pitches takes 128 or 72"):
+    with pytest.raises(UserError, match="pitches must be 128 or 72"):
         GANConfig(pitches=100)
 
 
 def test_an_average_that_would_never_leave_the_untrained_generator_is_refused() -> None:
-    with pytest.raises(UserError, match=r"ema takes a number from 0 to 0\.99999, not 1"):
+    with pytest.raises(UserError, match=r"ema must be a number from 0 to 0\.99999; got 1"):
         GANConfig(ema=1.0)
 
 

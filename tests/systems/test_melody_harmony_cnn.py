@@ -107,7 +107,9 @@ def test_windows_of_other_lengths_even_one_alone(steps: int) -> None:
 
 
 def test_steps_that_the_convolutions_cannot_divide_are_refused() -> None:
-    with pytest.raises(UserError, match="steps takes a multiple of 16, which the convolutions divide by, not 24"):
+    with pytest.raises(
+        UserError, match="steps must be a multiple of 16, because the convolutions divide by it; got 24"
+    ):
         MelodyHarmonyCNNConfig(steps=24)
 
 

@@ -320,5 +320,5 @@ def test_the_gradient_is_clipped_and_the_learning_rate_decays(
 
 
 def test_a_resolution_without_half_quarter_notes_is_refused() -> None:
-    with pytest.raises(UserError, match="resolution takes an even number"):
+    with pytest.raises(UserError, match="resolution must be even"):
         NoteRNNConfig(resolution=3)

@@ -90,13 +90,13 @@ def test_descriptions_are_terms_with_weights(text: str, terms: list[Term]) -> No
 
 @pytest.mark.parametrize("text", ["", " ", "Yesterday", "song:", "song:x*0", "song:x + y", "song:a\nb", "+ song:x"])
 def test_what_is_no_description_is_refused_with_what_would_be_one(text: str) -> None:
-    with pytest.raises(UserError, match=r"^--style takes song:TITLE, artist:NAME or a MIDI file .*, not "):
+    with pytest.raises(UserError, match=r"^--style must be song:TITLE, artist:NAME or a MIDI file .*; got "):
         parse_target(text, "--style")
 
 
 def test_files_are_refused_where_no_key_would_know_them() -> None:
     for text in ("midi:x", "x.mid", "song:a + x.midi"):
-        with pytest.raises(UserError, match="target takes song:TITLE, artist:NAME, drawn or none"):
+        with pytest.raises(UserError, match="target must be song:TITLE, artist:NAME, drawn or none"):
             parse_target(text, files=False)
 
 

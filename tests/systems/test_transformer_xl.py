@@ -536,5 +536,5 @@ def test_nothing_but_silence_can_be_learned(store: WindowStore) -> None:
 
 
 def test_heads_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(UserError, match="d_model takes an even multiple of heads, 3"):
+    with pytest.raises(UserError, match=r"d_model must be an even multiple of heads \(3\)"):
         TransformerXLConfig(heads=3)

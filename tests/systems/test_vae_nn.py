@@ -311,7 +311,7 @@ def test_targets_from_outside_need_no_windows(store: WindowStore, trained: Memor
 
 @pytest.mark.parametrize("wrong", ["nonsense", "", "None", "song:", "my.mid", "midi:x"])
 def test_a_target_that_no_trial_can_follow_is_refused(wrong: str) -> None:
-    with pytest.raises(UserError, match=r"^target takes song:TITLE, artist:NAME, drawn or none"):
+    with pytest.raises(UserError, match=r"^target must be song:TITLE, artist:NAME, drawn or none"):
         TINY.with_values({"target": wrong})
 
 
@@ -504,5 +504,5 @@ def test_training_lowers_the_loss(store: WindowStore) -> None:
 
 
 def test_steps_that_the_convolutions_cannot_divide_are_refused() -> None:
-    with pytest.raises(UserError, match="steps takes a multiple of 16"):
+    with pytest.raises(UserError, match="steps must be a multiple of 16"):
         VaeNNConfig(steps=24)

@@ -96,6 +96,52 @@ def test_curves_are_there_after_each_epoch() -> None:
     assert points[0]["time"] <= points[-1]["time"]
 
 
+class Stop(Exception):
+    """What a caller of `fit` raises after an epoch to stop it."""
+
+
+def _stop() -> None:
+    raise Stop
+
+
+def test_whoever_stops_after_an_epoch_finds_its_checkpoint_and_its_curves(straight: tuple[Small, list]) -> None:
+    files, learner, epochs_kept = MemoryFiles(), Small(Block(0, 0)), []
+
+    def stop_after_two() -> None:
+        (*_, last) = json.loads(files.read(CURVES))
+        checkpoint = Small(Block(0, 0)).restore(files.read(CHECKPOINT))
+        assert checkpoint[0] == last["step"]
+        epochs_kept.append(last["step"])
+        if len(epochs_kept) == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        fit(learner, EPOCHS, files, after_epoch=stop_after_two)
+    assert (learner.trained, epochs_kept) == ([0, 1], [1, 2])
+    resumed = Small(Block(0, 0))
+    assert _values(fit(resumed, EPOCHS, files)) == _values(straight[1])
+    assert resumed.trained == [2, 3, 4]
+
+
+@pytest.mark.parametrize("done", [2, EPOCHS])
+def test_a_resume_is_stopped_before_it_trains_another_epoch_even_if_none_is_left(done: int) -> None:
+    files, learner = MemoryFiles(), Small(Block(0, 0))
+    fit(Small(Block(0, 0)), done, files)
+    whole = files.trial.pop(("", CURVES))
+    with pytest.raises(Stop):
+        fit(learner, EPOCHS, files, after_epoch=_stop)
+    assert learner.trained == []
+    assert files.read(CURVES) == whole
+
+
+def test_a_training_that_is_stopped_when_it_diverges_is_stopped_and_diverges_again_on_resume() -> None:
+    files = MemoryFiles()
+    with pytest.raises(Stop):
+        fit(Small(Block(0, 0), diverge_at=0), EPOCHS, files, after_epoch=_stop)
+    with pytest.raises(Diverged, match="train/loss is not finite after epoch 1"):
+        fit(Small(Block(0, 0), diverge_at=0), EPOCHS, files)
+
+
 @pytest.mark.parametrize("done", [2, EPOCHS])
 def test_a_kill_between_checkpoint_and_curves_costs_no_point(done: int) -> None:
     files = MemoryFiles()
