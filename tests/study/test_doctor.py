@@ -232,10 +232,15 @@ def test_who_is_at_work_is_named_and_nothing_of_theirs_is_left_over(
 @pytest.mark.usefixtures("alone")
 def test_records_of_other_code_are_said_to_be_that(place: Storage, capsys: pytest.CaptureFixture[str]) -> None:
     records = Records(place)
-    code = {"musiclab.data.songs": "0", "musiclab.gone": "0", "antigravity": "0", "musiclab.": "0"}
-    records.put_plan("studies/made/e", records.plan("studies/made/e") | {"code": code})
+    plan = records.plan("studies/made/e")
+    code = {"vae_nn/vae": "revision 99", "vae_nn/gone": "revision 1", "data/midi": "0123456789ab"}
+    records.put_plan("studies/made/e", plan | {"code": code})
     (line,) = bad(run(capsys, place.root, code=0))
-    assert "other code of musiclab.data.songs, musiclab.gone, musiclab.; they stay" in line and "c0ffee" in line
+    assert "made by other code of vae_nn/vae, data/midi; they stay" in line and "c0ffee" in line
+    # Of what an earlier version wrote, which named modules, nothing is looked up.
+    records.put_plan("studies/made/e", plan | {"code": {"musiclab.data.songs": "0", "antigravity": "0"}})
+    (line,) = bad(run(capsys, place.root, code=0))
+    assert "made by an earlier version of musiclab; they stay" in line
     assert "antigravity" not in sys.modules
 
 
