@@ -66,7 +66,6 @@ class Design:
         self.systems = {name: find_system(name) for name in dict.fromkeys(_system(study, values) for values in listed)}
         self.source: Source = open_source(options.data)
         self.scale: str = options.scale
-        self.device: Device = device
         fixed = _fixed(study, dict(options.set), {name for values in listed for name in values})
         self.variants = [self._variant(options.scale, fixed, values) for values in listed]
         for name, times in Counter(variant.name for variant in self.variants).items():

@@ -31,7 +31,6 @@ from musiclab.study.space import Space
 from musiclab.study.stopping import Stopping
 from musiclab.study.storage import Storage, cache_folder
 from musiclab.study.table import table
-from musiclab.training.runtime import Device
 
 if TYPE_CHECKING:
     from musiclab.study.execution import Executor
@@ -81,6 +80,8 @@ class Study:
         storage = Storage(options.storage)
         uri = named_uri(options.tracking_uri) or default_uri(storage)
         device = planned_device(options.in_process, options.gpus_per_trial)
+        if device == "cpu":
+            options.gpus_per_trial = 0.0  # none is to be kept busy with trials that leave it idle
         design, records = Design(self, options, device), Records(storage)
         if options.plan:
             print(forecast(Running(design, records), options))
@@ -119,7 +120,7 @@ def _execute(running: Running, mirror: Mirror, lease: Lease, options: argparse.N
     )
     with contextlib.ExitStack() as stack:
         # Before the mirror: a cluster that cannot be reached leaves nothing in MLflow.
-        executor = stack.enter_context(_executor(options, design.device)) if running.todo else None
+        executor = stack.enter_context(_executor(options)) if running.todo else None
         progress = stack.enter_context(Progress("trials", len(design.cells), len(found)))
         mirror.start(progress.say)
         try:
@@ -212,7 +213,7 @@ def _report(results: Results) -> str:
 
 
 @contextlib.contextmanager
-def _executor(options: argparse.Namespace, device: Device) -> Iterator["Executor"]:
+def _executor(options: argparse.Namespace) -> Iterator["Executor"]:
     if options.in_process:
         from musiclab.study.execution import InProcess
 
@@ -220,7 +221,7 @@ def _executor(options: argparse.Namespace, device: Device) -> Iterator["Executor
         return
     from musiclab.study.ray_tune import RayTune  # Ray takes a second to import, and --in-process does without it
 
-    with RayTune(options.workers, options.gpus_per_trial if device == "cuda" else 0.0) as executor:
+    with RayTune(options.workers, options.gpus_per_trial) as executor:
         yield executor
 
 
