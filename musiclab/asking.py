@@ -8,16 +8,16 @@ import signal
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 from typing import Any
 
+from musiclab import ROOT
 from musiclab.errors import UserError, one_line
 
 
 def asked(module: str, function: str, seconds: float, **environment: str) -> Any:
     """What the module's function returns, as JSON can say it; UserError with the reason where it has no answer."""
-    root = Path(__file__).parents[1]  # an uninstalled checkout
-    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    # The folder above: an uninstalled checkout.
+    path = os.pathsep.join(filter(None, [str(ROOT.parent), os.environ.get("PYTHONPATH")]))
     # Into a file: what it starts may outlive it, and would keep a pipe open.
     with tempfile.TemporaryFile("w+") as out:
         process = subprocess.Popen(

@@ -7,6 +7,8 @@ from typing import Self
 
 from tqdm import tqdm
 
+from musiclab.wording import duration
+
 _LOG_EVERY_S = 10
 
 
@@ -65,20 +67,3 @@ class Progress(contextlib.AbstractContextManager):
             pace = (time.monotonic() - self._began) / (self._done - self._before)
             parts.append(f"left {duration(pace * max(0, self._total - self._done))}")
         print(", ".join(filter(None, [*parts, self._note])), file=sys.stderr, flush=True)
-
-
-def size(amount: float) -> str:
-    """Bytes as people say them: 900 bytes, 12 kB, 3.4 MB."""
-    units = ["TB", "GB", "MB", "kB", "bytes"]
-    while amount >= 999.5 and len(units) > 1:
-        amount /= 1000
-        units.pop()
-    return f"{amount:.0f} bytes" if units[-1] == "bytes" else f"{amount:.{1 if amount < 9.95 else 0}f} {units[-1]}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: 45 s, 3 min, 2 h 10 min."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

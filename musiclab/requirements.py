@@ -3,8 +3,9 @@
 import platform
 import tomllib
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from musiclab import ROOT
 
 if TYPE_CHECKING:  # brought by what musiclab requires, so it may be missing too
     from packaging.requirements import Requirement
@@ -17,7 +18,7 @@ def required() -> tuple[str, list["Requirement"]]:
 
     What is noted of an editable installation may be of an older checkout.
     """
-    pyproject = Path(__file__).parents[1] / "pyproject.toml"
+    pyproject = ROOT.parent / "pyproject.toml"
     if pyproject.is_file():
         project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
         return project["requires-python"], _applying(project["dependencies"], "")
