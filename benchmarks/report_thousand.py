@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from musiclab.data.songs import TRACKS
+from musiclab.design.trials import Cell, Variant
 from musiclab.measures.distributions import FEATURES
 from musiclab.measures.registry import MEASURES
-from musiclab.study.plan import Cell, Variant
 from musiclab.study.records import Records
 from musiclab.study.report import sections, tables, write_report
 from musiclab.study.report.page import page

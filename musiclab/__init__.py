@@ -1,3 +1,34 @@
 """Musiclab: studies of symbolic-music generators, from real songs to an answer with error bars and sound."""
 
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from musiclab.design.claims import Claim, Expect
+    from musiclab.design.space import Ablation, Grid
+    from musiclab.study.study import Study
+
 __version__ = "0.1.0"
+ROOT = Path(__file__).parent  # the package's folder
+
+__all__ = ["ROOT", "Ablation", "Claim", "Expect", "Grid", "Study", "__version__"]
+
+# Imported when asked for: a worker or a parser that needs one module does not pay for what a study brings.
+_PUBLIC = {
+    "Ablation": "musiclab.design.space",
+    "Claim": "musiclab.design.claims",
+    "Expect": "musiclab.design.claims",
+    "Grid": "musiclab.design.space",
+    "Study": "musiclab.study.study",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

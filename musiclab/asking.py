@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 from typing import Any
 
+from musiclab import ROOT
 from musiclab.errors import UserError, one_line
 
 
@@ -26,8 +26,8 @@ def asked(module: str, function: str, seconds: float, **environment: str) -> Any
     Raises:
         UserError: the function raised, the process died, or the timeout passed; the message is the reason.
     """
-    root = Path(__file__).parents[1]  # so that a checkout works that is not installed
-    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    # The folder above the package: a checkout works that is not installed.
+    path = os.pathsep.join(filter(None, [str(ROOT.parent), os.environ.get("PYTHONPATH")]))
     # A file, not a pipe: a process that the child starts may outlive it, and would keep the pipe open.
     with tempfile.TemporaryFile("w+") as out:
         process = subprocess.Popen(

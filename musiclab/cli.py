@@ -4,15 +4,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from musiclab.cpus import available_cpus
 from musiclab.data.describe import describe
 from musiclab.data.sources import open_source
 from musiclab.data.store import build
 from musiclab.data.windows import WindowSpec
+from musiclab.design.spec import is_folder_name
 from musiclab.errors import UserError, exit_with
+from musiclab.resources import available_cpus
 from musiclab.study.mirror import check_tracking_uri
 from musiclab.study.options import DEFAULT_STORAGE, Parser, assignment, number
-from musiclab.study.storage import Storage, is_folder_name
+from musiclab.study.storage import Storage
 from musiclab.systems import SYSTEMS
 
 

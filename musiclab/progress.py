@@ -6,6 +6,8 @@ from typing import Never, Self
 
 from tqdm import tqdm
 
+from musiclab.wording import duration
+
 _LOG_EVERY_S = 10
 
 
@@ -69,23 +71,3 @@ class Progress:
         if self._note:
             phrases.append(self._note)
         print(", ".join(phrases), file=sys.stderr, flush=True)
-
-
-def size(n_bytes: float) -> str:
-    """A number of bytes with a unit: 900 bytes, 12 kB, 3.4 MB."""
-    if n_bytes < 999.5:
-        return f"{n_bytes:.0f} bytes"
-    larger_units = ["TB", "GB", "MB", "kB"]
-    while n_bytes >= 999.5 and larger_units:
-        n_bytes /= 1000
-        unit = larger_units.pop()
-    decimals = 1 if n_bytes < 9.95 else 0
-    return f"{n_bytes:.{decimals}f} {unit}"
-
-
-def duration(seconds: float) -> str:
-    """A time span with a unit: 45 s, 3 min, 2 h 10 min."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -3,8 +3,9 @@
 import platform
 import tomllib
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from musiclab import ROOT
 
 if TYPE_CHECKING:  # installed with what musiclab requires, so it may be missing too
     from packaging.requirements import Requirement
@@ -18,7 +19,7 @@ def required() -> tuple[str, list["Requirement"]]:
     They are read from the checkout's pyproject.toml if this is a checkout, because the metadata of an editable
     installation may be those of an older checkout. Otherwise they are read from the installed musiclab.
     """
-    pyproject = Path(__file__).parents[1] / "pyproject.toml"
+    pyproject = ROOT.parent / "pyproject.toml"
     if pyproject.is_file():
         project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
         return project["requires-python"], _that_apply(project["dependencies"], extra="")

@@ -1,4 +1,4 @@
-"""How many CPUs this process may use."""
+"""How many CPUs and how much memory this process may use."""
 
 import contextlib
 import os
@@ -8,6 +8,11 @@ from pathlib import Path
 _QUOTAS = (
     ("/sys/fs/cgroup/cpu.max",),
     ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+)
+# A container's limit and what of it is taken, likewise.
+_MEMORY_LIMITS = (
+    ("memory.max", "memory.current"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
 )
 
 
@@ -20,3 +25,22 @@ def available_cpus() -> int:
             if int(quota) > 0:
                 allowed = min(allowed, int(quota) // int(period))
     return max(1, allowed)
+
+
+def available_memory() -> int | None:
+    """Bytes that programs may still take, of the machine's or of the container's limit; None where nothing tells."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        try:
+            return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        except (OSError, ValueError):
+            return None
+    for limit, used in _MEMORY_LIMITS:
+        try:
+            numbers = [int(Path("/sys/fs/cgroup", name).read_text()) for name in (limit, used)]
+            free = min(free, max(0, numbers[0] - numbers[1]))
+        except (OSError, ValueError):  # no such container, or no limit ("max")
+            continue
+    return free

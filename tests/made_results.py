@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from musiclab.study.plan import Cell, Variant
+from musiclab.design.trials import Cell, Variant
 from musiclab.study.records import Records
 from musiclab.study.results import Results
 from musiclab.study.storage import Storage

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from musiclab import cpus
+from musiclab import resources
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,6 @@ def test_a_quota_counts(texts: tuple[str, ...], count: int, tmp_path: Path, monk
     for number, text in enumerate(texts):
         (tmp_path / str(number)).write_text(text)
         files.append(str(tmp_path / str(number)))
-    monkeypatch.setattr(cpus, "_QUOTAS", (("/no/such/file",), tuple(files)))
+    monkeypatch.setattr(resources, "_QUOTAS", (("/no/such/file",), tuple(files)))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    assert cpus.available_cpus() == count
+    assert resources.available_cpus() == count

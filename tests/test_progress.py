@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from musiclab import progress
-from musiclab.progress import Progress, duration, size
+from musiclab.progress import Progress
+from musiclab.wording import duration, size
 
 
 @pytest.mark.parametrize(

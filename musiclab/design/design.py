@@ -1,41 +1,25 @@
-"""A design: a study with the options of a command line applied, so that its cells are known."""
+"""A design: a study on a data source, so that its variants, trials and their keys are known."""
 
-import argparse
-import contextlib
-import math
-import platform
-import subprocess
-import sys
-import time
 from collections import Counter
-from dataclasses import asdict
+from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from musiclab import __version__
 from musiclab.code_lock import StageCode, differing
 from musiclab.data.source import Source
-from musiclab.data.sources import open_source
 from musiclab.data.store import code_of_windows, store_fingerprint
+from musiclab.design.claims import check_claims
+from musiclab.design.factors import Factor, aliases, factors, tells_effects
+from musiclab.design.space import Ablation, combinations
+from musiclab.design.spec import StudySpec, check_spec
+from musiclab.design.trials import SYSTEM, Cell, Variant, cells, edition
 from musiclab.errors import UserError
 from musiclab.measures.registry import Measure, find_measure
-from musiclab.study.claims import check_claims
-from musiclab.study.comparisons import Terms
-from musiclab.study.factors import Factor, aliases, factors, tells_effects
-from musiclab.study.mirror import masked, named_uri
-from musiclab.study.plan import SYSTEM, Cell, Variant, cells, edition
-from musiclab.study.records import Records
-from musiclab.study.results import stored_plans
-from musiclab.study.sequential import blocks_needed_anytime
-from musiclab.study.space import Ablation, combinations, described
-from musiclab.study.storage import is_folder_name
 from musiclab.systems import find_system
 from musiclab.training.runtime import Device, Runtime
 from musiclab.training.streams import Block
 
 if TYPE_CHECKING:
-    from musiclab.study.study import Study
     from musiclab.systems.base import System
 
 
@@ -47,39 +31,54 @@ _NEEDS = {
 
 
 class Design:
-    """A study with a command line's options applied: its variants and cells on a data source.
+    """A study on a data source and at a scale: its variants, their controls and its cells; a value.
 
-    `controls` has the name of the variant that each one is compared with; a control is its own. There are `blocks`
-    blocks now and `most` at last; the two differ only where blocks are added until it is clear (`adding`), by
-    whoever runs the study. Tests are `sequential` where blocks are or were so added.
+    `controls` has the name of the variant that each one is compared with; a control is its own. `most` is the number of
+    blocks, or the largest number if blocks are added while the study runs (`adding`).
+
+    Args:
+        spec: the study's own fields.
+        source: the songs.
+        scale: which of its presets each system starts from, `demo` or `article`.
+        fields: what is fixed for this run, as text by name; it goes before what the study fixes.
+        blocks: instead of the study's own number.
+        adding: whether blocks are added until every comparison is clear.
+        device: the kind of device that trials are to run on; it is part of their keys.
+
+    Raises:
+        UserError: if anything in it cannot be right.
     """
 
-    def __init__(self, study: "Study", options: argparse.Namespace, device: Device = "cpu") -> None:
-        _check(study)
-        listed = combinations(study.space)
-        self.study = study
-        self._began = time.time()
-        self._tracking = named_uri(options.tracking_uri)  # empty where it is the storage's own, wherever that goes
-        self.objective = find_measure(study.objective)
+    def __init__(
+        self,
+        spec: StudySpec,
+        source: Source,
+        *,
+        scale: str = "demo",
+        fields: Mapping[str, str] | None = None,
+        blocks: int | None = None,
+        adding: bool = False,
+        device: Device = "cpu",
+    ) -> None:
+        check_spec(spec)
+        listed = combinations(spec.space)
+        self.spec, self.source, self.scale, self.adding = spec, source, scale, adding
+        self.objective = find_measure(spec.objective)
         if self.objective.better == "neither":
-            raise UserError(f"{study.objective} has no better direction, so it cannot be an objective; try frechet.")
-        self.systems = {name: find_system(name) for name in dict.fromkeys(_system(study, values) for values in listed)}
-        self.source: Source = open_source(options.data)
-        self.scale: str = options.scale
-        fixed = _fixed(study, dict(options.set), {name for values in listed for name in values})
-        self.variants = [self._variant(options.scale, fixed, values) for values in listed]
+            raise UserError(f"{spec.objective} has no better direction, so it cannot be an objective; try frechet.")
+        self.systems = {name: find_system(name) for name in dict.fromkeys(_system(spec, values) for values in listed)}
+        fixed = _fixed(spec, fields or {}, {name for values in listed for name in values})
+        self.variants = [self._variant(scale, fixed, values) for values in listed]
         for name, times in Counter(variant.name for variant in self.variants).items():
             if times > 1:
-                raise UserError(f"{study.name} has the variant {name} {times} times; each one of a space stands once.")
-        check_claims(study.claims, self.variants)
-        control = study.control or (listed[0] if isinstance(study.space, Ablation) else {})
+                raise UserError(f"{spec.name} has the variant {name} {times} times; each one of a space stands once.")
+        check_claims(spec.claims, self.variants)
+        control = spec.control or (listed[0] if isinstance(spec.space, Ablation) else {})
         self.controls = {variant.name: self._control(variant, control) for variant in self.variants}
         _check_objective(self.objective, self.systems, self.variants)
-        self.adding = self.sequential = bool(options.until_clear)
-        self.most: int = options.max_blocks or options.blocks or study.blocks
-        self.blocks = self._first() if self.adding else self.most
-        blocks = [Block(study.seed, index) for index in range(self.most)]
-        self._cells = cells(self.systems, self.variants, blocks, Runtime.here(device))
+        self.most = blocks or spec.blocks
+        indices = [Block(spec.seed, index) for index in range(self.most)]
+        self._cells = cells(self.systems, self.variants, indices, Runtime.here(device))
         names: dict[str, str] = {}
         for cell in self._cells:
             if names.setdefault(cell.key, cell.variant.name) != cell.variant.name:
@@ -88,14 +87,9 @@ class Design:
                 )
 
     @property
-    def terms(self) -> Terms:
-        """How the study is judged."""
-        return Terms(self.objective, self.controls, self.study.margin, self.sequential)
-
-    @property
     def cells(self) -> list[Cell]:
-        """Every variant on every block there is so far."""
-        return self.cells_of(self.blocks)
+        """Every variant on every block that there may be."""
+        return self._cells
 
     def cells_of(self, blocks: int) -> list[Cell]:
         """Every variant on each of the first `blocks`, which are at most `most`."""
@@ -125,30 +119,8 @@ class Design:
         """The system's typed config of a cell."""
         return self.systems[cell.variant.system].config(**cell.variant.config)
 
-    def _first(self) -> int:
-        """How many blocks a study that adds some until it is clear begins with: fewer could show nothing."""
-        if not self.comparisons:
-            raise UserError(f"{self.study.name} compares nothing that could become clear; leave out --until-clear.")
-        need = blocks_needed_anytime(self.comparisons)
-        if need > self.most:
-            raise UserError(
-                f"--max-blocks {self.most} is too few for anything to become clear: with tests that hold at any time "
-                f"{self.comparisons} comparison{'' if self.comparisons == 1 else 's'} can take no fewer than {need}."
-            )
-        return need
-
-    def take_up(self, records: Records) -> None:
-        """Go on from an earlier run that added blocks until it was clear: with as many, if blocks are added again.
-
-        With a number of blocks that is fixed only now, after looking, tests must still be those that hold at any time.
-        """
-        if before := records.plan(self.folder):
-            if before["sequential"] and self.adding:
-                self.blocks = min(self.most, max(self.blocks, before["blocks"]))
-            self.sequential = self.sequential or before["sequential"]
-
     def _variant(self, scale: str, fixed: dict[str, Any], values: dict[str, Any]) -> Variant:
-        name = _system(self.study, values)
+        name = _system(self.spec, values)
         system, own = self.systems[name], {field: value for field, value in values.items() if field != SYSTEM}
         for field in fixed:
             # A study of several systems fixes what any of them has; where none has it, the first says so.
@@ -193,12 +165,12 @@ class Design:
         """The name of what makes the study's trials comparable; how many blocks there are is no part of it."""
         on_first_block = {cell.variant.name: cell for cell in self.cells_of(1)}
         controls = [on_first_block[control] for control in dict.fromkeys(self.controls.values())]
-        return edition(self.study.name, self.objective.full_name, controls)
+        return edition(self.spec.name, self.objective.full_name, controls)
 
     @property
     def folder(self) -> str:
         """Where the storage has the plan, and all else of this edition."""
-        return f"studies/{self.study.name}/{self.edition}"
+        return f"studies/{self.spec.name}/{self.edition}"
 
     def code(self, system: str) -> dict[str, StageCode]:
         """The code that decides what a trial of the system comes to, by stage; that of its windows first."""
@@ -211,83 +183,24 @@ class Design:
         """One line about code that is not what the lock holds; empty if all is."""
         return differing({name: code for system in self.systems for name, code in self.code(system).items()}.values())
 
-    def write(self, records: Records) -> None:
-        """Write the plan that the mirror and reports follow: as it stands now, which more blocks change."""
-        others = [plan for folder, plan in stored_plans(records, self.study.name).items() if folder != self.folder]
-        # The newest plan is known by this, whatever the clock has been set to.
-        self._began = max([self._began, *(plan["began"] + 0.001 for plan in others)])
-        plan = {
-            "study": self.study.name,
-            "question": self.study.question,
-            "edition": self.edition,
-            "base": self.base() | {"data": self.source.spec, "seed": self.study.seed},
-            "design": described(self.study.space) | {"aliases": self.aliases},
-            "controls": self.controls,
-            "objective": self.objective.full_name,
-            "margin": self.terms.margin,
-            "sequential": self.terms.sequential,
-            "claims": [asdict(claim) for claim in self.study.claims],
-            "scale": self.scale,
-            "blocks": self.blocks,
-            "cells": [cell.to_json() for cell in self.cells],
-            "began": self._began,
-            "songs": self.source.fingerprint(),
-            "code": {name: code.identity for system in self.systems for name, code in self.code(system).items()},
-            "command": [masked(word) for word in sys.argv],
-            "tracking": masked(self._tracking),
-            "environment": {
-                "musiclab": __version__,
-                "python": platform.python_version(),
-                "platform": platform.platform(),
-                "commit": _commit(),
-            },
-        }
-        records.put_plan(self.folder, plan)
 
-
-def _system(study: "Study", values: dict[str, Any]) -> str:
+def _system(spec: StudySpec, values: dict[str, Any]) -> str:
     """The system of the variant of those values: their own, else the study's."""
-    name = values.get(SYSTEM, study.system)
+    name = values.get(SYSTEM, spec.system)
     if not name or not isinstance(name, str):
-        raise UserError(f"{study.name} names no system; give the study one, or each variant of its space.")
+        raise UserError(f"{spec.name} names no system; give the study one, or each variant of its space.")
     return name
 
 
-def _fixed(study: "Study", given: dict[str, str], compared: set[str]) -> dict[str, Any]:
+def _fixed(spec: StudySpec, given: Mapping[str, str], compared: set[str]) -> dict[str, Any]:
     """What is the same for all variants: the study's own, then what --set gives."""
-    for name in study.fixed:
-        if name in compared and not isinstance(study.space, list):  # a listed variant says what it changes
-            raise UserError(f"{study.name} both fixes {name} and compares values of it; leave one out.")
+    for name in spec.fixed:
+        if name in compared and not isinstance(spec.space, list):  # a listed variant says what it changes
+            raise UserError(f"{spec.name} both fixes {name} and compares values of it; leave one out.")
     for name in given:
         if name in compared:
-            raise UserError(f"--set {name} is not possible: {study.name} compares values of {name}.")
-    return study.fixed | given
-
-
-def _check(study: "Study") -> None:
-    """UserError where the study's own fields, those that systems and measures do not know of, cannot be right."""
-    if not (isinstance(study.name, str) and is_folder_name(study.name)):
-        raise UserError(
-            f"A study's name, which names folders, takes up to 200 letters, digits, '_', '-', '.', not {study.name!r}."
-        )
-    for name in ("objective", "question"):
-        if not isinstance(getattr(study, name), str):
-            raise UserError(f"A study's {name} takes a text, not {getattr(study, name)!r}.")
-    for name, low, high in (("blocks", 1, 10_000), ("seed", 0, 2**63 - 1)):  # blocks as many as --blocks takes
-        value = getattr(study, name)
-        if not isinstance(value, int) or not low <= value <= high:
-            raise UserError(f"A study's {name} takes a whole number from {low} to {high}, not {value!r}.")
-    margin = study.margin
-    if margin is not None and not (_is_number(margin) and 0 < margin < math.inf):
-        raise UserError(f"A study's margin takes a number above 0, in the objective's unit, or None, not {margin!r}.")
-    if not isinstance(study.fixed, dict):
-        raise UserError(f"fixed takes fields with their values, such as {{'alpha': 0.5}}, not {study.fixed!r}.")
-    if not isinstance(study.control, dict):
-        raise UserError(f"control takes fields with their values, such as {{'latent_dim': 16}}, not {study.control!r}.")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+            raise UserError(f"--set {name} is not possible: {spec.name} compares values of {name}.")
+    return spec.fixed | given
 
 
 def _check_objective(objective: Measure, systems: dict[str, "System"], variants: list[Variant]) -> None:
@@ -308,12 +221,3 @@ def _check_objective(objective: Measure, systems: dict[str, "System"], variants:
                 f"The objective {objective.name} needs a target song, which {without[0]} has none of; fix target, such "
                 "as fixed={'target': 'drawn'}."
             )
-
-
-def _commit() -> str:
-    """The checkout's commit, or nothing outside one."""
-    root = Path(__file__).parent
-    with contextlib.suppress(OSError):
-        found = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-        return found.stdout.strip()
-    return ""

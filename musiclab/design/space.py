@@ -4,8 +4,8 @@ import itertools
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from musiclab.design.fractional import generators
 from musiclab.errors import UserError
-from musiclab.study.fraction import generators
 
 _DESIGNS = ("leave-one-out", "add-one-in", "factorial", "fractional")
 _MOST = 10  # components that are crossed: 1,024 variants

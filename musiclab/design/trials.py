@@ -1,7 +1,7 @@
 """The planner: cells, their keys and stages, and which may run now; pure, it reads and starts nothing."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from musiclab.hashing import content_hash
@@ -90,58 +90,3 @@ def edition(study: str, objective: str, controls: Iterable[Cell]) -> str:
     `controls` are the controls' cells on the first block; a key stands for system, fixed fields, data, seed and code.
     """
     return content_hash([study, objective, *([control.variant.name, control.key] for control in controls)], 12)
-
-
-@dataclass
-class Queue:
-    """Hands out cells so that no two running ones would make the same stage, and no worker waits for another.
-
-    A cell is ready when every stage that it lacks is being made by nobody. `finished` tells which stages exist; it is
-    asked again only after a cell has ended, which alone can change it. This is also where a search that does not know
-    its cells in advance would add them.
-    """
-
-    waiting: list[Cell]
-    finished: Callable[[str], bool]
-    closed: bool = False
-    running: dict[str, Cell] = field(default_factory=dict)
-    _finished: dict[str, bool] = field(default_factory=dict)
-
-    def next(self) -> Cell | None:
-        """A cell that is ready, now running; None where each one left waits for a stage that is being made.
-
-        None too where the queue is closed, as it is when the study is to stop.
-        """
-        if self.closed:
-            return None
-        making = {key for cell in self.running.values() for key in self._missing(cell)}
-        for cell in self.waiting:
-            if making.isdisjoint(self._missing(cell)):
-                self.waiting.remove(cell)
-                self.running[cell.key] = cell
-                return cell
-        return None
-
-    def done(self, key: str) -> Cell:
-        """The cell of that key has ended, well or not; what it left behind is asked for anew."""
-        self._finished = {stage: True for stage, there in self._finished.items() if there}
-        return self.running.pop(key)
-
-    def __bool__(self) -> bool:
-        """Whether there is, or may be, a cell to be handed out: one that runs may come back to be tried again."""
-        return not self.closed and bool(self.waiting or self.running)
-
-    def _missing(self, cell: Cell) -> set[str]:
-        for key in cell.stages.values():
-            if key not in self._finished:
-                self._finished[key] = self.finished(key)
-        return {key for key in cell.stages.values() if not self._finished[key]}
-
-
-def sharing(todo: list[Cell], finished: Callable[[str], bool]) -> dict[tuple[str, str], tuple[int, int]]:
-    """For each system's stage: how often it must be done, finished ones not counted, and how many of `todo` need it."""
-    keys: dict[tuple[str, str], list[str]] = {}
-    for cell in todo:
-        for stage, key in cell.stages.items():
-            keys.setdefault((cell.variant.system, stage), []).append(key)
-    return {of: (len({key for key in needed if not finished(key)}), len(needed)) for of, needed in keys.items()}

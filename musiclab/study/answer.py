@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from musiclab.design.criteria import Terms
+from musiclab.design.trials import Cell
 from musiclab.measures.registry import MEASURES, Measure
 from musiclab.measures.rolls import nan_mean
-from musiclab.study.comparisons import Comparison, Terms, compare
+from musiclab.study.comparisons import Comparison, compare
 from musiclab.study.effects import Effects, effects
-from musiclab.study.plan import Cell
 from musiclab.study.sequential import anytime_p
 from musiclab.study.statistics import Interval, holm, mean_intervals, sign_flip_p
 

@@ -1,62 +1,18 @@
 """Claims: what the article says, what would have to be measured for it to be so, and whether it was."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from musiclab.errors import UserError
-from musiclab.measures.registry import find_measure
+from musiclab.design.claims import Claim, Expect, full_measure_name, has_fields
+from musiclab.design.trials import Cell
 from musiclab.measures.rolls import nan_mean
 from musiclab.measures.suite import FLOOR
-from musiclab.study.plan import SYSTEM, Cell, Variant
 from musiclab.study.sequential import anytime_p
 from musiclab.study.statistics import ALPHA, Interval, holm, mean_interval, sign_flip_p
-from musiclab.study.words import bounds_text, counted, p_text, rounded
-
-Against = dict[str, Any] | float | Literal["real", "shuffled", "random"]
-_MUSIC = {"real": "real music", "shuffled": "tracks shuffled between songs", "random": "random notes"}
-
-
-@dataclass(frozen=True)
-class Expect:
-    """One thing that is so if a claim holds: a measure lies above or below something, block by block.
-
-    Attributes:
-        measure: by name, a value of one track too (`noise_sensitivity.Drums`).
-        of: fields of the variant meant (`{"latent_dim": 16}`, or a list of values); of several variants that have them,
-            the mean in each block.
-        relation: on which side of `than` it is expected.
-        than: fields of another variant; `real`, `shuffled` or `random`, what such music scores; or a number.
-    """
-
-    measure: str
-    of: dict[str, Any]
-    relation: Literal["above", "below"]
-    than: Against
-
-    @property
-    def words(self) -> str:
-        """What is expected, for people: `frechet of latent_dim=8 above that of latent_dim=16`."""
-        if isinstance(self.than, dict):
-            than = f"that of {_fields(self.than)}"
-        else:
-            than = _MUSIC.get(self.than) or f"{self.than:g}"
-        return f"{self.measure} of {_fields(self.of)} {self.relation} {than}"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A statement of the article: its id (`C1`), its words, and what is expected where it holds; all of it must."""
-
-    id: str
-    says: str
-    expect: Sequence[Expect]
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Claim":
-        """The claim that a plan holds."""
-        return cls(value["id"], value["says"], tuple(Expect(**each) for each in value["expect"]))
+from musiclab.study.words import bounds_text, p_text
+from musiclab.wording import counted, rounded
 
 
 @dataclass(frozen=True)
@@ -109,33 +65,6 @@ class Judgement:
     verdict: Literal["supported", "contradicted", "not shown"]
 
 
-def check_claims(claims: list[Claim], variants: list[Variant]) -> None:
-    """UserError where a claim names a measure that there is not, or fields that no variant has."""
-    if not isinstance(claims, list | tuple) or not all(isinstance(claim, Claim) for claim in claims):
-        raise UserError(
-            f"claims takes a list of Claim, such as Claim('C1', 'what is said', [Expect(...)]), not {claims!r}."
-        )
-    for claim in claims:
-        expected = claim.expect if isinstance(claim.expect, list | tuple) else [None]
-        measures = [expect.measure if isinstance(expect, Expect) else None for expect in expected]
-        if not all(isinstance(text, str) for text in (claim.id, claim.says, *measures)):
-            raise UserError(
-                f"A claim takes its id, what is said and a list of Expect, each with a measure's name, not {claim!r}."
-            )
-        for expect in expected:
-            _full_name(expect.measure)
-            number = isinstance(expect.than, int | float) and abs(expect.than) < 1e300
-            known = isinstance(expect.than, dict) or number or expect.than in list(_MUSIC)
-            if not (known and isinstance(expect.of, dict) and expect.relation in ("above", "below")):
-                raise UserError(
-                    f"Claim {claim.id} takes fields of a variant, above or below, and fields of another, "
-                    f"{', '.join(_MUSIC)} or a number, not {expect.of!r}, {expect.relation!r} and {expect.than!r}."
-                )
-            for fields in (expect.of, expect.than):
-                if isinstance(fields, dict) and not any(_is(variant, fields) for variant in variants):
-                    raise UserError(f"Claim {claim.id} names {_fields(fields)}, which no variant of the study is.")
-
-
 def judgements(
     claims: list[Claim], cells: list[Cell], records: dict[str, dict[str, Any]], sequential: bool = False
 ) -> list[Judgement]:
@@ -161,7 +90,7 @@ def _judgement(claim: Claim, found: tuple[Found, ...]) -> Judgement:
 def _found(
     expect: Expect, cells: list[Cell], records: dict[str, dict[str, Any]], test: Callable[[list[float]], float]
 ) -> Found:
-    full = _full_name(expect.measure)
+    full = full_measure_name(expect.measure)
     values = _by_block(cells, records, expect.of, lambda record: record["measures"].get(full, math.nan))
     if isinstance(expect.than, dict):
         others = _by_block(cells, records, expect.than, lambda record: record["measures"].get(full, math.nan))
@@ -192,7 +121,7 @@ def _by_block(
     cells: list[Cell], records: dict[str, dict[str, Any]], fields: dict[str, Any], value: Any
 ) -> dict[int, float]:
     """By block the mean value of the variants that have the fields; a block that lacks one of them is left out."""
-    wanted = {cell.variant.name for cell in cells if _is(cell.variant, fields)}
+    wanted = {cell.variant.name for cell in cells if has_fields(cell.variant, fields)}
     found: dict[int, dict[str, float]] = {}
     for cell in cells:
         if cell.variant.name in wanted and cell.key in records:
@@ -205,22 +134,3 @@ def _scale(scale: dict[str, float], full: str, music: str) -> float:
     if music == "real":
         return scale.get(full, scale.get(full + FLOOR, math.nan))
     return scale.get(f"{full}.{music}", math.nan)
-
-
-def _full_name(measure: str) -> str:
-    name, dot, part = measure.partition(".")
-    return find_measure(name).full_name + dot + part
-
-
-def _is(variant: Variant, fields: dict[str, Any]) -> bool:
-    has = {SYSTEM: variant.system} | variant.config
-    return all(has.get(name) in _choices(value) for name, value in fields.items())
-
-
-def _choices(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _fields(fields: dict[str, Any]) -> str:
-    said = {name: " or ".join(map(str, _choices(value))) for name, value in fields.items()}
-    return ", ".join(text if name == SYSTEM else f"{name}={text}" for name, text in said.items())

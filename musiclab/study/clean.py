@@ -5,15 +5,16 @@ import itertools
 import shlex
 from collections.abc import Iterator
 
-from musiclab.data.leftovers import remove_abandoned
+from musiclab.data.abandoned import remove_abandoned
 from musiclab.errors import UserError, one_line, printable
-from musiclab.progress import Progress, size
+from musiclab.progress import Progress
 from musiclab.study.inventory import Inventory, Leftover
 from musiclab.study.lease import CLEANING, Held, Lease
 from musiclab.study.places import storage_at
 from musiclab.study.records import DONE
 from musiclab.study.storage import Storage
 from musiclab.training.files import CHECKPOINT
+from musiclab.wording import size
 
 
 def clean(place: str, remove: bool) -> int:

@@ -2,9 +2,9 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from musiclab.measures.registry import Measure, find_measure
+from musiclab.design.criteria import Terms
 from musiclab.study.sequential import anytime_equivalence_p, anytime_p, smallest_p_anytime
 from musiclab.study.statistics import (
     ALPHA,
@@ -18,29 +18,6 @@ from musiclab.study.statistics import (
     smallest_p,
     smallest_shown,
 )
-
-
-@dataclass(frozen=True)
-class Terms:
-    """How a study is judged; it stands in the plan before anything runs.
-
-    Attributes:
-        objective: the measure that decides.
-        controls: the variant that each one is compared with, by name; a control is its own.
-        margin: differences of at most this count as none, in the objective's unit; None where the study states none.
-        sequential: whether the number of blocks depends on what was seen, so that tests must hold at any time.
-    """
-
-    objective: Measure
-    controls: dict[str, str]
-    margin: float | None = None
-    sequential: bool = False
-
-    @classmethod
-    def of_plan(cls, plan: dict[str, Any]) -> "Terms":
-        """The terms that a plan holds."""
-        return cls(find_measure(plan["objective"]), plan["controls"], plan["margin"], plan["sequential"])
-
 
 Verdict = Literal["better", "worse", "equivalent", "no difference shown", "underpowered", "not compared"]
 

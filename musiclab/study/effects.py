@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
-from musiclab.study.comparisons import Terms
-from musiclab.study.factors import Factor, aliases, contrast, factors, is_crossed, is_fraction, tells_effects
+from musiclab.design.criteria import Terms
+from musiclab.design.factors import Factor, aliases, contrast, factors, is_crossed, is_fraction, tells_effects
 from musiclab.study.sequential import anytime_p
 from musiclab.study.statistics import ALPHA, Interval, holm, mean_intervals, sign_flip_p
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from musiclab.study.plan import Cell, Queue
+from musiclab.design.trials import Cell
+from musiclab.execution.queue import Queue
 from musiclab.study.trial import Trials
 
 # Called with a cell whose run has ended and, where its worker died of it, what is known about that: a line and a log.

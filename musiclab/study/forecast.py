@@ -3,34 +3,38 @@
 import argparse
 import statistics
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-from musiclab.cpus import available_cpus
+from musiclab.design.design import Design
+from musiclab.design.space import Ablation
+from musiclab.design.trials import Cell
 from musiclab.errors import printable_lines
-from musiclab.progress import duration
-from musiclab.study.design import Design
+from musiclab.resources import available_cpus
 from musiclab.study.outdated import outdated
-from musiclab.study.plan import Cell, sharing
 from musiclab.study.records import Records
 from musiclab.study.running import Running
 from musiclab.study.sequential import blocks_needed_anytime, smallest_p_anytime
 from musiclab.study.shown import confounded, underpowered
-from musiclab.study.space import Ablation
 from musiclab.study.statistics import ALPHA, blocks_needed, smallest_p
 from musiclab.study.storage import Storage
 from musiclab.systems.config import GENERATE, MEASURE
+from musiclab.wording import duration
+
+if TYPE_CHECKING:  # a system brings torch with it, which whoever only reads plans does without
+    pass
 
 
 def forecast(running: Running, options: argparse.Namespace) -> str:
     """What would run and what is there, how long it takes, and whether the blocks can show anything."""
     design, records = running.design, running.records
     # Where blocks are added until it is clear, the least and the most that there may be; else one and the same.
-    ends = [design.blocks, design.most if running.todo else design.blocks]
+    ends = [running.blocks, design.most if running.todo else running.blocks]
     cells = [design.cells_of(blocks) for blocks in ends]
     todo = [[cell for cell in of if not records.get(cell.key)] for of in cells]
     done = [len(of) - len(left) for of, left in zip(cells, todo, strict=True)]
     lines = [
-        f"{design.study.name}: {printable_lines(design.study.question)}",
+        f"{design.spec.name}: {printable_lines(design.spec.question)}",
         f"{len(design.variants)} variants x {_span(ends)} blocks = {_span(map(len, cells))} trials: "
         f"{_span(done)} done, {_span(map(len, todo))} to run",
     ]
@@ -45,7 +49,7 @@ def forecast(running: Running, options: argparse.Namespace) -> str:
         lines.append(f"  {name}{role}: {_span(there)} done, {_span(of[name] for of in left)} to run")
     lines += [*_fraction_lines(design), *_stage_lines(design, todo, records)]
     lines.append(_time_text(design, records, todo, options))
-    return "\n".join([*lines, *_power_lines(design)])
+    return "\n".join([*lines, *_power_lines(running)])
 
 
 def _span(numbers: Iterable[float]) -> str:
@@ -56,7 +60,7 @@ def _span(numbers: Iterable[float]) -> str:
 
 def _fraction_lines(design: Design) -> list[str]:
     """What share of all combinations a fraction is, and what it cannot tell apart."""
-    space, said = design.study.space, confounded(design.aliases)
+    space, said = design.spec.space, confounded(design.aliases)
     if isinstance(space, Ablation) and space.design == "fractional":
         every, runs = 2 ** len(space.components), len(design.variants)
         clear = [] if said else ["It tells all main effects and interactions of two fields apart."]
@@ -64,14 +68,15 @@ def _fraction_lines(design: Design) -> list[str]:
     return said
 
 
-def _power_lines(design: Design) -> list[str]:
+def _power_lines(running: Running) -> list[str]:
     """Whether the blocks can show anything, and what counts as no difference."""
-    blocks, comparisons, margin = design.blocks, design.comparisons, design.study.margin
+    design = running.design
+    blocks, comparisons, margin = running.blocks, design.comparisons, design.spec.margin
     lines = []
     if margin is not None:
         unit = design.objective.unit
         lines.append(f"Differences within {margin:g} {unit} of {design.objective.name} are tested to be equivalent.")
-    least, needed = (smallest_p_anytime, blocks_needed_anytime) if design.sequential else (smallest_p, blocks_needed)
+    least, needed = (smallest_p_anytime, blocks_needed_anytime) if running.sequential else (smallest_p, blocks_needed)
     if design.adding:
         verdicts = "better or worse" if margin is None else "better, worse or equivalent"
         lines.append(
@@ -85,7 +90,7 @@ def _power_lines(design: Design) -> list[str]:
             f"{blocks} blocks suffice where they agree: the smallest p attainable is {p:.3g} (Holm, {comparisons} "
             f"comparison{plural}; {ALPHA:g} is needed). More blocks allow for some that do not."
         )
-        lines.append(enough if p <= ALPHA else underpowered(blocks, comparisons, design.sequential))
+        lines.append(enough if p <= ALPHA else underpowered(blocks, comparisons, running.sequential))
         if p > ALPHA:
             if margin is not None and smallest_p(blocks, comparisons, sides=1) <= ALPHA:
                 lines.append("They can show that variants are equivalent, and nothing else.")
@@ -186,3 +191,12 @@ def _training_windows(design: Design, cell: Cell, storage: Storage) -> int | Non
 
         return len(trial_windows(storage, cell, design.config(cell)).train)
     return cell.variant.config["max_train"] or None
+
+
+def sharing(todo: list[Cell], finished: Callable[[str], bool]) -> dict[tuple[str, str], tuple[int, int]]:
+    """For each system's stage: how often it must be done, finished ones not counted, and how many of `todo` need it."""
+    keys: dict[tuple[str, str], list[str]] = {}
+    for cell in todo:
+        for stage, key in cell.stages.items():
+            keys.setdefault((cell.variant.system, stage), []).append(key)
+    return {of: (len({key for key in needed if not finished(key)}), len(needed)) for of, needed in keys.items()}

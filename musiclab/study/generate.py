@@ -12,11 +12,11 @@ import torch
 
 from musiclab.data.midi import file_windows
 from musiclab.data.store import WindowStore, open_store
+from musiclab.design.trials import Cell
 from musiclab.errors import UserError
 from musiclab.measures.registry import find_measure
 from musiclab.rendering.sample import render_samples
 from musiclab.study.answer import best_so_far
-from musiclab.study.plan import Cell
 from musiclab.study.records import Records, StoredFiles
 from musiclab.study.results import stored_plans
 from musiclab.study.storage import Storage

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from musiclab.data.leftovers import abandoned
+from musiclab.data.abandoned import abandoned
+from musiclab.design.trials import Cell
 from musiclab.progress import Progress
 from musiclab.study.lease import signed
-from musiclab.study.plan import Cell
 from musiclab.study.records import DONE, OTHER_FORM, Records
 from musiclab.study.storage import HALF, PROBE, FileInfo, Storage
 from musiclab.training.files import CHECKPOINT

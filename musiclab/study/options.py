@@ -3,8 +3,12 @@
 import argparse
 from typing import Any, NoReturn
 
+from musiclab.data.sources import open_source
+from musiclab.design.design import Design
+from musiclab.design.spec import StudySpec
 from musiclab.errors import UserError
 from musiclab.study.mirror import check_tracking_uri
+from musiclab.training.runtime import Device
 
 DEFAULT_STORAGE = "~/musiclab"
 
@@ -46,6 +50,19 @@ def assignment(text: str) -> tuple[str, str]:
     if not (name and sign and value):
         raise argparse.ArgumentTypeError(f"takes FIELD=VALUE, not {text!r}")
     return name, value
+
+
+def design_of(spec: StudySpec, options: argparse.Namespace, device: Device = "cpu") -> Design:
+    """The study's design with these options; UserError for what cannot be right."""
+    return Design(
+        spec,
+        open_source(options.data),
+        scale=options.scale,
+        fields=dict(options.set),
+        blocks=options.max_blocks or options.blocks,
+        adding=options.until_clear,
+        device=device,
+    )
 
 
 def parse_options(question: str, argv: list[str] | None) -> argparse.Namespace:

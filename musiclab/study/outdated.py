@@ -3,15 +3,15 @@
 from collections import Counter
 from typing import Any
 
-from musiclab.study.design import Design
-from musiclab.study.plan import Cell
+from musiclab.design.design import Design
+from musiclab.design.trials import Cell
 from musiclab.study.records import Records
 from musiclab.study.results import stored_plans
 
 
 def outdated(design: Design, records: Records, todo: list[Cell]) -> list[str]:
     """A line for each reason why records of the same variants on the same blocks do not serve for trials `todo`."""
-    plans = sorted(stored_plans(records, design.study.name).values(), key=lambda plan: plan["began"], reverse=True)
+    plans = sorted(stored_plans(records, design.spec.name).values(), key=lambda plan: plan["began"], reverse=True)
     before: dict[tuple[str, int], tuple[Cell, dict[str, Any]]] = {}
     for plan in plans:
         for cell in map(Cell.from_json, plan["cells"]):

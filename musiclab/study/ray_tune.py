@@ -22,8 +22,8 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from musiclab.errors import UserError, one_line
+from musiclab.execution.queue import Queue
 from musiclab.study.execution import Ended
-from musiclab.study.plan import Queue
 from musiclab.study.storage import StorageFailed
 from musiclab.study.trial import Trials
 

@@ -15,9 +15,10 @@ import json
 import time
 from typing import Any
 
+from musiclab.design.spec import is_folder_name
+from musiclab.design.trials import Cell
 from musiclab.hashing import content_hash
-from musiclab.study.plan import Cell
-from musiclab.study.storage import Storage, is_folder_name
+from musiclab.study.storage import Storage
 from musiclab.training.files import CHECKPOINT, CURVES, Files
 
 DONE = "done"

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
+from musiclab.design.claims import Claim
+from musiclab.design.criteria import Terms
+from musiclab.design.trials import Cell
 from musiclab.errors import UserError
 from musiclab.study.answer import Answer, answer
-from musiclab.study.claims import Claim, Judgement, judgements
-from musiclab.study.comparisons import Terms
-from musiclab.study.plan import Cell
+from musiclab.study.claims import Judgement, judgements
 from musiclab.study.records import Records
 from musiclab.study.storage import Storage
 

@@ -3,12 +3,16 @@
 from collections import Counter
 from typing import Any
 
+from musiclab.design.criteria import Terms
+from musiclab.design.design import Design
+from musiclab.design.trials import Cell
+from musiclab.errors import UserError
 from musiclab.study.answer import judged_by_block, unclear
 from musiclab.study.comparisons import compare
-from musiclab.study.design import Design
-from musiclab.study.plan import Cell
 from musiclab.study.records import Records
+from musiclab.study.sequential import blocks_needed_anytime
 from musiclab.systems.config import GENERATE, MEASURE
+from musiclab.wording import counted
 
 
 class Running:
@@ -18,21 +22,39 @@ class Running:
     there is nothing to be run. Whether to is decided by whole blocks, and a run that was cut short goes on where it
     was. A run with a fixed number of blocks has its own, but after one that added some its tests are still those that
     hold at any time.
+
+    Attributes:
+        blocks: how many there are now; `design.most` at last if blocks are added.
+        sequential: whether blocks are or were added after looking, so that tests must hold at any time.
+        found: the records that there are, by key.
+        failed: why trials failed for good in this run, by key.
     """
 
     def __init__(self, design: Design, records: Records, max_failures: int = 0) -> None:
         self.design, self.records, self._max_failures = design, records, max_failures
         self._tries: Counter[str] = Counter()
         self.found: dict[str, dict[str, Any]] = {}
-        self.failed: dict[str, str] = {}  # the reasons, by key
-        design.take_up(records)
+        self.failed: dict[str, str] = {}
+        self.sequential = design.adding
+        self.blocks = first_blocks(design) if design.adding else design.most
+        self._take_up()
         self._read()
         self.add_blocks(1)
 
     @property
+    def terms(self) -> Terms:
+        """How the study is judged."""
+        return Terms(self.design.objective, self.design.controls, self.design.spec.margin, self.sequential)
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Every variant on every block there is so far."""
+        return self.design.cells_of(self.blocks)
+
+    @property
     def todo(self) -> list[Cell]:
         """The cells to be run now: those that have neither finished nor failed in this run."""
-        return [cell for cell in self.design.cells if cell.key not in self.found and cell.key not in self.failed]
+        return [cell for cell in self.cells if cell.key not in self.found and cell.key not in self.failed]
 
     def standing(self) -> str:
         """How far the study is, in words: trials that are done, that resume, and from where, and that are new."""
@@ -47,7 +69,7 @@ class Running:
                 others["failed and tried again"] += 1
             else:
                 others["trained already" if missing in (GENERATE, MEASURE) else "new"] += 1
-        parts = [f"{len(self.found)} of {len(self.design.cells)} trials done"]
+        parts = [f"{len(self.found)} of {len(self.cells)} trials done"]
         if epochs:
             least, most = min(epochs), max(epochs)
             span = str(least) if least == most else f"{least} to {most}"
@@ -81,18 +103,43 @@ class Running:
         while not self.todo and self._more():
             one = self.design.cells_of(1)
             tracks = len({next(iter(cell.stages.values())) for cell in one})
-            self.design.blocks = min(self.design.most, self.design.blocks + max(1, workers // tracks))
+            self.blocks = min(self.design.most, self.blocks + max(1, workers // tracks))
             self._read()
 
     def _more(self) -> bool:
         """Whether more blocks may be had and could help; what has no value on any block stays unclear with more."""
-        design = self.design
-        if design.blocks == design.most:
+        if self.blocks == self.design.most:
             return False
-        comparisons = compare(judged_by_block(design.cells, self.found, design.objective), design.terms)
+        comparisons = compare(judged_by_block(self.cells, self.found, self.design.objective), self.terms)
         return any(comparisons[name].difference.n for name in unclear(comparisons))
+
+    def _take_up(self) -> None:
+        """Go on from an earlier run that added blocks until it was clear: with as many, if blocks are added again.
+
+        With a number of blocks that is fixed only now, after looking, tests must still be those that hold at any time.
+        """
+        if before := self.records.plan(self.design.folder):
+            if before["sequential"] and self.design.adding:
+                self.blocks = min(self.design.most, max(self.blocks, before["blocks"]))
+            self.sequential = self.sequential or before["sequential"]
 
     def _read(self) -> None:
         for cell in self.todo:
             if record := self.records.get(cell.key):
                 self.found[cell.key] = record
+
+
+def first_blocks(design: Design) -> int:
+    """How many blocks a study that adds some until it is clear begins with: fewer could show nothing.
+
+    UserError if it compares nothing, or if the most blocks that there may be are too few.
+    """
+    if not design.comparisons:
+        raise UserError(f"{design.spec.name} compares nothing that could become clear; leave out --until-clear.")
+    need = blocks_needed_anytime(design.comparisons)
+    if need > design.most:
+        raise UserError(
+            f"--max-blocks {design.most} is too few for anything to become clear: with tests that hold at any time "
+            f"{counted(design.comparisons, 'comparison')} can take no fewer than {need}."
+        )
+    return need

@@ -8,7 +8,8 @@ from musiclab.study.comparisons import Verdict
 from musiclab.study.effects import Effect
 from musiclab.study.sequential import blocks_needed_anytime, smallest_p_anytime
 from musiclab.study.statistics import ALPHA, Interval, blocks_needed, smallest_p
-from musiclab.study.words import bounds_text, counted, listing, p_text, rounded
+from musiclab.study.words import bounds_text, p_text
+from musiclab.wording import counted, listing, rounded
 
 _LONGEST = 120  # letters of a list of names
 _NAMED = 6  # variants that a sentence names with their numbers; of more it names them, or counts them

@@ -192,11 +192,6 @@ class Storage:
         return copy
 
 
-def is_folder_name(text: str) -> bool:
-    """Whether a study or a trial may be called so: it names a folder, and never one elsewhere."""
-    return re.fullmatch(r"\w[\w.-]*", text) is not None and len(text.encode()) <= 200
-
-
 def _opened(root: str) -> tuple[pyarrow.fs.FileSystem, str]:
     """The file system of a folder or URI, and where the root lies in it."""
     if "://" in root:

@@ -4,30 +4,31 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from musiclab.cpus import available_cpus
 from musiclab.data.source import Source
 from musiclab.data.store import build
 from musiclab.data.windows import WindowSpec
+from musiclab.design.design import Design
+from musiclab.design.spec import StudySpec
+from musiclab.design.trials import Cell
 from musiclab.errors import UserError, exit_with, one_line, printable_lines
+from musiclab.execution.queue import Queue
 from musiclab.progress import Progress
+from musiclab.resources import available_cpus
 from musiclab.study.answer import best, best_so_far, unclear
-from musiclab.study.claims import Claim
-from musiclab.study.design import Design
 from musiclab.study.device import planned_device
 from musiclab.study.forecast import forecast
 from musiclab.study.lease import CLEANING, Held, Lease, holders, may_go_on
 from musiclab.study.mirror import Mirror, default_uri, named_uri
-from musiclab.study.options import parse_options
+from musiclab.study.options import design_of, parse_options
 from musiclab.study.outdated import outdated
-from musiclab.study.plan import Cell, Queue
+from musiclab.study.plan_file import PlanFile
 from musiclab.study.records import FAILURE_LOG, Records
 from musiclab.study.results import Results
-from musiclab.study.running import Running
+from musiclab.study.running import Running, first_blocks
 from musiclab.study.shown import in_words
-from musiclab.study.space import Space
 from musiclab.study.stopping import Stopping
 from musiclab.study.storage import Storage, cache_folder
 from musiclab.study.table import table
@@ -40,32 +41,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
-    """A question about systems: which values of which fields, on how many paired blocks, judged by what.
+class Study(StudySpec):
+    """A question about systems, and the command line that answers it; its fields are those of `StudySpec`.
 
-    `space` is grids to be crossed, an ablation of components or a list of variants; `system` may stand in it like a
-    field, where systems are compared. `control` has the values of the variant that the others are compared with; if
-    systems are compared and it names none, each is compared with the one of its own system. An ablation has one of its
-    own: the full variant of leave-one-out, else the bare one. `objective` is a measure that has a better direction,
-    or one that is best close to real music. `margin`, in the objective's unit, is how
-    far apart two variants may be and still count as equivalent; `claims` are the article's statements that the study
-    tests. `fixed` changes fields for all variants that have them (a listed variant
-    may change them again), `seed` gives the random streams of all blocks. The question itself is the docstring of the
-    file it stands in. Nothing is checked before `main`, which has a sentence for what is wrong where an import would
-    have a traceback.
+    The question itself is the docstring of the file it stands in. Nothing is checked before `main`, which has a
+    sentence for what is wrong where an import would have a traceback.
     """
-
-    name: str
-    system: str = ""
-    space: Space
-    control: dict[str, Any] = field(default_factory=dict)
-    blocks: int
-    objective: str
-    margin: float | None = None
-    claims: list[Claim] = field(default_factory=list)
-    fixed: dict[str, Any] = field(default_factory=dict)
-    seed: int = 0
-    question: str = field(default="")
 
     def __post_init__(self) -> None:
         if not self.question:
@@ -82,10 +63,12 @@ class Study:
         device = planned_device(options.in_process, options.gpus_per_trial)
         if device == "cpu":
             options.gpus_per_trial = 0.0  # none is to be kept busy with trials that leave it idle
-        design, records = Design(self, options, device), Records(storage)
+        design, records = design_of(self, options, device), Records(storage)
         if options.plan:
             print(forecast(Running(design, records), options))
             return 0
+        if design.adding:
+            first_blocks(design)  # refuses what could show nothing, before anything is written
         question = printable_lines(self.question)
         print(f"{self.name}: {question}\ndata {options.data}, scale {options.scale}, storage {storage.root}")
         _prepare(design, storage)
@@ -103,11 +86,12 @@ class Study:
                     f"{storage.root} is being cleaned by {cleaners[0]}; run this once that has ended.", exit_code=1
                 )
             running = Running(design, records, options.max_failures)
-            design.write(records)
-            return _execute(running, Mirror(storage.root, design.folder, uri), lease, options)
+            plan_file = PlanFile(running, named_uri(options.tracking_uri))
+            plan_file.write()
+            return _execute(running, plan_file, Mirror(storage.root, design.folder, uri), lease, options)
 
 
-def _execute(running: Running, mirror: Mirror, lease: Lease, options: argparse.Namespace) -> int:
+def _execute(running: Running, plan_file: PlanFile, mirror: Mirror, lease: Lease, options: argparse.Namespace) -> int:
     design, records, found = running.design, running.records, running.found
     if design.adding:
         print(f"blocks are added until every comparison is clear, {design.most} at most")
@@ -121,11 +105,11 @@ def _execute(running: Running, mirror: Mirror, lease: Lease, options: argparse.N
     with contextlib.ExitStack() as stack:
         # Before the mirror: a cluster that cannot be reached leaves nothing in MLflow.
         executor = stack.enter_context(_executor(options)) if running.todo else None
-        progress = stack.enter_context(Progress("trials", len(design.cells), len(found)))
+        progress = stack.enter_context(Progress("trials", len(running.cells), len(found)))
         mirror.start(progress.say)
         try:
-            code = _run_trials(running, executor, lease, options.fail_fast, progress) if executor else 0
-            results = Results.read(records.storage, design.study.name, design.edition)
+            code = _run_trials(running, plan_file, executor, lease, options.fail_fast, progress) if executor else 0
+            results = Results.read(records.storage, design.spec.name, design.edition)
             report = _report(results)
         except KeyboardInterrupt:
             mirror.leave()
@@ -135,12 +119,12 @@ def _execute(running: Running, mirror: Mirror, lease: Lease, options: argparse.N
             raise
         where = mirror.stop()
     print("", table(results.answer), *in_words(results.answer), "", sep="\n\n")
-    for cell in [cell for cell in design.cells if cell.key in running.failed]:
+    for cell in [cell for cell in running.cells if cell.key in running.failed]:
         log = records.storage.path(f"trials/{cell.key}/{FAILURE_LOG}")
         print(f"failed: {cell.variant.name}, block {cell.block.index}: {running.failed[cell.key]} (log: {log})")
     leader = best(results.answer)
     heard = next((cell for cell in results.cells if cell.variant.name == leader and cell.key in found), None)
-    if design.adding and design.blocks == design.most and unclear(results.answer.comparisons):
+    if design.adding and running.blocks == design.most and unclear(results.answer.comparisons):
         print(f"--max-blocks {design.most} is reached; with a larger one the same command goes on from here")
     print(f"records: {records.storage.path('trials')}")
     if heard:
@@ -149,10 +133,12 @@ def _execute(running: Running, mirror: Mirror, lease: Lease, options: argparse.N
     print(where)
     if running.todo:
         print(f"Stopped: {running.standing()}; the same command goes on from here.")
-    return code or (0 if len(found) == len(design.cells) else 1)
+    return code or (0 if len(found) == len(running.cells) else 1)
 
 
-def _run_trials(running: Running, executor: "Executor", lease: Lease, fail_fast: bool, progress: Progress) -> int:
+def _run_trials(
+    running: Running, plan_file: PlanFile, executor: "Executor", lease: Lease, fail_fast: bool, progress: Progress
+) -> int:
     """Run what is missing, then, where that is asked for, more blocks until it is clear.
 
     The exit code of a signal that stopped it before, or 0.
@@ -172,7 +158,7 @@ def _run_trials(running: Running, executor: "Executor", lease: Lease, fail_fast:
             progress.say(f"{cell.variant.name}, block {cell.block.index}, is tried again: {reason}")
             queue.waiting.append(cell)
         elif cell.key in running.found or cell.key in running.failed:
-            leader = best_so_far(design.cells, running.found, design.objective)
+            leader = best_so_far(running.cells, running.found, design.objective)
             progress.update(note=f"best so far {leader}" if leader else "none finished well")
             if cell.key in running.failed and fail_fast and not queue.closed:
                 stop("--fail-fast: a trial has failed")
@@ -185,13 +171,13 @@ def _run_trials(running: Running, executor: "Executor", lease: Lease, fail_fast:
                 records.forget_failure(cell.key)  # it is tried again
             queue.waiting = todo
             executor.run(queue, Trials(records.storage.root, lease.name), ended)
-            before = design.blocks
+            before = running.blocks
             if not queue.closed:
                 running.add_blocks(executor.workers)
-            if design.blocks > before:
-                design.write(records)
+            if running.blocks > before:
+                plan_file.write()
                 progress.expect(len(running.todo))
-                progress.say(f"not clear after {before} blocks; {design.blocks} now, {design.most} at most")
+                progress.say(f"not clear after {before} blocks; {running.blocks} now, {design.most} at most")
     return stopping.code if running.todo else 0
 
 

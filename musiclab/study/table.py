@@ -7,7 +7,8 @@ from musiclab.measures.registry import MEASURES, Measure
 from musiclab.measures.suite import FLOOR, RANDOM, SHUFFLED
 from musiclab.study.answer import Answer
 from musiclab.study.shown import verdict_detail
-from musiclab.study.words import bounds_text, counted, mean_text, p_text, rounded
+from musiclab.study.words import bounds_text, mean_text, p_text
+from musiclab.wording import counted, rounded
 
 _COLUMNS = 6  # variants beside one another; more go below, or no terminal would show them
 _SCALES = tuple(suffix.removeprefix(".") for suffix in (SHUFFLED, RANDOM))

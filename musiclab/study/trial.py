@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from musiclab import __version__
+from musiclab import ROOT, __version__
 from musiclab.data.store import open_store
+from musiclab.design.trials import Cell
 from musiclab.errors import UserError, one_line
 from musiclab.hashing import content_hash
 from musiclab.rendering.sample import render_samples
 from musiclab.study.lease import may_go_on
-from musiclab.study.plan import Cell
 from musiclab.study.records import DamagedStage, Records, Stopped, StoredFiles
 from musiclab.study.storage import Storage, StorageFailed
 from musiclab.systems import find_system
@@ -95,9 +95,8 @@ def _reason(error: Exception) -> str:
     """Why a trial failed, in one line; of what nobody foresaw also where in this code it happened."""
     if isinstance(error, UserError | Diverged | DamagedStage | WrongRuntime):
         return one_line(str(error))
-    here = Path(__file__).parents[1]
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if here in Path(frame.filename).parents]
-    where = f" ({Path(frames[-1].filename).relative_to(here.parent)}, line {frames[-1].lineno})" if frames else ""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if ROOT in Path(frame.filename).parents]
+    where = f" ({Path(frames[-1].filename).relative_to(ROOT.parent)}, line {frames[-1].lineno})" if frames else ""
     return one_line(f"{type(error).__name__}: {error}") + where
 
 

@@ -27,12 +27,14 @@ from musiclab.data.songs import BadSong, Song
 from musiclab.data.store import build, open_store
 from musiclab.data.windows import WindowSpec, cut
 from musiclab.data.workers import Chunk
+from musiclab.design.trials import Cell, Variant
 from musiclab.errors import UserError
-from musiclab.study import Ablation, Claim, Expect, Grid, Study, design, lease
-from musiclab.study.options import parse_options
-from musiclab.study.plan import Cell, Variant
+from musiclab.study import Ablation, Claim, Expect, Grid, Study, lease, plan_file
+from musiclab.study.options import design_of, parse_options
+from musiclab.study.plan_file import PlanFile
 from musiclab.study.records import DamagedStage, Records, StoredFiles, sealed
 from musiclab.study.results import Results, stored_plans
+from musiclab.study.running import Running
 from musiclab.study.storage import Storage
 from musiclab.systems import SYSTEMS, find_system
 from musiclab.systems.base import GENERATED, read_generated, write_generated
@@ -42,7 +44,7 @@ from musiclab.training.streams import Block
 
 SPEC = WindowSpec()
 lease._BEAT_S = 0.001  # a holder on another machine is waited for by the beat
-design._commit = str  # asks git
+plan_file.checkout_commit = str  # asks git
 platform.platform()  # asks a program, once
 
 
@@ -267,8 +269,8 @@ def _study_field(rng: Random, field: str) -> Any:
 def _study(fields: dict[str, Any], folder: Path) -> None:
     songs = write_files(folder / "songs", {"1.mid": _midi()})
     options = parse_options("?", ["--data", f"midi:{songs}", "--storage", str(folder / "storage")])
-    made = design.Design(Study(**fields), options)
-    made.write(Records(Storage(options.storage)))
+    made = Running(design_of(Study(**fields), options), Records(Storage(options.storage)))
+    PlanFile(made).write()
     (plan,) = stored_plans(Records(Storage(options.storage)), fields["name"]).values()
     assert [Cell.from_json(cell) for cell in plan["cells"]] == made.cells
 

@@ -22,9 +22,8 @@ from musiclab.data.store import WindowStore, build, open_store
 from musiclab.data.windows import WindowSpec
 from musiclab.errors import UserError, exit_with, one_line, printable
 from musiclab.study import Claim, Expect, Grid, Study
-from musiclab.study.design import Design
 from musiclab.study.lease import Lease, holders, may_go_on
-from musiclab.study.options import parse_options
+from musiclab.study.options import design_of, parse_options
 from musiclab.study.records import Records
 from musiclab.study.storage import Storage
 from musiclab.systems import find_system
@@ -259,9 +258,9 @@ def test_a_study_s_fields_of_another_kind_are_one_sentence(fields: dict, tmp_pat
     options = parse_options("?", ["--data", f"midi:{songs}"])
     good = {"name": "made", "system": "vae_nn", "space": {"latent_dim": Grid(8, 16)}, "control": {"latent_dim": 16}}
     good |= {"blocks": 2, "objective": "frechet", "claims": [Claim("C1", "So.", [EXPECT])], "question": "?"}
-    Design(Study(**good), options)
+    design_of(Study(**good), options)
     with pytest.raises(UserError):
-        Design(Study(**good | fields), options)
+        design_of(Study(**good | fields), options)
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from musiclab.design.criteria import Terms
+from musiclab.design.trials import Cell, Variant
 from musiclab.measures.registry import MEASURES, find_measure
 from musiclab.study.answer import Answer, answer, best, best_so_far, unclear
-from musiclab.study.comparisons import Terms
-from musiclab.study.plan import Cell, Variant
 from musiclab.study.sequential import anytime_p
 from musiclab.study.shown import beside_baselines, in_words, lacking, sentence, verdict
 from musiclab.study.table import table

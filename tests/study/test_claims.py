@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from musiclab.design.claims import Claim, Expect, check_claims
+from musiclab.design.trials import Cell, Variant
 from musiclab.errors import UserError
-from musiclab.study.claims import Claim, Expect, check_claims, judgements
-from musiclab.study.plan import Cell, Variant
+from musiclab.study.claims import judgements
 from musiclab.study.sequential import anytime_p
 from musiclab.study.statistics import sign_flip_p
 from musiclab.training.streams import Block

@@ -13,9 +13,9 @@ from made_results import made_study
 from study_processes import ROOT, Run, descendants, files, kill, run_study, start_study, wait_for
 
 from musiclab import cli
+from musiclab.design.trials import Cell, Variant
 from musiclab.study import Grid, Study, storage
 from musiclab.study.lease import CLEANING, Lease
-from musiclab.study.plan import Cell, Variant
 from musiclab.study.records import Records, StoredFiles
 from musiclab.study.storage import LOCAL, Storage
 from musiclab.training.files import CHECKPOINT

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from musiclab.design.criteria import Terms
 from musiclab.measures.registry import find_measure
-from musiclab.study.comparisons import Comparison, Terms, compare, outcomes
+from musiclab.study.comparisons import Comparison, compare, outcomes
 from musiclab.study.sequential import anytime_equivalence_p, anytime_p
 from musiclab.study.statistics import equivalence_p, holm, mean_interval, sign_flip_p, smallest_shown
 

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from musiclab.design.design import Design
 from musiclab.errors import UserError
 from musiclab.study import Ablation, Grid, Study
-from musiclab.study.design import Design
-from musiclab.study.options import parse_options
+from musiclab.study.options import design_of, parse_options
+from musiclab.study.plan_file import PlanFile
 from musiclab.study.records import Records
+from musiclab.study.running import Running
 from musiclab.study.storage import Storage
 
 VAE = {"system": "vae_nn"}
@@ -22,7 +24,7 @@ def designed(song_folder: Path):
 
     def made(space: Any, control: dict, *options: str, **more: Any) -> Design:
         study = Study(name="q", question="?", space=space, control=control, blocks=2, objective="frechet", **more)
-        return Design(study, parse_options("?", ["--data", f"midi:{song_folder}", *options]))
+        return design_of(study, parse_options("?", ["--data", f"midi:{song_folder}", *options]))
 
     return made
 
@@ -164,7 +166,7 @@ def test_the_plan_states_the_design_and_what_it_confounds(designed, tmp_path: Pa
     fraction = Ablation(NOISE, "fractional", resolution=4)
     made = designed(fraction, {}, system="vae_nn")
     assert len(made.variants) == 8
-    made.write(records)
+    PlanFile(Running(made, records)).write()
     assert records.plan(made.folder)["design"] == {
         "kind": "fractional",
         "components": {name: [name] for name in NOISE},
@@ -176,7 +178,7 @@ def test_the_plan_states_the_design_and_what_it_confounds(designed, tmp_path: Pa
         },
     }
     grid = designed({"kl": Grid("analytic", "sample")}, {"kl": "sample"}, system="vae_nn")
-    grid.write(records)
+    PlanFile(Running(grid, records)).write()
     assert records.plan(grid.folder)["design"] == {"kind": "grid", "aliases": {}}
 
 

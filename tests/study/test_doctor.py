@@ -18,13 +18,13 @@ from study_processes import ROOT, Head, Run, files, free_port
 from musiclab import cli, requirements
 from musiclab.asking import asked
 from musiclab.data.store import WindowStore
+from musiclab.design.trials import Cell, Variant
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.study import doctor
 from musiclab.study.doctor import installation, services, space
 from musiclab.study.inventory import Inventory
 from musiclab.study.lease import Lease
-from musiclab.study.plan import Cell, Variant
 from musiclab.study.records import Records, StoredFiles
 from musiclab.study.storage import Storage
 from musiclab.training.files import CHECKPOINT

@@ -16,11 +16,11 @@ from browser import THERE, Browser, browsing
 from musiclab.data.notes import notes
 from musiclab.data.songs import TRACKS
 from musiclab.data.store import WindowStore
+from musiclab.design.trials import Cell, Variant
 from musiclab.hashing import content_hash
 from musiclab.rendering.midi import from_midi, to_midi
 from musiclab.rendering.mp3 import RATE, to_mp3
 from musiclab.rendering.sound import Player
-from musiclab.study.plan import Cell, Variant
 from musiclab.study.records import Records
 from musiclab.study.report.listening import LARGEST, LISTENING_CSS, LISTENING_JS, drawn, listening
 from musiclab.study.report.samples import Place, RealMusic, Samples

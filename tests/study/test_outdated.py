@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from musiclab.design.design import Design
+from musiclab.design.trials import Cell
 from musiclab.study import Grid, Study
-from musiclab.study.design import Design
-from musiclab.study.options import parse_options
+from musiclab.study.options import design_of, parse_options
 from musiclab.study.outdated import outdated
-from musiclab.study.plan import Cell
+from musiclab.study.plan_file import PlanFile
 from musiclab.study.records import Records
 from musiclab.study.running import Running
 from musiclab.study.storage import Storage
@@ -33,7 +34,7 @@ def designed(song_folder: Path) -> Made:
             "name": "q", "system": "vae_nn", "space": {"latent_dim": Grid(*values)}, "control": {"latent_dim": 16},
             "blocks": 3, "objective": "frechet", "question": "?",
         } | study)  # fmt: skip
-        return Design(asked, parse_options("?", ["--data", f"midi:{folder}", *options]), device)
+        return design_of(asked, parse_options("?", ["--data", f"midi:{folder}", *options]), device)
 
     return made
 
@@ -44,7 +45,7 @@ def records(tmp_path: Path) -> Records:
 
 
 def _run(design: Design, records: Records, cells: list[Cell] | None = None) -> None:
-    design.write(records)
+    PlanFile(Running(design, records)).write()
     for cell in design.cells if cells is None else cells:
         records.put(cell.key, {"measures": {}, "scale": {}}, {}, {})
 

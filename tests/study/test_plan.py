@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from musiclab.design.space import Grid, combinations
+from musiclab.design.trials import Cell, Variant, cells, edition
 from musiclab.errors import UserError
-from musiclab.study.plan import Cell, Queue, Variant, cells, edition, sharing
-from musiclab.study.space import Grid, combinations
+from musiclab.execution.queue import Queue
+from musiclab.study.forecast import sharing
 from musiclab.systems.vae_nn import VaeNN, VaeNNConfig
 from musiclab.training.runtime import Runtime
 from musiclab.training.streams import Block

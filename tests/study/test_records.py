@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from musiclab.study.plan import Cell, Variant
+from musiclab.design.trials import Cell, Variant
 from musiclab.study.records import Records, StoredFiles
 from musiclab.study.storage import Storage
 from musiclab.training.files import CHECKPOINT, CURVES

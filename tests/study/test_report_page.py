@@ -13,8 +13,8 @@ import pytest
 from browser import THERE, browsing
 from made_results import RUN, made_study
 
+from musiclab.design.trials import Cell, Variant
 from musiclab.measures.distributions import FEATURES
-from musiclab.study.plan import Cell, Variant
 from musiclab.study.records import Records
 from musiclab.study.report import tables
 from musiclab.study.report.page import page

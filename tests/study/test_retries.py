@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from musiclab.errors import UserError
+from musiclab.execution.queue import Queue
 from musiclab.progress import Progress
 from musiclab.study import Grid, Study, study, trial
-from musiclab.study.design import Design
 from musiclab.study.execution import Ended, InProcess
 from musiclab.study.lease import Lease
-from musiclab.study.options import parse_options
-from musiclab.study.plan import Queue
+from musiclab.study.options import design_of, parse_options
+from musiclab.study.plan_file import PlanFile
 from musiclab.study.records import DamagedStage, Records, Stopped
 from musiclab.study.running import Running
 from musiclab.study.storage import Storage, StorageFailed
@@ -47,11 +47,11 @@ def ran(song_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
         )  # fmt: skip
         parsed: argparse.Namespace = parse_options("?", ["--data", f"midi:{song_folder}", "--in-process", *options])
         records = Records(Storage(str(tmp_path)))
-        running = Running(Design(asked, parsed), records, parsed.max_failures)
+        running = Running(design_of(asked, parsed), records, parsed.max_failures)
         running.calls = calls
         lease = Lease(records.storage, f"{running.design.folder}/runner")
         with lease.take(), Progress("trials", 2) as progress:
-            study._run_trials(running, executor or InProcess(), lease, parsed.fail_fast, progress)
+            study._run_trials(running, PlanFile(running), executor or InProcess(), lease, parsed.fail_fast, progress)
         return running
 
     return run

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from musiclab.design.fractional import generators
+from musiclab.design.space import combinations, described
 from musiclab.errors import UserError
 from musiclab.study import Ablation, Grid
-from musiclab.study.fraction import generators
-from musiclab.study.space import combinations, described
 
 THREE = {"a": (0, 1), "b": (False, True), "c": (1.0, 2.0)}
 

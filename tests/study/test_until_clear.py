@@ -13,15 +13,17 @@ import pytest
 from mlflow_contents import role, study_runs
 from study_processes import run_study
 
+from musiclab.design.design import Design
+from musiclab.design.trials import Cell
+from musiclab.execution.queue import Queue
 from musiclab.study import Grid, Study, study
 from musiclab.study.answer import judged_by_block, unclear
 from musiclab.study.comparisons import compare
-from musiclab.study.design import Design
 from musiclab.study.execution import Ended
 from musiclab.study.forecast import forecast
 from musiclab.study.lease import Lease
-from musiclab.study.options import parse_options
-from musiclab.study.plan import Cell, Queue
+from musiclab.study.options import design_of, parse_options
+from musiclab.study.plan_file import PlanFile
 from musiclab.study.records import Records
 from musiclab.study.results import Results
 from musiclab.study.running import Running
@@ -80,7 +82,7 @@ def designed(song_folder: Path) -> Callable[..., Design]:
             name="q", system="vae_nn", space={field: Grid(*values)}, control={field: values[0]}, blocks=4,
             objective="frechet", question="?", margin=margin,
         )  # fmt: skip
-        return Design(asked, _options(song_folder, *options))
+        return design_of(asked, _options(song_folder, *options))
 
     return made
 
@@ -92,10 +94,11 @@ def _options(song_folder: Path, *options: str) -> argparse.Namespace:
 def _run(design: Design, folder: Path, made: Made) -> Results:
     """Run a design as a study does, without its mirror; what it has come to."""
     running = Running(design, Records(Storage(str(folder))), max_failures=0)
-    design.write(running.records)
+    plan_file = PlanFile(running)
+    plan_file.write()
     lease = Lease(running.records.storage, f"{design.folder}/runner")
-    with lease.take(), study.Progress("trials", len(design.cells), len(running.found)) as progress:
-        study._run_trials(running, made, lease, False, progress)
+    with lease.take(), study.Progress("trials", len(running.cells), len(running.found)) as progress:
+        study._run_trials(running, plan_file, made, lease, False, progress)
     return Results.read(running.records.storage, "q")
 
 
@@ -203,7 +206,7 @@ def test_an_edition_is_read_by_its_name_and_the_newest_without(designed, tmp_pat
     first = _run(design, tmp_path, Made(value))
     other = designed("--blocks", "3", "--set", "beta=0.5")
     assert other.edition != design.edition
-    other.write(Records(first.storage))
+    PlanFile(Running(other, Records(first.storage))).write()
     assert len(Results.read(first.storage, "q").cells) == 6
     assert Results.read(first.storage, "q", design.edition).plan == first.plan
 

@@ -11,12 +11,13 @@ from musiclab.code_lock import locked
 from musiclab.data.store import open_store
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
-from musiclab.progress import Progress, size
+from musiclab.progress import Progress
 from musiclab.study.doctor.finding import FAIL, OK, WARN, Finding
 from musiclab.study.inventory import Inventory
 from musiclab.study.records import DONE, FAILURE_LOG, NO_DIGEST
 from musiclab.study.storage import HALF
 from musiclab.training.files import CHECKPOINT
+from musiclab.wording import size
 
 _SHOWN = 3  # of files that have the same
 _AHEAD_S = 60.0  # by as much two machines' clocks may differ

@@ -1,21 +1,15 @@
 """Checks of the installation and the machine."""
 
-import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
 
 from musiclab import __version__, requirements
-from musiclab.cpus import available_cpus
-from musiclab.progress import size
+from musiclab.resources import available_cpus, available_memory
 from musiclab.study.doctor.finding import FAIL, OK, WARN, Finding
+from musiclab.wording import size
 
 _ENOUGH_BYTES = 3e9  # what a study takes with two workers, most of it their libraries
-# A container's limit and what of it is taken, by cgroup version 2 and 1.
-_MEMORY_LIMITS = (
-    ("memory.max", "memory.current"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-)
 _GPU_DEVICES = ("/dev/nvidia0", "/dev/kfd")
 
 
@@ -61,25 +55,3 @@ def machine() -> Iterator[Finding]:
         )
     else:
         yield Finding(OK, f"CPUs: {cpus}; memory free: {size(memory)}")
-
-
-def available_memory() -> int | None:
-    """Bytes that programs may still take, of the machine's or of the container's limit; None where nothing tells."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError):
-        try:
-            return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        except (OSError, ValueError):
-            return None
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        try:
-            numbers = [int(Path("/sys/fs/cgroup", name).read_text()) for name in (limit, used)]
-            free = min(free, max(0, numbers[0] - numbers[1]))
-        except (OSError, ValueError):  # no such container, or no limit ("max")
-            continue
-    return free

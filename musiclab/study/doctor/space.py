@@ -10,11 +10,11 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 
-from musiclab.progress import size
 from musiclab.study.doctor.finding import FAIL, OK, WARN, Finding
 from musiclab.study.inventory import Inventory
 from musiclab.study.records import DONE
 from musiclab.study.storage import PROBE, Storage
+from musiclab.wording import size
 
 _WRITTEN_BYTES = 4 << 20
 _SLOW_BYTES_S = 2e6  # a checkpoint of the largest demo system, some MB, would take seconds

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
+from musiclab.design.criteria import Terms
+from musiclab.design.trials import SYSTEM, Cell
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.measures.registry import MEASURES
 from musiclab.study.answer import Answer, answer
-from musiclab.study.comparisons import Terms
 from musiclab.study.mirror.address import is_database, masked
 from musiclab.study.mirror.runs import Run, Runs, is_refused, why
 from musiclab.study.mirror.trials import Unreadable, stored_trial
-from musiclab.study.plan import SYSTEM, Cell
 from musiclab.study.records import Records
 from musiclab.study.shown import in_words, verdict
 from musiclab.study.storage import Storage, cache_folder

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from musiclab import ROOT
 from musiclab.study.mirror.address import is_database, masked
 
 _PATIENCE_S = 60.0  # without a run brought level, and the study's end waits no longer
@@ -29,13 +30,13 @@ class Mirror:
     def start(self, say: Callable[[str], None]) -> None:
         """Start following; `say` gets a line when MLflow falls behind, and while the study's end waits for it."""
         self._say = say
-        root = Path(__file__).parents[3]  # an uninstalled checkout, as `ray job submit --working-dir` sends it
-        path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+        # The folder above: an uninstalled checkout, as `ray job submit --working-dir` sends it.
+        path = os.pathsep.join(filter(None, [str(ROOT.parent), os.environ.get("PYTHONPATH")]))
         # By MLflow's own variable: an address may hold a password, which a command line would show to everybody.
         environment = os.environ | {"PYTHONPATH": path, "MLFLOW_TRACKING_URI": self._uri}
         # In a session of its own, so that a Ctrl-C meant for the study does not cut it off in the middle.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "musiclab.study.mirror", self._storage, self._folder],
+            [sys.executable, "-m", __package__, self._storage, self._folder],
             env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip

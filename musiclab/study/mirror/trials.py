@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from musiclab.study.plan import Cell
+from musiclab.design.trials import Cell
 from musiclab.study.records import Records
 
 

@@ -7,9 +7,9 @@ import json
 import math
 from typing import Any
 
+from musiclab.design.trials import SYSTEM
 from musiclab.study.answer import Answer
 from musiclab.study.comparisons import Comparison
-from musiclab.study.plan import SYSTEM
 from musiclab.study.results import Results
 from musiclab.study.shown import in_words
 from musiclab.study.statistics import Interval

@@ -6,7 +6,7 @@ from urllib.parse import quote
 from musiclab.study.report.html import template
 from musiclab.study.results import Results
 from musiclab.study.shown import in_words
-from musiclab.study.words import counted
+from musiclab.wording import counted
 
 
 def overview(studies: list[Results]) -> str:

@@ -23,7 +23,7 @@ from musiclab.study.report.text import moment, number, shortened
 from musiclab.study.results import Results
 from musiclab.study.shown import beside_baselines, lacking, sentence, single_effects
 from musiclab.study.statistics import smallest_p
-from musiclab.study.words import counted
+from musiclab.wording import counted
 
 _LONGEST_HEADING = 200
 _UNWRITABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")

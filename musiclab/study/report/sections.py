@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from musiclab.design.trials import Cell
 from musiclab.measures.distributions import FEATURES
 from musiclab.measures.suite import FLOOR, RANDOM, SHUFFLED
 from musiclab.study.answer import Answer, best
-from musiclab.study.plan import Cell
 from musiclab.study.records import Records
 from musiclab.study.report.plots import (
     SERIES,

@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from musiclab.design.trials import Cell
 from musiclab.measures.registry import MEASURES, Measure
 from musiclab.measures.suite import RANDOM, SHUFFLED
 from musiclab.study import shown
 from musiclab.study.answer import Answer
-from musiclab.study.plan import Cell
 from musiclab.study.report.text import MARKS, NONE, bounds, moment, number, p_value, seconds, signed, verdict
 from musiclab.study.results import Results
 from musiclab.study.statistics import Interval

@@ -5,7 +5,8 @@ import time
 
 from musiclab.study.comparisons import Comparison
 from musiclab.study.statistics import Interval
-from musiclab.study.words import p_text, rounded
+from musiclab.study.words import p_text
+from musiclab.wording import rounded
 
 # A mark for each verdict, so that nothing hangs on colour; the word stands beside it.
 MARKS = {

@@ -1,0 +1,1 @@
+"""Designs: what a study asks, as values: its fields, its space, its variants, its trials, its claims."""

@@ -1,0 +1,28 @@
+"""Criteria: how a study is judged, stated before anything runs."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from musiclab.measures.registry import Measure, find_measure
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How a study is judged; it stands in the plan before anything runs.
+
+    Attributes:
+        objective: the measure that decides.
+        controls: the variant that each one is compared with, by name; a control is its own.
+        margin: differences of at most this count as none, in the objective's unit; None where the study states none.
+        sequential: whether the number of blocks depends on what was seen, so that tests must hold at any time.
+    """
+
+    objective: Measure
+    controls: dict[str, str]
+    margin: float | None = None
+    sequential: bool = False
+
+    @classmethod
+    def of_plan(cls, plan: dict[str, Any]) -> "Terms":
+        """The terms that a plan holds."""
+        return cls(find_measure(plan["objective"]), plan["controls"], plan["margin"], plan["sequential"])
