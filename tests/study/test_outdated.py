@@ -7,13 +7,13 @@ import pytest
 
 from musiclab.design.design import Design
 from musiclab.design.trials import Cell
+from musiclab.storage.files import Storage
+from musiclab.storage.records import Records
 from musiclab.study import Grid, Study
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.outdated import outdated
 from musiclab.study.plan_file import PlanFile
-from musiclab.study.records import Records
 from musiclab.study.running import Running
-from musiclab.study.storage import Storage
 
 Made = Callable[..., Design]
 
