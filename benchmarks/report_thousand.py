@@ -21,11 +21,11 @@ from musiclab.data.songs import TRACKS
 from musiclab.design.trials import Cell, Variant
 from musiclab.measures.distributions import FEATURES
 from musiclab.measures.registry import MEASURES
-from musiclab.study.records import Records
+from musiclab.storage.files import Storage
+from musiclab.storage.records import Records
 from musiclab.study.report import sections, tables, write_report
 from musiclab.study.report.page import page
 from musiclab.study.results import Results
-from musiclab.study.storage import Storage
 from musiclab.training.streams import Block
 
 NAME = "thousand"
@@ -83,7 +83,7 @@ def make(storage: Storage, variants: int, blocks: int) -> None:
         "cells": [cell.to_json() for cell in cells], "began": 1.7e9, "command": ["made.py"],
         "environment": {"musiclab": "0", "python": "3", "platform": "made", "commit": ""},
     }  # fmt: skip
-    records.put_plan(f"studies/{NAME}/e", plan)
+    records.plans.put(f"studies/{NAME}/e", plan)
 
 
 RUN = {

@@ -11,9 +11,9 @@ from musiclab.data.windows import WindowSpec
 from musiclab.design.spec import is_folder_name
 from musiclab.errors import UserError, exit_with
 from musiclab.resources import available_cpus
+from musiclab.storage.files import Storage
 from musiclab.study.mirror import check_tracking_uri
 from musiclab.study.options import DEFAULT_STORAGE, Parser, assignment, number
-from musiclab.study.storage import Storage
 from musiclab.systems import SYSTEMS
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from musiclab.design.trials import Cell, Variant
-from musiclab.study.records import Records
+from musiclab.storage.files import Storage
+from musiclab.storage.records import Records
 from musiclab.study.results import Results
-from musiclab.study.storage import Storage
 from musiclab.training.streams import Block
 
 RUN = {
@@ -78,5 +78,5 @@ def made_study(
         "command": ["studies/made.py"],
         "environment": {"musiclab": "0", "python": "3.11", "platform": "p", "commit": "c0ffee"},
     }
-    records.put_plan(f"studies/{name}/e", written | plan)
+    records.plans.put(f"studies/{name}/e", written | plan)
     return Results.read(storage, name)

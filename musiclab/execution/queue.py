@@ -2,12 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from musiclab.design.trials import Cell
-
-if TYPE_CHECKING:  # a system brings torch with it, which whoever only reads plans does without
-    pass
 
 
 @dataclass

@@ -7,9 +7,11 @@ from typing import Any
 from musiclab.data.abandoned import abandoned
 from musiclab.design.trials import Cell
 from musiclab.progress import Progress
-from musiclab.study.lease import signed
-from musiclab.study.records import DONE, OTHER_FORM, Records
-from musiclab.study.storage import HALF, PROBE, FileInfo, Storage
+from musiclab.storage.documents import OTHER_FORM
+from musiclab.storage.files import HALF, PROBE, FileInfo, Storage
+from musiclab.storage.leases import signed
+from musiclab.storage.records import Records
+from musiclab.storage.stages import DONE
 from musiclab.training.files import CHECKPOINT
 
 # What a storage of ours may hold; all else in its folder, such as MLflow's database, is somebody else's.
@@ -70,7 +72,7 @@ class Inventory:
 
     def _plan(self, folder: str) -> Plan | None:
         try:
-            says = self.records.plan(folder)
+            says = self.records.plans.get(folder)
             if says is None:
                 return None
             says["began"] = float(says["began"])
@@ -178,7 +180,7 @@ class Inventory:
         return [
             Leftover(f"stages/{key}/{CHECKPOINT}", files[CHECKPOINT].size, "the checkpoint of a finished stage")
             for key, files in self.stages.items()
-            if (self.unknown or key in self._needed) and CHECKPOINT in files and self.records.digests(key)
+            if (self.unknown or key in self._needed) and CHECKPOINT in files and self.records.stages.digests(key)
         ]
 
     def _abandoned_builds(self) -> list[Leftover]:

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from musiclab.study.storage import Storage, StorageFailed
+from musiclab.storage.files import Storage, StorageFailed
 
 _BEAT_S = 3.0
 _FIELDS = {

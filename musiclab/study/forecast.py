@@ -4,25 +4,21 @@ import argparse
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 from musiclab.design.design import Design
 from musiclab.design.space import Ablation
 from musiclab.design.trials import Cell
 from musiclab.errors import printable_lines
 from musiclab.resources import available_cpus
+from musiclab.storage.files import Storage
+from musiclab.storage.records import Records
 from musiclab.study.outdated import outdated
-from musiclab.study.records import Records
 from musiclab.study.running import Running
 from musiclab.study.sequential import blocks_needed_anytime, smallest_p_anytime
 from musiclab.study.shown import confounded, underpowered
 from musiclab.study.statistics import ALPHA, blocks_needed, smallest_p
-from musiclab.study.storage import Storage
 from musiclab.systems.config import GENERATE, MEASURE
 from musiclab.wording import duration
-
-if TYPE_CHECKING:  # a system brings torch with it, which whoever only reads plans does without
-    pass
 
 
 def forecast(running: Running, options: argparse.Namespace) -> str:
@@ -105,7 +101,7 @@ def _power_lines(running: Running) -> list[str]:
 def _stage_lines(design: Design, todo: list[list[Cell]], records: Records) -> list[str]:
     """How often each stage runs at least and at most; measure, which every trial has for itself, is left out."""
     lines, trains = [], False
-    least, most = (sharing(of, records.stage_done) for of in todo)
+    least, most = (sharing(of, records.stages.done) for of in todo)
     for (system, stage), (times, needed) in most.items():
         if stage == MEASURE:
             continue
@@ -145,7 +141,7 @@ def _seconds(todo: list[Cell], steps: "_Steps", records: Records) -> float:
     seconds, seen = 0.0, set()
     for cell in todo:
         for stage, key in [*cell.stages.items(), ("samples", "")]:
-            if key and (key in seen or records.stage_done(key)):
+            if key and (key in seen or records.stages.done(key)):
                 continue
             seen.add(key)
             seconds += steps.seconds(cell, stage)
@@ -187,7 +183,7 @@ class _Steps:
 def _training_windows(design: Design, cell: Cell, storage: Storage) -> int | None:
     """How many training windows a cell sees; its cap, which the data may not fill, where they are not built yet."""
     if storage.exists(f"data/{cell.variant.data}/songs.json"):
-        from musiclab.study.trial import trial_windows
+        from musiclab.storage.windows import trial_windows
 
         return len(trial_windows(storage, cell, design.config(cell)).train)
     return cell.variant.config["max_train"] or None

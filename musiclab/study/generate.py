@@ -16,11 +16,11 @@ from musiclab.design.trials import Cell
 from musiclab.errors import UserError
 from musiclab.measures.registry import find_measure
 from musiclab.rendering.sample import render_samples
+from musiclab.storage.files import Storage
+from musiclab.storage.records import Records
+from musiclab.storage.stages import StoredFiles
+from musiclab.storage.windows import trial_windows
 from musiclab.study.answer import best_so_far
-from musiclab.study.records import Records, StoredFiles
-from musiclab.study.results import stored_plans
-from musiclab.study.storage import Storage
-from musiclab.study.trial import trial_windows
 from musiclab.systems import find_system
 from musiclab.systems.base import StageRun, System
 from musiclab.systems.config import GENERATE, MEASURE
@@ -93,7 +93,7 @@ def _best(storage: Storage, study: str | None, system: System) -> Trained:
     """A trial of the best variant of the system in a study: of the one named, else of the newest that has one."""
     records = Records(storage)
     studies = [study] if study else storage.names("studies")
-    plans = [plan for name in studies for plan in stored_plans(records, name).values()]
+    plans = [plan for name in studies for plan in records.plans.of_study(name).values()]
     for plan in sorted(plans, key=lambda plan: plan["began"], reverse=True):
         cells = [cell for value in plan["cells"] if (cell := Cell.from_json(value)).variant.system == system.name]
         found = {cell.key: record for cell in cells if (record := records.get(cell.key))}
@@ -132,7 +132,7 @@ def _checked(storage: Storage, system: System, cell: Cell) -> Any:
             continue
         if cell.stages.get(stage) is None or cell.stages[stage] != keys[stage]:
             raise other_code
-        if not Records(storage).stage_done(keys[stage]):
+        if not Records(storage).stages.done(keys[stage]):
             folder = storage.path(f"stages/{keys[stage]}")
             raise UserError(f"The networks of trial {cell.key} are gone: {folder} is not there.")
     return config

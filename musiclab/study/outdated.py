@@ -5,13 +5,12 @@ from typing import Any
 
 from musiclab.design.design import Design
 from musiclab.design.trials import Cell
-from musiclab.study.records import Records
-from musiclab.study.results import stored_plans
+from musiclab.storage.records import Records
 
 
 def outdated(design: Design, records: Records, todo: list[Cell]) -> list[str]:
     """A line for each reason why records of the same variants on the same blocks do not serve for trials `todo`."""
-    plans = sorted(stored_plans(records, design.spec.name).values(), key=lambda plan: plan["began"], reverse=True)
+    plans = sorted(records.plans.of_study(design.spec.name).values(), key=lambda plan: plan["began"], reverse=True)
     before: dict[tuple[str, int], tuple[Cell, dict[str, Any]]] = {}
     for plan in plans:
         for cell in map(Cell.from_json, plan["cells"]):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from musiclab.errors import UserError
-from musiclab.study.storage import Storage
+from musiclab.storage.files import Storage
 
 
 def storage_at(place: str) -> Storage | None:

@@ -10,7 +10,6 @@ from dataclasses import asdict
 from musiclab import ROOT, __version__
 from musiclab.design.space import described
 from musiclab.study.mirror import masked
-from musiclab.study.results import stored_plans
 from musiclab.study.running import Running
 
 
@@ -24,7 +23,7 @@ class PlanFile:
         """Write the plan as it stands now; more blocks change it."""
         running, design, records = self._running, self._running.design, self._running.records
         spec = design.spec
-        others = [plan for folder, plan in stored_plans(records, spec.name).items() if folder != design.folder]
+        others = [plan for folder, plan in records.plans.of_study(spec.name).items() if folder != design.folder]
         # The newest plan is known by this, whatever the clock has been set to.
         self._began = max([self._began, *(plan["began"] + 0.001 for plan in others)])
         plan = {
@@ -53,7 +52,7 @@ class PlanFile:
                 "commit": checkout_commit(),
             },
         }
-        records.put_plan(design.folder, plan)
+        records.plans.put(design.folder, plan)
 
 
 def checkout_commit() -> str:

@@ -23,8 +23,8 @@ from ray.tune.search import Searcher
 
 from musiclab.errors import UserError, one_line
 from musiclab.execution.queue import Queue
+from musiclab.storage.files import StorageFailed
 from musiclab.study.execution import Ended
-from musiclab.study.storage import StorageFailed
 from musiclab.study.trial import Trials
 
 # A small model leaves most of a GPU idle, but each of its processes takes a share of its memory.

@@ -7,17 +7,10 @@ from musiclab.design.claims import Claim
 from musiclab.design.criteria import Terms
 from musiclab.design.trials import Cell
 from musiclab.errors import UserError
+from musiclab.storage.files import Storage
+from musiclab.storage.records import Records
 from musiclab.study.answer import Answer, answer
 from musiclab.study.claims import Judgement, judgements
-from musiclab.study.records import Records
-from musiclab.study.storage import Storage
-
-
-def stored_plans(records: Records, study: str, edition: str = "") -> dict[str, dict[str, Any]]:
-    """The plans of a study's editions, or of one of them, by their folder in the storage."""
-    names = [edition] if edition else records.storage.names(f"studies/{study}")
-    folders = [f"studies/{study}/{name}" for name in names]
-    return {folder: plan for folder in folders if (plan := records.plan(folder))}
 
 
 @dataclass(frozen=True)
@@ -50,7 +43,7 @@ class Results:
     def read(cls, storage: Storage, study: str, edition: str = "") -> "Results":
         """Of the study of that name, its newest edition where none is given; UserError where the storage has none."""
         kept = Records(storage)
-        plans = stored_plans(kept, study, edition)
+        plans = kept.plans.of_study(study, edition)
         if not plans:
             damaged = f" (damaged: {', '.join(kept.damage)})" if kept.damage else ""
             raise UserError(f"{storage.root} has no study {study!r}{damaged}; run it first, or name another storage.")

@@ -7,9 +7,9 @@ from musiclab.design.criteria import Terms
 from musiclab.design.design import Design
 from musiclab.design.trials import Cell
 from musiclab.errors import UserError
+from musiclab.storage.records import Records
 from musiclab.study.answer import judged_by_block, unclear
 from musiclab.study.comparisons import compare
-from musiclab.study.records import Records
 from musiclab.study.sequential import blocks_needed_anytime
 from musiclab.systems.config import GENERATE, MEASURE
 from musiclab.wording import counted
@@ -62,8 +62,8 @@ class Running:
         epochs, others = [], Counter()
         begun = set(kept.storage.names("stages"))  # at once: asking for each takes minutes where it is far away
         for cell in todo:
-            missing = next(stage for stage, key in cell.stages.items() if key not in begun or not kept.stage_done(key))
-            if (done := kept.epochs_kept(cell.stages[missing])) is not None:
+            missing = next(stage for stage, key in cell.stages.items() if key not in begun or not kept.stages.done(key))
+            if (done := kept.stages.epochs_kept(cell.stages[missing])) is not None:
                 epochs.append(done)
             elif kept.failure(cell.key):
                 others["failed and tried again"] += 1
@@ -118,7 +118,7 @@ class Running:
 
         With a number of blocks that is fixed only now, after looking, tests must still be those that hold at any time.
         """
-        if before := self.records.plan(self.design.folder):
+        if before := self.records.plans.get(self.design.folder):
             if before["sequential"] and self.design.adding:
                 self.blocks = min(self.design.most, max(self.blocks, before["blocks"]))
             self.sequential = self.sequential or before["sequential"]

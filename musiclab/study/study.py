@@ -7,30 +7,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from musiclab.data.source import Source
-from musiclab.data.store import build
-from musiclab.data.windows import WindowSpec
 from musiclab.design.design import Design
 from musiclab.design.spec import StudySpec
 from musiclab.design.trials import Cell
 from musiclab.errors import UserError, exit_with, one_line, printable_lines
 from musiclab.execution.queue import Queue
 from musiclab.progress import Progress
-from musiclab.resources import available_cpus
+from musiclab.storage.files import Storage
+from musiclab.storage.leases import CLEANING, Held, Lease, holders, may_go_on
+from musiclab.storage.records import FAILURE_LOG, Records
+from musiclab.storage.windows import ensure_store
 from musiclab.study.answer import best, best_so_far, unclear
 from musiclab.study.device import planned_device
 from musiclab.study.forecast import forecast
-from musiclab.study.lease import CLEANING, Held, Lease, holders, may_go_on
 from musiclab.study.mirror import Mirror, default_uri, named_uri
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.outdated import outdated
 from musiclab.study.plan_file import PlanFile
-from musiclab.study.records import FAILURE_LOG, Records
 from musiclab.study.results import Results
 from musiclab.study.running import Running, first_blocks
 from musiclab.study.shown import in_words
 from musiclab.study.stopping import Stopping
-from musiclab.study.storage import Storage, cache_folder
 from musiclab.study.table import table
 
 if TYPE_CHECKING:
@@ -146,7 +143,7 @@ def _run_trials(
     from musiclab.study.trial import Trials
 
     design, records = running.design, running.records
-    queue = Queue([], records.stage_done)
+    queue = Queue([], records.stages.done)
 
     def stop(why: str) -> None:
         progress.say(f"{why}: trials under way stop after the epoch they are in, with a checkpoint")
@@ -213,23 +210,13 @@ def _executor(options: argparse.Namespace) -> Iterator["Executor"]:
 
 def _prepare(design: Design, storage: Storage) -> None:
     """Cut the windows that are not there yet, and make sure before anything starts that every block has enough."""
-    from musiclab.study.trial import trial_windows
+    from musiclab.storage.windows import trial_windows
 
     checked = set()
     for cell in design.cells_of(design.most):
         config = design.config(cell)
         need = (cell.variant.data, cell.block, config.max_train, config.max_eval, config.starts)
         if need not in checked:
-            _ensure_store(design.source, cell.variant.data, config.window_spec, storage)
+            ensure_store(design.source, cell.variant.data, config.window_spec, storage)
             trial_windows(storage, cell, config)
             checked.add(need)
-
-
-def _ensure_store(source: Source, fingerprint: str, spec: WindowSpec, storage: Storage) -> None:
-    """Cut the songs into the windows that a variant needs, where that has not been done."""
-    name = f"data/{fingerprint}"
-    if storage.is_local:
-        build(source, spec, storage.local("data"), workers=available_cpus())
-    elif not storage.exists(f"{name}/songs.json"):
-        built = build(source, spec, cache_folder() / "data", workers=available_cpus())
-        storage.upload(built.folder, name, last="songs.json")

@@ -5,14 +5,13 @@ from collections.abc import Callable
 
 from musiclab.errors import UserError, printable
 from musiclab.progress import Progress
-from musiclab.study.lease import Held, Lease, holders
+from musiclab.storage.files import Storage
+from musiclab.storage.leases import Held, Lease, holders
+from musiclab.storage.records import Records
 from musiclab.study.mirror.address import default_uri, is_masked, masked, named_uri
 from musiclab.study.mirror.follower import Follower
 from musiclab.study.mirror.runs import why
 from musiclab.study.places import studies_at
-from musiclab.study.records import Records
-from musiclab.study.results import stored_plans
-from musiclab.study.storage import Storage
 
 
 def sync(places: list[str], tracking_uri: str | None) -> int:
@@ -24,7 +23,7 @@ def sync(places: list[str], tracking_uri: str | None) -> int:
     level, failed = True, {}  # by address, which is not asked again
     for storage, name in [study for place in places for study in studies_at(place)]:
         records = Records(storage)
-        plans = stored_plans(records, name)
+        plans = records.plans.of_study(name)
         if not plans:
             print(f"{name}: has no plan that can be read{''.join(f', {file} is damaged' for file in records.damage)}")
             level = False

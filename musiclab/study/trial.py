@@ -18,21 +18,21 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from musiclab import ROOT, __version__
-from musiclab.data.store import open_store
 from musiclab.design.trials import Cell
 from musiclab.errors import UserError, one_line
 from musiclab.hashing import content_hash
 from musiclab.rendering.sample import render_samples
-from musiclab.study.lease import may_go_on
-from musiclab.study.records import DamagedStage, Records, Stopped, StoredFiles
-from musiclab.study.storage import Storage, StorageFailed
+from musiclab.storage.files import Storage, StorageFailed
+from musiclab.storage.leases import may_go_on
+from musiclab.storage.records import Records
+from musiclab.storage.stages import DamagedStage, Stopped, StoredFiles
+from musiclab.storage.windows import trial_windows
 from musiclab.systems import find_system
 from musiclab.systems.base import GENERATE, MEASURE, StageRun, System, read_generated
-from musiclab.systems.config import Config
 from musiclab.systems.measuring import measured, real_scale, scale_key
 from musiclab.training.fit import Diverged
 from musiclab.training.runtime import Runtime, WrongRuntime
-from musiclab.training.windows import BlockWindows, block_windows
+from musiclab.training.windows import BlockWindows
 
 SAMPLES = 4  # start windows whose continuations every trial leaves to be heard
 _ASK_EVERY_S = 1.0  # whether to go on
@@ -135,7 +135,7 @@ def _run(cell: Cell, system: Any, storage: Storage, go_on: Callable[[], bool]) -
         if stage == MEASURE:
             scale = _scale(records, run)
             measures, histograms = measured(system, run, scale)
-        elif records.stage_done(key):
+        elif records.stages.done(key):
             reused.append(stage)
             continue
         else:
@@ -181,17 +181,6 @@ def _run(cell: Cell, system: Any, storage: Storage, go_on: Callable[[], bool]) -
         },
     }
     return record, cost, samples
-
-
-def trial_windows(storage: Storage, cell: Cell, config: Config) -> BlockWindows:
-    """What a cell's block sees of the store; UserError where the data do not suffice."""
-    return block_windows(
-        open_store(storage.local(f"data/{cell.variant.data}")),
-        cell.block,
-        config.max_train,
-        config.max_eval,
-        config.starts,
-    )
 
 
 def _scale(records: Records, run: StageRun) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from urllib.parse import unquote
 from sqlalchemy import create_engine, text
 
 from musiclab.hashing import content_hash
-from musiclab.study.lease import holders
-from musiclab.study.storage import Storage
+from musiclab.storage.files import Storage
+from musiclab.storage.leases import holders
 
 STUDY = "killed"
 _POLL_S = 0.02

@@ -21,7 +21,7 @@ import musiclab.rendering.picture
 import musiclab.study.report
 import musiclab.study.study
 import musiclab.study.trial
-from musiclab.study.storage import Storage
+from musiclab.storage.files import Storage
 
 
 class NoMirror:

@@ -11,8 +11,8 @@ from judging import Truth, Watch, faults
 from mlflow_servers import needs_postgres
 from tally import TALLY, seeds
 
+from musiclab.storage.files import Storage
 from musiclab.study.mirror.follower import Follower
-from musiclab.study.storage import Storage
 
 # The tests that kill a hundred times.
 MANY = {

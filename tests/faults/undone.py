@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-STUDY = "musiclab/study"
 STEPS = ("faults/test_fault_steps.py", "-m", "slow", "-k", "a_step")
 RECORD = ("faults/test_fault_steps.py", "-m", "long", "-k", "each and record.json")
 IN_PROCESS = ("faults/test_fault_rounds.py", "-m", "slow", "-k", "in_one_process")
@@ -45,15 +44,15 @@ class Safeguard:
 
 SAFEGUARDS = [
     Safeguard(
-        "a record is written last", f"{STUDY}/records.py",
+        "a record is written last", "musiclab/storage/records.py",
         [("        for name, data in samples.items():\n            self.storage.write(",
-          '        self.storage.write(f"trials/{key}/record.json", sealed(record | {part: _without_nan(record[part]) '
-          'for part in ("measures", "scale")}))\n'
+          '        self._documents.write(f"trials/{key}/record.json", record | {part: without_nan(record[part]) '
+          'for part in ("measures", "scale")})\n'
           "        for name, data in samples.items():\n            self.storage.write(")],
         RECORD,
     ),
     Safeguard(
-        "a file is written beside its place and renamed", f"{STUDY}/storage.py",
+        "a file is written beside its place and renamed", "musiclab/storage/files.py",
         [('half = folder / f"{HALF}{uuid.uuid4().hex}"\n        try', "half = Path(target)\n        try"),
          ('half.open("xb")', 'half.open("wb")')],
         STEPS,
@@ -64,59 +63,59 @@ SAFEGUARDS = [
         STEPS,
     ),
     Safeguard(
-        "a stage is marked as done after its product", f"{STUDY}/trial.py",
+        "a stage is marked as done after its product", "musiclab/study/trial.py",
         [("            system.run_stage(stage, run)\n            files.finish()",
           "            files.finish()\n            system.run_stage(stage, run)")],
         STEPS,
     ),
     Safeguard(
-        "MLflow's runs are found by their tags", f"{STUDY}/mirror/runs.py",
+        "MLflow's runs are found by their tags", "musiclab/study/mirror/runs.py",
         [("for run in sorted(self._found(), key", "for run in sorted([], key")],
         IN_PROCESS,
     ),
     Safeguard(
-        "what MLflow has says what it lacks", f"{STUDY}/mirror/runs.py",
+        "what MLflow has says what it lacks", "musiclab/study/mirror/runs.py",
         [("        return [point for point in points if point.name", "        return [] if self.latest else points\n"
           "        return [point for point in points if point.name")],
         ON_THE_WAY,
     ),
     Safeguard(
-        "a trial whose worker died is tried again", f"{STUDY}/running.py",
+        "a trial whose worker died is tried again", "musiclab/study/running.py",
         [('if failure["again"] and', "if False and")],
         ON_RAY,
     ),
     Safeguard(
-        "a failure that has been made good is forgotten", f"{STUDY}/records.py",
+        "a failure that has been made good is forgotten", "musiclab/storage/records.py",
         [("        self.forget_failure(key)\n\n    def put_failure", "\n    def put_failure")],
         ON_RAY,
     ),
     Safeguard(
-        "runs that look as if they ran are closed", f"{STUDY}/mirror/follower.py",
+        "runs that look as if they ran are closed", "musiclab/study/mirror/follower.py",
         [("            self._runs.close_running()\n", "            pass\n")],
         ON_THE_WAY,
     ),
     Safeguard(
-        "only one runs a study", f"{STUDY}/study.py",
+        "only one runs a study", "musiclab/study/study.py",
         [('f"{design.folder}/runner").take()', 'f"{design.folder}/runner-{id(design)}").take()')],
         TWICE,
     ),
     Safeguard(
-        "a record that is there by now is left alone", f"{STUDY}/trial.py",
+        "a record that is there by now is left alone", "musiclab/study/trial.py",
         [("            if not records.get(cell.key):\n", "            if True:\n")],
         MEANWHILE,
     ),
     Safeguard(
-        "who is handed a finished trial does not run it", f"{STUDY}/trial.py",
+        "who is handed a finished trial does not run it", "musiclab/study/trial.py",
         [("        if records.get(cell.key):\n", "        if False:\n")],
         HANDED,
     ),
     Safeguard(
-        "a record's digest is checked", f"{STUDY}/records.py",
+        "a record's digest is checked", "musiclab/storage/documents.py",
         [("if value.pop(_SEAL) != content_hash(value):", "if not value.pop(_SEAL):")],
         DAMAGED,
     ),
     Safeguard(
-        "a stage's digests are checked", f"{STUDY}/records.py",
+        "a stage's digests are checked", "musiclab/storage/stages.py",
         [("if digests is not None and digests.get(name) != _digest(data):", "if False:")],
         DAMAGED,
     ),

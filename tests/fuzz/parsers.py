@@ -29,13 +29,16 @@ from musiclab.data.windows import WindowSpec, cut
 from musiclab.data.workers import Chunk
 from musiclab.design.trials import Cell, Variant
 from musiclab.errors import UserError
-from musiclab.study import Ablation, Claim, Expect, Grid, Study, lease, plan_file
+from musiclab.storage import leases
+from musiclab.storage.documents import sealed
+from musiclab.storage.files import Storage
+from musiclab.storage.records import Records
+from musiclab.storage.stages import DamagedStage, StoredFiles
+from musiclab.study import Ablation, Claim, Expect, Grid, Study, plan_file
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.plan_file import PlanFile
-from musiclab.study.records import DamagedStage, Records, StoredFiles, sealed
-from musiclab.study.results import Results, stored_plans
+from musiclab.study.results import Results
 from musiclab.study.running import Running
-from musiclab.study.storage import Storage
 from musiclab.systems import SYSTEMS, find_system
 from musiclab.systems.base import GENERATED, read_generated, write_generated
 from musiclab.systems.style import named_targets
@@ -43,7 +46,7 @@ from musiclab.training import tensors
 from musiclab.training.streams import Block
 
 SPEC = WindowSpec()
-lease._BEAT_S = 0.001  # a holder on another machine is waited for by the beat
+leases._BEAT_S = 0.001  # a holder on another machine is waited for by the beat
 plan_file.checkout_commit = str  # asks git
 platform.platform()  # asks a program, once
 
@@ -271,7 +274,7 @@ def _study(fields: dict[str, Any], folder: Path) -> None:
     options = parse_options("?", ["--data", f"midi:{songs}", "--storage", str(folder / "storage")])
     made = Running(design_of(Study(**fields), options), Records(Storage(options.storage)))
     PlanFile(made).write()
-    (plan,) = stored_plans(Records(Storage(options.storage)), fields["name"]).values()
+    (plan,) = Records(Storage(options.storage)).plans.of_study(fields["name"]).values()
     assert [Cell.from_json(cell) for cell in plan["cells"]] == made.cells
 
 
@@ -386,7 +389,7 @@ def _records(files: dict[str, bytes], folder: Path) -> None:
         if failure := records.failure(key):
             assert isinstance(failure["reason"], str)
         records.samples(key)
-    for point in records.curves({"vae": "madev0b0"}):
+    for point in records.stages.curves({"vae": "madev0b0"}):
         assert {"name", "step", "value", "time"} <= point.keys()
     if scale := records.scale("scale"):
         assert all(isinstance(value, float | int) for value in scale["values"].values())
@@ -406,8 +409,8 @@ def _forged(files: dict[str, bytes], folder: Path) -> None:
 
 def _leases(files: dict[str, bytes], folder: Path) -> None:
     storage = Storage(str(write_files(folder, files)))
-    assert all(isinstance(holder, str) for holder in lease.holders(storage, "leases"))
-    lease.may_go_on(storage, "leases/a.json")
+    assert all(isinstance(holder, str) for holder in leases.holders(storage, "leases"))
+    leases.may_go_on(storage, "leases/a.json")
 
 
 PARSERS = {

@@ -21,11 +21,11 @@ from musiclab.data.sources import open_source
 from musiclab.data.store import WindowStore, build, open_store
 from musiclab.data.windows import WindowSpec
 from musiclab.errors import UserError, exit_with, one_line, printable
+from musiclab.storage.files import Storage
+from musiclab.storage.leases import Lease, holders, may_go_on
+from musiclab.storage.records import Records
 from musiclab.study import Claim, Expect, Grid, Study
-from musiclab.study.lease import Lease, holders, may_go_on
 from musiclab.study.options import design_of, parse_options
-from musiclab.study.records import Records
-from musiclab.study.storage import Storage
 from musiclab.systems import find_system
 from musiclab.training.tensors import from_bytes
 
@@ -270,9 +270,9 @@ def test_curves_that_are_none_are_damage(text: str, tmp_path: Path) -> None:
     records = Records(Storage(str(tmp_path)))
     point = {"name": "train/loss", "step": 1, "value": 0.5, "time": 1.0}
     records.storage.write("stages/a/curves.json", json.dumps([point]).encode())
-    assert records.curves({"vae": "a"}) == [point]
+    assert records.stages.curves({"vae": "a"}) == [point]
     records.storage.write("stages/a/curves.json", text.encode())
-    assert records.curves({"vae": "a"}) == []
+    assert records.stages.curves({"vae": "a"}) == []
     assert (text == "{}") or list(records.damage) == ["stages/a/curves.json"]
 
 

@@ -26,8 +26,8 @@ from musiclab.data.windows import WindowSpec
 from musiclab.design.spec import is_folder_name
 from musiclab.errors import UserError
 from musiclab.rendering.midi import to_midi
+from musiclab.storage.files import Storage
 from musiclab.study.mirror.address import default_uri
-from musiclab.study.storage import Storage
 
 EVIL = """<script>window.evil=1</script><img src=x onerror="window.evil=1">"""
 TITLES = (

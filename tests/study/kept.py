@@ -10,10 +10,10 @@ from typing import Any
 from mlflow_contents import faults
 from study_processes import Run
 
+from musiclab.storage.documents import sealed, unsealed
+from musiclab.storage.files import Storage
 from musiclab.study.mirror import Mirror
 from musiclab.study.mirror.follower import Follower
-from musiclab.study.records import sealed, unsealed
-from musiclab.study.storage import Storage
 
 NOTHING = Counter[str]()
 

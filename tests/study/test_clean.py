@@ -14,10 +14,12 @@ from study_processes import ROOT, Run, descendants, files, kill, run_study, star
 
 from musiclab import cli
 from musiclab.design.trials import Cell, Variant
-from musiclab.study import Grid, Study, storage
-from musiclab.study.lease import CLEANING, Lease
-from musiclab.study.records import Records, StoredFiles
-from musiclab.study.storage import LOCAL, Storage
+from musiclab.storage import files as storage_files
+from musiclab.storage.files import LOCAL, Storage
+from musiclab.storage.leases import CLEANING, Lease
+from musiclab.storage.records import Records
+from musiclab.storage.stages import StoredFiles
+from musiclab.study import Grid, Study
 from musiclab.training.files import CHECKPOINT
 from musiclab.training.streams import Block
 
@@ -28,8 +30,8 @@ UNFINISHED = "madev1b1"
 # Holds a lease as another process does, until its standard input ends.
 HOLDER = """
 import sys
-from musiclab.study.lease import Lease
-from musiclab.study.storage import Storage
+from musiclab.storage.leases import Lease
+from musiclab.storage.files import Storage
 with Lease(Storage(sys.argv[1]), sys.argv[2]).take():
     print("held", flush=True)
     sys.stdin.read()
@@ -39,14 +41,14 @@ with Lease(Storage(sys.argv[1]), sys.argv[2]).take():
 @pytest.fixture(params=["here", "elsewhere"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
     """A storage in a folder of this machine, or in one that is opened as if it lay elsewhere."""
-    folder, opened = tmp_path / "my töne", storage._opened
+    folder, opened = tmp_path / "my töne", storage_files._opened
 
     def open_away(root: str) -> tuple[pyarrow.fs.FileSystem, str]:
         if not root.startswith("away://"):
             return opened(root)
         return pyarrow.fs.SubTreeFileSystem(str(tmp_path), LOCAL), root.removeprefix("away://")
 
-    monkeypatch.setattr(storage, "_opened", open_away)
+    monkeypatch.setattr(storage_files, "_opened", open_away)
     folder.mkdir()
     return Storage(str(folder) if request.param == "here" else "away://my töne")
 
@@ -129,9 +131,9 @@ def test_a_clean_storage_stays_as_it_is(place: Storage, folder: Path, capsys: py
 def test_what_only_an_older_plan_would_take_up_goes(tmp_path: Path) -> None:
     place = Storage(str(tmp_path))
     made(place, tmp_path)
-    plan = Records(place).plan("studies/made/e")
+    plan = Records(place).plans.get("studies/made/e")
     cells = [cell for cell in plan["cells"] if UNFINISHED not in json.dumps(cell)]
-    Records(place).put_plan("studies/made/a", plan | {"cells": cells, "edition": "a", "began": plan["began"] + 1})
+    Records(place).plans.put("studies/made/a", plan | {"cells": cells, "edition": "a", "began": plan["began"] + 1})
     run(place.root, "--remove")
     assert sorted(path.name for path in (tmp_path / "stages").iterdir()) == list(NEEDED)
 
@@ -188,8 +190,8 @@ def test_stages_of_a_damaged_record_stay_for_its_trial_to_be_done_again(tmp_path
     made(place, tmp_path)
     for record in tmp_path.glob("trials/*/record.json"):
         record.write_bytes(record.read_bytes().replace(b"latent_dim", b"latent_din"))
-    plan = Records(place).plan("studies/made/e")
-    Records(place).put_plan("studies/made/f", plan | {"cells": plan["cells"][-1:], "began": plan["began"] + 1})
+    plan = Records(place).plans.get("studies/made/e")
+    Records(place).plans.put("studies/made/f", plan | {"cells": plan["cells"][-1:], "began": plan["began"] + 1})
     run(place.root, "--remove")
     assert sorted(path.name for path in (tmp_path / "stages").iterdir()) == sorted([*NEEDED, UNFINISHED])
 
@@ -281,8 +283,8 @@ def test_a_kill_in_the_middle_leaves_nothing_that_looks_finished(tmp_path: Path)
         assert ended.returncode == (-9 if number < 7 else 0), ended.stderr.decode()
         records = Records(place)
         for key in place.names("stages"):
-            if records.stage_done(key):
-                records.check_stage(key)
+            if records.stages.done(key):
+                records.stages.check(key)
         assert records.damage == {}
         run(str(folder), "--remove")
         assert files(folder) == before

@@ -7,12 +7,12 @@ import pytest
 
 from musiclab.design.design import Design
 from musiclab.errors import UserError
+from musiclab.storage.files import Storage
+from musiclab.storage.records import Records
 from musiclab.study import Ablation, Grid, Study
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.plan_file import PlanFile
-from musiclab.study.records import Records
 from musiclab.study.running import Running
-from musiclab.study.storage import Storage
 
 VAE = {"system": "vae_nn"}
 RNN = {"system": "note_rnn"}
@@ -167,7 +167,7 @@ def test_the_plan_states_the_design_and_what_it_confounds(designed, tmp_path: Pa
     made = designed(fraction, {}, system="vae_nn")
     assert len(made.variants) == 8
     PlanFile(Running(made, records)).write()
-    assert records.plan(made.folder)["design"] == {
+    assert records.plans.get(made.folder)["design"] == {
         "kind": "fractional",
         "components": {name: [name] for name in NOISE},
         "resolution": 4,
@@ -179,7 +179,7 @@ def test_the_plan_states_the_design_and_what_it_confounds(designed, tmp_path: Pa
     }
     grid = designed({"kl": Grid("analytic", "sample")}, {"kl": "sample"}, system="vae_nn")
     PlanFile(Running(grid, records)).write()
-    assert records.plan(grid.folder)["design"] == {"kind": "grid", "aliases": {}}
+    assert records.plans.get(grid.folder)["design"] == {"kind": "grid", "aliases": {}}
 
 
 @pytest.mark.parametrize(

@@ -21,12 +21,13 @@ from musiclab.data.store import WindowStore
 from musiclab.design.trials import Cell, Variant
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
+from musiclab.storage.files import Storage
+from musiclab.storage.inventory import Inventory
+from musiclab.storage.leases import Lease
+from musiclab.storage.records import Records
+from musiclab.storage.stages import StoredFiles
 from musiclab.study import doctor
 from musiclab.study.doctor import installation, services, space
-from musiclab.study.inventory import Inventory
-from musiclab.study.lease import Lease
-from musiclab.study.records import Records, StoredFiles
-from musiclab.study.storage import Storage
 from musiclab.training.files import CHECKPOINT
 from musiclab.training.streams import Block
 
@@ -190,7 +191,7 @@ def test_sealed_files_of_another_form_are_damage_too(place: Storage, capsys: pyt
     for number, plan in enumerate(
         ({}, {"began": "x", "cells": []}, {"began": 1, "cells": [{}]}, {"began": 1, "cells": 3})
     ):
-        records.put_plan(f"studies/made/{number}", plan)
+        records.plans.put(f"studies/made/{number}", plan)
     records.put("other", {"measures": {}, "scale": {}}, {}, {})
     lines = bad(run(capsys, place.root, code=1))
     assert len(lines) == 2 and all("another version of musiclab wrote it" in line for line in lines)
@@ -232,13 +233,13 @@ def test_who_is_at_work_is_named_and_nothing_of_theirs_is_left_over(
 @pytest.mark.usefixtures("alone")
 def test_records_of_other_code_are_said_to_be_that(place: Storage, capsys: pytest.CaptureFixture[str]) -> None:
     records = Records(place)
-    plan = records.plan("studies/made/e")
+    plan = records.plans.get("studies/made/e")
     code = {"vae_nn/vae": "revision 99", "vae_nn/gone": "revision 1", "data/midi": "0123456789ab"}
-    records.put_plan("studies/made/e", plan | {"code": code})
+    records.plans.put("studies/made/e", plan | {"code": code})
     (line,) = bad(run(capsys, place.root, code=0))
     assert "made by other code of vae_nn/vae, data/midi; they stay" in line and "c0ffee" in line
     # Of what an earlier version wrote, which named modules, nothing is looked up.
-    records.put_plan("studies/made/e", plan | {"code": {"musiclab.data.songs": "0", "antigravity": "0"}})
+    records.plans.put("studies/made/e", plan | {"code": {"musiclab.data.songs": "0", "antigravity": "0"}})
     (line,) = bad(run(capsys, place.root, code=0))
     assert "made by an earlier version of musiclab; they stay" in line
     assert "antigravity" not in sys.modules
@@ -413,7 +414,7 @@ def test_which_mlflow_is_meant(place: Storage, monkeypatch: pytest.MonkeyPatch) 
     assert said() == [f"MLflow at sqlite:///{place.root}/mlflow.db: not there yet, the first study makes it "
                       "(which takes ten seconds)"]  # fmt: skip
     records = Records(place)
-    records.put_plan("studies/made/e", records.plan("studies/made/e") | {"tracking": "http://***@host:1"})
+    records.plans.put("studies/made/e", records.plans.get("studies/made/e") | {"tracking": "http://***@host:1"})
     assert "password" in said()[0]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://other:2")
     assert said() == ["MLflow at http://other:2 answers, version 3.17.2"]

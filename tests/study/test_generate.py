@@ -16,7 +16,7 @@ from musiclab.data.store import open_store
 from musiclab.data.windows import WindowSpec, cut
 from musiclab.rendering.midi import to_midi
 from musiclab.rendering.sample import render_samples
-from musiclab.study.records import sealed
+from musiclab.storage.documents import sealed
 from musiclab.systems.vae_nn import VaeNN
 
 pytestmark = pytest.mark.slow

@@ -9,8 +9,8 @@ from kept import Kept
 from study_processes import Run, files, kill, run_study, start_study, wait_for
 
 from musiclab.hashing import content_hash
-from musiclab.study.lease import Lease
-from musiclab.study.storage import Storage
+from musiclab.storage.files import Storage
+from musiclab.storage.leases import Lease
 from musiclab.study.trial import Trials
 
 pytestmark = pytest.mark.slow

@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 from study_processes import wait_for
 
-from musiclab.study import lease as lease_module
-from musiclab.study.lease import Held, Lease, holders, may_go_on
-from musiclab.study.storage import Storage
+from musiclab.storage import leases
+from musiclab.storage.files import Storage
+from musiclab.storage.leases import Held, Lease, holders, may_go_on
 
 FOLDER = "studies/s/e/runner"
 
 # Takes the lease, says so, and keeps it until it is ended.
 _HOLDER = """
 import sys, time
-from musiclab.study.lease import Lease
-from musiclab.study.storage import Storage
+from musiclab.storage.leases import Lease
+from musiclab.storage.files import Storage
 with Lease(Storage(sys.argv[1]), sys.argv[2]).take():
     print("has it", flush=True)
     time.sleep(600)
@@ -50,7 +50,7 @@ def other(tmp_path: Path):
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beats every tenth of a second."""
-    monkeypatch.setattr(lease_module, "_BEAT_S", 0.1)
+    monkeypatch.setattr(leases, "_BEAT_S", 0.1)
 
 
 def _of_another_machine(storage: Storage, beat: int = 0) -> str:

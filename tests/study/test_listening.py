@@ -21,11 +21,11 @@ from musiclab.hashing import content_hash
 from musiclab.rendering.midi import from_midi, to_midi
 from musiclab.rendering.mp3 import RATE, to_mp3
 from musiclab.rendering.sound import Player
-from musiclab.study.records import Records
+from musiclab.storage.files import Storage
+from musiclab.storage.records import Records
 from musiclab.study.report.listening import LARGEST, LISTENING_CSS, LISTENING_JS, drawn, listening
 from musiclab.study.report.samples import Place, RealMusic, Samples
 from musiclab.study.results import Results
-from musiclab.study.storage import Storage
 from musiclab.training.streams import Block
 from musiclab.training.windows import block_windows
 
@@ -86,7 +86,7 @@ def make(store: WindowStore, tmp_path: Path) -> Callable[..., Results]:
             "controls": {cell.variant.name: cells[0].variant.name for cell in cells}, "blocks": blocks,
             "cells": [cell.to_json() for cell in cells],
         }  # fmt: skip
-        records.put_plan("studies/made/e", plan)
+        records.plans.put("studies/made/e", plan)
         return Results.read(storage, "made")
 
     return made

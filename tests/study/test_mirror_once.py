@@ -11,10 +11,10 @@ from mlflow.exceptions import MlflowException
 from mlflow_contents import role, study_runs
 from study_processes import kill, wait_for
 
+from musiclab.storage.files import Storage
+from musiclab.storage.records import Records
 from musiclab.study.mirror.runs import Runs
 from musiclab.study.mirror.trials import Point
-from musiclab.study.records import Records
-from musiclab.study.storage import Storage
 from musiclab.study.sync import sync
 
 pytestmark = pytest.mark.slow

@@ -17,9 +17,10 @@ from mlflow_contents import assert_level, logged, role, study_runs
 from mlflow_servers import MlflowServer, sqlite
 from study_processes import Run, descendants, ended, kill, run_study, start_study, wait_for
 
+from musiclab.storage.documents import sealed, unsealed
+from musiclab.storage.files import Storage
+from musiclab.storage.records import Records
 from musiclab.study import Grid, Study, mirror
-from musiclab.study.records import Records, sealed, unsealed
-from musiclab.study.storage import Storage
 from musiclab.systems import gan
 
 pytestmark = pytest.mark.slow

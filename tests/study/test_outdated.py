@@ -8,13 +8,13 @@ import torch
 
 from musiclab.design.design import Design
 from musiclab.design.trials import Cell
+from musiclab.storage.files import Storage
+from musiclab.storage.records import Records
 from musiclab.study import Grid, Study
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.outdated import outdated
 from musiclab.study.plan_file import PlanFile
-from musiclab.study.records import Records
 from musiclab.study.running import Running
-from musiclab.study.storage import Storage
 from musiclab.systems.vae_nn import VaeNN
 from musiclab.training import runtime
 
@@ -97,8 +97,8 @@ def test_the_code(designed: Made, records: Records, monkeypatch: pytest.MonkeyPa
         patch.setattr(VaeNN, "stages", VaeNN.stages | {"latent": 2})
         (said,) = _said(designed(), records)
     assert said.startswith("6 records") and said.endswith(": the code of vae_nn/latent has changed.")
-    plan = records.plan(designed().folder)
-    records.put_plan(designed().folder, plan | {"code": {"musiclab.training": "0123456789ab"}})
+    plan = records.plans.get(designed().folder)
+    records.plans.put(designed().folder, plan | {"code": {"musiclab.training": "0123456789ab"}})
     monkeypatch.setattr(VaeNN, "stages", VaeNN.stages | {"latent": 2})
     (said,) = _said(designed(), records)
     assert said.endswith(": an earlier version of musiclab made them, which did not know revisions of code yet.")

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from musiclab.design.trials import Cell, Variant
-from musiclab.study.records import Records, StoredFiles
-from musiclab.study.storage import Storage
+from musiclab.storage.files import Storage
+from musiclab.storage.records import Records
+from musiclab.storage.stages import StoredFiles
 from musiclab.training.files import CHECKPOINT, CURVES
 from musiclab.training.streams import Block
 
@@ -113,9 +114,9 @@ def test_a_stage_counts_when_it_is_finished(records: Records) -> None:
     files = _files(records)
     files.write("weights", b"w")
     files.write(CHECKPOINT, b"c")
-    assert not records.stage_done("v1")
+    assert not records.stages.done("v1")
     files.finish()
-    assert records.stage_done("v1")
+    assert records.stages.done("v1")
     assert files.read("weights") == b"w"
     assert records.storage.names("stages/v1") == ["done", "weights"]  # the checkpoint has served
     with pytest.raises(FileNotFoundError):
@@ -134,7 +135,7 @@ def test_who_still_works_on_a_stage_that_another_has_finished_changes_nothing_of
     assert records.storage.names("stages/v1") == ["curves.json", "done", "weights"]
     assert records.storage.read(f"stages/v1/{CURVES}") == b"[1, 2]"
     slower.finish()
-    records.check_stage("v1")
+    records.stages.check("v1")
     assert records.damage == {}
 
 
@@ -149,19 +150,19 @@ def test_curves_of_all_stages_one_after_another(records: Records) -> None:
         return [{"name": name, "step": step, "value": 0.5, "time": 1.0} for step in (1, 2)]
 
     stages = {"vae": "v1", "latent": "l1", "generate": "g1"}
-    assert records.curves(stages) == []
+    assert records.stages.curves(stages) == []
     records.storage.write(f"stages/l1/{CURVES}", b'[{"name": "b", "step": 1, "value": 0.5, "time": 1.0}]')
-    assert records.curves(stages) == points("b")[:1]
+    assert records.stages.curves(stages) == points("b")[:1]
     records.storage.write(f"stages/v1/{CURVES}", str(points("a")).replace("'", '"').encode())
-    assert records.curves(stages) == points("a") + points("b")[:1]
+    assert records.stages.curves(stages) == points("a") + points("b")[:1]
 
 
 @pytest.mark.parametrize("key", ["../../elsewhere", "/etc", "a/b", "", 3, None])
 def test_a_plan_s_keys_lead_nowhere_else(records: Records, key: Any) -> None:
     plan = {"cells": [{"stages": [["vae", "v1"], ["measure", "m1"]]}]}
-    records.put_plan("studies/s/e", plan)
-    assert records.plan("studies/s/e") == plan
+    records.plans.put("studies/s/e", plan)
+    assert records.plans.get("studies/s/e") == plan
     plan["cells"][0]["stages"][1][1] = key
-    records.put_plan("studies/s/e", plan)
-    assert records.plan("studies/s/e") is None
+    records.plans.put("studies/s/e", plan)
+    assert records.plans.get("studies/s/e") is None
     assert list(records.damage) == ["studies/s/e/plan.json"]

@@ -15,12 +15,12 @@ from made_results import RUN, made_study
 
 from musiclab.design.trials import Cell, Variant
 from musiclab.measures.distributions import FEATURES
-from musiclab.study.records import Records
+from musiclab.storage.files import Storage
+from musiclab.storage.records import Records
 from musiclab.study.report import tables
 from musiclab.study.report.page import page
 from musiclab.study.report.sections import curve_plots, distribution_plots, fewer, legend
 from musiclab.study.results import Results
-from musiclab.study.storage import Storage
 from musiclab.training.streams import Block
 
 CSS = Path(tables.__file__).with_name("style.css").read_text(encoding="utf-8")
@@ -130,7 +130,7 @@ def crossed(
         "began": 1_700_000_000.0, "command": ["studies/made.py", "--set", "a b=1"],
         "environment": {"musiclab": "0", "python": "3.11", "platform": "p", "commit": "c0ffee"},
     }  # fmt: skip
-    records.put_plan("studies/made/e", written | plan)
+    records.plans.put("studies/made/e", written | plan)
     return Results.read(storage, "made")
 
 

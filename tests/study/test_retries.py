@@ -10,14 +10,15 @@ import torch
 from musiclab.errors import UserError
 from musiclab.execution.queue import Queue
 from musiclab.progress import Progress
+from musiclab.storage.files import Storage, StorageFailed
+from musiclab.storage.leases import Lease
+from musiclab.storage.records import Records
+from musiclab.storage.stages import DamagedStage, Stopped
 from musiclab.study import Grid, Study, study, trial
 from musiclab.study.execution import Ended, InProcess
-from musiclab.study.lease import Lease
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.plan_file import PlanFile
-from musiclab.study.records import DamagedStage, Records, Stopped
 from musiclab.study.running import Running
-from musiclab.study.storage import Storage, StorageFailed
 from musiclab.study.trial import Trials
 from musiclab.training.fit import Diverged
 

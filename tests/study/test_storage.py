@@ -13,8 +13,9 @@ import pyarrow.fs
 import pytest
 
 from musiclab.errors import UserError
-from musiclab.study import Grid, Study, storage, study
-from musiclab.study.storage import LOCAL, Storage
+from musiclab.storage import files
+from musiclab.storage.files import LOCAL, Storage
+from musiclab.study import Grid, Study, study
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that `away://bucket` opens as if it lay on another machine; what it holds is never opened by path."""
-    folder, opened = tmp_path / "elsewhere", storage._opened
+    folder, opened = tmp_path / "elsewhere", files._opened
 
     def open_away(root: str) -> tuple[pyarrow.fs.FileSystem, str]:
         if not root.startswith("away://"):
@@ -30,7 +31,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return pyarrow.fs.SubTreeFileSystem(str(folder), LOCAL), root.removeprefix("away://").partition("?")[0]
 
     folder.mkdir()
-    monkeypatch.setattr(storage, "_opened", open_away)
+    monkeypatch.setattr(files, "_opened", open_away)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return folder
 
@@ -99,8 +100,8 @@ def test_upload_puts_the_file_that_counts_last(place: Storage, tmp_path: Path, m
     for name in ("z.npy", "a.json", "deep/m.json"):
         (tmp_path / "made" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "made" / name).write_bytes(name.encode())
-    copied, copy = [], storage._copy
-    monkeypatch.setattr(storage, "_copy", lambda *given: copied.append(given[1]) or copy(*given))
+    copied, copy = [], files._copy
+    monkeypatch.setattr(files, "_copy", lambda *given: copied.append(given[1]) or copy(*given))
     place.upload(tmp_path / "made", "data/f", last="a.json")
     assert place.read("data/f/deep/m.json") == b"deep/m.json"
     assert place.names("data/f") == ["a.json", "deep", "z.npy"]
@@ -133,8 +134,8 @@ def test_the_path_of_a_name_in_a_uri_with_a_query(elsewhere: Path) -> None:
 def test_the_copy_is_fetched_once_and_appears_whole(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = Storage("away://bucket")
     place.write("data/f/windows.npy", b"12")
-    copied, copy = [], storage._copy
-    monkeypatch.setattr(storage, "_copy", lambda *given: copied.append(given) or copy(*given))
+    copied, copy = [], files._copy
+    monkeypatch.setattr(files, "_copy", lambda *given: copied.append(given) or copy(*given))
     for _ in range(3):
         assert (place.local("data/f") / "windows.npy").read_bytes() == b"12"
     assert len(copied) == 1
@@ -142,23 +143,23 @@ def test_the_copy_is_fetched_once_and_appears_whole(elsewhere: Path, monkeypatch
 
 
 def test_half_a_copy_is_thrown_away(elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place, copy = Storage("away://bucket"), storage._copy
+    place, copy = Storage("away://bucket"), files._copy
     place.write("data/f/windows.npy", b"12")
 
     def broken(*given) -> None:
         copy(*given)
         raise OSError("the line is cut")
 
-    monkeypatch.setattr(storage, "_copy", broken)
+    monkeypatch.setattr(files, "_copy", broken)
     with pytest.raises(OSError, match="cut"):
         place.local("data/f")
     assert list((tmp_path / "cache/musiclab/data").iterdir()) == []
-    monkeypatch.setattr(storage, "_copy", copy)
+    monkeypatch.setattr(files, "_copy", copy)
     assert (place.local("data/f") / "windows.npy").read_bytes() == b"12"
 
 
 def test_two_workers_fetch_one_copy(elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place, copy = Storage("away://bucket"), storage._copy
+    place, copy = Storage("away://bucket"), files._copy
     place.write("data/f/windows.npy", b"12")
     both = threading.Barrier(2)
 
@@ -166,7 +167,7 @@ def test_two_workers_fetch_one_copy(elsewhere: Path, tmp_path: Path, monkeypatch
         copy(*given)
         both.wait(10)
 
-    monkeypatch.setattr(storage, "_copy", together)
+    monkeypatch.setattr(files, "_copy", together)
     got = []
     threads = [threading.Thread(target=lambda: got.append(place.local("data/f"))) for _ in range(2)]
     for thread in threads:
@@ -226,7 +227,7 @@ def test_a_killed_write_leaves_what_was_there_and_shows_nothing(tmp_path: Path) 
     place = Storage(str(tmp_path))
     place.write("trials/a", b"old")
     code = (
-        "import os, sys, time; from musiclab.study.storage import Storage;"
+        "import os, sys, time; from musiclab.storage.files import Storage;"
         "place = Storage(sys.argv[1]); os.fsync = lambda _: (print('in it', flush=True), time.sleep(60));"
         "place.write('trials/a', b'new' * 1000)"
     )

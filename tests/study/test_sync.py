@@ -18,9 +18,9 @@ from mlflow_servers import MlflowServer, Postgres, Proxy
 from study_processes import Run, descendants, ended, kill, run_study, start_study, wait_for
 
 from musiclab.errors import UserError
-from musiclab.study.lease import Lease
-from musiclab.study.records import sealed, unsealed
-from musiclab.study.storage import Storage
+from musiclab.storage.documents import sealed, unsealed
+from musiclab.storage.files import Storage
+from musiclab.storage.leases import Lease
 from musiclab.study.sync import sync
 
 pytestmark = pytest.mark.slow

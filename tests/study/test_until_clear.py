@@ -16,18 +16,18 @@ from study_processes import run_study
 from musiclab.design.design import Design
 from musiclab.design.trials import Cell
 from musiclab.execution.queue import Queue
+from musiclab.storage.files import Storage
+from musiclab.storage.leases import Lease
+from musiclab.storage.records import Records
 from musiclab.study import Grid, Study, study
 from musiclab.study.answer import judged_by_block, unclear
 from musiclab.study.comparisons import compare
 from musiclab.study.execution import Ended
 from musiclab.study.forecast import forecast
-from musiclab.study.lease import Lease
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.plan_file import PlanFile
-from musiclab.study.records import Records
 from musiclab.study.results import Results
 from musiclab.study.running import Running
-from musiclab.study.storage import Storage
 from musiclab.study.trial import Trials
 
 Value = Callable[[Any, int], float]

@@ -439,7 +439,7 @@ def test_an_interrupt_ends_a_study_with_130_and_says_how_it_goes_on(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(study, "_ensure_store", interrupted)
+    monkeypatch.setattr(study, "ensure_store", interrupted)
     with pytest.raises(SystemExit) as ended:
         LATENT_DIM.main(["--in-process", "--storage", str(tmp_path)])
     assert ended.value.code == 130

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from musiclab.errors import UserError, one_line, printable
+from musiclab.storage.files import Storage
+from musiclab.storage.inventory import Inventory
 from musiclab.study.doctor import contents, installation, services, space
 from musiclab.study.doctor.finding import FAIL, OK, WARN, Finding
-from musiclab.study.inventory import Inventory
 from musiclab.study.places import storage_at
-from musiclab.study.storage import Storage
 
 
 def doctor(place: str, tracking_uri: str | None) -> int:

@@ -12,10 +12,12 @@ from musiclab.data.store import open_store
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.progress import Progress
+from musiclab.storage.documents import NO_DIGEST
+from musiclab.storage.files import HALF
+from musiclab.storage.inventory import Inventory
+from musiclab.storage.records import FAILURE_LOG
+from musiclab.storage.stages import DONE
 from musiclab.study.doctor.finding import FAIL, OK, WARN, Finding
-from musiclab.study.inventory import Inventory
-from musiclab.study.records import DONE, FAILURE_LOG, NO_DIGEST
-from musiclab.study.storage import HALF
 from musiclab.training.files import CHECKPOINT
 from musiclab.wording import size
 
@@ -90,11 +92,13 @@ def _read_all(inventory: Inventory) -> None:
             progress.update()
         for key, files in inventory.stages.items():
             if DONE in files:
-                records.check_stage(key)
+                records.stages.check(key)
             else:
-                records.curves({"": key})
+                records.stages.curves({"": key})
                 name = f"stages/{key}/{CHECKPOINT}"
-                if CHECKPOINT in files and records.epochs_kept(key) is None and storage.exists(name):  # it may be over
+                if (
+                    CHECKPOINT in files and records.stages.epochs_kept(key) is None and storage.exists(name)
+                ):  # it may be over
                     records.damage[name] = "it cannot be read"
             progress.update()
         for name in others:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from musiclab.asking import asked
 from musiclab.errors import UserError
+from musiclab.storage.files import Storage
+from musiclab.storage.inventory import Inventory
 from musiclab.study.doctor.finding import FAIL, OK, WARN, Finding
-from musiclab.study.inventory import Inventory
 from musiclab.study.mirror.address import check_tracking_uri, default_uri, is_masked, masked, named_uri
-from musiclab.study.storage import Storage
 
 _RAY_S, _MLFLOW_S = 60.0, 60.0
 

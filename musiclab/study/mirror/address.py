@@ -5,7 +5,7 @@ import re
 from urllib.parse import urlsplit
 
 from musiclab.errors import UserError
-from musiclab.study.storage import Storage, cache_folder
+from musiclab.storage.files import Storage, cache_folder
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _HIDDEN = "***"

@@ -12,13 +12,13 @@ from musiclab.design.trials import SYSTEM, Cell
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.measures.registry import MEASURES
+from musiclab.storage.files import Storage, cache_folder
+from musiclab.storage.records import Records
 from musiclab.study.answer import Answer, answer
 from musiclab.study.mirror.address import is_database, masked
 from musiclab.study.mirror.runs import Run, Runs, is_refused, why
 from musiclab.study.mirror.trials import Unreadable, stored_trial
-from musiclab.study.records import Records
 from musiclab.study.shown import in_words, verdict
-from musiclab.study.storage import Storage, cache_folder
 from musiclab.study.table import table
 
 _REPORT = ("report.html", "results.csv", "results.json", "table.tex")
@@ -73,7 +73,7 @@ class Follower:
         self._answered = ""
 
     def _round(self, last: bool) -> tuple[list[str], str]:
-        plan = self._records.plan(self._folder)
+        plan = self._records.plans.get(self._folder)
         if plan is None:
             raise UserError(f"{self._folder}/plan.json is missing or damaged; run the study again.")
         self._behind, self._unput = "", False

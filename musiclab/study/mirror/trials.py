@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from musiclab.design.trials import Cell
-from musiclab.study.records import Records
+from musiclab.storage.records import Records
 
 
 class Unreadable(Exception):
@@ -58,7 +58,9 @@ def stored_trial(records: Records, cell: Cell, over: bool) -> Trial | None:
     What is missing or damaged beside the record is left out. Unreadable where the rest makes no sense.
     """
     record, failure, cost = records.get(cell.key), records.failure(cell.key), records.run(cell.key)
-    curves = [Point(str(p["name"]), int(p["step"]), float(p["value"]), p["time"]) for p in records.curves(cell.stages)]
+    curves = [
+        Point(str(p["name"]), int(p["step"]), float(p["value"]), p["time"]) for p in records.stages.curves(cell.stages)
+    ]
     last = max((point.time for point in curves), default=0.0)
     began = cost.get("began") or min((point.time for point in curves), default=time.time())
     if record:

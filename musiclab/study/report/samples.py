@@ -11,7 +11,7 @@ from musiclab.data.store import SongRow, WindowStore, open_store
 from musiclab.errors import UserError
 from musiclab.rendering.midi import from_midi, to_midi
 from musiclab.rendering.sound import Player
-from musiclab.study.records import Records
+from musiclab.storage.records import Records
 from musiclab.study.results import Results
 from musiclab.training.windows import block_windows
 

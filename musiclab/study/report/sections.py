@@ -12,8 +12,8 @@ from markupsafe import Markup
 from musiclab.design.trials import Cell
 from musiclab.measures.distributions import FEATURES
 from musiclab.measures.suite import FLOOR, RANDOM, SHUFFLED
+from musiclab.storage.records import Records
 from musiclab.study.answer import Answer, best
-from musiclab.study.records import Records
 from musiclab.study.report.plots import (
     SERIES,
     Line,
@@ -256,7 +256,7 @@ def _curves(results: Results, keys: list[Key]) -> dict[tuple[str, str, str], lis
         name = cell.variant.name
         for stage, key in cell.stages.items() if name in styles else ():
             if key not in read:
-                read[key] = _tracks_averaged(kept.curves({stage: key}))
+                read[key] = _tracks_averaged(kept.stages.curves({stage: key}))
             for curve, points in read[key].items():
                 place = (cell.variant.system, stage, curve)
                 found.setdefault(place, {}).setdefault(name, []).append(points)

@@ -1,0 +1,126 @@
+"""Stages: what a stage of a trial has left, with the digests of its files, and what an unfinished one has so far."""
+
+import hashlib
+import json
+from typing import Any
+
+from musiclab.design.trials import Cell
+from musiclab.storage.documents import Documents, sealed, unsealed
+from musiclab.storage.files import Storage
+from musiclab.training.files import CHECKPOINT, CURVES, Files
+
+DONE = "done"
+_POINT = {"name": (str,), "step": (int,), "value": (int, float), "time": (int, float)}
+
+
+class Stopped(Exception):
+    """The study is to stop; what has been done up to the last checkpoint is kept."""
+
+
+class DamagedStage(Exception):
+    """A finished stage's file is not what was written; its stage counts as not done from now on."""
+
+
+def _points(data: bytes) -> list[dict[str, Any]]:
+    """The points in a file of curves; one of the errors of reading it where it holds anything else."""
+    points = json.loads(data)
+    if not all(type(point[field]) in kinds for point in points for field, kinds in _POINT.items()):
+        raise ValueError("it holds no curves")
+    return list(points)
+
+
+class StoredFiles(Files):
+    """A stage's files in the storage; finished stages are never written to again, and read only as they were written.
+
+    A stage may become finished while it is being worked on, by another study that has it too.
+    """
+
+    def __init__(self, storage: Storage, cell: Cell, stage: str) -> None:
+        self._storage, self._cell, self._stage = storage, cell, stage
+        self._folder = f"stages/{cell.stages[stage]}"
+
+    def read(self, name: str) -> bytes:
+        """The file's bytes; FileNotFoundError where there is none, DamagedStage where they are not what was written."""
+        data = self._storage.read(f"{self._folder}/{name}")
+        digests = _stage_digests(self._storage, self._folder)
+        if digests is not None and digests.get(name) != _digest(data):
+            self._storage.remove(f"{self._folder}/{DONE}")
+            raise DamagedStage(f"{self._folder}/{name} is not what was written, so its stage is done again")
+        return data
+
+    def write(self, name: str, data: bytes) -> None:
+        if not self._storage.exists(f"{self._folder}/{DONE}"):
+            self._storage.write(f"{self._folder}/{name}", data)
+
+    def product(self, stage: str) -> "StoredFiles":
+        return StoredFiles(self._storage, self._cell, stage)
+
+    def finish(self) -> None:
+        """Mark the stage as done; its checkpoint has served."""
+        names = [name for name in self._storage.names(self._folder) if name not in (CHECKPOINT, DONE)]
+        digests = {name: _digest(self._storage.read(f"{self._folder}/{name}")) for name in names}
+        self.write(DONE, sealed(digests))
+        self._storage.remove(f"{self._folder}/{CHECKPOINT}")
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _stage_digests(storage: Storage, folder: str) -> dict[str, str] | None:
+    """The digests of a finished stage's files, none of them where these are damaged; None where it is not finished."""
+    try:
+        return unsealed(storage.read(f"{folder}/{DONE}"))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        return {}
+
+
+class Stages:
+    """The stages of one storage."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+
+    def done(self, key: str) -> bool:
+        """Whether the stage of that key has left its whole product."""
+        return self._documents.storage.exists(f"stages/{key}/{DONE}")
+
+    def digests(self, key: str) -> dict[str, str] | None:
+        """The digests of a finished stage's files; none where these are damaged, None where it is not finished."""
+        return _stage_digests(self._documents.storage, f"stages/{key}")
+
+    def check(self, key: str) -> None:
+        """Read a finished stage's files and note in `damage` those that are not what was written."""
+        folder = f"stages/{key}"
+        digests, there = self.digests(key), self._documents.storage.names(folder)
+        if digests == {}:
+            self._documents.damage[f"{folder}/{DONE}"] = "it is not what was written"
+        for name, digest in (digests or {}).items():
+            if name not in there:
+                self._documents.damage[f"{folder}/{name}"] = "it is missing"
+            elif _digest(self._documents.storage.read(f"{folder}/{name}")) != digest:
+                self._documents.damage[f"{folder}/{name}"] = "it is not what was written"
+
+    def epochs_kept(self, key: str) -> int | None:
+        """How many epochs the checkpoint of an unfinished stage has, or None where it has left none that is whole."""
+        from musiclab.training.tensors import from_bytes  # torch, which the mirror does without
+
+        try:
+            return from_bytes(self._documents.storage.read(f"stages/{key}/{CHECKPOINT}"))[1]["epochs"]
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def curves(self, cell_stages: dict[str, str]) -> list[dict[str, Any]]:
+        """Points of all curves that the trial's stages have written so far, `step` counted in epochs of each stage."""
+        points = []
+        for key in cell_stages.values():
+            name = f"stages/{key}/{CURVES}"
+            try:
+                points += _points(self._documents.storage.read(name))
+            except FileNotFoundError:
+                continue
+            except (ValueError, TypeError, LookupError, RecursionError) as error:
+                self._documents.note_damage(name, error)
+        return points
