@@ -16,7 +16,7 @@ from itertools import count
 
 import numpy as np
 
-from musiclab.study.statistics import ALPHA, Alternative
+from musiclab.analysis.statistics import ALPHA, Alternative
 
 # From half sure to all but certain: 6 blocks that agree are clear, as they are where the number of blocks is fixed. A
 # single rate of 1 would find half a standard deviation in 23.8 blocks for 24.5, and two in 7.7 for 7.2.
