@@ -17,15 +17,16 @@ from typing import Any
 
 import numpy as np
 
+from musiclab.analysis.results import Results
 from musiclab.data.songs import TRACKS
 from musiclab.design.trials import Cell, Variant
 from musiclab.measures.distributions import FEATURES
 from musiclab.measures.registry import MEASURES
+from musiclab.report.html import sections, tables
+from musiclab.report.html.page import page
+from musiclab.report.write import write_report
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
-from musiclab.study.report import sections, tables, write_report
-from musiclab.study.report.page import page
-from musiclab.study.results import Results
 from musiclab.training.streams import Block
 
 NAME = "thousand"

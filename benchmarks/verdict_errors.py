@@ -22,10 +22,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from scipy import stats
 
+from musiclab.analysis.comparisons import outcomes
+from musiclab.analysis.statistics import mean_intervals
 from musiclab.design.criteria import Terms
 from musiclab.measures.registry import find_measure
-from musiclab.study.comparisons import outcomes
-from musiclab.study.statistics import mean_intervals
 
 BLOCKS, VARIANTS, EFFECTS, MARGINS, MOST = (4, 7, 10), (2, 4, 8), (0.5, 1.0, 2.0), (0.5, 1.0, 2.0), 30
 FIRST_LOOK = 5  # with fewer no bet on signs can have grown twentyfold: 2^4 is 16

@@ -26,7 +26,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.subject == "data":
         return _data(options)
     if options.subject == "report":
-        from musiclab.study.report.command import report  # matplotlib takes a second
+        from musiclab.study.report_command import report  # matplotlib takes a second
 
         return report(options.places)
     if options.subject == "sync":

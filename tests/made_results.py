@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from musiclab.analysis.results import Results
 from musiclab.design.trials import Cell, Variant
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
-from musiclab.study.results import Results
 from musiclab.training.streams import Block
 
 RUN = {

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from musiclab.analysis.comparisons import Comparison, compare
+from musiclab.analysis.effects import Effects, effects
+from musiclab.analysis.sequential import anytime_p
+from musiclab.analysis.statistics import Interval, holm, mean_intervals, sign_flip_p
 from musiclab.design.criteria import Terms
 from musiclab.design.trials import Cell
 from musiclab.measures.registry import MEASURES, Measure
 from musiclab.measures.rolls import nan_mean
-from musiclab.study.comparisons import Comparison, compare
-from musiclab.study.effects import Effects, effects
-from musiclab.study.sequential import anytime_p
-from musiclab.study.statistics import Interval, holm, mean_intervals, sign_flip_p
 
 
 @dataclass(frozen=True)

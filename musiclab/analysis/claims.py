@@ -1,18 +1,16 @@
-"""Claims: what the article says, what would have to be measured for it to be so, and whether it was."""
+"""Claims: whether what the article says was measured."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from musiclab.analysis.sequential import anytime_p
+from musiclab.analysis.statistics import ALPHA, Interval, holm, mean_interval, sign_flip_p
 from musiclab.design.claims import Claim, Expect, full_measure_name, has_fields
 from musiclab.design.trials import Cell
 from musiclab.measures.rolls import nan_mean
 from musiclab.measures.suite import FLOOR
-from musiclab.study.sequential import anytime_p
-from musiclab.study.statistics import ALPHA, Interval, holm, mean_interval, sign_flip_p
-from musiclab.study.words import bounds_text, p_text
-from musiclab.wording import counted, rounded
 
 
 @dataclass(frozen=True)
@@ -34,26 +32,6 @@ class Found:
         if math.isnan(self.difference.mean) or self.difference.mean == 0:
             return 0
         return 1 if (self.difference.mean > 0) == (self.expect.relation == "above") else -1
-
-    @property
-    def mark(self) -> str:
-        """Whether it is so: `✓` shown, `✗` the opposite shown (before any correction), `?` neither."""
-        return {1: "✓", -1: "✗", 0: "?"}[self.sign if self.p <= ALPHA else 0]
-
-    @property
-    def words(self) -> str:
-        """What was expected and what was measured, for people."""
-        if not self.difference.n:
-            return f"{self.expect.words}: not measured"
-        return (
-            (
-                f"{self.expect.words}: {rounded(self.value)} against {rounded(self.than)}, difference "
-                f"{rounded(self.difference.mean)} {bounds_text(self.difference)}, p = {p_text(self.p)}, "
-                f"{counted(self.difference.n, 'block')}"
-            )
-            .replace("= <", "<")
-            .replace(" ,", ",")
-        )
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from musiclab.design.criteria import Terms
-from musiclab.study.sequential import anytime_equivalence_p, anytime_p, smallest_p_anytime
-from musiclab.study.statistics import (
+from musiclab.analysis.sequential import anytime_equivalence_p, anytime_p, smallest_p_anytime
+from musiclab.analysis.statistics import (
     ALPHA,
     NO_INTERVAL,
     Interval,
@@ -18,6 +17,7 @@ from musiclab.study.statistics import (
     smallest_p,
     smallest_shown,
 )
+from musiclab.design.criteria import Terms
 
 Verdict = Literal["better", "worse", "equivalent", "no difference shown", "underpowered", "not compared"]
 

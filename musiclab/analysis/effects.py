@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
+from musiclab.analysis.sequential import anytime_p
+from musiclab.analysis.statistics import ALPHA, Interval, holm, mean_intervals, sign_flip_p
 from musiclab.design.criteria import Terms
 from musiclab.design.factors import Factor, aliases, contrast, factors, is_crossed, is_fraction, tells_effects
-from musiclab.study.sequential import anytime_p
-from musiclab.study.statistics import ALPHA, Interval, holm, mean_intervals, sign_flip_p
 
 Judged = dict[str, dict[int, float]]
 

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
+from musiclab.analysis.answer import Answer, answer
+from musiclab.analysis.claims import Judgement, judgements
 from musiclab.design.claims import Claim
 from musiclab.design.criteria import Terms
 from musiclab.design.trials import Cell
 from musiclab.errors import UserError
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
-from musiclab.study.answer import Answer, answer
-from musiclab.study.claims import Judgement, judgements
 
 
 @dataclass(frozen=True)

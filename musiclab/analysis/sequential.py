@@ -19,7 +19,7 @@ from itertools import count
 import numpy as np
 from numpy.typing import ArrayLike
 
-from musiclab.study.statistics import ALPHA, Alternative
+from musiclab.analysis.statistics import ALPHA, Alternative
 
 # From cautious to bold bets: 6 blocks that agree are enough, as with a fixed number of blocks. A single rate of 1 would
 # need 23.8 blocks instead of 24.5 to find half a standard deviation, and 7.7 instead of 7.2 to find two.

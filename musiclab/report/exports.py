@@ -7,12 +7,12 @@ import json
 import math
 from typing import Any
 
+from musiclab.analysis.answer import Answer
+from musiclab.analysis.comparisons import Comparison
+from musiclab.analysis.results import Results
+from musiclab.analysis.statistics import Interval
 from musiclab.design.trials import SYSTEM
-from musiclab.study.answer import Answer
-from musiclab.study.comparisons import Comparison
-from musiclab.study.results import Results
-from musiclab.study.shown import in_words
-from musiclab.study.statistics import Interval
+from musiclab.report.sentences import in_words
 
 # Marks of the verdicts in a LaTeX table, explained in its note.
 _MARKS = {"better": r"$\uparrow$", "worse": r"$\downarrow$", "equivalent": r"$\approx$"}

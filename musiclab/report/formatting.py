@@ -3,9 +3,8 @@
 import math
 import time
 
-from musiclab.study.comparisons import Comparison
-from musiclab.study.statistics import Interval
-from musiclab.study.words import p_text
+from musiclab.analysis.comparisons import Comparison
+from musiclab.analysis.statistics import Interval
 from musiclab.wording import rounded
 
 # A mark for each verdict, so that nothing hangs on colour; the word stands beside it.
@@ -80,3 +79,18 @@ def lines(name: str, most: int, at_most: int = 4) -> list[str]:
 def verdict(compared: Comparison | None) -> str:
     """What a variant's comparison comes to; `control` for one that has none."""
     return compared.verdict if compared else "control"
+
+
+def mean_text(interval: Interval | None) -> str:
+    """The mean; a dash where there is no interval."""
+    return rounded(interval.mean) if interval else "-"
+
+
+def bounds_text(interval: Interval | None) -> str:
+    """The bounds in brackets; nothing where there are none."""
+    return f"[{rounded(interval.low)}, {rounded(interval.high)}]" if interval and not math.isnan(interval.low) else ""
+
+
+def p_text(p: float) -> str:
+    """Three decimals, below the last of which no p is told from another; a dash for NaN."""
+    return "-" if math.isnan(p) else f"{p:.3f}" if p >= 0.001 else "< 0.001"

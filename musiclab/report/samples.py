@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from musiclab.analysis.results import Results
 from musiclab.data.store import SongRow, WindowStore, open_store
 from musiclab.errors import UserError
 from musiclab.rendering.midi import from_midi, to_midi
 from musiclab.rendering.sound import Player
 from musiclab.storage.records import Records
-from musiclab.study.results import Results
 from musiclab.training.windows import block_windows
 
 _NAME = re.compile(r"start-([1-9]\d*)\.mid")

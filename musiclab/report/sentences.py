@@ -2,13 +2,14 @@
 
 import math
 
+from musiclab.analysis.answer import Answer, best, unclear
+from musiclab.analysis.claims import Found
+from musiclab.analysis.comparisons import Verdict
+from musiclab.analysis.effects import Effect
+from musiclab.analysis.sequential import blocks_needed_anytime, smallest_p_anytime
+from musiclab.analysis.statistics import ALPHA, Interval, blocks_needed, smallest_p
 from musiclab.measures.registry import MEASURES
-from musiclab.study.answer import Answer, best, unclear
-from musiclab.study.comparisons import Verdict
-from musiclab.study.effects import Effect
-from musiclab.study.sequential import blocks_needed_anytime, smallest_p_anytime
-from musiclab.study.statistics import ALPHA, Interval, blocks_needed, smallest_p
-from musiclab.study.words import bounds_text, p_text
+from musiclab.report.formatting import bounds_text, p_text
 from musiclab.wording import counted, listing, rounded
 
 _LONGEST = 120  # letters of a list of names
@@ -100,6 +101,26 @@ def beside_baselines(answer: Answer) -> list[str]:
         if parts:
             said.append(f"{measure.full_name}. {'. '.join(parts)}.")
     return said
+
+
+def evidence_mark(found: Found) -> str:
+    """Whether what a claim expects is so: `✓` shown, `✗` the opposite shown (before any correction), `?` neither."""
+    return {1: "✓", -1: "✗", 0: "?"}[found.sign if found.p <= ALPHA else 0]
+
+
+def evidence(found: Found) -> str:
+    """What a claim expects and what was measured."""
+    if not found.difference.n:
+        return f"{found.expect.words}: not measured"
+    return (
+        (
+            f"{found.expect.words}: {rounded(found.value)} against {rounded(found.than)}, difference "
+            f"{rounded(found.difference.mean)} {bounds_text(found.difference)}, p = {p_text(found.p)}, "
+            f"{counted(found.difference.n, 'block')}"
+        )
+        .replace("= <", "<")
+        .replace(" ,", ",")
+    )
 
 
 def underpowered(blocks: int, comparisons: int, sequential: bool = False) -> str:

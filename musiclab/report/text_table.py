@@ -3,11 +3,11 @@
 import math
 from collections.abc import Callable
 
+from musiclab.analysis.answer import Answer
 from musiclab.measures.registry import MEASURES, Measure
 from musiclab.measures.suite import FLOOR, RANDOM, SHUFFLED
-from musiclab.study.answer import Answer
-from musiclab.study.shown import verdict_detail
-from musiclab.study.words import bounds_text, mean_text, p_text
+from musiclab.report.formatting import bounds_text, mean_text, p_text
+from musiclab.report.sentences import verdict_detail
 from musiclab.wording import counted, rounded
 
 _COLUMNS = 6  # variants beside one another; more go below, or no terminal would show them

@@ -5,18 +5,18 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+from musiclab.analysis.sequential import blocks_needed_anytime, smallest_p_anytime
+from musiclab.analysis.statistics import ALPHA, blocks_needed, smallest_p
 from musiclab.design.design import Design
 from musiclab.design.space import Ablation
 from musiclab.design.trials import Cell
 from musiclab.errors import printable_lines
+from musiclab.report.sentences import confounded, underpowered
 from musiclab.resources import available_cpus
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
 from musiclab.study.outdated import outdated
 from musiclab.study.running import Running
-from musiclab.study.sequential import blocks_needed_anytime, smallest_p_anytime
-from musiclab.study.shown import confounded, underpowered
-from musiclab.study.statistics import ALPHA, blocks_needed, smallest_p
 from musiclab.systems.config import GENERATE, MEASURE
 from musiclab.wording import duration
 

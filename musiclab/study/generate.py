@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from musiclab.analysis.answer import best_so_far
 from musiclab.data.midi import file_windows
 from musiclab.data.store import WindowStore, open_store
 from musiclab.design.trials import Cell
@@ -20,7 +21,6 @@ from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
 from musiclab.storage.stages import StoredFiles
 from musiclab.storage.windows import trial_windows
-from musiclab.study.answer import best_so_far
 from musiclab.systems import find_system
 from musiclab.systems.base import StageRun, System
 from musiclab.systems.config import GENERATE, MEASURE

@@ -3,14 +3,14 @@
 from collections import Counter
 from typing import Any
 
+from musiclab.analysis.answer import judged_by_block, unclear
+from musiclab.analysis.comparisons import compare
+from musiclab.analysis.sequential import blocks_needed_anytime
 from musiclab.design.criteria import Terms
 from musiclab.design.design import Design
 from musiclab.design.trials import Cell
 from musiclab.errors import UserError
 from musiclab.storage.records import Records
-from musiclab.study.answer import judged_by_block, unclear
-from musiclab.study.comparisons import compare
-from musiclab.study.sequential import blocks_needed_anytime
 from musiclab.systems.config import GENERATE, MEASURE
 from musiclab.wording import counted
 

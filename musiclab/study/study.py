@@ -7,28 +7,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from musiclab.analysis.answer import best, best_so_far, unclear
+from musiclab.analysis.results import Results
 from musiclab.design.design import Design
 from musiclab.design.spec import StudySpec
 from musiclab.design.trials import Cell
 from musiclab.errors import UserError, exit_with, one_line, printable_lines
 from musiclab.execution.queue import Queue
 from musiclab.progress import Progress
+from musiclab.report.sentences import in_words
+from musiclab.report.text_table import table
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import CLEANING, Held, Lease, holders, may_go_on
 from musiclab.storage.records import FAILURE_LOG, Records
 from musiclab.storage.windows import ensure_store
-from musiclab.study.answer import best, best_so_far, unclear
 from musiclab.study.device import planned_device
 from musiclab.study.forecast import forecast
 from musiclab.study.mirror import Mirror, default_uri, named_uri
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.outdated import outdated
 from musiclab.study.plan_file import PlanFile
-from musiclab.study.results import Results
 from musiclab.study.running import Running, first_blocks
-from musiclab.study.shown import in_words
 from musiclab.study.stopping import Stopping
-from musiclab.study.table import table
 
 if TYPE_CHECKING:
     from musiclab.study.execution import Executor
@@ -188,7 +188,7 @@ def _not_seen(lease: Lease, storage: Storage) -> str:
 def _report(results: Results) -> str:
     """Write the report, and say where it is; or why there is none: the answer stands without it."""
     try:
-        from musiclab.study.report import write_report
+        from musiclab.report.write import write_report
 
         return f"report: {write_report(results)}"
     except Exception as error:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 import musiclab.rendering.picture
-import musiclab.study.report
+import musiclab.report
 import musiclab.study.study
 import musiclab.study.trial
 from musiclab.storage.files import Storage

@@ -19,6 +19,7 @@ from made_results import made_study
 from made_songs import MUSIC, midi_bytes, npz_bytes, write_files
 
 from musiclab import cli
+from musiclab.analysis.results import Results
 from musiclab.data import workers
 from musiclab.data.describe import describe
 from musiclab.data.lpd5 import Lpd5
@@ -37,7 +38,6 @@ from musiclab.storage.stages import DamagedStage, StoredFiles
 from musiclab.study import Ablation, Claim, Expect, Grid, Study, plan_file
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.plan_file import PlanFile
-from musiclab.study.results import Results
 from musiclab.study.running import Running
 from musiclab.systems import SYSTEMS, find_system
 from musiclab.systems.base import GENERATED, read_generated, write_generated

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
+from musiclab.analysis.answer import Answer, answer, best, best_so_far, unclear
+from musiclab.analysis.sequential import anytime_p
 from musiclab.design.criteria import Terms
 from musiclab.design.trials import Cell, Variant
 from musiclab.measures.registry import MEASURES, find_measure
-from musiclab.study.answer import Answer, answer, best, best_so_far, unclear
-from musiclab.study.sequential import anytime_p
-from musiclab.study.shown import beside_baselines, in_words, lacking, sentence, verdict
-from musiclab.study.table import table
+from musiclab.report.sentences import beside_baselines, in_words, lacking, sentence, verdict
+from musiclab.report.text_table import table
 from musiclab.training.streams import Block
 
 FRECHET, F1 = find_measure("frechet"), find_measure("frame_f1")

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
+from musiclab.analysis.claims import judgements
+from musiclab.analysis.sequential import anytime_p
+from musiclab.analysis.statistics import sign_flip_p
 from musiclab.design.claims import Claim, Expect, check_claims
 from musiclab.design.trials import Cell, Variant
 from musiclab.errors import UserError
-from musiclab.study.claims import judgements
-from musiclab.study.sequential import anytime_p
-from musiclab.study.statistics import sign_flip_p
+from musiclab.report.sentences import evidence, evidence_mark
 from musiclab.training.streams import Block
 
 FRECHET = "set/frechet"
@@ -88,17 +89,17 @@ def test_a_value_of_one_track_and_what_was_never_measured() -> None:
     drums = Expect("noise_sensitivity.Drums", {"latent_dim": 8}, "above", 0.0)
     assert judgements([Claim("C4", "", [drums])], cells, records)[0].verdict == "supported"
     nothing = judgements([Claim("C4", "", [ABOVE])], cells, records)[0]
-    assert (nothing.verdict, nothing.found[0].mark) == ("not shown", "?")
-    assert math.isnan(nothing.found[0].p) and nothing.found[0].words.endswith("not measured")
+    assert (nothing.verdict, evidence_mark(nothing.found[0])) == ("not shown", "?")
+    assert math.isnan(nothing.found[0].p) and evidence(nothing.found[0]).endswith("not measured")
 
 
 def test_words_say_what_was_expected_and_found() -> None:
     found = judgements([Claim("C1", "", [BELOW])], *_trials({8: HIGH, 16: LOW}))[0].found[0]
-    assert found.mark == "✗"
-    assert found.words.startswith(
+    assert evidence_mark(found) == "✗"
+    assert evidence(found).startswith(
         "frechet of latent_dim=8 below that of latent_dim=16: 7.5 against 3.5, difference 4 [3.75, 4.25], p"
     )
-    assert found.words.endswith("p = 0.031, 6 blocks")
+    assert evidence(found).endswith("p = 0.031, 6 blocks")
     assert Expect("frechet", {"system": ["gan", "vae_nn"]}, "above", "shuffled").words == (
         "frechet of gan or vae_nn above tracks shuffled between songs"
     )

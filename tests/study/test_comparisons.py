@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
+from musiclab.analysis.comparisons import Comparison, compare, outcomes
+from musiclab.analysis.sequential import anytime_equivalence_p, anytime_p
+from musiclab.analysis.statistics import equivalence_p, holm, mean_interval, sign_flip_p, smallest_shown
 from musiclab.design.criteria import Terms
 from musiclab.measures.registry import find_measure
-from musiclab.study.comparisons import Comparison, compare, outcomes
-from musiclab.study.sequential import anytime_equivalence_p, anytime_p
-from musiclab.study.statistics import equivalence_p, holm, mean_interval, sign_flip_p, smallest_shown
 
 Judged = dict[str, dict[int, float]]
 

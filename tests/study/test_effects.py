@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from musiclab.analysis.answer import Answer, answer
+from musiclab.analysis.effects import Effects, effects, trend
 from musiclab.design.criteria import Terms
 from musiclab.design.fractional import generators
 from musiclab.design.space import Space, combinations
 from musiclab.design.trials import Cell, Variant
 from musiclab.measures.registry import find_measure
+from musiclab.report.sentences import single_effects
 from musiclab.study import Ablation, Grid
-from musiclab.study.answer import Answer, answer
-from musiclab.study.effects import Effects, effects, trend
-from musiclab.study.shown import single_effects
 from musiclab.training.streams import Block
 
 FRECHET = find_measure("frechet")

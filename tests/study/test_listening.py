@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from browser import THERE, Browser, browsing
 
+from musiclab.analysis.results import Results
 from musiclab.data.notes import notes
 from musiclab.data.songs import TRACKS
 from musiclab.data.store import WindowStore
@@ -21,11 +22,10 @@ from musiclab.hashing import content_hash
 from musiclab.rendering.midi import from_midi, to_midi
 from musiclab.rendering.mp3 import RATE, to_mp3
 from musiclab.rendering.sound import Player
+from musiclab.report.html.listening import LARGEST, LISTENING_CSS, LISTENING_JS, drawn, listening
+from musiclab.report.samples import Place, RealMusic, Samples
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
-from musiclab.study.report.listening import LARGEST, LISTENING_CSS, LISTENING_JS, drawn, listening
-from musiclab.study.report.samples import Place, RealMusic, Samples
-from musiclab.study.results import Results
 from musiclab.training.streams import Block
 from musiclab.training.windows import block_windows
 
@@ -270,7 +270,7 @@ def test_real_music_that_is_not_to_be_had_leaves_a_sentence(
     assert f"{said}the variants cut songs into different windows" in text(section)
     assert "not the same music in every row" in text(section)
     results = make()
-    monkeypatch.setattr("musiclab.study.report.samples.block_windows", lambda _, block, *rest: other(results, block))
+    monkeypatch.setattr("musiclab.report.samples.block_windows", lambda _, block, *rest: other(results, block))
     _, rows = table(parsed(results))
     assert {text(cell) for cell in rows["Real music"]} == {"The trials started from something else."}
 

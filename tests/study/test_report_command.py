@@ -7,7 +7,7 @@ import pytest
 from made_results import made_study
 
 from musiclab.cli import main
-from musiclab.study.report.overview import overview
+from musiclab.report.html.overview import overview
 
 HIGH, LOW = [5.0, 6.0, 7.0, 8.0, 9.0, 10.0], [1.0, 2.5, 3.0, 4.0, 5.0, 5.5]
 FILES = ("report.html", "results.csv", "results.json", "table.tex")

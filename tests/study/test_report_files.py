@@ -7,7 +7,7 @@ from pathlib import Path
 
 from made_results import made_study
 
-from musiclab.study.report.files import results_csv, results_json, table_tex
+from musiclab.report.exports import results_csv, results_json, table_tex
 
 HIGH, LOW = [5.0, 6.0, 7.0, 8.0, 9.0, 10.0], [1.0, 2.5, 3.0, 4.0, 5.0, 5.5]
 

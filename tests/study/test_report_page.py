@@ -13,14 +13,14 @@ import pytest
 from browser import THERE, browsing
 from made_results import RUN, made_study
 
+from musiclab.analysis.results import Results
 from musiclab.design.trials import Cell, Variant
 from musiclab.measures.distributions import FEATURES
+from musiclab.report.html import tables
+from musiclab.report.html.page import page
+from musiclab.report.html.sections import curve_plots, distribution_plots, fewer, legend
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
-from musiclab.study.report import tables
-from musiclab.study.report.page import page
-from musiclab.study.report.sections import curve_plots, distribution_plots, fewer, legend
-from musiclab.study.results import Results
 from musiclab.training.streams import Block
 
 CSS = Path(tables.__file__).with_name("style.css").read_text(encoding="utf-8")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from markupsafe import Markup
 
-from musiclab.study.report.plots import (
+from musiclab.analysis.statistics import mean_interval
+from musiclab.report.html.plots import (
     Line,
     Reference,
     Row,
@@ -20,8 +21,7 @@ from musiclab.study.report.plots import (
     scale_of,
     swatch,
 )
-from musiclab.study.report.svg import COLOR, drawn
-from musiclab.study.statistics import mean_interval
+from musiclab.report.html.svg import COLOR, drawn
 
 HOSTILE = "\x00\x1b<script>alert(1)</script>\n & \"']]>"
 

@@ -6,13 +6,13 @@ import math
 import numpy as np
 import pytest
 
-from musiclab.study.sequential import (
+from musiclab.analysis.sequential import (
     anytime_equivalence_p,
     anytime_p,
     blocks_needed_anytime,
     smallest_p_anytime,
 )
-from musiclab.study.statistics import ALPHA, holm, sign_flip_p, smallest_shown
+from musiclab.analysis.statistics import ALPHA, holm, sign_flip_p, smallest_shown
 
 RATES = (0.5, 1.0, 2.0, 4.0)
 

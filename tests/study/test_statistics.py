@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from musiclab.study.statistics import (
+from musiclab.analysis.statistics import (
     ALPHA,
     NO_INTERVAL,
     blocks_needed,

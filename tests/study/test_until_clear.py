@@ -13,6 +13,9 @@ import pytest
 from mlflow_contents import role, study_runs
 from study_processes import run_study
 
+from musiclab.analysis.answer import judged_by_block, unclear
+from musiclab.analysis.comparisons import compare
+from musiclab.analysis.results import Results
 from musiclab.design.design import Design
 from musiclab.design.trials import Cell
 from musiclab.execution.queue import Queue
@@ -20,13 +23,10 @@ from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease
 from musiclab.storage.records import Records
 from musiclab.study import Grid, Study, study
-from musiclab.study.answer import judged_by_block, unclear
-from musiclab.study.comparisons import compare
 from musiclab.study.execution import Ended
 from musiclab.study.forecast import forecast
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.plan_file import PlanFile
-from musiclab.study.results import Results
 from musiclab.study.running import Running
 from musiclab.study.trial import Trials
 
@@ -298,7 +298,7 @@ def test_the_executor_stays_open_between_batches_and_a_report_that_fails_is_one_
         raise ValueError("no\npaper")
 
     monkeypatch.setattr(study, "_executor", executor)
-    monkeypatch.setattr("musiclab.study.report.write_report", fails)
+    monkeypatch.setattr("musiclab.report.write.write_report", fails)
     asked = Study(
         name="q", system="vae_nn", space={"noise_sd": Grid(0.5, 1.0)}, control={"noise_sd": 0.5}, blocks=4,
         objective="frechet", question="?",

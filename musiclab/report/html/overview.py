@@ -3,9 +3,9 @@
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
-from musiclab.study.report.html import template
-from musiclab.study.results import Results
-from musiclab.study.shown import in_words
+from musiclab.analysis.results import Results
+from musiclab.report.html.templates import template
+from musiclab.report.sentences import evidence, evidence_mark, in_words
 from musiclab.wording import counted
 
 
@@ -31,7 +31,9 @@ def overview(studies: list[Results]) -> str:
     ]
     claims = [(row, judgement) for row in rows for judgement in row["results"].judgements]
     claims.sort(key=lambda each: (len(each[1].claim.id), each[1].claim.id))
-    return template("overview.html.j2").render(studies=rows, claims=claims)
+    return template("overview.html.j2").render(
+        studies=rows, claims=claims, evidence=evidence, evidence_mark=evidence_mark
+    )
 
 
 def measured_at(study: Results) -> str:

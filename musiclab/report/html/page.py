@@ -6,12 +6,14 @@ from typing import Any
 
 from markupsafe import Markup
 
+from musiclab.analysis.results import Results
+from musiclab.analysis.statistics import smallest_p
 from musiclab.measures.suite import RANDOM, SHUFFLED
-from musiclab.study.report import tables
-from musiclab.study.report.html import template
-from musiclab.study.report.listening import LISTENING_CSS, LISTENING_JS, listening
-from musiclab.study.report.plots import swatch
-from musiclab.study.report.sections import (
+from musiclab.report.formatting import moment, number, shortened
+from musiclab.report.html import tables
+from musiclab.report.html.listening import LISTENING_CSS, LISTENING_JS, listening
+from musiclab.report.html.plots import swatch
+from musiclab.report.html.sections import (
     curve_plots,
     distribution_plots,
     fewer,
@@ -19,10 +21,8 @@ from musiclab.study.report.sections import (
     objective_plot,
     response_plots,
 )
-from musiclab.study.report.text import moment, number, shortened
-from musiclab.study.results import Results
-from musiclab.study.shown import beside_baselines, lacking, sentence, single_effects
-from musiclab.study.statistics import smallest_p
+from musiclab.report.html.templates import template
+from musiclab.report.sentences import beside_baselines, evidence, evidence_mark, lacking, sentence, single_effects
 from musiclab.wording import counted
 
 _LONGEST_HEADING = 200
@@ -47,6 +47,8 @@ def _page(results: Results) -> str:
         distribution_plots(results, outlined),
     )
     return template("report.html.j2").render(
+        evidence=evidence,
+        evidence_mark=evidence_mark,
         results=results,
         plan=results.plan,
         answer=answer,

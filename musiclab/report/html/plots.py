@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-from musiclab.study.report.svg import COLOR, drawn, ornament
-from musiclab.study.report.text import bounds, lines, number, shortened
-from musiclab.study.statistics import Interval
+from musiclab.analysis.statistics import Interval
+from musiclab.report.formatting import bounds, lines, number, shortened
+from musiclab.report.html.svg import COLOR, drawn, ornament
 
 # Eight series can be told apart: by marker and dashes, not by colour alone.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from musiclab.analysis.answer import Answer, best
+from musiclab.analysis.results import Results
+from musiclab.analysis.statistics import NO_INTERVAL
 from musiclab.design.trials import Cell
 from musiclab.measures.distributions import FEATURES
 from musiclab.measures.suite import FLOOR, RANDOM, SHUFFLED
-from musiclab.storage.records import Records
-from musiclab.study.answer import Answer, best
-from musiclab.study.report.plots import (
+from musiclab.report.formatting import MARKS, number, p_value, shortened, verdict
+from musiclab.report.html.plots import (
     SERIES,
     Line,
     Reference,
@@ -24,10 +26,8 @@ from musiclab.study.report.plots import (
     distribution_plot,
     response_plot,
 )  # fmt: skip
-from musiclab.study.report.tables import control_groups, variant_fields, variant_values
-from musiclab.study.report.text import MARKS, number, p_value, shortened, verdict
-from musiclab.study.results import Results
-from musiclab.study.statistics import NO_INTERVAL
+from musiclab.report.html.tables import control_groups, variant_fields, variant_values
+from musiclab.storage.records import Records
 
 _MOST_ROWS = 40  # variants in the plot of blocks; the table has all
 _MOST_CURVES = 24

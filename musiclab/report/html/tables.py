@@ -6,15 +6,15 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from musiclab.analysis.answer import Answer
+from musiclab.analysis.results import Results
+from musiclab.analysis.statistics import Interval
 from musiclab.design.trials import Cell
 from musiclab.measures.registry import MEASURES, Measure
 from musiclab.measures.suite import RANDOM, SHUFFLED
-from musiclab.study import shown
-from musiclab.study.answer import Answer
-from musiclab.study.report.text import MARKS, NONE, bounds, moment, number, p_value, seconds, signed, verdict
-from musiclab.study.results import Results
-from musiclab.study.statistics import Interval
-from musiclab.study.table import real_score
+from musiclab.report import sentences
+from musiclab.report.formatting import MARKS, NONE, bounds, moment, number, p_value, seconds, signed, verdict
+from musiclab.report.text_table import real_score
 
 GROUPS = {
     "music": "Music",
@@ -136,7 +136,7 @@ def _verdict_row(answer: Answer, name: str, fields: tuple[str, ...]) -> VerdictR
         p=p_value(compared.p_holm) if compared else "",
         improvement=_shares(compared.improvement) if compared else Spread("", "", 0),
         verdict=word,
-        detail=shown.verdict(answer, name).removeprefix(word).strip(" ()") if compared else "",
+        detail=sentences.verdict(answer, name).removeprefix(word).strip(" ()") if compared else "",
         mark=MARKS[word],
         blocks=compared.difference.n if compared else _blocks(answer, name),
         failed=answer.failed[name],

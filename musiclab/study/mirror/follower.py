@@ -7,19 +7,19 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
+from musiclab.analysis.answer import Answer, answer
 from musiclab.design.criteria import Terms
 from musiclab.design.trials import SYSTEM, Cell
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.measures.registry import MEASURES
+from musiclab.report.sentences import in_words, verdict
+from musiclab.report.text_table import table
 from musiclab.storage.files import Storage, cache_folder
 from musiclab.storage.records import Records
-from musiclab.study.answer import Answer, answer
 from musiclab.study.mirror.address import is_database, masked
 from musiclab.study.mirror.runs import Run, Runs, is_refused, why
 from musiclab.study.mirror.trials import Unreadable, stored_trial
-from musiclab.study.shown import in_words, verdict
-from musiclab.study.table import table
 
 _REPORT = ("report.html", "results.csv", "results.json", "table.tex")
 _UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens when it is told nothing else

@@ -2,11 +2,11 @@
 
 import sys
 
+from musiclab.analysis.results import Results
 from musiclab.errors import UserError
+from musiclab.report.html.overview import overview
+from musiclab.report.write import write_report
 from musiclab.study.places import studies_at
-from musiclab.study.report import write_report
-from musiclab.study.report.overview import overview
-from musiclab.study.results import Results
 
 
 def report(places: list[str]) -> int:

@@ -1,0 +1,1 @@
+"""Analysis: numbers from records: tests, intervals, comparisons, effects, claims and the answer; no words."""

@@ -1,0 +1,22 @@
+"""The report: what a study has come to, as one page to read and hear, and as files for other programs."""
+
+from musiclab.analysis.results import Results
+from musiclab.report.exports import results_csv, results_json, table_tex
+from musiclab.report.html.page import page
+
+
+def write_report(results: Results) -> str:
+    """Write `report.html`, `results.csv`, `results.json` and `table.tex` into the study's folder; path of the page.
+
+    The page comes last: where it is there, the others are too.
+    """
+    made = {
+        "results.csv": results_csv(results),
+        "results.json": results_json(results),
+        "table.tex": table_tex(results),
+        "report.html": page(results),
+    }
+    for name, text in made.items():
+        # A name of another encoding may hold what UTF-8 has no letter for.
+        results.storage.write(f"{results.folder}/{name}", text.encode(errors="replace"))
+    return results.storage.path(f"{results.folder}/report.html")
