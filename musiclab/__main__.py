@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Run it, or say in a sentence that it cannot even begin."""
     try:
-        from musiclab.cli import main as command
+        from musiclab.cli.main import main as command
     except ImportError as error:
         from musiclab.requirements import INSTALL
 

@@ -1,9 +1,8 @@
 """New music from what studies have trained: a trial's networks, start windows of one's own, and what comes of them."""
 
-import argparse
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,41 +40,72 @@ class Trained:
     found: str
 
 
-def generate(options: argparse.Namespace) -> int:
-    """Do what `musiclab generate` is asked: find a trained trial, continue start windows, write files, name them."""
-    storage = Storage(options.storage)
-    system = find_system(options.system)
-    trained = _trial(storage, options.trial, system) if options.trial else _best(storage, options.study, system)
+@dataclass(frozen=True, kw_only=True)
+class GenerateRequest:
+    """What is to be generated, and from which trial.
+
+    Attributes:
+        storage: folder or URI of the studies' records.
+        system: name of the system.
+        study: whose best variant is taken; by default the newest study that has the system.
+        trial: key of the trial that is taken instead.
+        start: MIDI file whose last window is continued; by default the trial's own start windows.
+        style: targets to follow.
+        samples: how many continuations to make.
+        windows: windows after each start; by default as many as in the trial.
+        fields: fields of the stage `generate` to be changed, as text by name.
+        seed: of other draws than the trial's own.
+        out: folder for the files.
+    """
+
+    storage: str
+    system: str
+    study: str | None = None
+    trial: str | None = None
+    start: str | None = None
+    style: str | None = None
+    samples: int = 4
+    windows: int | None = None
+    fields: dict[str, str] = field(default_factory=dict)
+    seed: int | None = None
+    out: Path = Path("generated")
+
+
+def generate(request: GenerateRequest) -> int:
+    """Find a trained trial, continue start windows, write files and name them; the exit code."""
+    storage = Storage(request.storage)
+    system = find_system(request.system)
+    trained = _trial(storage, request.trial, system) if request.trial else _best(storage, request.study, system)
     of_trial = _checked(storage, system, trained.cell)
-    config = _config(system, of_trial, options)
-    same_target = options.style or _target(config) == _target(of_trial)
+    config = _config(system, of_trial, request)
+    same_target = request.style or _target(config) == _target(of_trial)
     print(
         f"{system.name} from {trained.found}" + ("" if same_target else f", without its target {_target(of_trial)!r}")
     )
-    windows = None if options.start else _windows(storage, trained.cell, system, config)
-    run = _run(storage, trained.cell, config, windows, options)
-    starts = _starts(system, config, windows, options)
-    with _naming_out(options.out):
-        options.out.mkdir(parents=True, exist_ok=True)
+    windows = None if request.start else _windows(storage, trained.cell, system, config)
+    run = _run(storage, trained.cell, config, windows, request)
+    starts = _starts(system, config, windows, request)
+    with _naming_out(request.out):
+        request.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)  # as in a trial, whose continuations can be had again
     continued = system.continuations(run, starts)
-    if not options.start:  # one of each start's variations
-        starts, continued = (rows[:: config.variations][: options.samples] for rows in (starts, continued))
+    if not request.start:  # one of each start's variations
+        starts, continued = (rows[:: config.variations][: request.samples] for rows in (starts, continued))
     rolls, start_steps = system.heard(config, starts, continued)
-    if len(rolls) < options.samples:
+    if len(rolls) < request.samples:
         why = (
             f"{system.name} draws nothing, so that all continuations of one start are the same"
-            if options.start
+            if request.start
             else f"the validation songs of block {trained.cell.block.index} have no more start windows"
         )
-        print(f"  {len(rolls)} instead of {options.samples}: {why}")
+        print(f"  {len(rolls)} instead of {request.samples}: {why}")
     names = [f"{system.name}-{number}" for number in range(1, len(rolls) + 1)]
     samples = render_samples(rolls, names, config.resolution, _TEMPO, start_steps)
     for name, sample in zip(names, samples, strict=True):
-        with _naming_out(options.out):
+        with _naming_out(request.out):
             for kind, data in sample.items():
-                (options.out / f"{name}.{kind}").write_bytes(data)
-        print(f"  {options.out / name}.mid, .png, .mp3")
+                (request.out / f"{name}.{kind}").write_bytes(data)
+        print(f"  {request.out / name}.mid, .png, .mp3")
     return 0
 
 
@@ -138,30 +168,30 @@ def _checked(storage: Storage, system: System, cell: Cell) -> Any:
     return config
 
 
-def _config(system: System, config: Any, options: argparse.Namespace) -> Any:
+def _config(system: System, config: Any, request: GenerateRequest) -> Any:
     """The trial's config with what was asked to be other; UserError for what only training could change.
 
     It keeps its own target where neither `--style` gives another one nor `--start` what it was not drawn for.
     """
-    asked = dict(options.set)
+    asked = request.fields
     if "target" in asked:
         raise UserError("--set target is for studies; here it is --style.")
     for name in asked:
         if system.config.spec(name).metadata["stage"] != GENERATE:
             of_generate = ", ".join(system.config().of_stages((GENERATE,)))
             raise UserError(f"--set {name} would take training anew; here it can set {of_generate}.")
-    if options.style and "target" not in system.conditions:
+    if request.style and "target" not in system.conditions:
         raise UserError(f"--style is not for {system.name}, which follows no target; vae_nn does.")
-    if options.start and "start" not in system.conditions:
+    if request.start and "start" not in system.conditions:
         raise UserError(f"--start is not for {system.name}, which continues nothing; leave it out.")
     config = config.with_values(asked)
-    if options.windows:
-        config = config.with_values({"continuation": options.windows})
-    if not options.start:
-        config = config.with_values({"starts": max(config.starts, options.samples)})
-    if "target" in system.conditions and (options.style or options.start):
+    if request.windows:
+        config = config.with_values({"continuation": request.windows})
+    if not request.start:
+        config = config.with_values({"starts": max(config.starts, request.samples)})
+    if "target" in system.conditions and (request.style or request.start):
         config = config.with_values({"target": NONE})
-    if options.style:
+    if request.style:
         return config if "alpha" in asked else config.with_values({"alpha": config.alpha or _ALPHA})
     for name in ("alpha", "alpha_mix"):
         if name in asked and _target(config) == NONE:
@@ -181,21 +211,19 @@ def _windows(storage: Storage, cell: Cell, system: System, config: Any) -> Block
     return trial_windows(storage, cell, config)
 
 
-def _run(
-    storage: Storage, cell: Cell, config: Any, windows: BlockWindows | None, options: argparse.Namespace
-) -> StageRun:
+def _run(storage: Storage, cell: Cell, config: Any, windows: BlockWindows | None, request: GenerateRequest) -> StageRun:
     targets = None
-    if options.style:
-        targets = named_targets(options.style, _store(storage, cell), config.window_spec, option="--style")
-    block = cell.block if options.seed is None else Block(options.seed, cell.block.index)
+    if request.style:
+        targets = named_targets(request.style, _store(storage, cell), config.window_spec, option="--style")
+    block = cell.block if request.seed is None else Block(request.seed, cell.block.index)
     return StageRun(config, block, windows, StoredFiles(storage, cell, GENERATE), torch.device("cpu"), targets)
 
 
-def _starts(system: System, config: Any, windows: BlockWindows | None, options: argparse.Namespace) -> np.ndarray:
+def _starts(system: System, config: Any, windows: BlockWindows | None, request: GenerateRequest) -> np.ndarray:
     """Start windows, packed `(n, track, steps, 16)`: the last one of the given file, or all of the trial's own."""
     if windows is None:
-        last = file_windows(options.start, config.window_spec, "--start")[-1:]
-        return np.repeat(last, options.samples if "noise" in system.conditions else 1, axis=0)
+        last = file_windows(request.start, config.window_spec, "--start")[-1:]
+        return np.repeat(last, request.samples if "noise" in system.conditions else 1, axis=0)
     # All of them, so that the first ones' continuations are those that the trial left as samples.
     return np.repeat(windows.packed(windows.starts[:, 0]), config.variations, axis=0)
 

@@ -1,14 +1,9 @@
 """Places: how a command line names studies that have run."""
 
-from pathlib import Path
+from typing import Any
 
 from musiclab.errors import UserError
-from musiclab.storage.files import Storage
-
-
-def storage_at(place: str) -> Storage | None:
-    """The storage there, which opening would make; None where there is no such folder."""
-    return Storage(place) if "://" in place or Path(place).expanduser().is_dir() else None
+from musiclab.storage.files import Storage, storage_at
 
 
 def studies_at(place: str) -> list[tuple[Storage, str]]:
@@ -25,3 +20,13 @@ def studies_at(place: str) -> list[tuple[Storage, str]]:
         if wanted is None and there:
             return [(storage, study) for study in there]
     raise UserError(f"{place!r} is no study; name STORAGE/STUDY, such as ~/musiclab/latent_dim, or a storage.")
+
+
+def add_places(command: Any) -> None:
+    """Let a subcommand take places."""
+    command.add_argument(
+        "places",
+        nargs="+",
+        metavar="PLACE",
+        help="STORAGE/STUDY, such as ~/musiclab/latent_dim, or a STORAGE with all its studies",
+    )

@@ -1,12 +1,24 @@
 """`musiclab report`: pages of studies that have run, and an overview of several."""
 
+import argparse
 import sys
+from typing import Any
 
-from musiclab.analysis.results import Results
+from musiclab.cli.places import add_places, studies_at
 from musiclab.errors import UserError
-from musiclab.report.html.overview import overview
-from musiclab.report.write import write_report
-from musiclab.study.places import studies_at
+
+
+def add(subjects: Any) -> None:
+    """Add the subcommand to the parser of `musiclab`."""
+    doc = "write the reports of studies anew; of several also an overview, with the article's claims"
+    command = subjects.add_parser("report", help=doc, description=doc, allow_abbrev=False)
+    add_places(command)
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write reports, and print where; the exit code."""
+    return report(options.places)
 
 
 def report(places: list[str]) -> int:
@@ -14,6 +26,10 @@ def report(places: list[str]) -> int:
 
     Of several, one that cannot be read is named and left out.
     """
+    from musiclab.analysis.results import Results
+    from musiclab.report.html.overview import overview  # matplotlib takes a second
+    from musiclab.report.write import write_report
+
     studies = []
     meant = [of for place in places for of in studies_at(place)]
     for storage, name in meant:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from musiclab.design.trials import Cell
 from musiclab.execution.queue import Queue
-from musiclab.study.trial import Trials
+from musiclab.execution.trial import Trials
 
 # Called with a cell whose run has ended and, where its worker died of it, what is known about that: a line and a log.
 Ended = Callable[[Cell, tuple[str, str] | None], None]

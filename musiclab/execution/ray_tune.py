@@ -22,10 +22,10 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from musiclab.errors import UserError, one_line
+from musiclab.execution.executor import Ended
 from musiclab.execution.queue import Queue
+from musiclab.execution.trial import Trials
 from musiclab.storage.files import StorageFailed
-from musiclab.study.execution import Ended
-from musiclab.study.trial import Trials
 
 # A small model leaves most of a GPU idle, but each of its processes takes a share of its memory.
 _TRIALS_A_GPU = 4

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from musiclab.data.abandoned import remove_abandoned
 from musiclab.errors import UserError, one_line, printable
 from musiclab.progress import Progress
-from musiclab.storage.files import Storage
+from musiclab.storage.files import Storage, storage_at
 from musiclab.storage.inventory import Inventory, Leftover
 from musiclab.storage.leases import CLEANING, Held, Lease
 from musiclab.storage.stages import DONE
-from musiclab.study.places import storage_at
 from musiclab.training.files import CHECKPOINT
 from musiclab.wording import size
 

@@ -209,3 +209,8 @@ def cache_folder() -> Path:
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "musiclab"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def storage_at(place: str) -> Storage | None:
+    """The storage there, which opening would make; None where there is no such folder."""
+    return Storage(place) if "://" in place or Path(place).expanduser().is_dir() else None

@@ -15,8 +15,8 @@ from musiclab.report.sentences import confounded, underpowered
 from musiclab.resources import available_cpus
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
-from musiclab.study.outdated import outdated
-from musiclab.study.running import Running
+from musiclab.study.run import Running
+from musiclab.study.staleness import outdated
 from musiclab.systems.config import GENERATE, MEASURE
 from musiclab.wording import duration
 

@@ -7,7 +7,7 @@ from musiclab.data.sources import open_source
 from musiclab.design.design import Design
 from musiclab.design.spec import StudySpec
 from musiclab.errors import UserError
-from musiclab.study.mirror import check_tracking_uri
+from musiclab.tracking import check_tracking_uri
 from musiclab.training.runtime import Device
 
 DEFAULT_STORAGE = "~/musiclab"

@@ -9,8 +9,8 @@ from dataclasses import asdict
 
 from musiclab import ROOT, __version__
 from musiclab.design.space import described
-from musiclab.study.mirror import masked
-from musiclab.study.running import Running
+from musiclab.study.run import Running
+from musiclab.tracking import masked
 
 
 class PlanFile:

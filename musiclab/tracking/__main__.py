@@ -15,8 +15,8 @@ from typing import Any
 
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease, may_go_on
-from musiclab.study.mirror.follower import Follower
-from musiclab.study.mirror.runs import why
+from musiclab.tracking.mlflow_runs import why
+from musiclab.tracking.reconcile import Follower
 
 _EVERY_S = 2.0
 _STUCK_S = 600.0  # a database may keep a call for ever, and the next mirror waits for this one

@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from musiclab.errors import UserError, one_line
-from musiclab.study.mirror.address import is_database, masked
-from musiclab.study.mirror.trials import Point
+from musiclab.tracking.snapshot import Point
+from musiclab.tracking.uri import is_database, masked
 
 # Before MLflow is imported, which reads them then. A server that is down is asked again on the next round, not within a
 # call: a second try of a call that came through, but whose answer was lost, would make a second run.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from musiclab import ROOT
-from musiclab.study.mirror.address import is_database, masked
+from musiclab.tracking.uri import is_database, masked
 
 _PATIENCE_S = 60.0  # without a run brought level, and the study's end waits no longer
 _SAY_EVERY_S = 10.0

@@ -17,9 +17,9 @@ from musiclab.report.sentences import in_words, verdict
 from musiclab.report.text_table import table
 from musiclab.storage.files import Storage, cache_folder
 from musiclab.storage.records import Records
-from musiclab.study.mirror.address import is_database, masked
-from musiclab.study.mirror.runs import Run, Runs, is_refused, why
-from musiclab.study.mirror.trials import Unreadable, stored_trial
+from musiclab.tracking.mlflow_runs import Run, Runs, is_refused, why
+from musiclab.tracking.snapshot import Unreadable, stored_trial
+from musiclab.tracking.uri import is_database, masked
 
 _REPORT = ("report.html", "results.csv", "results.json", "table.tex")
 _UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens when it is told nothing else

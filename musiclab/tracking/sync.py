@@ -1,4 +1,4 @@
-"""`musiclab sync`: MLflow brought level with studies that have run, whatever it missed while they did."""
+"""Sync: MLflow brought level with studies that have run, whatever it missed while they did."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -8,20 +8,19 @@ from musiclab.progress import Progress
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Held, Lease, holders
 from musiclab.storage.records import Records
-from musiclab.study.mirror.address import default_uri, is_masked, masked, named_uri
-from musiclab.study.mirror.follower import Follower
-from musiclab.study.mirror.runs import why
-from musiclab.study.places import studies_at
+from musiclab.tracking.mlflow_runs import why
+from musiclab.tracking.reconcile import Follower
+from musiclab.tracking.uri import default_uri, is_masked, masked, named_uri
 
 
-def sync(places: list[str], tracking_uri: str | None) -> int:
-    """Bring MLflow level with all editions of the studies at `places`, and print what that took.
+def sync_studies(studies: list[tuple[Storage, str]], tracking_uri: str | None) -> int:
+    """Bring MLflow level with all editions of the studies, each a storage and a name, and print what that took.
 
     Into the address given, else that of MLFLOW_TRACKING_URI, else the one with which the study was last run. The exit
     code is 1 where one is not level now; UserError, after all others, where an MLflow does not answer.
     """
     level, failed = True, {}  # by address, which is not asked again
-    for storage, name in [study for place in places for study in studies_at(place)]:
+    for storage, name in studies:
         records = Records(storage)
         plans = records.plans.of_study(name)
         if not plans:

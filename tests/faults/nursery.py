@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 
+import musiclab.execution.trial
 import musiclab.rendering.picture
 import musiclab.report
 import musiclab.study.study
-import musiclab.study.trial
 from musiclab.storage.files import Storage
 
 

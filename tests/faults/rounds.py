@@ -163,7 +163,7 @@ class Round:
         if target == "worker":
             above = os.getpid() if "node" in self._servers else self._process.pid
             return sorted(descendants(above, "ray::ResourceTrainable"))
-        of = {"mirror": "musiclab.study.mirror", "raylet": "raylet/raylet"}[target]
+        of = {"mirror": "musiclab.tracking", "raylet": "raylet/raylet"}[target]
         return descendants(self._process.pid, of)
 
     def _finish(self) -> None:
@@ -178,7 +178,7 @@ class Round:
 
     def _sync(self) -> None:
         """Bring MLflow level by the command that the study names."""
-        command = [sys.executable, "-c", "from musiclab.cli import main; main()", "sync", str(self.storage)]
+        command = [sys.executable, "-c", "from musiclab.cli.main import main; main()", "sync", str(self.storage)]
 
         def synced() -> bool:
             done = subprocess.run(

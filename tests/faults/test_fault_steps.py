@@ -12,7 +12,7 @@ from mlflow_servers import needs_postgres
 from tally import TALLY, seeds
 
 from musiclab.storage.files import Storage
-from musiclab.study.mirror.follower import Follower
+from musiclab.tracking.reconcile import Follower
 
 # The tests that kill a hundred times.
 MANY = {

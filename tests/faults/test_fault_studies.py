@@ -11,7 +11,7 @@ import pytest
 from judging import Truth, Watch, faults, records_in
 from study_processes import ended, files, kill, run_study, start_study, wait_for
 
-from musiclab.study import trial
+from musiclab.execution import trial
 
 pytestmark = pytest.mark.slow
 

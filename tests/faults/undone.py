@@ -63,24 +63,24 @@ SAFEGUARDS = [
         STEPS,
     ),
     Safeguard(
-        "a stage is marked as done after its product", "musiclab/study/trial.py",
+        "a stage is marked as done after its product", "musiclab/execution/trial.py",
         [("            system.run_stage(stage, run)\n            files.finish()",
           "            files.finish()\n            system.run_stage(stage, run)")],
         STEPS,
     ),
     Safeguard(
-        "MLflow's runs are found by their tags", "musiclab/study/mirror/runs.py",
+        "MLflow's runs are found by their tags", "musiclab/tracking/mlflow_runs.py",
         [("for run in sorted(self._found(), key", "for run in sorted([], key")],
         IN_PROCESS,
     ),
     Safeguard(
-        "what MLflow has says what it lacks", "musiclab/study/mirror/runs.py",
+        "what MLflow has says what it lacks", "musiclab/tracking/mlflow_runs.py",
         [("        return [point for point in points if point.name", "        return [] if self.latest else points\n"
           "        return [point for point in points if point.name")],
         ON_THE_WAY,
     ),
     Safeguard(
-        "a trial whose worker died is tried again", "musiclab/study/running.py",
+        "a trial whose worker died is tried again", "musiclab/study/run.py",
         [('if failure["again"] and', "if False and")],
         ON_RAY,
     ),
@@ -90,22 +90,22 @@ SAFEGUARDS = [
         ON_RAY,
     ),
     Safeguard(
-        "runs that look as if they ran are closed", "musiclab/study/mirror/follower.py",
+        "runs that look as if they ran are closed", "musiclab/tracking/reconcile.py",
         [("            self._runs.close_running()\n", "            pass\n")],
         ON_THE_WAY,
     ),
     Safeguard(
-        "only one runs a study", "musiclab/study/study.py",
+        "only one runs a study", "musiclab/study/session.py",
         [('f"{design.folder}/runner").take()', 'f"{design.folder}/runner-{id(design)}").take()')],
         TWICE,
     ),
     Safeguard(
-        "a record that is there by now is left alone", "musiclab/study/trial.py",
+        "a record that is there by now is left alone", "musiclab/execution/trial.py",
         [("            if not records.get(cell.key):\n", "            if True:\n")],
         MEANWHILE,
     ),
     Safeguard(
-        "who is handed a finished trial does not run it", "musiclab/study/trial.py",
+        "who is handed a finished trial does not run it", "musiclab/execution/trial.py",
         [("        if records.get(cell.key):\n", "        if False:\n")],
         HANDED,
     ),

@@ -18,8 +18,8 @@ import torch
 from made_results import made_study
 from made_songs import MUSIC, midi_bytes, npz_bytes, write_files
 
-from musiclab import cli
 from musiclab.analysis.results import Results
+from musiclab.cli import main as cli
 from musiclab.data import workers
 from musiclab.data.describe import describe
 from musiclab.data.lpd5 import Lpd5
@@ -38,7 +38,7 @@ from musiclab.storage.stages import DamagedStage, StoredFiles
 from musiclab.study import Ablation, Claim, Expect, Grid, Study, plan_file
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.plan_file import PlanFile
-from musiclab.study.running import Running
+from musiclab.study.run import Running
 from musiclab.systems import SYSTEMS, find_system
 from musiclab.systems.base import GENERATED, read_generated, write_generated
 from musiclab.systems.style import named_targets
@@ -228,7 +228,7 @@ def _options(words: list[str], folder: Path) -> None:
     with contextlib.suppress(SystemExit):  # --help
         parse_options("A question?", words)
     with contextlib.suppress(SystemExit, UserError):
-        cli._parser().parse_args(words)
+        cli.parser().parse_args(words)
 
 
 def _good_study() -> dict[str, Any]:

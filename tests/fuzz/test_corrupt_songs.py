@@ -12,7 +12,7 @@ import pytest
 from made_songs import csc, midi_bytes, midi_file, midi_track, npz, npz_bytes, write_files, write_tar, write_zip
 from mutators import Evil
 
-from musiclab import cli
+from musiclab.cli import main as cli
 from musiclab.data.lpd5 import Lpd5
 from musiclab.data.midi import Midi
 from musiclab.data.store import build

@@ -27,7 +27,7 @@ from musiclab.design.spec import is_folder_name
 from musiclab.errors import UserError
 from musiclab.rendering.midi import to_midi
 from musiclab.storage.files import Storage
-from musiclab.study.mirror.address import default_uri
+from musiclab.tracking.uri import default_uri
 
 EVIL = """<script>window.evil=1</script><img src=x onerror="window.evil=1">"""
 TITLES = (
@@ -116,7 +116,7 @@ def test_a_database_that_no_address_could_name_is_refused(tmp_path: Path) -> Non
 
 def test_a_working_directory_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
-    script = 'cd "$1" && rmdir "$1" && exec "$2" -c "from musiclab import cli; cli.main([\'report\', \'x\'])"'
+    script = 'cd "$1" && rmdir "$1" && exec "$2" -c "from musiclab.cli.main import main; main([\'report\', \'x\'])"'
     ended = subprocess.run(
         ["sh", "-c", script, "sh", tmp_path / "gone", sys.executable], capture_output=True, text=True, check=False,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -144,7 +144,7 @@ class Place:
 
     def musiclab(self, *words: object) -> str:
         """What a `musiclab` command says, which must end well."""
-        return self.run("-c", "import sys; from musiclab import cli; cli.main(sys.argv[1:])", *words)
+        return self.run("-c", "import sys; from musiclab.cli.main import main; main(sys.argv[1:])", *words)
 
     def run(self, *words: object) -> str:
         # Who is root may write anywhere, unless that right is given up.

@@ -12,8 +12,8 @@ from study_processes import Run
 
 from musiclab.storage.documents import sealed, unsealed
 from musiclab.storage.files import Storage
-from musiclab.study.mirror import Mirror
-from musiclab.study.mirror.follower import Follower
+from musiclab.tracking import Mirror
+from musiclab.tracking.reconcile import Follower
 
 NOTHING = Counter[str]()
 

@@ -12,7 +12,7 @@ from kept import Kept
 from made_results import made_study
 from study_processes import ROOT, Run, descendants, files, kill, run_study, start_study, wait_for
 
-from musiclab import cli
+from musiclab.cli import main as cli
 from musiclab.design.trials import Cell, Variant
 from musiclab.storage import files as storage_files
 from musiclab.storage.files import LOCAL, Storage
@@ -248,7 +248,7 @@ def test_what_is_no_storage_is_said_and_not_made(root: str, tmp_path: Path, caps
 # Killed before its n-th removal, as by `kill -9`.
 KILLED = """
 import os, signal, sys
-from musiclab.study import clean
+from musiclab.maintenance import clean
 left, one = [int(sys.argv[2])], clean.Storage.remove
 def remove(self, name):
     if name.startswith(("stages", "trials")):

@@ -12,7 +12,7 @@ from musiclab.storage.records import Records
 from musiclab.study import Ablation, Grid, Study
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.plan_file import PlanFile
-from musiclab.study.running import Running
+from musiclab.study.run import Running
 
 VAE = {"system": "vae_nn"}
 RNN = {"system": "note_rnn"}

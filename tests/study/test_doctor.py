@@ -15,19 +15,20 @@ import pytest
 from made_results import made_study
 from study_processes import ROOT, Head, Run, files, free_port
 
-from musiclab import cli, requirements
-from musiclab.asking import asked
+from musiclab import requirements
+from musiclab.cli import main as cli
 from musiclab.data.store import WindowStore
 from musiclab.design.trials import Cell, Variant
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
+from musiclab.maintenance import doctor
+from musiclab.maintenance.doctor import installation, room, services
+from musiclab.maintenance.doctor.isolated import asked
 from musiclab.storage.files import Storage
 from musiclab.storage.inventory import Inventory
 from musiclab.storage.leases import Lease
 from musiclab.storage.records import Records
 from musiclab.storage.stages import StoredFiles
-from musiclab.study import doctor
-from musiclab.study.doctor import installation, services, space
 from musiclab.training.files import CHECKPOINT
 from musiclab.training.streams import Block
 
@@ -258,15 +259,15 @@ def test_room_is_held_against_what_unfinished_trials_will_take(place: Storage, m
               for key in ("madem0b0", "madem0b1", "madem1b0")]  # fmt: skip
     stage = sum(file.stat().st_size for file in Path(place.root).glob("stages/madev0b0/*"))
     inventory = Inventory(place)
-    need, unknown = space.needed(inventory)
+    need, unknown = room.needed(inventory)
     assert need == pytest.approx(2 * sum(trials) / 3 + stage) and unknown == []
     trained = Cell(Variant("vae_nn", {}, {}, "d"), Block(0, 1), {"vae": "madev1b1"})
     StoredFiles(place, trained, "vae").finish()
-    assert space.needed(Inventory(place))[0] == pytest.approx(2 * sum(trials) / 3)
+    assert room.needed(Inventory(place))[0] == pytest.approx(2 * sum(trials) / 3)
     disk = namedtuple("disk", "free")
     for free, level in ((need - 1, "fail"), (need + 1e6, "warn"), (need + 2e9, "ok")):
-        monkeypatch.setattr(space.shutil, "disk_usage", lambda _, free=free: disk(free))
-        finding = next(space.room(place, inventory))
+        monkeypatch.setattr(room.shutil, "disk_usage", lambda _, free=free: disk(free))
+        finding = next(room.room(place, inventory))
         assert finding.level == level
         assert ("musiclab clean" in finding.remedy) == (level != "ok")
 
@@ -274,8 +275,8 @@ def test_room_is_held_against_what_unfinished_trials_will_take(place: Storage, m
 def test_a_study_of_which_nothing_has_finished_is_not_counted(tmp_path: Path) -> None:
     made_study(tmp_path, {"16": [None], "8": [None]})
     place = Storage(str(tmp_path))
-    assert space.needed(Inventory(place)) == (0, ["made"])
-    assert "what the 2 unfinished trials of made need is not known" in next(space.room(place, Inventory(place))).found
+    assert room.needed(Inventory(place)) == (0, ["made"])
+    assert "what the 2 unfinished trials of made need is not known" in next(room.room(place, Inventory(place))).found
 
 
 @pytest.mark.usefixtures("alone")

@@ -10,7 +10,7 @@ import pytest
 from kept import empty
 from study_processes import Run, files, run_study
 
-from musiclab import cli
+from musiclab.cli import main as cli
 from musiclab.data.midi import Midi, file_windows
 from musiclab.data.store import open_store
 from musiclab.data.windows import WindowSpec, cut

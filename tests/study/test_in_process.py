@@ -8,10 +8,10 @@ import pytest
 from kept import Kept
 from study_processes import Run, files, kill, run_study, start_study, wait_for
 
+from musiclab.execution.trial import Trials
 from musiclab.hashing import content_hash
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease
-from musiclab.study.trial import Trials
 
 pytestmark = pytest.mark.slow
 
@@ -72,7 +72,7 @@ def test_a_scale_that_is_there_is_not_worked_out_again(
 
     lost = next(iter(finished.records))
     (kept.path / "trials" / lost / "record.json").unlink()
-    monkeypatch.setattr("musiclab.study.trial.real_scale", never)
+    monkeypatch.setattr("musiclab.execution.trial.real_scale", never)
     plan = json.loads(kept.plan.read_text())
     (cell,) = (cell for cell in plan["cells"] if cell["stages"][-1][1] == lost)
     _work(kept.path, cell)
@@ -98,7 +98,7 @@ def test_a_worker_that_is_handed_a_finished_trial_leaves_it_alone(kept: Kept, mo
     def run(*_: object) -> None:
         raise AssertionError("ran again")
 
-    monkeypatch.setattr("musiclab.study.trial._run", run)
+    monkeypatch.setattr("musiclab.execution.trial._run", run)
     plan = json.loads(kept.plan.read_text())
     _work(kept.path, plan["cells"][0])
     assert not list(kept.path.glob("trials/*/failed.json"))

@@ -11,11 +11,11 @@ from mlflow.exceptions import MlflowException
 from mlflow_contents import role, study_runs
 from study_processes import kill, wait_for
 
+from musiclab.cli.sync import sync
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
-from musiclab.study.mirror.runs import Runs
-from musiclab.study.mirror.trials import Point
-from musiclab.study.sync import sync
+from musiclab.tracking.mlflow_runs import Runs
+from musiclab.tracking.snapshot import Point
 
 pytestmark = pytest.mark.slow
 

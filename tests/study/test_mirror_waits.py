@@ -18,7 +18,7 @@ from mlflow_contents import study_runs
 from mlflow_servers import MlflowServer, Postgres, Proxy
 from study_processes import kill, wait_for
 
-from musiclab.study.mirror import starter
+from musiclab.tracking import process as mirror_process
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ def test_postgres_killed_between_rounds_and_answers_lost(
 
 
 def test_a_server_that_never_answers_keeps_nobody_waiting(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starter, "_PATIENCE_S", 3.0)
+    monkeypatch.setattr(mirror_process, "_PATIENCE_S", 3.0)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -97,7 +97,7 @@ def test_a_mirror_whose_database_keeps_a_call_for_ever_ends(kept: Kept) -> None:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         uri = f"postgresql+psycopg2://127.0.0.1:{silent.getsockname()[1]}/db"
-        main = "import sys, musiclab.study.mirror.__main__ as it; it._STUCK_S = 4; it.main(*sys.argv[1:])"
+        main = "import sys, musiclab.tracking.__main__ as it; it._STUCK_S = 4; it.main(*sys.argv[1:])"
         began = time.monotonic()
         done = subprocess.run(
             [sys.executable, "-c", main, str(kept.path), kept.folder],
@@ -124,8 +124,8 @@ def test_a_mirror_ends_by_itself_where_no_answer_comes(kept: Kept, monkeypatch: 
 def test_a_server_that_is_slow_but_takes_all_is_waited_for(
     kept: Kept, server: MlflowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(starter, "_SAY_EVERY_S", 0.5)
-    monkeypatch.setattr(starter, "_PATIENCE_S", 5.0)
+    monkeypatch.setattr(mirror_process, "_SAY_EVERY_S", 0.5)
+    monkeypatch.setattr(mirror_process, "_PATIENCE_S", 5.0)
     for folder in kept.path.glob("trials/*/samples"):
         shutil.rmtree(folder)  # a call each
     proxy, said = Proxy(server.uri), []

@@ -17,10 +17,11 @@ from mlflow_contents import assert_level, logged, role, study_runs
 from mlflow_servers import MlflowServer, sqlite
 from study_processes import Run, descendants, ended, kill, run_study, start_study, wait_for
 
+from musiclab import tracking
 from musiclab.storage.documents import sealed, unsealed
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
-from musiclab.study import Grid, Study, mirror
+from musiclab.study import Grid, Study
 from musiclab.systems import gan
 
 pytestmark = pytest.mark.slow
@@ -111,7 +112,7 @@ def test_a_mirror_killed_in_the_middle_is_made_up_for(
     uri, asked = f"sqlite:///{storage / 'mlflow.db'}", [*long_options, "--in-process"]
     process = start_study(*asked, storage=storage, file=long_study)
     wait_for(lambda: logged(uri, "long"), 120, "the first points of a curve")
-    (follower,) = descendants(process.pid, "musiclab.study.mirror")
+    (follower,) = descendants(process.pid, "musiclab.tracking")
     kill(follower)
     cut = ended(process, storage)
     assert cut.records == undisturbed.records
@@ -300,8 +301,8 @@ def test_a_trial_that_diverged_is_failed_and_keeps_its_curves(
 
 
 def test_a_password_is_not_shown() -> None:
-    assert mirror.masked("postgresql://me:secret@host/db x") == "postgresql://***@host/db x"
-    assert mirror.masked("sqlite:////folder/mlflow.db") == "sqlite:////folder/mlflow.db"
+    assert tracking.masked("postgresql://me:secret@host/db x") == "postgresql://***@host/db x"
+    assert tracking.masked("sqlite:////folder/mlflow.db") == "sqlite:////folder/mlflow.db"
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium here")

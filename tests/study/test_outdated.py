@@ -12,9 +12,9 @@ from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
 from musiclab.study import Grid, Study
 from musiclab.study.options import design_of, parse_options
-from musiclab.study.outdated import outdated
 from musiclab.study.plan_file import PlanFile
-from musiclab.study.running import Running
+from musiclab.study.run import Running
+from musiclab.study.staleness import outdated
 from musiclab.systems.vae_nn import VaeNN
 from musiclab.training import runtime
 

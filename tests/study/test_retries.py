@@ -8,18 +8,19 @@ import pytest
 import torch
 
 from musiclab.errors import UserError
+from musiclab.execution import trial
+from musiclab.execution.executor import Ended, InProcess
 from musiclab.execution.queue import Queue
+from musiclab.execution.trial import Trials
 from musiclab.progress import Progress
 from musiclab.storage.files import Storage, StorageFailed
 from musiclab.storage.leases import Lease
 from musiclab.storage.records import Records
 from musiclab.storage.stages import DamagedStage, Stopped
-from musiclab.study import Grid, Study, study, trial
-from musiclab.study.execution import Ended, InProcess
+from musiclab.study import Grid, Study, session
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.plan_file import PlanFile
-from musiclab.study.running import Running
-from musiclab.study.trial import Trials
+from musiclab.study.run import Running
 from musiclab.training.fit import Diverged
 
 OUT_OF_MEMORY = "[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory: you tried too much"
@@ -52,7 +53,7 @@ def ran(song_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
         running.calls = calls
         lease = Lease(records.storage, f"{running.design.folder}/runner")
         with lease.take(), Progress("trials", 2) as progress:
-            study._run_trials(running, PlanFile(running), executor or InProcess(), lease, parsed.fail_fast, progress)
+            session.run_trials(running, PlanFile(running), executor or InProcess(), lease, parsed.fail_fast, progress)
         return running
 
     return run
@@ -80,7 +81,8 @@ def test_what_may_go_well_the_next_time_is_tried_again_and_leaves_no_trace(ran, 
     ("error", "reason"),
     [(Diverged("diverged: val/loss is not finite after epoch 3"), "diverged: val/loss is not finite after epoch 3"),
      (UserError("The data is too little."), "The data is too little."),
-     (ZeroDivisionError("division\nby zero"), "ZeroDivisionError: division by zero (musiclab/study/trial.py, line ")],
+     (ZeroDivisionError("division\nby zero"),
+      "ZeroDivisionError: division by zero (musiclab/execution/trial.py, line ")],
     ids=["diverged", "data", "bug"],
 )  # fmt: skip
 def test_what_would_only_fail_again_is_not_and_takes_no_other_with_it(ran, error: Exception, reason: str) -> None:

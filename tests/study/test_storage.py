@@ -15,7 +15,7 @@ import pytest
 from musiclab.errors import UserError
 from musiclab.storage import files
 from musiclab.storage.files import LOCAL, Storage
-from musiclab.study import Grid, Study, study
+from musiclab.study import Grid, Study, session
 
 ROOT = Path(__file__).parents[2]
 
@@ -190,7 +190,7 @@ def test_a_whole_study_on_a_storage_elsewhere(
         def stop(self) -> str:
             return ""
 
-    monkeypatch.setattr(study, "Mirror", NoMirror)
+    monkeypatch.setattr(session, "Mirror", NoMirror)
     question = Study(
         name="q", system="vae_nn", space={"latent_dim": Grid(2, 3)}, control={"latent_dim": 2}, blocks=1,
         objective="frechet",

@@ -17,11 +17,11 @@ from mlflow_contents import assert_level, contents, faults, logged, role, study_
 from mlflow_servers import MlflowServer, Postgres, Proxy
 from study_processes import Run, descendants, ended, kill, run_study, start_study, wait_for
 
+from musiclab.cli.sync import sync
 from musiclab.errors import UserError
 from musiclab.storage.documents import sealed, unsealed
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease
-from musiclab.study.sync import sync
 
 pytestmark = pytest.mark.slow
 
@@ -208,7 +208,7 @@ def test_driver_and_mirror_killed_leave_no_run_running(
     wait_for(lambda: list(storage.glob("stages/*/curves.json")), 120, "the first points of a curve")
     process.send_signal(signal.SIGSTOP)  # so that it cannot end before MLflow shows them
     wait_for(lambda: logged(uri, "long"), 120, "MLflow to show them")
-    kill(*descendants(process.pid, "musiclab.study.mirror"), process.pid)
+    kill(*descendants(process.pid, "musiclab.tracking"), process.pid)
     process.communicate()
     assert "RUNNING" in {run.info.status for run in study_runs(uri, "long")[1]}
     assert sync([str(storage)], None) == 0
@@ -246,5 +246,5 @@ def test_a_frozen_server_stalls_no_trial_and_postgres_killed_beneath_it_loses_no
 
 def _sync(storage: Path, **rest: Any) -> subprocess.CompletedProcess:
     """`musiclab sync` as a process."""
-    command = [sys.executable, "-c", "from musiclab.cli import main; main()", "sync", str(storage)]
+    command = [sys.executable, "-c", "from musiclab.cli.main import main; main()", "sync", str(storage)]
     return subprocess.run(command, capture_output=True, text=True, check=False, **rest)

@@ -18,17 +18,17 @@ from musiclab.analysis.comparisons import compare
 from musiclab.analysis.results import Results
 from musiclab.design.design import Design
 from musiclab.design.trials import Cell
+from musiclab.execution.executor import Ended
 from musiclab.execution.queue import Queue
+from musiclab.execution.trial import Trials
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease
 from musiclab.storage.records import Records
-from musiclab.study import Grid, Study, study
-from musiclab.study.execution import Ended
+from musiclab.study import Grid, Study, session
 from musiclab.study.forecast import forecast
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.plan_file import PlanFile
-from musiclab.study.running import Running
-from musiclab.study.trial import Trials
+from musiclab.study.run import Running
 
 Value = Callable[[Any, int], float]
 
@@ -97,8 +97,8 @@ def _run(design: Design, folder: Path, made: Made) -> Results:
     plan_file = PlanFile(running)
     plan_file.write()
     lease = Lease(running.records.storage, f"{design.folder}/runner")
-    with lease.take(), study.Progress("trials", len(running.cells), len(running.found)) as progress:
-        study._run_trials(running, plan_file, made, lease, False, progress)
+    with lease.take(), session.Progress("trials", len(running.cells), len(running.found)) as progress:
+        session.run_trials(running, plan_file, made, lease, False, progress)
     return Results.read(running.records.storage, "q")
 
 
@@ -281,7 +281,7 @@ def mirrorless(monkeypatch: pytest.MonkeyPatch) -> None:
         def stop(self) -> str:
             return "MLflow: none"
 
-    monkeypatch.setattr(study, "Mirror", Mirror)
+    monkeypatch.setattr(session, "Mirror", Mirror)
 
 
 def test_the_executor_stays_open_between_batches_and_a_report_that_fails_is_one_line(
@@ -297,7 +297,7 @@ def test_the_executor_stays_open_between_batches_and_a_report_that_fails_is_one_
     def fails(_: Results) -> str:
         raise ValueError("no\npaper")
 
-    monkeypatch.setattr(study, "_executor", executor)
+    monkeypatch.setattr(session, "opened_executor", executor)
     monkeypatch.setattr("musiclab.report.write.write_report", fails)
     asked = Study(
         name="q", system="vae_nn", space={"noise_sd": Grid(0.5, 1.0)}, control={"noise_sd": 0.5}, blocks=4,

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from musiclab import cli
-from musiclab.study import Grid, Study, study
+from musiclab.cli import data
+from musiclab.cli import main as cli
+from musiclab.study import Grid, Study, session
 
 ROOT = Path(__file__).parents[2]
 LATENT_DIM = Study(
@@ -439,7 +440,7 @@ def test_an_interrupt_ends_a_study_with_130_and_says_how_it_goes_on(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(study, "ensure_store", interrupted)
+    monkeypatch.setattr(session, "ensure_store", interrupted)
     with pytest.raises(SystemExit) as ended:
         LATENT_DIM.main(["--in-process", "--storage", str(tmp_path)])
     assert ended.value.code == 130
@@ -450,7 +451,7 @@ def test_an_interrupt_ends_a_study_with_130_and_says_how_it_goes_on(
 def test_an_interrupt_ends_the_data_command_with_130(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(cli, "build", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(data, "build", lambda *_, **__: signal.raise_signal(signal.SIGINT))
     with pytest.raises(SystemExit) as ended:
         cli.main(["data", "build", "chorales", "--storage", str(tmp_path)])
     assert ended.value.code == 130

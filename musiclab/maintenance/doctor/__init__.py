@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from musiclab.errors import UserError, one_line, printable
-from musiclab.storage.files import Storage
+from musiclab.maintenance.doctor import contents, installation, room, services
+from musiclab.maintenance.doctor.finding import FAIL, OK, WARN, Finding
+from musiclab.storage.files import Storage, storage_at
 from musiclab.storage.inventory import Inventory
-from musiclab.study.doctor import contents, installation, services, space
-from musiclab.study.doctor.finding import FAIL, OK, WARN, Finding
-from musiclab.study.places import storage_at
 
 
 def doctor(place: str, tracking_uri: str | None) -> int:
@@ -25,7 +24,7 @@ def doctor(place: str, tracking_uri: str | None) -> int:
     storage = _storage(report, place)
     inventory = _inventory(report, storage) if storage else None
     if inventory:
-        report.check("room", partial(space.room, storage, inventory))
+        report.check("room", partial(room.room, storage, inventory))
         report.check("at work", partial(contents.work, inventory))
         report.check("files", partial(contents.damage, inventory))
         report.check("studies", partial(contents.studies, inventory))
@@ -70,7 +69,7 @@ def _storage(report: _Report, place: str) -> Storage | None:
             yield Finding(OK, f"{place} is not there yet; the first study makes it")
             return
         opened.append(storage)
-        yield from space.writing(storage)
+        yield from room.writing(storage)
 
     report.check("storage", open_it)
     return opened[0] if opened else None

@@ -11,13 +11,13 @@ from musiclab.code_lock import locked
 from musiclab.data.store import open_store
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
+from musiclab.maintenance.doctor.finding import FAIL, OK, WARN, Finding
 from musiclab.progress import Progress
 from musiclab.storage.documents import NO_DIGEST
 from musiclab.storage.files import HALF
 from musiclab.storage.inventory import Inventory
 from musiclab.storage.records import FAILURE_LOG
 from musiclab.storage.stages import DONE
-from musiclab.study.doctor.finding import FAIL, OK, WARN, Finding
 from musiclab.training.files import CHECKPOINT
 from musiclab.wording import size
 

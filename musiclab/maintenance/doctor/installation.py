@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from musiclab import __version__, requirements
+from musiclab.maintenance.doctor.finding import FAIL, OK, WARN, Finding
 from musiclab.resources import available_cpus, available_memory
-from musiclab.study.doctor.finding import FAIL, OK, WARN, Finding
 from musiclab.wording import size
 
 _ENOUGH_BYTES = 3e9  # what a study takes with two workers, most of it their libraries

@@ -10,10 +10,10 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 
+from musiclab.maintenance.doctor.finding import FAIL, OK, WARN, Finding
 from musiclab.storage.files import PROBE, Storage
 from musiclab.storage.inventory import Inventory
 from musiclab.storage.stages import DONE
-from musiclab.study.doctor.finding import FAIL, OK, WARN, Finding
 from musiclab.wording import size
 
 _WRITTEN_BYTES = 4 << 20

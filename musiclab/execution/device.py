@@ -13,7 +13,7 @@ def planned_device(in_process: bool, gpus_per_trial: float | None) -> Device:
     if gpus_per_trial is not None:
         return "cuda" if gpus_per_trial else "cpu"
     if os.environ.get("RAY_ADDRESS") and not in_process:
-        from musiclab.study.ray_tune import cluster
+        from musiclab.execution.ray_tune import cluster
 
         return "cuda" if cluster()["gpus"] else "cpu"
     import torch

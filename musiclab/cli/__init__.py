@@ -1,0 +1,1 @@
+"""The `musiclab` command, a module a subcommand."""

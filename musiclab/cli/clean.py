@@ -1,0 +1,20 @@
+"""`musiclab clean`: what a storage holds that nothing needs."""
+
+import argparse
+from typing import Any
+
+
+def add(subjects: Any) -> None:
+    """Add the subcommand to the parser of `musiclab`."""
+    doc = "show what a storage holds that nothing needs: stages and checkpoints of no record, what kills left behind"
+    command = subjects.add_parser("clean", help=doc, description=doc, allow_abbrev=False)
+    command.add_argument("storage", metavar="STORAGE", help="folder or URI, such as ~/musiclab")
+    command.add_argument("--remove", action="store_true", help="remove it")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Show or remove; the exit code."""
+    from musiclab.maintenance.clean import clean
+
+    return clean(options.storage, options.remove)

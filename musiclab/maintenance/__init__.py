@@ -1,0 +1,1 @@
+"""Maintenance: what can be wrong with an installation and a storage, and what a storage can do without."""
