@@ -11,7 +11,7 @@ import torch
 from musiclab.data.windows import unpack
 from musiclab.hashing import code_version, content_hash
 from musiclab.systems.config import GENERATE, MEASURE, Config
-from musiclab.systems.style import Targets
+from musiclab.systems.targets import Targets
 from musiclab.training.files import Files
 from musiclab.training.streams import Block
 from musiclab.training.windows import BlockWindows
@@ -22,7 +22,7 @@ GENERATED = "generated.npy"
 CONDITIONS = ("start", "piano", "noise", "target", "alpha")
 # Code that every stage of every system rests on, so that a change of it changes their keys; that of the windows is in
 # the fingerprint of their store.
-_MEASURING = ("musiclab.measures", "musiclab.systems.measuring")
+_MEASURING = ("musiclab.measures", "musiclab.systems.evaluation")
 _COMMON = ("musiclab.data.splits", "musiclab.training", "musiclab.systems.base")
 
 

@@ -10,7 +10,8 @@ from musiclab.design.trials import Cell, Variant, cells, edition
 from musiclab.errors import UserError
 from musiclab.execution.queue import Queue
 from musiclab.study.forecast import sharing
-from musiclab.systems.vae_nn import VaeNN, VaeNNConfig
+from musiclab.systems.vae_nn.config import VaeNNConfig
+from musiclab.systems.vae_nn.system import VaeNN
 from musiclab.training.streams import Block
 
 SYSTEM = VaeNN()
@@ -141,7 +142,7 @@ def test_control_of_another_block_is_another_cell() -> None:
 def test_a_trial_rests_on_all_the_code_that_its_stages_rest_on(monkeypatch: pytest.MonkeyPatch) -> None:
     before = _cells("latent_dim", [16], 1)[0]
     monkeypatch.setattr(
-        "musiclab.systems.base.code_version", lambda *modules: "new" if "musiclab.systems.style" in modules else "old"
+        "musiclab.systems.base.code_version", lambda *modules: "new" if "musiclab.systems.targets" in modules else "old"
     )
     style = _cells("latent_dim", [16], 1)[0]
     monkeypatch.setattr("musiclab.systems.base.code_version", lambda *modules: "old")
