@@ -86,8 +86,10 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
         training_measures,
     )
     from musiclab.rendering.sample import render_samples
-    from musiclab.systems.vae import ConvVAE
-    from musiclab.systems.vae_nn import VaeNN, VaeNNConfig, conditional_nn, melody_nn, predict
+    from musiclab.systems.vae_nn.config import VaeNNConfig
+    from musiclab.systems.vae_nn.latent import conditional_nn, melody_nn, predict
+    from musiclab.systems.vae_nn.system import VaeNN
+    from musiclab.systems.vae_nn.vae import ConvVAE
 
     c = VaeNNConfig().with_values(VaeNN.presets["demo"] | {"latent_dim": config["latent_dim"]})
     torch.manual_seed(config["seed"])

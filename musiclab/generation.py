@@ -23,7 +23,7 @@ from musiclab.storage.windows import trial_windows
 from musiclab.systems import find_system
 from musiclab.systems.base import StageRun, System
 from musiclab.systems.config import GENERATE, MEASURE
-from musiclab.systems.style import NONE, named_targets
+from musiclab.systems.targets import NONE, named_targets
 from musiclab.training.streams import Block
 from musiclab.training.windows import BlockWindows
 

@@ -252,8 +252,8 @@ def test_measures_train_nothing_anew() -> None:
         trains, measures = closure(module, measuring=False), closure(module)
         assert "musiclab.measures.suite" not in trains, name
         assert trains.items() <= measures.items()
-    assert "musiclab.measures.suite" in closure("musiclab.systems.measuring")
-    assert "musiclab.measures.suite" in closure("musiclab.systems.vae_nn")
+    assert "musiclab.measures.suite" in closure("musiclab.systems.evaluation")
+    assert "musiclab.measures.suite" in closure(type(find_system("vae_nn")).__module__)
 
 
 def test_every_stage_declares_a_revision() -> None:

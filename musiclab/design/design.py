@@ -214,7 +214,7 @@ def _check_objective(objective: Measure, systems: dict[str, "System"], variants:
                 f"have, such as frechet."
             )
     if "target" in objective.needs:
-        from musiclab.systems.style import NONE  # torch comes with it, which the systems have brought by now
+        from musiclab.systems.targets import NONE  # torch comes with it, which the systems have brought by now
 
         if without := [variant.name for variant in variants if variant.config["target"] == NONE]:
             raise UserError(

@@ -29,7 +29,7 @@ from musiclab.storage.stages import DamagedStage, Stopped, StoredFiles
 from musiclab.storage.windows import trial_windows
 from musiclab.systems import find_system
 from musiclab.systems.base import GENERATE, MEASURE, StageRun, System, read_generated
-from musiclab.systems.measuring import measured, real_scale, scale_key
+from musiclab.systems.evaluation import measured, real_scale, scale_key
 from musiclab.training.fit import Diverged
 from musiclab.training.runtime import Runtime, WrongRuntime
 from musiclab.training.windows import BlockWindows

@@ -1,18 +1,18 @@
-"""The article's systems, one file each, found by name."""
+"""The article's systems, one file or one folder each, found by name."""
 
 import difflib
 import importlib
 
 from musiclab.errors import UserError
 
-# Modules, not classes: a driver that only plans asks for one system and does not pay for the others.
+# Where each is, not the classes: a driver that only plans asks for one system and does not pay for the others.
 SYSTEMS = {
-    "note_rnn": "NoteRNN",
-    "multitrack_rnn": "MultitrackRNN",
-    "melody_harmony_cnn": "MelodyHarmonyCNN",
-    "vae_nn": "VaeNN",
-    "gan": "GAN",
-    "transformer_xl": "TransformerXL",
+    "note_rnn": "note_rnn.NoteRNN",
+    "multitrack_rnn": "multitrack_rnn.MultitrackRNN",
+    "melody_harmony_cnn": "melody_harmony_cnn.MelodyHarmonyCNN",
+    "vae_nn": "vae_nn.system.VaeNN",
+    "gan": "gan.system.GAN",
+    "transformer_xl": "transformer_xl.system.TransformerXL",
 }
 
 
@@ -22,4 +22,5 @@ def find_system(name: str):
         near = difflib.get_close_matches(str(name), SYSTEMS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(SYSTEMS)}."
         raise UserError(f"There is no system {name!r}; {hint}")
-    return getattr(importlib.import_module(f"musiclab.systems.{name}"), SYSTEMS[name])()
+    module, _, kind = SYSTEMS[name].rpartition(".")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), kind)()

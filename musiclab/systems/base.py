@@ -13,7 +13,7 @@ from musiclab.code_lock import StageCode, code_hash
 from musiclab.data.windows import unpack
 from musiclab.hashing import content_hash
 from musiclab.systems.config import GENERATE, MEASURE, Config
-from musiclab.systems.style import Targets
+from musiclab.systems.targets import Targets
 from musiclab.training.files import Files
 from musiclab.training.runtime import Runtime
 from musiclab.training.streams import Block
@@ -138,7 +138,7 @@ def common_code() -> StageCode:
     """The code of the measures that all systems share, and of the baselines they are read on."""
     from musiclab.measures import REVISION
 
-    return StageCode("measures", REVISION, code_hash("musiclab.systems.measuring"))
+    return StageCode("measures", REVISION, code_hash("musiclab.systems.evaluation"))
 
 
 def write_generated(files: Files, rolls: np.ndarray) -> None:

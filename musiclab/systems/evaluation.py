@@ -22,8 +22,8 @@ from musiclab.measures.suite import (
     structure_measures,
     training_measures,
 )
-from musiclab.systems import style
 from musiclab.systems.base import GENERATE, StageRun, System, common_code, read_generated
+from musiclab.systems.targets import NONE, block_targets
 
 # Start windows that are continued anew with another condition: enough for a mean.
 _CONDITION_STARTS = 64
@@ -127,7 +127,7 @@ def _condition_measures(system: System, run: StageRun, real: np.ndarray) -> dict
     result = {}
     if "piano" in system.conditions:
         result["set/piano_sensitivity"] = _piano_sensitivity(system, run, starts, real)
-    if "target" in system.conditions and run.config.target != style.NONE:
+    if "target" in system.conditions and run.config.target != NONE:
         result["set/target_sensitivity"] = _target_sensitivity(system, run, starts, real)
     return result
 
@@ -143,7 +143,7 @@ def _piano_sensitivity(system: System, run: StageRun, starts: np.ndarray, real: 
 
 def _target_sensitivity(system: System, run: StageRun, starts: np.ndarray, real: np.ndarray) -> float:
     """How much all tracks change with the target song; NaN where all starts have one and the same."""
-    targets = style.block_targets(run.config.target, run.windows, run.block)
+    targets = block_targets(run.config.target, run.windows, run.block)
     own = targets.weights_of(len(run.windows.starts))[: len(starts)]
     changed = (np.roll(own, 1, axis=0) != own).any(axis=1)
     plain, other = (

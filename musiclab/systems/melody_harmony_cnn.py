@@ -32,7 +32,7 @@ from musiclab.systems.timing import seconds_a_step
 from musiclab.training import tensors
 from musiclab.training.batches import EVAL_BATCH, in_order, mean_window, shuffled, unpack, windows_on
 from musiclab.training.fit import Learner, fit
-from musiclab.training.sums import Sums
+from musiclab.training.running_means import Sums
 
 MELODY, HARMONY = "melody", "harmony"
 WEIGHTS, MEAN_WINDOW = "weights.safetensors", "mean_window.safetensors"

@@ -37,8 +37,8 @@ from musiclab.systems.timing import seconds_a_step
 from musiclab.training import tensors
 from musiclab.training.batches import EVAL_BATCH, unpack
 from musiclab.training.fit import Learner, fit
+from musiclab.training.running_means import Sums
 from musiclab.training.sequences import excerpts, padded, stretch
-from musiclab.training.sums import Sums
 
 WEIGHTS = "weights.safetensors"
 # Notes a step of Drums, Piano, Guitar, Bass, Strings.

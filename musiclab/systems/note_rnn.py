@@ -37,8 +37,8 @@ from musiclab.systems.timing import seconds_a_step
 from musiclab.training import tensors
 from musiclab.training.batches import EVAL_BATCH
 from musiclab.training.fit import Learner, fit
+from musiclab.training.running_means import Sums
 from musiclab.training.sequences import excerpts, padded
-from musiclab.training.sums import Sums
 
 WEIGHTS, VOCABULARY = "weights.safetensors", "vocabulary.json"
 UNKNOWN = 0

@@ -41,7 +41,7 @@ from musiclab.study.plan_file import PlanFile
 from musiclab.study.run import Running
 from musiclab.systems import SYSTEMS, find_system
 from musiclab.systems.base import GENERATED, read_generated, write_generated
-from musiclab.systems.style import named_targets
+from musiclab.systems.targets import named_targets
 from musiclab.training import tensors
 from musiclab.training.streams import Block
 

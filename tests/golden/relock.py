@@ -195,11 +195,11 @@ def _not_executed(data: Path) -> Iterator[str]:
     yield "# Code of the locked stages that no golden run executes: a change there is seen, but its numbers are not."
     yield "# Written by `make relock`: module, function, lines not executed of all its lines."
     files = json.loads(report.read_text())["files"]
-    modules = {path for name in SYSTEMS for path in closure(f"musiclab.systems.{name}").values()}
+    modules = {path for name in SYSTEMS for path in closure(type(find_system(name)).__module__).values()}
     modules |= {
         path for name in ("chorales", "lpd5", "midi", "store") for path in closure(f"musiclab.data.{name}").values()
     }
-    modules |= set(closure("musiclab.systems.measuring").values())
+    modules |= set(closure("musiclab.systems.evaluation").values())
     for path in sorted(modules):
         name = path.relative_to(ROOT).as_posix()
         for function, lines in files.get(name, {"functions": {}})["functions"].items():

@@ -34,7 +34,7 @@ from musiclab.data.windows import WindowSpec, cut, pack  # noqa: E402
 from musiclab.errors import UserError  # noqa: E402
 from musiclab.systems import find_system  # noqa: E402
 from musiclab.systems.base import GENERATE, MEASURE, System, read_generated, write_generated  # noqa: E402
-from musiclab.systems.measuring import measured, real_scale  # noqa: E402
+from musiclab.systems.evaluation import measured, real_scale  # noqa: E402
 from musiclab.training import tensors  # noqa: E402
 from musiclab.training.files import CHECKPOINT, CURVES  # noqa: E402
 from musiclab.training.streams import Block  # noqa: E402

@@ -15,9 +15,10 @@ from musiclab.measures.conditions import condition_response, without_piano
 from musiclab.measures.distributions import features, histograms
 from musiclab.measures.sets import duplicate_rate, embed, frechet_distance, start_sensitivity
 from musiclab.measures.suite import structure_measures
-from musiclab.systems import find_system, measuring
+from musiclab.systems import evaluation as measuring
+from musiclab.systems import find_system
 from musiclab.systems.base import GENERATE, StageRun, write_generated
-from musiclab.systems.measuring import measured, real_scale, scale_key
+from musiclab.systems.evaluation import measured, real_scale, scale_key
 from musiclab.training.streams import Block
 
 PIANO, GUITAR, BASS, STRINGS = range(1, 5)

@@ -286,7 +286,7 @@ def test_a_place_that_cannot_be_written_to_is_said_before_anything_is_made(
 ) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"mine")
-    monkeypatch.setattr("musiclab.systems.vae_nn.VaeNN.continuations", None)  # nothing is generated
+    monkeypatch.setattr("musiclab.systems.vae_nn.system.VaeNN.continuations", None)  # nothing is generated
     for out in (file, file / "in it"):
         code, _, err, _ = generated("--out", str(out))
         assert code == 2

@@ -22,7 +22,7 @@ from musiclab.storage.documents import sealed, unsealed
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
 from musiclab.study import Grid, Study
-from musiclab.systems import gan
+from musiclab.systems.gan.learner import GanLearner
 
 pytestmark = pytest.mark.slow
 
@@ -275,13 +275,13 @@ def test_a_trial_that_failed_and_then_went_well_is_level(finished: Run, kept: Ke
 def test_a_trial_that_diverged_is_failed_and_keeps_its_curves(
     storage: Path, song_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    learn = gan.GanLearner.epoch
+    learn = GanLearner.epoch
 
-    def epoch(learner: gan.GanLearner, number: int) -> dict[str, float]:
+    def epoch(learner: GanLearner, number: int) -> dict[str, float]:
         lost = {"train/d_loss": math.inf} if learner.run.config.ttur == 2 and number == 1 else {}
         return learn(learner, number) | lost
 
-    monkeypatch.setattr(gan.GanLearner, "epoch", epoch)
+    monkeypatch.setattr(GanLearner, "epoch", epoch)
     study = Study(
         name="diverging", system="gan", space={"ttur": Grid(1.0, 2.0)}, control={"ttur": 1.0}, blocks=1,
         objective="frechet", question="?", fixed={"width": 2, "epochs": 3, "max_eval": 32, "starts": 8},

@@ -10,7 +10,8 @@ from musiclab.design.trials import Cell, Variant, cells, edition
 from musiclab.errors import UserError
 from musiclab.execution.queue import Queue
 from musiclab.study.forecast import sharing
-from musiclab.systems.vae_nn import VaeNN, VaeNNConfig
+from musiclab.systems.vae_nn.config import VaeNNConfig
+from musiclab.systems.vae_nn.system import VaeNN
 from musiclab.training.runtime import Runtime
 from musiclab.training.streams import Block
 

@@ -6,7 +6,8 @@ import pytest
 
 from musiclab.errors import UserError
 from musiclab.systems import find_system
-from musiclab.systems.vae_nn import VaeNN, VaeNNConfig
+from musiclab.systems.vae_nn.config import VaeNNConfig
+from musiclab.systems.vae_nn.system import VaeNN
 
 
 @pytest.mark.parametrize(

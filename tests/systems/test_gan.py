@@ -18,9 +18,22 @@ from musiclab.data.store import WindowStore
 from musiclab.data.windows import unpack
 from musiclab.errors import UserError
 from musiclab.measures.sets import diversity_ratio, duplicate_rate
-from musiclab.systems import gan
 from musiclab.systems.base import StageRun, read_generated
-from musiclab.systems.gan import GAN, Adversaries, Discriminator, GANConfig, GanLearner, Generator
+from musiclab.systems.gan import system as gan
+from musiclab.systems.gan.config import GANConfig
+from musiclab.systems.gan.learner import (
+    Adversaries,
+    Draws,
+    GanLearner,
+    _known,
+    cell_logits,
+    cut_rolls,
+    discriminator_loss,
+    draw,
+    generator_loss,
+)
+from musiclab.systems.gan.networks import Discriminator, Generator, _spread
+from musiclab.systems.gan.system import GAN
 from musiclab.training import tensors
 from musiclab.training.files import CHECKPOINT, CURVES
 from musiclab.training.fit import Diverged
@@ -56,11 +69,11 @@ def _real(config: GANConfig = TINY, n: int = 6) -> torch.Tensor:
     return (torch.rand(shape, generator=torch.Generator().manual_seed(1)) < 0.05).float()
 
 
-def _draws(config: GANConfig, n: int = 6) -> gan.Draws:
+def _draws(config: GANConfig, n: int = 6) -> Draws:
     """Those of a second step, which a first one's draws from the wrong stream would have shifted."""
     streams = {name: BLOCK.torch(name) for name in STREAMS}
-    gan.draw(config, n, streams, CPU)
-    return gan.draw(config, n, streams, CPU)
+    draw(config, n, streams, CPU)
+    return draw(config, n, streams, CPU)
 
 
 def _run(store: WindowStore, files: MemoryFiles | None = None, **fields: Any) -> StageRun:
@@ -164,8 +177,8 @@ def _gradients(config: GANConfig) -> dict[str, dict[str, torch.Tensor]]:
     if draws.instance_noise is not None:
         real, fake = real + draws.instance_noise[0], fake + draws.instance_noise[1]
     losses = {
-        "discriminator": gan.discriminator_loss(config, discriminator, real, fake, draws.labels)[0],
-        "generator": gan.generator_loss(config, discriminator, real, fake),
+        "discriminator": discriminator_loss(config, discriminator, real, fake, draws.labels)[0],
+        "generator": generator_loss(config, discriminator, real, fake),
     }
     gradients = {}
     for name, loss in losses.items():
@@ -235,7 +248,7 @@ def test_the_discriminator_s_loss_is_cross_entropy_with_its_labels_and_r1() -> N
     config = TINY.with_values({"r1": 4.0})
     discriminator, real, fake = _pair(config).modules["discriminator"], _real(n=4), _real(n=8)[4:]
     labels = torch.tensor([[0.9, 0.95, 1.0, 0.92], [0.0, 0.1, 0.05, 0.02]])
-    loss, on_real, on_fake = gan.discriminator_loss(config, discriminator, real, fake, labels)
+    loss, on_real, on_fake = discriminator_loss(config, discriminator, real, fake, labels)
     p_real, p_fake = (discriminator(x)[0].sigmoid() for x in (real, fake))
     entropy = -sum(
         (label * p.log() + (1 - label) * (1 - p).log()).mean()
@@ -265,7 +278,7 @@ def test_each_term_of_feature_matching_has_its_own_weight() -> None:
 
     def loss(**fields: Any) -> torch.Tensor:
         config = TINY.with_values(fields)
-        return gan.generator_loss(config, _pair(config).modules["discriminator"], real, fake)
+        return generator_loss(config, _pair(config).modules["discriminator"], real, fake)
 
     none = loss(feature_matching=False)
     torch.testing.assert_close(loss(match_inputs=0.0, match_features=0.0), none)
@@ -323,7 +336,7 @@ def test_the_discriminator_sees_how_much_a_batch_s_windows_differ() -> None:
     varied = _real(n=6)
     equal = varied[:1].repeat(6, 1, 1, 1)
     _, first = discriminator(varied)
-    torch.testing.assert_close(gan._spread(first), first.std(dim=0, unbiased=False).mean().reshape(1), rtol=0.1, atol=0)
+    torch.testing.assert_close(_spread(first), first.std(dim=0, unbiased=False).mean().reshape(1), rtol=0.1, atol=0)
     assert discriminator(varied)[0].mean() > discriminator(equal)[0].mean() + 1
 
 
@@ -398,7 +411,7 @@ def test_a_training_that_leaves_the_finite_numbers_ends_as_diverged(
 ) -> None:
     step, steps = Adversaries.step, []
 
-    def overflowing(self: Adversaries, real: torch.Tensor, draws: gan.Draws) -> dict[str, torch.Tensor]:
+    def overflowing(self: Adversaries, real: torch.Tensor, draws: Draws) -> dict[str, torch.Tensor]:
         steps.append(len(real))
         if len(steps) == 6:  # in the second epoch
             with torch.no_grad():
@@ -416,7 +429,10 @@ def test_a_training_that_leaves_the_finite_numbers_ends_as_diverged(
 
 
 def test_thresholds_that_are_no_numbers_are_never_kept(store: WindowStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gan, "_logits", lambda generator, z_NL: torch.full((len(z_NL), 5, 32, 128), math.nan))
+    monkeypatch.setattr(
+        "musiclab.systems.gan.learner.cell_logits",
+        lambda generator, z_NL: torch.full((len(z_NL), 5, 32, 128), math.nan),
+    )
     files = MemoryFiles({}, "train")
     with pytest.raises(Diverged, match="the log-odds of generated windows are not finite"):
         GAN().train("train", dataclasses.replace(_run(store, epochs=1), files=files))
@@ -446,7 +462,7 @@ def test_calibrated_windows_are_as_dense_as_training_windows(store: WindowStore,
     train = unpack(learner.run.windows.packed(learner.run.windows.train))
     assert learner.cells_on == pytest.approx(dict(zip(TRACKS, train.mean(axis=(0, 2, 3)), strict=True)))
     generator, cuts = learner.finished()
-    rolls = gan._rolls(gan._logits(generator, learner.probes), cuts, TINY)
+    rolls = cut_rolls(cell_logits(generator, learner.probes), cuts, TINY)
     np.testing.assert_allclose(rolls.mean(axis=(0, 2, 3)), train.mean(axis=(0, 2, 3)), atol=1e-5)
     made = _generate(store, trained, starts=12, continuation=8)
     for track in range(4):
@@ -493,9 +509,9 @@ def test_as_coded_no_pitch_outside_24_to_95_sounds(store: WindowStore) -> None:
     # Nothing is moved: pitch 24 of the window is the networks' first.
     window = torch.zeros(1, 5, 32, 128)
     window[..., 60] = 1
-    kept = window[..., gan._known(run.config)]
+    kept = window[..., _known(run.config)]
     assert kept.shape[-1] == 72
-    np.testing.assert_array_equal(gan._rolls(kept - 0.5, [0.0] * 5, run.config), window.bool().numpy())
+    np.testing.assert_array_equal(cut_rolls(kept - 0.5, [0.0] * 5, run.config), window.bool().numpy())
 
 
 def test_all_tracks_silent_is_no_crash(store: WindowStore) -> None:

@@ -14,7 +14,7 @@ from musiclab.data.store import WindowStore
 from musiclab.data.windows import WindowSpec, pack
 from musiclab.errors import UserError
 from musiclab.rendering.midi import to_midi
-from musiclab.systems.style import (
+from musiclab.systems.targets import (
     CANDIDATES,
     DRAWN_SONGS,
     Pull,

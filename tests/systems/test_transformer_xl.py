@@ -12,11 +12,11 @@ from made_trials import MemoryFiles, made_store, run_stages, stage_run
 from musiclab.data.store import WindowStore
 from musiclab.data.windows import unpack
 from musiclab.errors import UserError
-from musiclab.systems import transformer_network, transformer_xl
 from musiclab.systems.base import GENERATE, read_generated
-from musiclab.systems.tokens import DRUMS, Grammar, RollTokens
-from musiclab.systems.transformer_network import Network, RelativeAttention, States, by_distance, sinusoids
-from musiclab.systems.transformer_xl import (
+from musiclab.systems.transformer_xl import network as transformer_network
+from musiclab.systems.transformer_xl import system as transformer_xl
+from musiclab.systems.transformer_xl.network import Network, RelativeAttention, States, by_distance, sinusoids
+from musiclab.systems.transformer_xl.system import (
     Noise,
     TokenLearner,
     TransformerXL,
@@ -27,6 +27,7 @@ from musiclab.systems.transformer_xl import (
     segments,
     streams,
 )
+from musiclab.systems.transformer_xl.tokens import DRUMS, Grammar, RollTokens
 from musiclab.training.streams import Block
 
 BLOCK = Block(0, 0)

@@ -13,11 +13,12 @@ from musiclab.data.songs import TRACKS
 from musiclab.data.store import WindowStore
 from musiclab.data.windows import unpack
 from musiclab.measures.ranking import ranking
-from musiclab.systems import vae_measures
 from musiclab.systems.base import StageRun
-from musiclab.systems.vae import ConvVAE, Vaes
-from musiclab.systems.vae_measures import latent_measures
-from musiclab.systems.vae_nn import VaeNN, VaeNNConfig
+from musiclab.systems.vae_nn import measures as vae_measures
+from musiclab.systems.vae_nn.config import VaeNNConfig
+from musiclab.systems.vae_nn.measures import latent_measures
+from musiclab.systems.vae_nn.system import VaeNN
+from musiclab.systems.vae_nn.vae import ConvVAE, Vaes
 from musiclab.training.streams import Block
 
 TINY = VaeNNConfig(

@@ -15,11 +15,14 @@ from musiclab.data.store import WindowStore
 from musiclab.data.windows import pack, unpack
 from musiclab.errors import UserError
 from musiclab.measures import suite
-from musiclab.systems import vae_nn
 from musiclab.systems.base import StageRun, read_generated
-from musiclab.systems.style import Pull, Targets, block_targets
-from musiclab.systems.vae import ConvVAE, VaeLearner, Vaes, thresholds
-from musiclab.systems.vae_nn import LatentLearner, VaeNN, VaeNNConfig, conditional_nn, melody_nn
+from musiclab.systems.targets import Pull, Targets, block_targets
+from musiclab.systems.vae_nn import latent
+from musiclab.systems.vae_nn import system as vae_nn
+from musiclab.systems.vae_nn.config import VaeNNConfig
+from musiclab.systems.vae_nn.latent import LatentLearner, conditional_nn, melody_nn
+from musiclab.systems.vae_nn.system import VaeNN
+from musiclab.systems.vae_nn.vae import ConvVAE, VaeLearner, Vaes, thresholds
 from musiclab.training.streams import Block
 
 DRUMS, PIANO, STRINGS = (TRACKS.index(name) for name in ("Drums", "Piano", "Strings"))
@@ -215,7 +218,7 @@ def test_the_latent_networks_learn_from_posterior_means_and_the_current_piano(
     # A conditional network sees its own last and the piano's current latent, MelodyNN the piano's last alone.
     seen = []
     for track in (PIANO, 3):
-        vae_nn.predict(lambda z: seen.append(z), track, learner.latents[:, 0], learner.latents[:, 1, PIANO])
+        latent.predict(lambda z: seen.append(z), track, learner.latents[:, 0], learner.latents[:, 1, PIANO])
     torch.testing.assert_close(seen[0], vaes.means(last)[:, PIANO])
     torch.testing.assert_close(seen[1], torch.cat([vaes.means(last)[:, 3], vaes.means(current)[:, PIANO]], dim=1))
 

@@ -9,7 +9,7 @@ sizes: d_model 512, 16 layers, 8 heads, memory 512, batch 4, segments (bptt) of 
 Where the article is silent: a learning rate of 1e-3 that first rises and then falls, and top-k 30 and top-p 0.6 at
 generation (the article preset; 0.9 is our default), are MusicAutobot's; gradients are clipped to 0.25 as by Dai et al.
 MusicAutobot also embeds the beat and trains on transposed copies; this does neither. Tokens are those of a published
-tokeniser (`musiclab.systems.tokens`) in place of MusicAutobot's own.
+tokeniser (`musiclab.systems.transformer_xl.tokens`) in place of MusicAutobot's own.
 
 A token attends to its own song alone: memory is reset at song boundaries. In training a token sees the memory and what
 of its segment lies before it; measured and in generation it sees `memory` + `segment` - 1 tokens back, the farthest it
@@ -35,12 +35,12 @@ from musiclab.errors import UserError
 from musiclab.systems.base import GENERATE, MEASURE, StageRun, System
 from musiclab.systems.config import Config, field
 from musiclab.systems.timing import seconds_a_step
-from musiclab.systems.tokens import Grammar, RollTokens
-from musiclab.systems.transformer_network import NO_SONG, Memory, Network, States, state_capacity
+from musiclab.systems.transformer_xl.network import NO_SONG, Memory, Network, States, state_capacity
+from musiclab.systems.transformer_xl.tokens import Grammar, RollTokens
 from musiclab.training import tensors
 from musiclab.training.fit import Learner, fit
+from musiclab.training.running_means import Sums
 from musiclab.training.streams import Block
-from musiclab.training.sums import Sums
 
 WEIGHTS = "weights.safetensors"
 _CLIP = 0.25

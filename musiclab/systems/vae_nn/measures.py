@@ -11,7 +11,7 @@ from musiclab.data.songs import TRACKS
 from musiclab.measures import suite
 from musiclab.measures.latent import importance_gain, kl_per_dimension
 from musiclab.systems.base import StageRun
-from musiclab.systems.vae import LOG_SIGMA_FLOOR, ConvVAE, Vaes, thresholds
+from musiclab.systems.vae_nn.vae import LOG_SIGMA_FLOOR, ConvVAE, Vaes, thresholds
 from musiclab.training.batches import EVAL_BATCH
 
 # The noise under which decoding is tried, beside that of the posterior's own sd: around the article's 0.5 to 1.

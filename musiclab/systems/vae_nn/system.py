@@ -18,144 +18,25 @@ Where the text and the code differ there is a field; the rolls here are binary, 
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from musiclab.data.songs import PIANO, STRINGS, TRACKS
 from musiclab.data.windows import pack
 from musiclab.data.windows import unpack as unpack_bits
 from musiclab.errors import UserError
-from musiclab.systems import style
 from musiclab.systems.base import GENERATE, MEASURE, StageRun, System, read_generated
-from musiclab.systems.config import Config, field
+from musiclab.systems.targets import NONE, Pull, TargetLatents, Targets, block_targets, other_songs
 from musiclab.systems.timing import seconds_a_step
-from musiclab.systems.vae import WEIGHTS, ConvVAE, Vaes, thresholds, train_vaes
+from musiclab.systems.vae_nn.config import VaeNNConfig
+from musiclab.systems.vae_nn.latent import LatentLearner, conditional_nn, melody_nn, predict
+from musiclab.systems.vae_nn.vae import WEIGHTS, ConvVAE, Vaes, thresholds, train_vaes
 from musiclab.training import tensors
-from musiclab.training.batches import EVAL_BATCH, in_order, mean_window, shuffled, unpack
-from musiclab.training.fit import Learner, fit
-from musiclab.training.sums import Sums
-
-
-@dataclass(frozen=True)
-class VaeNNConfig(Config):
-    """Fields of `vae_nn` by stage; "as written" is the article's text, "as coded" its authors' code."""
-
-    steps_factor = 16
-
-    latent_dim: int = field(16, "vae", "K, the size of each instrument's latent space", low=1, high=256)
-    width: int = field(
-        64, "vae", "channels of the first convolution; the next have 2 and 4 times as many", low=1, high=512
-    )
-    likelihood: str = field(
-        "gaussian",
-        "vae",
-        "of the decoder: gaussian with one learned sigma, or bernoulli",
-        choices=("gaussian", "bernoulli"),
-    )
-    beta: float = field(1.0, "vae", "weight of the KL term; 0 is a plain autoencoder", low=0, high=100)
-    kl: str = field(
-        "analytic", "vae", "KL term: analytic, or one Monte-Carlo sample as coded", choices=("analytic", "sample")
-    )
-    log_sigma: str = field(
-        "per_dimension", "vae", "posterior log-sigma: one a dimension, or one shared as coded",
-        choices=("per_dimension", "shared"),
-    )  # fmt: skip
-    sigma_start: str = field(
-        "data", "vae", "the Gaussian's sigma at first: the track's own root mean square, or one as coded",
-        choices=("data", "one"),
-    )  # fmt: skip
-    vae_epochs: int = field(25, "vae", "passes over the training windows", low=1, high=10_000)
-    vae_batch: int = field(32, "vae", "windows a step", low=1, high=4096)
-    vae_lr: float = field(1e-3, "vae", "Adam's learning rate", low=1e-7, high=1)
-    vae_weight_decay: float = field(1e-6, "vae", "Adam's weight decay", low=0, high=1)
-
-    latent_epochs: int = field(50, "latent", "passes over the pairs of consecutive windows", low=1, high=10_000)
-    latent_batch: int = field(32, "latent", "pairs a step", low=1, high=4096)
-    latent_lr: float = field(1e-3, "latent", "Adam's learning rate at the first epoch", low=1e-7, high=1)
-    latent_lr_decay: float = field(0.95, "latent", "its factor an epoch", low=0.1, high=1)
-    dropout: float = field(0.2, "latent", "of MelodyNN", low=0, high=0.9)
-
-    noise_sd: float = field(0.5, "generate", "sd of the noise on latents", low=0, high=100)
-    noise_place: str = field(
-        "after", "generate", "before MelodyNN as written, or after each network as coded", choices=("before", "after")
-    )
-    threshold_rule: str = field(
-        "calibrated", "generate", "absolute on the decoder's output, or each track's best on validation songs",
-        choices=("calibrated", "absolute"),
-    )  # fmt: skip
-    threshold: float = field(0.3, "generate", "the absolute threshold", low=-10, high=10)
-    feedback: str = field(
-        "binary", "generate", "window encoded for the next step: binary, or at 0.8 (strings 0.6) as coded",
-        choices=("binary", "velocity"),
-    )  # fmt: skip
-    target: str = field(
-        style.NONE, "generate",
-        f"style: {style.NONE}, {style.DRAWN} (validation songs), or songs such as artist:NAME*2 + song:TITLE",
-    )  # fmt: skip
-    alpha: float = field(0.5, "generate", "style: share of the target's latent in the mix", low=0, high=1)
-    alpha_mix: str = field(
-        "per_instrument", "generate",
-        "style: what is mixed: each instrument's next latent, its last one (as coded but for the bug), or, as coded, "
-        "the last ones and all into the piano's", choices=("per_instrument", "last_window", "coded"),
-    )  # fmt: skip
-
-    def check(self) -> None:
-        if self.target not in (style.NONE, style.DRAWN):
-            style.parse_target(self.target, files=False)
-
-
-def melody_nn(config: VaeNNConfig) -> nn.Module:
-    """K -> 128 -> 128 -> K: the piano's next latent from its last."""
-    return nn.Sequential(
-        nn.Linear(config.latent_dim, 128), nn.ReLU(), nn.Dropout(config.dropout),
-        nn.Linear(128, 128), nn.ReLU(), nn.Dropout(config.dropout),
-        nn.Linear(128, config.latent_dim),
-    )  # fmt: skip
-
-
-def conditional_nn(config: VaeNNConfig) -> nn.Module:
-    """2K -> 128 -> K: an instrument's next latent from its last and the piano's current one."""
-    return nn.Sequential(nn.Linear(2 * config.latent_dim, 128), nn.ReLU(), nn.Linear(128, config.latent_dim))
-
-
-class LatentLearner(Learner):
-    """MelodyNN and the ConditionalNNs, trained on frozen VAEs' posterior means of consecutive windows."""
-
-    def __init__(self, run: StageRun, vaes: "Vaes") -> None:
-        self.run, config = run, run.config
-        # (pairs, 2, track, K): small enough to be encoded once and kept.
-        self.latents = torch.stack([vaes.means(run.windows.pairs[:, place]) for place in (0, 1)], dim=1)
-        self.modules, self.optimizers = {}, {}
-        for track, name in enumerate(TRACKS):
-            with run.block.global_torch("init", "latent", name):
-                module = melody_nn(config) if track == PIANO else conditional_nn(config)
-            self.modules[name] = module.to(run.device)
-            self.optimizers[name] = torch.optim.Adam(module.parameters(), lr=config.latent_lr, fused=True)
-
-    def epoch(self, number: int) -> dict[str, float]:
-        run, config, sums = self.run, self.run.config, Sums()
-        for optimizer in self.optimizers.values():
-            optimizer.param_groups[0]["lr"] = config.latent_lr * config.latent_lr_decay**number
-        with run.block.global_torch("dropout", "latent", number):
-            for batch in shuffled(len(self.latents), config.latent_batch, run.block.torch("data", "latent", number)):
-                last, current = self.latents[batch].unbind(1)
-                for track, name in enumerate(TRACKS):
-                    loss = F.mse_loss(predict(self.modules[name], track, last, current[:, PIANO]), current[:, track])
-                    self.optimizers[name].zero_grad()
-                    loss.backward()
-                    self.optimizers[name].step()
-                    sums.add(len(batch), {f"train/next_mse.{name}": loss})
-        return sums.means()
-
-
-def predict(module: nn.Module, track: int, last_NRK: torch.Tensor, piano_NK: torch.Tensor) -> torch.Tensor:
-    """An instrument's next latent `(n, K)` from all last latents and the piano's current one (not used for piano)."""
-    return module(last_NRK[:, track] if track == PIANO else torch.cat([last_NRK[:, track], piano_NK], dim=1))
+from musiclab.training.batches import EVAL_BATCH, in_order, mean_window, unpack
+from musiclab.training.fit import fit
 
 
 class VaeNN(System):
@@ -205,11 +86,11 @@ class VaeNN(System):
 
     def own_measures(self, run: StageRun) -> dict[str, float]:
         """Of test songs: reconstruction, use of the latents, the next window's prediction; and of style, if any."""
-        from musiclab.systems.vae_measures import latent_measures
+        from musiclab.systems.vae_nn.measures import latent_measures
 
         vaes = Vaes(run, run.files.product("vae"))
         measures = latent_measures(run, vaes) | _next_measures(run, vaes)
-        return measures | (_style_measures(run) if run.config.target != style.NONE else {})
+        return measures | (_style_measures(run) if run.config.target != NONE else {})
 
     def estimated_seconds(self, config: VaeNNConfig, windows: int) -> float:
         """Training time of the five VAEs, which is nearly all of a trial's, from a few steps on noise."""
@@ -232,24 +113,24 @@ def _train_latent(run: StageRun) -> None:
     run.files.write(WEIGHTS, tensors.to_bytes(learner.weights()))
 
 
-def _pull(run: StageRun, vaes: Vaes, starts: int) -> Callable[[], style.Pull | None]:
+def _pull(run: StageRun, vaes: Vaes, starts: int) -> Callable[[], Pull | None]:
     """What gives each step its Pull, or None where the config names no target and the run has none."""
     targets = _targets(run)
     if targets is None:
         return lambda: None
     # A stream of its own, so that style shifts no noise.
     rng = run.block.numpy("sampling", "style", "latents")
-    latents = style.TargetLatents(targets, vaes.packed_means, starts, rng)
-    return lambda: style.Pull(latents.draw(), run.config.alpha, run.config.alpha_mix)
+    latents = TargetLatents(targets, vaes.packed_means, starts, rng)
+    return lambda: Pull(latents.draw(), run.config.alpha, run.config.alpha_mix)
 
 
-def _targets(run: StageRun) -> style.Targets | None:
+def _targets(run: StageRun) -> Targets | None:
     """The run's target songs: those given, or those that its config means."""
-    if run.targets is not None or run.config.target == style.NONE:
+    if run.targets is not None or run.config.target == NONE:
         return run.targets
     if run.windows is None:
         raise UserError(f"target {run.config.target!r} is looked up in data, and none is given; name a target anew.")
-    return style.block_targets(run.config.target, run.windows, run.block)
+    return block_targets(run.config.target, run.windows, run.block)
 
 
 def _next_latents(
@@ -257,7 +138,7 @@ def _next_latents(
     last_NRK: torch.Tensor,
     noise_NRK: torch.Tensor,
     place: str,
-    pull: style.Pull | None = None,
+    pull: Pull | None = None,
 ) -> torch.Tensor:
     """All instruments' next latents `(n, track, K)`: the piano first, the others given the piano."""
     before, after = (noise_NRK, 0 * noise_NRK) if place == "before" else (0 * noise_NRK, noise_NRK)
@@ -296,7 +177,7 @@ def _style_measures(run: StageRun) -> dict[str, float]:
 
     targets = _targets(run)
     continuations = unpack_bits(read_generated(run.files.product(GENERATE)))
-    others = style.other_songs(targets, run.windows, run.block)
+    others = other_songs(targets, run.windows, run.block)
     songs = [unpack_bits(song) for song in (*targets.songs, *others)]
     weights = np.pad(targets.weights_of(len(continuations)), ((0, 0), (0, len(others))))
     return style_measures(continuations, weights, songs, run.config.resolution)

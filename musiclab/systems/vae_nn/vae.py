@@ -21,10 +21,10 @@ from musiclab.training import tensors
 from musiclab.training.batches import EVAL_BATCH, in_order, shares_on, shuffled, unpack
 from musiclab.training.files import Files
 from musiclab.training.fit import Learner, fit
-from musiclab.training.sums import Sums
+from musiclab.training.running_means import Sums
 
 if TYPE_CHECKING:
-    from musiclab.systems.vae_nn import VaeNNConfig
+    from musiclab.systems.vae_nn.config import VaeNNConfig
 
 WEIGHTS, THRESHOLDS = "weights.safetensors", "thresholds.json"
 _CANDIDATES = [step / 50 for step in range(1, 50)]

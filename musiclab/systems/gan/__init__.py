@@ -1,0 +1,1 @@
+"""The system gan: a generator and a discriminator of windows of all tracks."""

@@ -1,0 +1,1 @@
+"""The system vae_nn: one VAE a track, and networks that predict the next window's latents."""

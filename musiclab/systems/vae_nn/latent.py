@@ -1,0 +1,62 @@
+"""The latent networks of vae_nn: which latents follow which."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from musiclab.data.songs import PIANO, TRACKS
+from musiclab.systems.base import StageRun
+from musiclab.systems.vae_nn.config import VaeNNConfig
+from musiclab.systems.vae_nn.vae import Vaes
+from musiclab.training.batches import shuffled
+from musiclab.training.fit import Learner
+from musiclab.training.running_means import Sums
+
+
+def melody_nn(config: VaeNNConfig) -> nn.Module:
+    """K -> 128 -> 128 -> K: the piano's next latent from its last."""
+    return nn.Sequential(
+        nn.Linear(config.latent_dim, 128), nn.ReLU(), nn.Dropout(config.dropout),
+        nn.Linear(128, 128), nn.ReLU(), nn.Dropout(config.dropout),
+        nn.Linear(128, config.latent_dim),
+    )  # fmt: skip
+
+
+def conditional_nn(config: VaeNNConfig) -> nn.Module:
+    """2K -> 128 -> K: an instrument's next latent from its last and the piano's current one."""
+    return nn.Sequential(nn.Linear(2 * config.latent_dim, 128), nn.ReLU(), nn.Linear(128, config.latent_dim))
+
+
+class LatentLearner(Learner):
+    """MelodyNN and the ConditionalNNs, trained on frozen VAEs' posterior means of consecutive windows."""
+
+    def __init__(self, run: StageRun, vaes: "Vaes") -> None:
+        self.run, config = run, run.config
+        # (pairs, 2, track, K): small enough to be encoded once and kept.
+        self.latents = torch.stack([vaes.means(run.windows.pairs[:, place]) for place in (0, 1)], dim=1)
+        self.modules, self.optimizers = {}, {}
+        for track, name in enumerate(TRACKS):
+            with run.block.global_torch("init", "latent", name):
+                module = melody_nn(config) if track == PIANO else conditional_nn(config)
+            self.modules[name] = module.to(run.device)
+            self.optimizers[name] = torch.optim.Adam(module.parameters(), lr=config.latent_lr, fused=True)
+
+    def epoch(self, number: int) -> dict[str, float]:
+        run, config, sums = self.run, self.run.config, Sums()
+        for optimizer in self.optimizers.values():
+            optimizer.param_groups[0]["lr"] = config.latent_lr * config.latent_lr_decay**number
+        with run.block.global_torch("dropout", "latent", number):
+            for batch in shuffled(len(self.latents), config.latent_batch, run.block.torch("data", "latent", number)):
+                last, current = self.latents[batch].unbind(1)
+                for track, name in enumerate(TRACKS):
+                    loss = F.mse_loss(predict(self.modules[name], track, last, current[:, PIANO]), current[:, track])
+                    self.optimizers[name].zero_grad()
+                    loss.backward()
+                    self.optimizers[name].step()
+                    sums.add(len(batch), {f"train/next_mse.{name}": loss})
+        return sums.means()
+
+
+def predict(module: nn.Module, track: int, last_NRK: torch.Tensor, piano_NK: torch.Tensor) -> torch.Tensor:
+    """An instrument's next latent `(n, K)` from all last latents and the piano's current one (not used for piano)."""
+    return module(last_NRK[:, track] if track == PIANO else torch.cat([last_NRK[:, track], piano_NK], dim=1))
