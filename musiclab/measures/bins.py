@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from musiclab.measures.pairs import DUPLICATE, flat_rows, row_similarities
 from musiclab.measures.rolls import checked, ratio
-from musiclab.measures.sets import DUPLICATE, _flat, _similarities
 
 # At most so many bins, and so many real windows a bin at least on average: fewer make no proportion to test.
 MOST_BINS, WINDOWS_A_BIN = 100, 20
@@ -105,7 +105,7 @@ def distinct_windows(rolls: np.ndarray) -> float:
     """
     n = len(checked(rolls))
     duplicates = 0.0
-    for rows, columns, similarities in _similarities(_flat(rolls)):
+    for rows, columns, similarities in row_similarities(flat_rows(rolls)):
         alike = np.count_nonzero(similarities >= DUPLICATE)
         # A block on the diagonal holds each pair twice, and each window with itself.
         duplicates += (alike - len(similarities)) / 2 if rows == columns else alike

@@ -1,4 +1,4 @@
-"""Whether generated windows lie where real ones do, and in all the places: by nearest neighbours in `sets.embed`."""
+"""Whether generated windows lie where real ones do, and in all the places: by nearest neighbours in `embed`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from musiclab.measures import sets
+from musiclab.measures.embedding import SMALLEST_SDS
 
 # The neighbour whose distance is a window's reach, as in the papers: of precision and recall, of density and coverage.
 MANIFOLD_K, DENSITY_K = 3, 5
@@ -15,7 +15,7 @@ _ROWS_AT_ONCE = 256
 
 
 def scaled(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Vectors of `sets.embed`, each feature less its mean and over its sd in the reference.
+    """Vectors of `embed`, each feature less its mean and over its sd in the reference.
 
     The scale of the Frechet distance: a feature that hardly varies in the reference is over the same floor as there.
     `vectors` are `(n, d)` and the reference `(r, d)`; NaN for a reference of fewer than two.
@@ -23,7 +23,7 @@ def scaled(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
     if len(reference) < 2:
         return np.full_like(vectors, np.nan)
     # The floors are the Frechet distance's own: on another scale the two would disagree on what is far.
-    sds = np.maximum(reference.std(axis=0, ddof=1), sets._FLOORS)
+    sds = np.maximum(reference.std(axis=0, ddof=1), SMALLEST_SDS)
     return (vectors - reference.mean(axis=0)) / sds
 
 

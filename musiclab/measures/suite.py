@@ -2,15 +2,13 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
 from musiclab.data.songs import TRACKS
-from musiclab.measures.bins import bin_centres, bins_compared, distinct_windows
-from musiclab.measures.ceilings import random_notes, songs_exchanged, tracks_exchanged
-from musiclab.measures.distributions import FEATURES, distances_compared, features
+from musiclab.measures.bins import bins_compared, distinct_windows
+from musiclab.measures.distributions import FEATURES, distances_compared
+from musiclab.measures.embedding import frechet_distance
 from musiclab.measures.fidelity import fidelity, scaled
 from musiclab.measures.latent import active_units, collapsed, kl_per_dimension, prior_gap
 from musiclab.measures.music import (
@@ -22,79 +20,20 @@ from musiclab.measures.music import (
     tonal_distance,
     used_pitch_classes,
 )
-from musiclab.measures.notes import in_blocks
-from musiclab.measures.originality import TrainingWindows, copied_from, copied_rate
+from musiclab.measures.originality import copied_rate
+from musiclab.measures.pairs import mean_distance
 from musiclab.measures.ranking import ranking
 from musiclab.measures.reconstruction import best_constant, frame_scores, onset_scores
 from musiclab.measures.rhythm import drum_pattern, groove_similarity, note_length, note_length_entropy, qualified_notes
 from musiclab.measures.rolls import nan_mean, ratio
-from musiclab.measures.sets import (
-    Pairs,
-    embed,
-    frechet_distance,
-    mean_distance,
-    noise_distances,
-    pairs,
-    track_distances,
-)
 from musiclab.measures.structure import LAGS, self_similarity
 from musiclab.measures.style import retrieval, similarity, song_likeness, specificity
 from musiclab.measures.tonality import pitch_class_entropy, pitch_range, polyphony, scale_consistency
+from musiclab.measures.variety import noise_distances
+from musiclab.measures.window_set import WindowSet
 
-# End the keys of what real music scores against real music, tracks of different songs put together, random notes.
-FLOOR, SHUFFLED, RANDOM = ".floor", ".shuffled", ".random"
-# The likeness to training windows from which on a window counts as copied, among the values of the scale.
-COPIED_FROM = "set/copied_rate.from"
 # A perplexity is printed up to 1e30: infinity is no number of a record, and two of the largest float have no mean.
 _MOST_NATS = 30 * math.log(10)
-
-
-@dataclass(frozen=True)
-class WindowSet:
-    """Windows to compare with others; what several measures need of them is worked out once.
-
-    Attributes:
-        rolls: bool `(n, track, time, pitch)`; if they are real, in a shuffled order, so that the first are any.
-        songs: `(n,)`, which song each window is of, or which start it continues; any values that compare equal.
-        resolution: steps a beat.
-        pieces: bool `(track, time, pitch)` each, whole songs or continuations, for `structure_measures`.
-    """
-
-    rolls: np.ndarray
-    songs: np.ndarray
-    resolution: int
-    pieces: Sequence[np.ndarray] = ()
-
-    def first(self, count: int) -> "WindowSet":
-        """The set of the first `count` windows, with all pieces; itself where it has no more."""
-        if count >= len(self.rolls):
-            return self
-        return replace(self, rolls=self.rolls[:count], songs=self.songs[:count])
-
-    @cached_property
-    def embedding(self) -> np.ndarray:
-        """`sets.embed` of the windows."""
-        return in_blocks(lambda rolls: embed(rolls, self.resolution), self.rolls)
-
-    @cached_property
-    def features(self) -> np.ndarray:
-        """`distributions.features` of the windows."""
-        return features(self.rolls, self.resolution)
-
-    @cached_property
-    def bin_centres(self) -> np.ndarray:
-        """`bins.bin_centres` of the windows, on the scale of their own embedding."""
-        return bin_centres(scaled(self.embedding, self.embedding))
-
-    @cached_property
-    def pairs(self) -> Pairs:
-        """`sets.pairs` of the windows, in groups by song."""
-        return pairs(self.rolls, self.songs)
-
-    @cached_property
-    def track_distances(self) -> np.ndarray:
-        """`sets.track_distances` of the windows."""
-        return track_distances(self.rolls)
 
 
 def music_measures(rolls: np.ndarray, resolution: int) -> dict[str, float]:
@@ -352,8 +291,8 @@ def set_measures(continuations: np.ndarray, reference: WindowSet, windows: int) 
     made = WindowSet(*first_variations(continuations, windows), reference.resolution)
     by_noise, *by_noise_and_track = _noise(continuations, real)
     return (
-        _compared(made, reference)
-        | _varied(every, real)
+        comparison_measures(made, reference)
+        | variety_measures(every, real)
         | _by_part("set/noise_sensitivity", by_noise_and_track, TRACKS)
         | {"set/noise_sensitivity": float(by_noise)}
     )
@@ -377,77 +316,14 @@ def training_measures(likeness: np.ndarray, least: float) -> dict[str, float]:
     return {"set/training_similarity": nan_mean(likeness), "set/copied_rate": copied_rate(likeness, least)}
 
 
-def scale_measures(
-    other: WindowSet, reference: WindowSet, training: TrainingWindows, rng: np.random.Generator
-) -> dict[str, float]:
-    """What the measures of the groups `music` and `set` are read on: real music, and what no music is like.
-
-    Keys and their meaning:
-        `music/...` and those of `set` that ask for it: the real value, which `better="real"` is to come close to. It is
-            the reference's own; of `set/start_sensitivity` that of windows and their songs (windows of one song stand
-            for those that continue one start window); of `set/diversity_ratio` and `latent/density_ratio` 1 by
-            definition. Of `set/distinct_windows` and what is taken of pairs, or of likeness to training windows, it is
-            that of as many reference windows as there are other ones;
-        `.floor`: real against real. What the other songs' windows score in place of generated ones, or, where there is
-            a real value, how far that is from it;
-        `.shuffled`, `.random`: ceilings. What the other songs' windows score in place of generated ones when their
-            tracks are exchanged between songs, and when their notes are put anywhere (see `ceilings`); values, not
-            distances, of the plain names only;
-        `latent/frame_f1.floor` and its like: the score of taking, for each of as many reference windows, some window of
-            the other songs, drawn evenly; what a decoder scores that ignores its code and plays other real music;
-        `set/copied_rate.from`: the likeness to training windows from which on a window counts as copied, which the
-            nearest 1 % of the reference windows have.
-
-    Args:
-        other: windows and pieces of other songs. As many windows as generated ones, so that the numbers compare.
-        reference: those that generated windows are measured against.
-        training: those that the block trains on.
-        rng: draws the pairs and the random notes.
-    """
-    resolution, count = reference.resolution, len(other.rolls)
-    some = reference.first(count)
-    likeness = training.likeness(some.rolls)
-    least = copied_from(likeness)
-    # Of the other songs, as the floor is: between songs of their own, the reference's tracks would pass for real.
-    exchanged = tracks_exchanged(other.rolls, other.songs), songs_exchanged(list(other.pieces))
-    drawn = random_notes(other.rolls, rng), [random_notes(piece[None], rng)[0] for piece in other.pieces]
-
-    def scores(made: WindowSet) -> dict[str, float]:
-        return (
-            _described(made)
-            | _compared(made, reference)
-            | _varied(made, some)
-            | training_measures(training.likeness(made.rolls), least)
-        )
-
-    real = _described(reference) | {
-        "set/diversity_ratio": 1.0,
-        "set/start_sensitivity": _varied(some, some)["set/start_sensitivity"],
-        "set/distinct_windows": distinct_windows(some.rolls),
-        "set/training_similarity": nan_mean(likeness),
-    }
-    result = real | {COPIED_FROM: least, "latent/density_ratio": 1.0}
-    floors = scores(other)
-    if count:
-        partners = other.rolls[rng.integers(count, size=len(some.rolls))]
-        floors |= reconstruction_measures(partners, some.rolls)
-    for name, value in floors.items():
-        ideal = 1.0 if name.startswith("latent/density_ratio") else real.get(name)
-        result[name + FLOOR] = value if ideal is None else abs(value - ideal)
-    for suffix, (rolls, pieces) in ((SHUFFLED, exchanged), (RANDOM, drawn)):
-        ceilings = scores(WindowSet(rolls, other.songs, resolution, pieces))
-        result |= {name + suffix: value for name, value in ceilings.items() if "." not in name}
-    return result
-
-
-def _described(windows: WindowSet) -> dict[str, float]:
+def descriptive_measures(windows: WindowSet) -> dict[str, float]:
     """Every measure of the group `music`."""
     return music_measures(windows.rolls, windows.resolution) | structure_measures(
         list(windows.pieces), windows.resolution
     )
 
 
-def _compared(made: WindowSet, reference: WindowSet) -> dict[str, float]:
+def comparison_measures(made: WindowSet, reference: WindowSet) -> dict[str, float]:
     """The measures of the group `set` that compare one set of windows with the reference, or count its duplicates."""
     scale = reference.embedding
     ours, theirs = scaled(made.embedding, scale), scaled(scale, scale)
@@ -475,7 +351,7 @@ def _compared(made: WindowSet, reference: WindowSet) -> dict[str, float]:
     )
 
 
-def _varied(made: WindowSet, real: WindowSet) -> dict[str, float]:
+def variety_measures(made: WindowSet, real: WindowSet) -> dict[str, float]:
     """The measures of the group `set` that are of all pairs of windows, in relation to real ones."""
     return {
         "set/diversity_ratio": float(ratio(made.pairs.mean, real.pairs.mean)),
@@ -484,7 +360,7 @@ def _varied(made: WindowSet, real: WindowSet) -> dict[str, float]:
 
 
 def _noise(continuations: np.ndarray, real: WindowSet) -> np.ndarray:
-    """`sets.noise_sensitivity` of whole windows, then of each track; what costs is left out where it is NaN anyway."""
+    """`noise_sensitivity` of whole windows, then of each track; what costs is left out where it is NaN anyway."""
     distances = noise_distances(continuations)
     if np.isnan(distances).all():
         return distances

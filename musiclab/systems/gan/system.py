@@ -49,7 +49,8 @@ class GAN(System):
         "musiclab.systems.gan.config",
         "musiclab.systems.gan.learner",
         "musiclab.systems.gan.networks",
-        "musiclab.measures.sets",  # for the curves
+        "musiclab.measures.pairs",  # for the curves
+        "musiclab.measures.variety",
         "musiclab.measures.rolls",
     )
     presets: ClassVar = {
