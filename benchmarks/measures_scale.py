@@ -44,14 +44,14 @@ def windows_like(store_folder: Path, count: int, part: int) -> tuple[np.ndarray,
 def groups(store: Path, generated: int, reference: int, training: int) -> dict[str, Callable[[], object]]:
     """What is timed, by name; the windows are made before, the training windows in blocks as a trial reads them."""
     from musiclab.data.windows import unpack
-    from musiclab.measures import suite
+    from musiclab.measures import baselines, suite, window_set
     from musiclab.measures.originality import TrainingWindows
 
-    def window_set(count: int, part: int) -> suite.WindowSet:
+    def window_set(count: int, part: int) -> window_set.WindowSet:
         packed, songs = windows_like(store, count, part)
         rolls = unpack(packed)
         pieces = [np.concatenate(list(rolls[first : first + 8]), axis=1) for first in range(0, min(count, 2000), 8)]
-        return suite.WindowSet(rolls, songs, RESOLUTION, pieces)
+        return window_set.WindowSet(rolls, songs, RESOLUTION, pieces)
 
     made, real = window_set(generated, 0), window_set(reference, 1)
     starts = generated // 4
@@ -64,11 +64,11 @@ def groups(store: Path, generated: int, reference: int, training: int) -> dict[s
 
     def first_trial() -> None:
         of_training = trained()
-        scale = suite.scale_measures(made, real, of_training, np.random.default_rng(0))
+        scale = baselines.scale_measures(made, real, of_training, np.random.default_rng(0))
         suite.music_measures(made.rolls, RESOLUTION)
         suite.structure_measures(list(made.pieces), RESOLUTION)
         suite.set_measures(continuations, real, generated)
-        suite.training_measures(of_training.likeness(made.rolls), scale[suite.COPIED_FROM])
+        suite.training_measures(of_training.likeness(made.rolls), scale[baselines.COPIED_FROM])
 
     return {
         "music, generated": lambda: suite.music_measures(made.rolls, RESOLUTION),
@@ -89,7 +89,7 @@ def naive(store: Path) -> dict[str, tuple[float, float]]:
     from musiclab.measures.fidelity import fidelity
     from musiclab.measures.music import note_density, used_pitch_classes
     from musiclab.measures.originality import TrainingWindows
-    from musiclab.measures.sets import pairs
+    from musiclab.measures.pairs import pairs
     from musiclab.measures.tonality import pitch_class_entropy, polyphony, scale_consistency
 
     rolls = unpack(windows_like(store, CDIST_WINDOWS, 0)[0])

@@ -73,18 +73,17 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
     from torch.nn import functional as F
 
     from musiclab.data.songs import TRACKS
+    from musiclab.measures.baselines import COPIED_FROM, scale_measures
     from musiclab.measures.originality import TrainingWindows
     from musiclab.measures.reconstruction import best_threshold
     from musiclab.measures.suite import (
-        COPIED_FROM,
-        WindowSet,
         music_measures,
         posterior_measures,
         reconstruction_measures,
-        scale_measures,
         set_measures,
         training_measures,
     )
+    from musiclab.measures.window_set import WindowSet
     from musiclab.rendering.sample import render_samples
     from musiclab.systems.vae_nn.config import VaeNNConfig
     from musiclab.systems.vae_nn.latent import conditional_nn, melody_nn, predict

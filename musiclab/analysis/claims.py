@@ -9,8 +9,8 @@ from musiclab.analysis.sequential import anytime_p
 from musiclab.analysis.statistics import ALPHA, Interval, holm, mean_interval, sign_flip_p
 from musiclab.design.claims import Claim, Expect, full_measure_name, has_fields
 from musiclab.design.trials import Cell
+from musiclab.measures.baselines import FLOOR
 from musiclab.measures.rolls import nan_mean
-from musiclab.measures.suite import FLOOR
 
 
 @dataclass(frozen=True)

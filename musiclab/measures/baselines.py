@@ -2,7 +2,17 @@
 
 import numpy as np
 
-from musiclab.measures.rolls import checked
+from musiclab.measures.bins import distinct_windows
+from musiclab.measures.originality import TrainingWindows, copied_from
+from musiclab.measures.rolls import checked, nan_mean
+from musiclab.measures.suite import (
+    comparison_measures,
+    descriptive_measures,
+    reconstruction_measures,
+    training_measures,
+    variety_measures,
+)
+from musiclab.measures.window_set import WindowSet
 
 
 def tracks_exchanged(rolls: np.ndarray, songs: np.ndarray) -> np.ndarray:
@@ -72,3 +82,75 @@ def _exchanged(count: int, tracks: int) -> np.ndarray:
     """The index from which each track of each window is taken, `(track, count)`."""
     sources: np.ndarray = (np.arange(count) + np.arange(tracks)[:, None] * count // max(tracks, 1)) % max(count, 1)
     return sources
+
+
+# Suffixes of baselines: real music against real music, tracks combined from different songs, random notes.
+FLOOR, SHUFFLED, RANDOM = ".floor", ".shuffled", ".random"
+
+
+# The baseline's key for the likeness to training windows from which a window counts as copied.
+COPIED_FROM = "set/copied_rate.from"
+
+
+def scale_measures(
+    other: WindowSet, reference: WindowSet, training: TrainingWindows, rng: np.random.Generator
+) -> dict[str, float]:
+    """Baselines of the groups `music` and `set`: the values of real music, and of what no music is like.
+
+    Keys and their meaning:
+        `music/...`, and those of `set` that are better `real`: the value of real music. In general it is that of the
+            reference. For `set/start_sensitivity` songs take the place of starts: windows of one song stand for windows
+            that continue one start. For `set/diversity_ratio` and `latent/density_ratio` it is 1 by definition. For
+            `set/distinct_windows`, and for measures of pairs or of likeness to training windows, it is the value of as
+            many reference windows as there are other windows;
+        `.floor`: real music against real music. It is the value of the other songs' windows in place of generated
+            ones, or, if there is a value of real music, the distance from it;
+        `.shuffled`, `.random`: ceilings. They are the values of the other songs' windows in place of generated ones,
+            with tracks exchanged between songs, and with notes at random places (see `ceilings`). They are values, not
+            distances, and only plain names have them;
+        `latent/frame_f1.floor` and its like: the score if each reference window (as many as other windows) is predicted
+            by a window of the other songs, drawn evenly. A decoder that ignores its code and plays other real music
+            scores this;
+        `set/copied_rate.from`: the likeness to training windows from which a window counts as copied. The nearest 1 %
+            of the reference windows have it.
+
+    Args:
+        other: windows and pieces of other songs, with as many windows as are generated, so that numbers compare.
+        reference: the real windows that generated windows are compared with.
+        training: the windows that the block trains on.
+        rng: draws the pairs and the random notes.
+    """
+    resolution, count = reference.resolution, len(other.rolls)
+    sample = reference.first(count)
+    likeness = training.likeness(sample.rolls)
+    least = copied_from(likeness)
+    # Of the other songs, like the floor: tracks exchanged within the reference would count as its own and look real.
+    exchanged = tracks_exchanged(other.rolls, other.songs), songs_exchanged(list(other.pieces))
+    drawn = random_notes(other.rolls, rng), [random_notes(piece[None], rng)[0] for piece in other.pieces]
+
+    def scores(windows: WindowSet) -> dict[str, float]:
+        return (
+            descriptive_measures(windows)
+            | comparison_measures(windows, reference)
+            | variety_measures(windows, sample)
+            | training_measures(training.likeness(windows.rolls), least)
+        )
+
+    real = descriptive_measures(reference) | {
+        "set/diversity_ratio": 1.0,
+        "set/start_sensitivity": variety_measures(sample, sample)["set/start_sensitivity"],
+        "set/distinct_windows": distinct_windows(sample.rolls),
+        "set/training_similarity": nan_mean(likeness),
+    }
+    result = real | {COPIED_FROM: least, "latent/density_ratio": 1.0}
+    floors = scores(other)
+    if count:
+        partners = other.rolls[rng.integers(count, size=len(sample.rolls))]
+        floors |= reconstruction_measures(partners, sample.rolls)
+    for name, value in floors.items():
+        ideal = 1.0 if name.startswith("latent/density_ratio") else real.get(name)
+        result[name + FLOOR] = value if ideal is None else abs(value - ideal)
+    for suffix, (rolls, pieces) in ((SHUFFLED, exchanged), (RANDOM, drawn)):
+        ceilings = scores(WindowSet(rolls, other.songs, resolution, pieces))
+        result |= {name + suffix: value for name, value in ceilings.items() if "." not in name}
+    return result

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from musiclab.measures.pairs import DUPLICATE, flat_cells, similarity_blocks
 from musiclab.measures.rolls import checked, ratio
-from musiclab.measures.sets import DUPLICATE, flat_cells, similarity_blocks
 
 # The largest number of bins, and the smallest mean number of real windows per bin: with fewer no proportion can be
 # tested.

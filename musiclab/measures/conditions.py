@@ -3,8 +3,9 @@
 import numpy as np
 
 from musiclab.data.songs import PIANO
+from musiclab.measures.pairs import mean_distance
 from musiclab.measures.rolls import ratio
-from musiclab.measures.sets import mean_distance, noise_distances
+from musiclab.measures.variety import noise_distances
 
 
 def condition_response(plain: np.ndarray, exchanged: np.ndarray, real: np.ndarray) -> float:

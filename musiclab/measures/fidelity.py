@@ -1,4 +1,4 @@
-"""Whether generated windows lie where real ones do, and everywhere they do: by nearest neighbours in `sets.embed`."""
+"""Whether generated windows lie where real ones do, and everywhere they do: by nearest neighbours in `embed`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from musiclab.measures import sets
+from musiclab.measures import embedding
 
 # A window's reach is the distance to its k-th nearest neighbour, with the papers' k: for precision and recall, and for
 # density and coverage.
@@ -16,7 +16,7 @@ _ROWS_AT_ONCE = 256
 
 
 def scaled(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Vectors of `sets.embed` on the scale of the Frechet distance: (feature - its mean) / its sd in the reference.
+    """Vectors of `embed` on the scale of the Frechet distance: (feature - its mean) / its sd in the reference.
 
     A feature that hardly varies in the reference is divided by the same floor as in the Frechet distance.
 
@@ -30,7 +30,7 @@ def scaled(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
     if len(reference) < 2:
         return np.full_like(vectors, np.nan)
     # With other floors, this and the Frechet distance would disagree on what is far.
-    sds = np.maximum(reference.std(axis=0, ddof=1), sets.SD_FLOORS)
+    sds = np.maximum(reference.std(axis=0, ddof=1), embedding.SD_FLOORS)
     standardised: np.ndarray = (vectors - reference.mean(axis=0)) / sds
     return standardised
 

@@ -2,15 +2,13 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
 from musiclab.data.songs import TRACKS
-from musiclab.measures.bins import bin_centres, bins_compared, distinct_windows
-from musiclab.measures.ceilings import random_notes, songs_exchanged, tracks_exchanged
-from musiclab.measures.distributions import FEATURES, distances_compared, features
+from musiclab.measures.bins import bins_compared, distinct_windows
+from musiclab.measures.distributions import FEATURES, distances_compared
+from musiclab.measures.embedding import frechet_distance
 from musiclab.measures.fidelity import fidelity, scaled
 from musiclab.measures.latent import active_units, collapsed, kl_per_dimension, prior_gap
 from musiclab.measures.music import (
@@ -22,80 +20,20 @@ from musiclab.measures.music import (
     tonal_distance,
     used_pitch_classes,
 )
-from musiclab.measures.notes import in_blocks
-from musiclab.measures.originality import TrainingWindows, copied_from, copied_rate
+from musiclab.measures.originality import copied_rate
+from musiclab.measures.pairs import mean_distance
 from musiclab.measures.ranking import ranking
 from musiclab.measures.reconstruction import best_constant, frame_scores, onset_scores
 from musiclab.measures.rhythm import drum_pattern, groove_similarity, note_length, note_length_entropy, qualified_notes
 from musiclab.measures.rolls import nan_mean, ratio
-from musiclab.measures.sets import (
-    Pairs,
-    embed,
-    frechet_distance,
-    mean_distance,
-    noise_distances,
-    pairs,
-    track_distances,
-)
 from musiclab.measures.structure import LAGS, self_similarity
 from musiclab.measures.style import retrieval, similarity, song_likeness, specificity
 from musiclab.measures.tonality import pitch_class_entropy, pitch_range, polyphony, scale_consistency
+from musiclab.measures.variety import noise_distances
+from musiclab.measures.window_set import WindowSet
 
-# Suffixes of baselines: real music against real music, tracks combined from different songs, random notes.
-FLOOR, SHUFFLED, RANDOM = ".floor", ".shuffled", ".random"
-# The baseline's key for the likeness to training windows from which a window counts as copied.
-COPIED_FROM = "set/copied_rate.from"
 # A perplexity is at most 1e30: a record has no infinity, and the mean of two of the largest floats would overflow.
 _MOST_NATS = 30 * math.log(10)
-
-
-@dataclass(frozen=True)
-class WindowSet:
-    """Windows to compare with others. What several measures need is computed once and kept.
-
-    Attributes:
-        rolls: bool `(n, track, time, pitch)`. Real windows must be in a shuffled order, so that the first ones are a
-            random sample.
-        songs: `(n,)`, which song each window is from, or which start it continues; any values that can be compared.
-        resolution: steps a beat.
-        pieces: bool `(track, time, pitch)` each, whole songs or continuations, for `structure_measures`.
-    """
-
-    rolls: np.ndarray
-    songs: np.ndarray
-    resolution: int
-    pieces: Sequence[np.ndarray] = ()
-
-    def first(self, count: int) -> "WindowSet":
-        """The set of the first `count` windows, with all pieces; the set itself if it has no more."""
-        if count >= len(self.rolls):
-            return self
-        return replace(self, rolls=self.rolls[:count], songs=self.songs[:count])
-
-    @cached_property
-    def embedding(self) -> np.ndarray:
-        """`sets.embed` of the windows."""
-        return in_blocks(lambda rolls: embed(rolls, self.resolution), self.rolls)
-
-    @cached_property
-    def features(self) -> np.ndarray:
-        """`distributions.features` of the windows."""
-        return features(self.rolls, self.resolution)
-
-    @cached_property
-    def bin_centres(self) -> np.ndarray:
-        """`bins.bin_centres` of the windows, on the scale of their own embedding."""
-        return bin_centres(scaled(self.embedding, self.embedding))
-
-    @cached_property
-    def pairs(self) -> Pairs:
-        """`sets.pairs` of the windows, in groups by song."""
-        return pairs(self.rolls, self.songs)
-
-    @cached_property
-    def track_distances(self) -> np.ndarray:
-        """`sets.track_distances` of the windows."""
-        return track_distances(self.rolls)
 
 
 def music_measures(rolls: np.ndarray, resolution: int) -> dict[str, float]:
@@ -367,8 +305,8 @@ def set_measures(continuations: np.ndarray, reference: WindowSet, windows: int) 
     generated = WindowSet(*first_variations(continuations, windows), reference.resolution)
     noise_sensitivity = _noise(continuations, real)
     return (
-        _compared(generated, reference)
-        | _varied(every, real)
+        comparison_measures(generated, reference)
+        | variety_measures(every, real)
         | _by_part("set/noise_sensitivity", noise_sensitivity[1:], TRACKS)
         | {"set/noise_sensitivity": float(noise_sensitivity[0])}
     )
@@ -392,78 +330,14 @@ def training_measures(likeness: np.ndarray, least: float) -> dict[str, float]:
     return {"set/training_similarity": nan_mean(likeness), "set/copied_rate": copied_rate(likeness, least)}
 
 
-def scale_measures(
-    other: WindowSet, reference: WindowSet, training: TrainingWindows, rng: np.random.Generator
-) -> dict[str, float]:
-    """Baselines of the groups `music` and `set`: the values of real music, and of what no music is like.
-
-    Keys and their meaning:
-        `music/...`, and those of `set` that are better `real`: the value of real music. In general it is that of the
-            reference. For `set/start_sensitivity` songs take the place of starts: windows of one song stand for windows
-            that continue one start. For `set/diversity_ratio` and `latent/density_ratio` it is 1 by definition. For
-            `set/distinct_windows`, and for measures of pairs or of likeness to training windows, it is the value of as
-            many reference windows as there are other windows;
-        `.floor`: real music against real music. It is the value of the other songs' windows in place of generated
-            ones, or, if there is a value of real music, the distance from it;
-        `.shuffled`, `.random`: ceilings. They are the values of the other songs' windows in place of generated ones,
-            with tracks exchanged between songs, and with notes at random places (see `ceilings`). They are values, not
-            distances, and only plain names have them;
-        `latent/frame_f1.floor` and its like: the score if each reference window (as many as other windows) is predicted
-            by a window of the other songs, drawn evenly. A decoder that ignores its code and plays other real music
-            scores this;
-        `set/copied_rate.from`: the likeness to training windows from which a window counts as copied. The nearest 1 %
-            of the reference windows have it.
-
-    Args:
-        other: windows and pieces of other songs, with as many windows as are generated, so that numbers compare.
-        reference: the real windows that generated windows are compared with.
-        training: the windows that the block trains on.
-        rng: draws the pairs and the random notes.
-    """
-    resolution, count = reference.resolution, len(other.rolls)
-    sample = reference.first(count)
-    likeness = training.likeness(sample.rolls)
-    least = copied_from(likeness)
-    # Of the other songs, like the floor: tracks exchanged within the reference would count as its own and look real.
-    exchanged = tracks_exchanged(other.rolls, other.songs), songs_exchanged(list(other.pieces))
-    drawn = random_notes(other.rolls, rng), [random_notes(piece[None], rng)[0] for piece in other.pieces]
-
-    def scores(windows: WindowSet) -> dict[str, float]:
-        return (
-            _described(windows)
-            | _compared(windows, reference)
-            | _varied(windows, sample)
-            | training_measures(training.likeness(windows.rolls), least)
-        )
-
-    real = _described(reference) | {
-        "set/diversity_ratio": 1.0,
-        "set/start_sensitivity": _varied(sample, sample)["set/start_sensitivity"],
-        "set/distinct_windows": distinct_windows(sample.rolls),
-        "set/training_similarity": nan_mean(likeness),
-    }
-    result = real | {COPIED_FROM: least, "latent/density_ratio": 1.0}
-    floors = scores(other)
-    if count:
-        partners = other.rolls[rng.integers(count, size=len(sample.rolls))]
-        floors |= reconstruction_measures(partners, sample.rolls)
-    for name, value in floors.items():
-        ideal = 1.0 if name.startswith("latent/density_ratio") else real.get(name)
-        result[name + FLOOR] = value if ideal is None else abs(value - ideal)
-    for suffix, (rolls, pieces) in ((SHUFFLED, exchanged), (RANDOM, drawn)):
-        ceilings = scores(WindowSet(rolls, other.songs, resolution, pieces))
-        result |= {name + suffix: value for name, value in ceilings.items() if "." not in name}
-    return result
-
-
-def _described(windows: WindowSet) -> dict[str, float]:
+def descriptive_measures(windows: WindowSet) -> dict[str, float]:
     """Every measure of the group `music`."""
     return music_measures(windows.rolls, windows.resolution) | structure_measures(
         list(windows.pieces), windows.resolution
     )
 
 
-def _compared(generated: WindowSet, reference: WindowSet) -> dict[str, float]:
+def comparison_measures(generated: WindowSet, reference: WindowSet) -> dict[str, float]:
     """The measures of the group `set` that compare one set of windows with the reference, or count its duplicates."""
     scale = reference.embedding
     generated_vectors, real_vectors = scaled(generated.embedding, scale), scaled(scale, scale)
@@ -492,7 +366,7 @@ def _compared(generated: WindowSet, reference: WindowSet) -> dict[str, float]:
     )
 
 
-def _varied(windows: WindowSet, real: WindowSet) -> dict[str, float]:
+def variety_measures(windows: WindowSet, real: WindowSet) -> dict[str, float]:
     """The measures of the group `set` that compare the pairs of a set of windows with the pairs of real windows."""
     return {
         "set/diversity_ratio": float(ratio(windows.pairs.mean, real.pairs.mean)),

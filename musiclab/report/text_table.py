@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable
 
 from musiclab.analysis.answer import Answer
+from musiclab.measures.baselines import FLOOR, RANDOM, SHUFFLED
 from musiclab.measures.registry import MEASURES, Measure
-from musiclab.measures.suite import FLOOR, RANDOM, SHUFFLED
 from musiclab.report.formatting import bounds_text, mean_text, p_text
 from musiclab.report.sentences import verdict_detail
 from musiclab.wording import counted, rounded

@@ -9,19 +9,18 @@ import numpy as np
 from musiclab.data.songs import PIANO
 from musiclab.data.windows import unpack
 from musiclab.hashing import content_hash
+from musiclab.measures.baselines import COPIED_FROM, scale_measures
 from musiclab.measures.conditions import condition_response, without_piano
 from musiclab.measures.distributions import features, histograms
 from musiclab.measures.originality import TrainingWindows
 from musiclab.measures.suite import (
-    COPIED_FROM,
-    WindowSet,
     first_variations,
     music_measures,
-    scale_measures,
     set_measures,
     structure_measures,
     training_measures,
 )
+from musiclab.measures.window_set import WindowSet
 from musiclab.systems.base import GENERATE, StageRun, System, common_code, read_generated
 from musiclab.systems.targets import NONE, block_targets
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from musiclab.measures.ceilings import random_notes, songs_exchanged, tracks_exchanged
+from musiclab.measures.baselines import random_notes, songs_exchanged, tracks_exchanged
 from musiclab.measures.distributions import FEATURES, features
 
 PIANO, GUITAR = 1, 2

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from musiclab.measures import fidelity as module
+from musiclab.measures.embedding import frechet_distance
 from musiclab.measures.fidelity import fidelity, scaled
-from musiclab.measures.sets import frechet_distance
 
 # Real windows on a line, 1 apart: the third neighbour of the two ends is at 3, of all others at 2; the fifth is at 5
 # from the ends, 4 from the next ones and 3 from the four in the middle.

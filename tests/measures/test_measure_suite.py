@@ -5,25 +5,14 @@ import math
 import numpy as np
 import pytest
 
+from musiclab.measures.baselines import COPIED_FROM, FLOOR, RANDOM, SHUFFLED, scale_measures
 from musiclab.measures.bins import bin_centres, bins_compared
 from musiclab.measures.distributions import FEATURES, distances_compared, features
+from musiclab.measures.embedding import embed, frechet_distance
 from musiclab.measures.fidelity import fidelity, scaled
 from musiclab.measures.originality import TrainingWindows, copied_from
 from musiclab.measures.registry import MEASURES, find_measure
-from musiclab.measures.sets import (
-    diversity_ratio,
-    duplicate_rate,
-    embed,
-    frechet_distance,
-    noise_sensitivity,
-    start_sensitivity,
-)
 from musiclab.measures.suite import (
-    COPIED_FROM,
-    FLOOR,
-    RANDOM,
-    SHUFFLED,
-    WindowSet,
     activation_measures,
     first_variations,
     likelihood_measures,
@@ -32,13 +21,14 @@ from musiclab.measures.suite import (
     noise_response_measures,
     posterior_measures,
     reconstruction_measures,
-    scale_measures,
     set_measures,
     structure_measures,
     style_measures,
     token_measures,
     training_measures,
 )
+from musiclab.measures.variety import diversity_ratio, duplicate_rate, noise_sensitivity, start_sensitivity
+from musiclab.measures.window_set import WindowSet
 
 DRUMS, PIANO, GUITAR, BASS, STRINGS = range(5)
 

@@ -13,8 +13,9 @@ from musiclab.data.store import WindowStore, build
 from musiclab.data.windows import WindowSpec, pack, unpack
 from musiclab.measures.conditions import condition_response, without_piano
 from musiclab.measures.distributions import features, histograms
-from musiclab.measures.sets import duplicate_rate, embed, frechet_distance, start_sensitivity
+from musiclab.measures.embedding import embed, frechet_distance
 from musiclab.measures.suite import structure_measures
+from musiclab.measures.variety import duplicate_rate, start_sensitivity
 from musiclab.systems import evaluation as measuring
 from musiclab.systems import find_system
 from musiclab.systems.base import GENERATE, StageRun, write_generated

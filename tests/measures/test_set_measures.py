@@ -3,16 +3,9 @@
 import numpy as np
 import pytest
 
-from musiclab.measures.sets import (
-    diversity_ratio,
-    duplicate_rate,
-    embed,
-    frechet_distance,
-    mean_distance,
-    noise_sensitivity,
-    pairs,
-    start_sensitivity,
-)
+from musiclab.measures.embedding import embed, frechet_distance
+from musiclab.measures.pairs import mean_distance, pairs
+from musiclab.measures.variety import diversity_ratio, duplicate_rate, noise_sensitivity, start_sensitivity
 
 DRUMS, PIANO, GUITAR, BASS, STRINGS = range(5)
 FEATURES = 46

@@ -10,17 +10,8 @@ import pytest
 from markupsafe import Markup
 
 from musiclab.analysis.statistics import mean_interval
-from musiclab.report.html.plots import (
-    Line,
-    Reference,
-    Row,
-    blocks_plot,
-    curves_plot,
-    distribution_plot,
-    response_plot,
-    scale_of,
-    swatch,
-)
+from musiclab.report.html.axes import Reference, scale_of
+from musiclab.report.html.plots import Line, Row, blocks_plot, curves_plot, distribution_plot, response_plot, swatch
 from musiclab.report.html.svg import COLOR, drawn
 
 HOSTILE = "\x00\x1b<script>alert(1)</script>\n & \"']]>"

@@ -17,7 +17,7 @@ from musiclab.data.songs import TRACKS
 from musiclab.data.store import WindowStore
 from musiclab.data.windows import unpack
 from musiclab.errors import UserError
-from musiclab.measures.sets import diversity_ratio, duplicate_rate
+from musiclab.measures.variety import diversity_ratio, duplicate_rate
 from musiclab.systems.base import StageRun, read_generated
 from musiclab.systems.gan import system as gan
 from musiclab.systems.gan.config import GANConfig

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from musiclab.analysis.results import Results
 from musiclab.analysis.statistics import smallest_p
-from musiclab.measures.suite import RANDOM, SHUFFLED
+from musiclab.measures.baselines import RANDOM, SHUFFLED
 from musiclab.report.formatting import moment, number, shortened
 from musiclab.report.html import tables
 from musiclab.report.html.listening import LISTENING_CSS, LISTENING_JS, listening

@@ -8,11 +8,12 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from musiclab.analysis.statistics import Interval
 from musiclab.report.formatting import bounds, lines, number, shortened
+from musiclab.report.html.axes import TICK_STEPS, Reference, logarithmic_middle, put_axis, scale_of
 from musiclab.report.html.svg import COLOR, drawn, ornament
 
 # Eight series can be told apart: by marker and dashes, not by colour alone.
@@ -25,9 +26,6 @@ _SIZE = 12  # of text
 _TEXT: dict[str, Any] = {"fontsize": _SIZE, "color": COLOR["ink"], "va": "center", "clip_on": False}
 _LINE = 15  # from one line of text to the next
 _CHARACTER = 7.2  # mean width of one in the page's font
-_DECADES = 30  # values whose largest is that many times the smallest get a logarithmic axis
-_LEAST_SHARE = 0.25  # of the axis that values keep where a reference lies far off
-_STEPS = (1, 2, 5, 10)  # between ticks, times a power of ten
 _MOST_POINTS = 60  # of a curve
 _TIED_ROWS, _TIED_BLOCKS = 9, 12  # beyond these, lines between a block's dots are a tangle
 
@@ -44,16 +42,6 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Reference:
-    """A value to read others beside, such as that of real music; `spread` to both sides makes a band of it."""
-
-    label: str
-    value: float
-    dashes: tuple[int, ...] = ()
-    spread: float = 0.0
-
-
-@dataclass(frozen=True)
 class Line:
     """A named series: points, a band from `low` to `high`, single values as `dots`; `style` counts from 0."""
 
@@ -64,40 +52,6 @@ class Line:
     low: list[float]
     high: list[float]
     dots: list[tuple[float, float]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Scale:
-    """A value axis: its ends, whether it is logarithmic, and the references within it and beyond its ends."""
-
-    low: float
-    high: float
-    logarithmic: bool
-    inside: tuple[Reference, ...]
-    outside: tuple[Reference, ...]
-
-
-def scale_of(values: list[float], references: list[Reference]) -> Scale:
-    """The axis for these values: logarithmic where they span decades, with those references that leave them room."""
-    values = [value for value in values if math.isfinite(value)] or [0.0]
-    low, high = min(values), max(values)
-    logarithmic = low > 0 and high / low >= _DECADES
-    place = math.log if logarithmic else float
-    span = place(high) - place(low)
-    inside, outside = [], []
-    for reference in sorted(references, key=lambda each: _beyond(each.value, low, high)):
-        fits = math.isfinite(reference.value) and (reference.value > 0 or not logarithmic)
-        if fits:
-            wider = min(low, reference.value), max(high, reference.value)
-            fits = span >= _LEAST_SHARE * (place(wider[1]) - place(wider[0])) or reference.value in (low, high)
-        if fits:
-            low, high = wider
-        (inside if fits else outside).append(reference)
-    if logarithmic:
-        room = (high / low) ** 0.04
-        return Scale(low / room, high * room, True, tuple(inside), tuple(outside))
-    room = 0.04 * (high - low) or 0.04 * abs(high) or 1.0
-    return Scale(low - room, high + room, False, tuple(inside), tuple(outside))
 
 
 def blocks_plot(groups: list[list[Row]], references: list[Reference], name: str, title: str) -> Markup:
@@ -151,7 +105,7 @@ class _Rows:
         sheet.axis("off")
         axes.set_ylim(self.bottom, self.top)
         axes.yaxis.set_major_locator(NullLocator())
-        _put(axes, self.scale, "x", 7 if self.beside else 5)
+        put_axis(axes, self.scale, "x", 7 if self.beside else 5)
         self._references(axes)
         first = 0
         for group in self.groups:
@@ -170,7 +124,7 @@ class _Rows:
         y = self.top - _LINE * (len(self.scale.inside) + len(self.scale.outside)) + 4
         for reference in (*self.scale.inside, *self.scale.outside):
             text, inside = f"{reference.label} {number(reference.value)}", reference in self.scale.inside
-            right = reference.value > (_geometric(self.scale) if self.scale.logarithmic else middle)
+            right = reference.value > (logarithmic_middle(self.scale) if self.scale.logarithmic else middle)
             if inside:
                 text = f"{text} " if right else f" {text}"
                 _reference_line(axes, reference, (y + 7, self.bottom))
@@ -226,7 +180,7 @@ def curves_plot(series: list[Line], name: str, title: str, description: str) -> 
 
     def draw(figure: Figure) -> None:
         axes = _axes(figure, (46, 8, SMALL - 60, 132))
-        _put(axes, scale_of([value for line in series for value in (*line.low, *line.high)], []), "y", 4)
+        put_axis(axes, scale_of([value for line in series for value in (*line.low, *line.high)], []), "y", 4)
         for line in series:
             keep = _thinned(len(line.x))
             x, y, low, high = (np.array(of)[keep] for of in (line.x, line.y, line.low, line.high))
@@ -234,7 +188,7 @@ def curves_plot(series: list[Line], name: str, title: str, description: str) -> 
             axes.fill_between(x, low, high, color=color, alpha=0.16, linewidth=0)
             axes.plot(x, y, color=color, linewidth=1.6, **_dashed(DASHES[line.style]))
             axes.plot(x[-1:], y[-1:], MARKERS[line.style], color=color, markersize=6, clip_on=False)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=_STEPS))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=TICK_STEPS))
 
     return drawn(SMALL, 166, draw, name, title, description)
 
@@ -260,7 +214,7 @@ def response_plot(series: list[Line], references: list[Reference], ticks: list[f
             [value for line in series for value in (*line.low, *line.high, *(y for _, y in line.dots))], references
         )
         axes = _axes(figure, (54, 12, width - 70, 230))
-        _put(axes, scale, "y", 5)
+        put_axis(axes, scale, "y", 5)
         low, high = ticks[0], ticks[-1]
         if low > 0 and high / low >= 8:
             axes.set_xscale("log")
@@ -321,9 +275,9 @@ def distribution_plot(
             )
         axes.set_xlim(edges[0], edges[-1])
         axes.set_ylim(0, max([real.max(initial=0), *(shares.max(initial=0) for _, shares in series)]) * 1.08 or 1)
-        axes.yaxis.set_major_locator(MaxNLocator(4, steps=_STEPS))
+        axes.yaxis.set_major_locator(MaxNLocator(4, steps=TICK_STEPS))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{number(100 * value)} %"))
-        axes.xaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=TICK_STEPS))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
 
     return drawn(SMALL, 166, draw, name, title, description)
@@ -352,30 +306,6 @@ def _axes(figure: Figure, box: tuple[float, float, float, float]) -> Axes:
     axes.spines["bottom"].set(visible=True, color=COLOR["muted"], linewidth=1)
     axes.tick_params(color=COLOR["muted"], labelcolor=COLOR["muted"], length=3, labelsize=_SIZE, pad=3)
     return axes
-
-
-def _put(axes: Axes, scale: Scale, which: str, ticks: int) -> None:
-    """Make the axis `which` (x or y) that scale's, with about that many ticks and lines at them."""
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    if which == "x":
-        axes.set_xscale("log" if scale.logarithmic else "linear")
-        axes.set_xlim(scale.low, scale.high)
-    else:
-        axes.set_yscale("log" if scale.logarithmic else "linear")
-        axes.set_ylim(scale.low, scale.high)
-    few = scale.logarithmic and scale.high / scale.low < 300
-    axis.set_major_locator(
-        LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=ticks + 3)
-        if scale.logarithmic
-        else MaxNLocator(ticks, steps=_STEPS)
-    )
-    axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-    axis.set_minor_locator(NullLocator())
-    axis.set_minor_formatter(NullFormatter())
-    axes.grid(axis=which, color=COLOR["line"], linewidth=1)
-    axes.set_axisbelow(True)
-    if which == "y":
-        axes.tick_params(axis="y", length=0)
 
 
 def _reference_line(axes: Axes, reference: Reference, ends: tuple[float, float]) -> None:
@@ -426,12 +356,3 @@ def _thinned(count: int) -> np.ndarray:
 
 def _ends(interval: Interval) -> list[float]:
     return [value for value in (interval.low, interval.mean, interval.high) if math.isfinite(value)]
-
-
-def _beyond(value: float, low: float, high: float) -> float:
-    """How far outside a value lies."""
-    return max(low - value, value - high, 0.0) if math.isfinite(value) else math.inf
-
-
-def _geometric(scale: Scale) -> float:
-    return math.sqrt(scale.low * scale.high)

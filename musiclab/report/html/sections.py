@@ -13,19 +13,11 @@ from musiclab.analysis.answer import Answer, best
 from musiclab.analysis.results import Results
 from musiclab.analysis.statistics import NO_INTERVAL
 from musiclab.design.trials import Cell
+from musiclab.measures.baselines import FLOOR, RANDOM, SHUFFLED
 from musiclab.measures.distributions import FEATURES
-from musiclab.measures.suite import FLOOR, RANDOM, SHUFFLED
 from musiclab.report.formatting import MARKS, number, p_value, shortened, verdict
-from musiclab.report.html.plots import (
-    SERIES,
-    Line,
-    Reference,
-    Row,
-    blocks_plot,
-    curves_plot,
-    distribution_plot,
-    response_plot,
-)  # fmt: skip
+from musiclab.report.html.axes import Reference  # fmt: skip
+from musiclab.report.html.plots import SERIES, Line, Row, blocks_plot, curves_plot, distribution_plot, response_plot
 from musiclab.report.html.tables import control_groups, variant_fields, variant_values
 from musiclab.storage.records import Records
 

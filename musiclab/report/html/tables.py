@@ -10,8 +10,8 @@ from musiclab.analysis.answer import Answer
 from musiclab.analysis.results import Results
 from musiclab.analysis.statistics import Interval
 from musiclab.design.trials import Cell
+from musiclab.measures.baselines import RANDOM, SHUFFLED
 from musiclab.measures.registry import MEASURES, Measure
-from musiclab.measures.suite import RANDOM, SHUFFLED
 from musiclab.report import sentences
 from musiclab.report.formatting import MARKS, NONE, bounds, moment, number, p_value, seconds, signed, verdict
 from musiclab.report.text_table import real_score

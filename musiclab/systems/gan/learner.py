@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from musiclab.data.songs import TRACKS
 from musiclab.data.windows import unpack as unpack_bits
-from musiclab.measures.sets import diversity_ratio, duplicate_rate
+from musiclab.measures.variety import diversity_ratio, duplicate_rate
 from musiclab.systems.base import StageRun
 from musiclab.systems.gan.config import GANConfig
 from musiclab.systems.gan.networks import Discriminator, Generator
