@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from made_trials import Interrupted, MemoryFiles, made_store, products, run_stages, stage_run, windows_of
 
 from musiclab.data import store as store_module
 from musiclab.data.songs import TRACKS
@@ -25,6 +24,7 @@ from musiclab.systems import SYSTEMS, base, find_system
 from musiclab.systems.base import CONDITIONS, GENERATE, MEASURE, System, read_generated
 from musiclab.training.files import CHECKPOINT
 from musiclab.training.streams import Block
+from tests.support.made_trials import Interrupted, MemoryFiles, made_store, products, run_stages, stage_run, windows_of
 
 PIANO, STRINGS = TRACKS.index("Piano"), TRACKS.index("Strings")
 BLOCK = Block(0, 0)
