@@ -28,12 +28,12 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "study"))
+sys.path.insert(0, str(ROOT))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from mlflow_contents import faults, logged  # noqa: E402 - after the path to them, as below
-from mlflow_servers import MlflowServer  # noqa: E402
-from study_processes import start_study, wait_for  # noqa: E402
+from tests.support.mlflow_contents import faults, logged  # noqa: E402 - after the path to them, as below
+from tests.support.mlflow_servers import MlflowServer  # noqa: E402
+from tests.support.study_processes import start_study, wait_for  # noqa: E402
 
 STUDY = "latent_dim"
 FIELDS = "width=4 vae_epochs=80 latent_epochs=2 max_train=400 max_eval=32 starts=8 continuation=2"

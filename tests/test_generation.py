@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kept import empty
-from study_processes import Run, files, run_study
 
 from musiclab.cli import main as cli
 from musiclab.data.midi import Midi, file_windows
@@ -17,7 +15,9 @@ from musiclab.data.windows import WindowSpec, cut
 from musiclab.rendering.midi import to_midi
 from musiclab.rendering.sample import render_samples
 from musiclab.storage.documents import sealed
-from musiclab.systems.vae_nn import VaeNN
+from musiclab.systems.vae_nn.system import VaeNN
+from tests.support.kept import empty
+from tests.support.study_processes import Run, files, run_study
 
 pytestmark = pytest.mark.slow
 

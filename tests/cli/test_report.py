@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-from made_results import made_study
 
 from musiclab.cli.main import main
 from musiclab.report.html.overview import overview
+from tests.support.made_results import made_study
 
 HIGH, LOW = [5.0, 6.0, 7.0, 8.0, 9.0, 10.0], [1.0, 2.5, 3.0, 4.0, 5.0, 5.5]
 FILES = ("report.html", "results.csv", "results.json", "table.tex")

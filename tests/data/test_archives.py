@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from made_songs import write_files, write_tar, write_zip
 
 from musiclab.data.archives import count_members, list_folder, read_archive, read_file
 from musiclab.errors import UserError
+from tests.support.made_songs import write_files, write_tar, write_zip
 
 FILES = {"b/2.txt": b"two" * 1000, "a/1.txt": b"one", "other.bin": b"x" * 50}
 

@@ -2,11 +2,11 @@ import io
 import zipfile
 
 import pytest
-from made_songs import mxl_bytes
 
 from musiclab.data.chorales import Chorales
 from musiclab.data.songs import TRACKS, BadSong, Song
 from musiclab.data.windows import WindowSpec, cut
+from tests.support.made_songs import mxl_bytes
 
 
 def voices(song: Song) -> dict[str, list[tuple[int, ...]]]:

@@ -1,12 +1,11 @@
 from pathlib import Path
 
-from made_songs import midi_bytes, write_files
-
 from musiclab.data import describe as describe_module
 from musiclab.data.describe import describe
 from musiclab.data.midi import Midi
 from musiclab.data.store import WindowStore, build
 from musiclab.data.windows import WindowSpec
+from tests.support.made_songs import midi_bytes, write_files
 
 
 def made_store(tmp_path: Path, songs: int, damaged: int = 0) -> WindowStore:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_songs import MUSIC, csc, npz, npz_bytes, write_files, write_tar
 
 from musiclab.data.lpd5 import Lpd5
 from musiclab.data.songs import TRACKS, BadSong, Song
 from musiclab.data.windows import WindowSpec, cut
+from tests.support.made_songs import MUSIC, csc, npz, npz_bytes, write_files, write_tar
 
 SAMPLE = Path(__file__).parents[3] / "shared" / "data"
 TRACK_ID = "TRAAEQM128F28E8281"

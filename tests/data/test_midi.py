@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_songs import MUSIC, midi_bytes, midi_file, midi_track
 
 from musiclab.data.midi import Midi, read_events
 from musiclab.data.songs import BadSong
 from musiclab.data.windows import WindowSpec, cut
+from tests.support.made_songs import MUSIC, midi_bytes, midi_file, midi_track
 
 SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "midi_songs.tar.xz"
 ON, OFF = b"\x90\x3c\x5a", b"\x80\x3c\x00"

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from made_songs import song
 
 from musiclab.data.songs import TRACKS, clean_text, first_tempo, to_ticks, track_of
+from tests.support.made_songs import song
 
 
 @pytest.mark.parametrize(

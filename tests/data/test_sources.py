@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_songs import midi_bytes, mxl_bytes, npz_bytes, write_files, write_tar, write_zip
 
 from musiclab.data.chorales import Chorales
 from musiclab.data.lpd5 import Lpd5
@@ -19,6 +18,7 @@ from musiclab.data.sources import Source, open_source
 from musiclab.data.store import build
 from musiclab.data.windows import WindowSpec
 from musiclab.errors import UserError
+from tests.support.made_songs import midi_bytes, mxl_bytes, npz_bytes, write_files, write_tar, write_zip
 
 
 class ChoralesElsewhere(Chorales):

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_songs import MUSIC, midi_bytes, npz_bytes, write_files, write_tar
 
 from musiclab.data import store as store_module
 from musiclab.data.lpd5 import Lpd5
@@ -17,6 +16,7 @@ from musiclab.data.store import WindowStore, build, open_store, store_fingerprin
 from musiclab.data.windows import WindowSpec, cut, unpack
 from musiclab.data.workers import CRASHED
 from musiclab.errors import UserError
+from tests.support.made_songs import MUSIC, midi_bytes, npz_bytes, write_files, write_tar
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT.parent / "shared" / "data"

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_songs import song
 
 from musiclab.data.songs import Song
 from musiclab.data.windows import WindowSpec, cut, pack, unpack
+from tests.support.made_songs import song
 
 BAR = 96
 

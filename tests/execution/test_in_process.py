@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kept import Kept
-from study_processes import Run, files, kill, run_study, start_study, wait_for
 
 from musiclab.execution.trial import Trials
 from musiclab.hashing import content_hash
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease
+from tests.support.kept import Kept
+from tests.support.study_processes import Run, files, kill, run_study, start_study, wait_for
 
 pytestmark = pytest.mark.slow
 

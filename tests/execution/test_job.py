@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from study_processes import ROOT, Head, Run
+
+from tests.support.study_processes import ROOT, Head, Run
 
 pytestmark = pytest.mark.slow
 

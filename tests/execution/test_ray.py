@@ -5,7 +5,18 @@ import re
 from pathlib import Path
 
 import pytest
-from study_processes import Head, Run, descendants, ended, free_port, kill, run_study, start_study, wait_for
+
+from tests.support.study_processes import (
+    Head,
+    Run,
+    descendants,
+    ended,
+    free_port,
+    kill,
+    run_study,
+    start_study,
+    wait_for,
+)
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from study_processes import Run, descendants, ended, listening, run_study, start_study, wait_for
+
+from tests.support.study_processes import Run, descendants, ended, listening, run_study, start_study, wait_for
 
 pytestmark = pytest.mark.slow
 

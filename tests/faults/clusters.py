@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from study_processes import descendants, end, free_port, kill, start_ray
+from tests.support.study_processes import descendants, end, free_port, kill, start_ray
 
 # Ray takes half a minute to notice a node that is gone; these make that some seconds.
 _NOTICE = {

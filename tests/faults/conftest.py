@@ -2,19 +2,16 @@
 
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[1] / "study"))
-
-from forks import Nursery
-from judging import STUDY, Truth, points_in, records_in
-from study_processes import run_study
-from tally import TALLY
+from tests.faults.forks import Nursery
+from tests.faults.judging import STUDY, Truth, points_in, records_in
+from tests.faults.tally import TALLY
+from tests.support.study_processes import run_study
 
 _FILE = """
 from musiclab.study import Grid, Study

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from judging import Truth
-from study_processes import ROOT
+from tests.faults.judging import Truth
+from tests.support.study_processes import ROOT
 
 KILLED = -9
 

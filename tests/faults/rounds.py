@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from judging import Truth, Watch, faults
-from study_processes import ROOT, descendants, kill, wait_for
-from tally import TALLY
+from tests.faults.judging import Truth, Watch, faults
+from tests.faults.tally import TALLY
+from tests.support.study_processes import ROOT, descendants, kill, wait_for
 
 _STILL_S = 120.0  # without a step: it hangs
 _SUBREAPER = 36  # of prctl

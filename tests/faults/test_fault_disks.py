@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from judging import Truth, Watch, faults
-from study_processes import Run, ended, run_study, start_study, wait_for
+
+from tests.faults.judging import Truth, Watch, faults
+from tests.support.study_processes import Run, ended, run_study, start_study, wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from forks import KILLED, Nursery
-from judging import Truth, records_in
+
+from tests.faults.forks import KILLED, Nursery
+from tests.faults.judging import Truth, records_in
 
 pytestmark = pytest.mark.slow
 

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clusters import Cluster
-from judging import Truth
-from mlflow_servers import MlflowServer, Postgres, running_postgres, sqlite
-from rounds import Round
-from tally import seeds
+
+from tests.faults.clusters import Cluster
+from tests.faults.judging import Truth
+from tests.faults.rounds import Round
+from tests.faults.tally import seeds
+from tests.support.mlflow_servers import MlflowServer, Postgres, running_postgres, sqlite
 
 _names = (f"round{number}" for number in itertools.count())
 

@@ -6,13 +6,13 @@ import time
 from collections import Counter
 
 import pytest
-from forks import KILLED, Nursery
-from judging import Truth, Watch, faults
-from mlflow_servers import needs_postgres
-from tally import TALLY, seeds
 
 from musiclab.storage.files import Storage
 from musiclab.tracking.reconcile import Follower
+from tests.faults.forks import KILLED, Nursery
+from tests.faults.judging import Truth, Watch, faults
+from tests.faults.tally import TALLY, seeds
+from tests.support.mlflow_servers import needs_postgres
 
 # The tests that kill a hundred times.
 MANY = {

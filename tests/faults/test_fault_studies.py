@@ -8,10 +8,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from judging import Truth, Watch, faults, records_in
-from study_processes import ended, files, kill, run_study, start_study, wait_for
 
 from musiclab.execution import trial
+from tests.faults.judging import Truth, Watch, faults, records_in
+from tests.support.study_processes import ended, files, kill, run_study, start_study, wait_for
 
 pytestmark = pytest.mark.slow
 

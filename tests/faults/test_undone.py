@@ -1,6 +1,6 @@
 """The table of undone safeguards is of this code."""
 
-from undone import ROOT, SAFEGUARDS
+from tests.faults.undone import ROOT, SAFEGUARDS
 
 
 def test_every_line_that_is_undone_stands_once_where_it_is_looked_for() -> None:

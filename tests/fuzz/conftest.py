@@ -1,15 +1,10 @@
 """What the fuzz tests share: files made by the data tests, studies run by the study tests, one guarded process."""
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parents[1]
-sys.path += [str(TESTS / "data"), str(TESTS / "study")]
-
-from guard import Guard  # noqa: E402 - after the path
+from tests.fuzz.guard import Guard
 
 
 @pytest.fixture(scope="session")

@@ -60,7 +60,7 @@ class Guard(AbstractContextManager):
     `modules` name where the parsers are: each has a dictionary PARSERS.
     """
 
-    def __init__(self, box: Path, modules: tuple[str, ...] = ("parsers",), seconds: float = SECONDS) -> None:
+    def __init__(self, box: Path, modules: tuple[str, ...] = ("tests.fuzz.parsers",), seconds: float = SECONDS) -> None:
         self._box, self._modules, self._seconds = box, modules, seconds
         self._process: subprocess.Popen | None = None
         self._parsers: list[str] = []
@@ -107,9 +107,8 @@ class Guard(AbstractContextManager):
         if self._process is None:
             shutil.rmtree(self._box, ignore_errors=True)
             (self._box / "inside").mkdir(parents=True)
-            folders = [TESTS.parent, TESTS, TESTS / "fuzz", TESTS / "data", TESTS / "study"]
             environment = os.environ | {
-                "PYTHONPATH": os.pathsep.join(map(str, folders)),
+                "PYTHONPATH": str(TESTS.parent),
                 "TMPDIR": str(self._box / "inside"),
                 "OMP_NUM_THREADS": "1",
             }

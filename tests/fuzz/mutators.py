@@ -19,7 +19,8 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from made_songs import MUSIC, csc, midi_bytes, midi_file, npz_bytes, varying
+
+from tests.support.made_songs import MUSIC, csc, midi_bytes, midi_file, npz_bytes, varying
 
 MARKER = "unpickled"
 _BOMB = 33 << 20  # bytes of zeros, more than any song may have

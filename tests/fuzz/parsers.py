@@ -12,11 +12,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import mutators
 import numpy as np
 import torch
-from made_results import made_study
-from made_songs import MUSIC, midi_bytes, npz_bytes, write_files
 
 from musiclab.analysis.results import Results
 from musiclab.cli import main as cli
@@ -44,6 +41,9 @@ from musiclab.systems.base import GENERATED, read_generated, write_generated
 from musiclab.systems.targets import named_targets
 from musiclab.training import tensors
 from musiclab.training.streams import Block
+from tests.fuzz import mutators
+from tests.support.made_results import made_study
+from tests.support.made_songs import MUSIC, midi_bytes, npz_bytes, write_files
 
 SPEC = WindowSpec()
 leases._BEAT_S = 0.001  # a holder on another machine is waited for by the beat

@@ -9,14 +9,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_songs import csc, midi_bytes, midi_file, midi_track, npz, npz_bytes, write_files, write_tar, write_zip
-from mutators import Evil
 
 from musiclab.cli import main as cli
 from musiclab.data.lpd5 import Lpd5
 from musiclab.data.midi import Midi
 from musiclab.data.store import build
 from musiclab.data.windows import WindowSpec
+from tests.fuzz.mutators import Evil
+from tests.support.made_songs import (
+    csc,
+    midi_bytes,
+    midi_file,
+    midi_track,
+    npz,
+    npz_bytes,
+    write_files,
+    write_tar,
+    write_zip,
+)
 
 SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "lpd_5_sample.tar.gz"
 SONGS = 400

@@ -8,10 +8,8 @@ import zipfile
 from pathlib import Path
 from random import Random
 
-import mutators
 import numpy as np
 import pytest
-from made_songs import midi_bytes, npz_bytes, write_files, write_zip
 
 from musiclab.data.arrays import read_header
 from musiclab.data.lpd5 import Lpd5
@@ -28,6 +26,8 @@ from musiclab.study import Claim, Expect, Grid, Study
 from musiclab.study.options import design_of, parse_options
 from musiclab.systems import find_system
 from musiclab.training.tensors import from_bytes
+from tests.fuzz import mutators
+from tests.support.made_songs import midi_bytes, npz_bytes, write_files, write_zip
 
 SPEC = WindowSpec()
 

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from guard import Guard
+
+from tests.fuzz.guard import Guard
 
 
 @pytest.fixture(scope="module")
 def bad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guard]:
-    with Guard(tmp_path_factory.mktemp("bad") / "box", ("bad_parsers",), seconds=2) as guard:
+    with Guard(tmp_path_factory.mktemp("bad") / "box", ("tests.fuzz.bad_parsers",), seconds=2) as guard:
         yield guard
 
 
@@ -49,7 +50,7 @@ def test_good_parsers_pass(bad: Guard) -> None:
 
 
 def test_one_process_serves_until_it_dies(tmp_path: Path) -> None:
-    with Guard(tmp_path / "box", ("bad_parsers",), seconds=2) as guard:
+    with Guard(tmp_path / "box", ("tests.fuzz.bad_parsers",), seconds=2) as guard:
         assert guard.feed("good", 5).inputs == 5
         assert guard.started == 1
         assert len(guard.feed("crashes", 2).findings) == 2

@@ -4,7 +4,8 @@ A finding names its parser and seed; `guard.one(parser, seed)` does it again.
 """
 
 import pytest
-from guard import Guard
+
+from tests.fuzz.guard import Guard
 
 # The parsers of parsers.py, which the guarded process imports and this one need not.
 PARSERS = (

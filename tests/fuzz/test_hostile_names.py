@@ -13,11 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import THERE, browsing
-from made_results import made_study
-from made_songs import write_tar
-from mlflow_servers import MlflowServer
-from study_processes import ROOT, wait_for
 
 from musiclab.data.describe import describe
 from musiclab.data.midi import Midi
@@ -28,6 +23,11 @@ from musiclab.errors import UserError
 from musiclab.rendering.midi import to_midi
 from musiclab.storage.files import Storage
 from musiclab.tracking.uri import default_uri
+from tests.support.browser import THERE, browsing
+from tests.support.made_results import made_study
+from tests.support.made_songs import write_tar
+from tests.support.mlflow_servers import MlflowServer
+from tests.support.study_processes import ROOT, wait_for
 
 EVIL = """<script>window.evil=1</script><img src=x onerror="window.evil=1">"""
 TITLES = (

@@ -20,12 +20,10 @@ import numpy as np
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "data")]
+sys.path.insert(0, str(ROOT))
 
-from made_songs import midi_bytes, mxl_bytes, npz_bytes, write_files, write_tar, write_zip  # noqa: E402 - they need the path
-from made_trials import MemoryFiles, made_store, stage_run  # noqa: E402
 
-from musiclab.data.chorales import Chorales  # noqa: E402
+from musiclab.data.chorales import Chorales  # noqa: E402 - it needs the path, as all below
 from musiclab.data.lpd5 import Lpd5  # noqa: E402
 from musiclab.data.midi import Midi  # noqa: E402
 from musiclab.data.source import Source  # noqa: E402
@@ -38,6 +36,8 @@ from musiclab.systems.evaluation import measured, real_scale  # noqa: E402
 from musiclab.training import tensors  # noqa: E402
 from musiclab.training.files import CHECKPOINT, CURVES  # noqa: E402
 from musiclab.training.streams import Block  # noqa: E402
+from tests.support.made_songs import midi_bytes, mxl_bytes, npz_bytes, write_files, write_tar, write_zip  # noqa: E402
+from tests.support.made_trials import MemoryFiles, made_store, stage_run  # noqa: E402
 
 Results = dict[str, dict[str, dict[str, Any]]]
 BLOCK = Block(0, 0)

@@ -8,9 +8,6 @@ from pathlib import Path
 
 import pyarrow.fs
 import pytest
-from kept import Kept
-from made_results import made_study
-from study_processes import ROOT, Run, descendants, files, kill, run_study, start_study, wait_for
 
 from musiclab.cli import main as cli
 from musiclab.design.trials import Cell, Variant
@@ -22,6 +19,9 @@ from musiclab.storage.stages import StoredFiles
 from musiclab.study import Grid, Study
 from musiclab.training.files import CHECKPOINT
 from musiclab.training.streams import Block
+from tests.support.kept import Kept
+from tests.support.made_results import made_study
+from tests.support.study_processes import ROOT, Run, descendants, files, kill, run_study, start_study, wait_for
 
 # Two variants on two blocks, of which one trial is still to be run; `stage` below makes their stages.
 VALUES = {"16": [{"set/frechet": 1.0}, {"set/frechet": 2.0}], "8": [{"set/frechet": 3.0}, None]}

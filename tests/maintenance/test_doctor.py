@@ -12,8 +12,6 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
-from made_results import made_study
-from study_processes import ROOT, Head, Run, files, free_port
 
 from musiclab import requirements
 from musiclab.cli import main as cli
@@ -31,6 +29,9 @@ from musiclab.storage.records import Records
 from musiclab.storage.stages import StoredFiles
 from musiclab.training.files import CHECKPOINT
 from musiclab.training.streams import Block
+from tests.support import doctor_asked
+from tests.support.made_results import made_study
+from tests.support.study_processes import ROOT, Head, Run, files, free_port
 
 SAMPLE = b"MThd"
 
@@ -349,8 +350,8 @@ def test_little_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def ours(monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-    return "doctor_asked"
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return doctor_asked.__name__
 
 
 def test_an_answer_comes_through_noise(ours: str) -> None:

@@ -5,9 +5,8 @@ import io
 import json
 from pathlib import Path
 
-from made_results import made_study
-
 from musiclab.report.exports import results_csv, results_json, table_tex
+from tests.support.made_results import made_study
 
 HIGH, LOW = [5.0, 6.0, 7.0, 8.0, 9.0, 10.0], [1.0, 2.5, 3.0, 4.0, 5.0, 5.5]
 

@@ -11,7 +11,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from browser import THERE, Browser, browsing
 
 from musiclab.analysis.results import Results
 from musiclab.data.notes import notes
@@ -28,6 +27,7 @@ from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
 from musiclab.training.streams import Block
 from musiclab.training.windows import block_windows
+from tests.support.browser import THERE, Browser, browsing
 
 STEPS, CONTINUATION, SAMPLES, SEED = 32, 2, 4, "c0ffee"
 NAMES = ("8", "16", "32")

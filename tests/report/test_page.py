@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import THERE, browsing
-from made_results import RUN, made_study
 
 from musiclab.analysis.results import Results
 from musiclab.design.trials import Cell, Variant
@@ -22,6 +20,8 @@ from musiclab.report.html.sections import curve_plots, distribution_plots, fewer
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
 from musiclab.training.streams import Block
+from tests.support.browser import THERE, browsing
+from tests.support.made_results import RUN, made_study
 
 CSS = Path(tables.__file__).with_name("style.css").read_text(encoding="utf-8")
 HOSTILE = (

@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
-from study_processes import wait_for
 
 from musiclab.storage import leases
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Held, Lease, holders, may_go_on
+from tests.support.study_processes import wait_for
 
 FOLDER = "studies/s/e/runner"
 

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mlflow_contents import role, study_runs
-from study_processes import run_study
 
 from musiclab.analysis.answer import judged_by_block, unclear
 from musiclab.analysis.comparisons import compare
@@ -29,6 +27,8 @@ from musiclab.study.forecast import forecast
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.plan_file import PlanFile
 from musiclab.study.run import Running
+from tests.support.mlflow_contents import role, study_runs
+from tests.support.study_processes import run_study
 
 Value = Callable[[Any, int], float]
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from study_processes import answers, end, free_port, wait_for
+from tests.support.study_processes import answers, end, free_port, wait_for
 
 KEYS = {"Enter": "\ue007", "Space": " ", "Left": "\ue012", "Up": "\ue013", "Right": "\ue014", "Down": "\ue015"}
 KEYS |= {"Tab": "\ue004", "Home": "\ue011"}

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mlflow_contents import faults
-from study_processes import Run
-
 from musiclab.storage.documents import sealed, unsealed
 from musiclab.storage.files import Storage
 from musiclab.tracking import Mirror
 from musiclab.tracking.reconcile import Follower
+from tests.support.mlflow_contents import faults
+from tests.support.study_processes import Run
 
 NOTHING = Counter[str]()
 

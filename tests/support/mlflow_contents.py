@@ -8,7 +8,8 @@ from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
-from study_processes import Run
+
+from tests.support.study_processes import Run
 
 
 def study_runs(uri: str, study: str) -> tuple[MlflowClient, list[MlflowRun]]:

@@ -23,7 +23,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from study_processes import answers, descendants, end, free_port, kill, wait_for
+
+from tests.support.study_processes import answers, descendants, end, free_port, kill, wait_for
 
 _MIGRATE = "import sys, mlflow; mlflow.MlflowClient(sys.argv[1]).get_experiment_by_name('none')"
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from made_trials import Interrupted, MemoryFiles, made_store, products, run_stages, stage_run, windows_of
 
 from musiclab.data.songs import TRACKS
 from musiclab.data.store import WindowStore
@@ -22,6 +21,7 @@ from musiclab.systems.base import CONDITIONS, GENERATE, MEASURE, System, read_ge
 from musiclab.training.files import CHECKPOINT, CURVES
 from musiclab.training.runtime import Runtime
 from musiclab.training.streams import Block
+from tests.support.made_trials import Interrupted, MemoryFiles, made_store, products, run_stages, stage_run, windows_of
 
 PIANO, STRINGS = TRACKS.index("Piano"), TRACKS.index("Strings")
 BLOCK, RUNTIME = Block(0, 0), Runtime("2.13", "cpu")

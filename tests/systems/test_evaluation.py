@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_trials import MemoryFiles, stage_run
 
 from musiclab.data.chorales import Chorales
 from musiclab.data.store import WindowStore, build
@@ -21,6 +20,7 @@ from musiclab.systems import find_system
 from musiclab.systems.base import GENERATE, StageRun, write_generated
 from musiclab.systems.evaluation import measured, real_scale, scale_key
 from musiclab.training.streams import Block
+from tests.support.made_trials import MemoryFiles, stage_run
 
 PIANO, GUITAR, BASS, STRINGS = range(1, 5)
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from made_trials import Interrupted, MemoryFiles, made_store, products, run_stages, stage_run
 from torch import nn
 from torch.nn import functional as F
 
@@ -38,6 +37,7 @@ from musiclab.training import tensors
 from musiclab.training.files import CHECKPOINT, CURVES
 from musiclab.training.fit import Diverged
 from musiclab.training.streams import Block
+from tests.support.made_trials import Interrupted, MemoryFiles, made_store, products, run_stages, stage_run
 
 BLOCK, CPU = Block(0, 0), torch.device("cpu")
 SHARES = dict.fromkeys(TRACKS, 0.05)

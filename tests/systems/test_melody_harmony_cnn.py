@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from made_trials import MemoryFiles, made_store, products, run_stages, stage_run
 from torch import nn
 
 from musiclab.data.songs import TRACKS
@@ -30,6 +29,7 @@ from musiclab.systems.melody_harmony_cnn import (
 from musiclab.training import tensors
 from musiclab.training.runtime import Runtime
 from musiclab.training.streams import Block
+from tests.support.made_trials import MemoryFiles, made_store, products, run_stages, stage_run
 
 PIANO, BASS, STRINGS = (TRACKS.index(name) for name in ("Piano", "Bass", "Strings"))
 BLOCK = Block(0, 0)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from made_trials import MemoryFiles, made_store, run_stages, stage_run
 
 from musiclab.data.songs import TRACKS
 from musiclab.data.store import WindowStore
@@ -24,6 +23,7 @@ from musiclab.systems.multitrack_rnn import (
     vectors,
 )
 from musiclab.training.streams import Block
+from tests.support.made_trials import MemoryFiles, made_store, run_stages, stage_run
 
 STRINGS = TRACKS.index("Strings")
 BLOCK = Block(0, 0)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from made_trials import MemoryFiles, made_store, run_stages, stage_run
 
 from musiclab.data.songs import TRACKS
 from musiclab.data.store import WindowStore
@@ -30,6 +29,7 @@ from musiclab.systems.note_rnn import (
 )
 from musiclab.training.fit import Diverged, fit
 from musiclab.training.streams import Block
+from tests.support.made_trials import MemoryFiles, made_store, run_stages, stage_run
 
 PIANO = TRACKS.index("Piano")
 BLOCK = Block(0, 0)

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_trials import made_store
 
 from musiclab.data.songs import TRACKS
 from musiclab.data.store import WindowStore
@@ -28,6 +27,7 @@ from musiclab.systems.targets import (
 )
 from musiclab.training.streams import Block
 from musiclab.training.windows import block_windows
+from tests.support.made_trials import made_store
 
 SPEC, BLOCK = WindowSpec(), Block(0, 0)
 DRUMS, PIANO, BASS = (TRACKS.index(name) for name in ("Drums", "Piano", "Bass"))

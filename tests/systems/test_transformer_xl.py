@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from made_trials import MemoryFiles, made_store, run_stages, stage_run
 
 from musiclab.data.store import WindowStore
 from musiclab.data.windows import unpack
@@ -29,6 +28,7 @@ from musiclab.systems.transformer_xl.system import (
 )
 from musiclab.systems.transformer_xl.tokens import DRUMS, Grammar, RollTokens
 from musiclab.training.streams import Block
+from tests.support.made_trials import MemoryFiles, made_store, run_stages, stage_run
 
 BLOCK = Block(0, 0)
 CPU = torch.device("cpu")

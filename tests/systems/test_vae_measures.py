@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from made_trials import MemoryFiles, run_stages, stage_run
 
 from musiclab.data.songs import TRACKS
 from musiclab.data.store import WindowStore
@@ -20,6 +19,7 @@ from musiclab.systems.vae_nn.measures import latent_measures
 from musiclab.systems.vae_nn.system import VaeNN
 from musiclab.systems.vae_nn.vae import ConvVAE, Vaes
 from musiclab.training.streams import Block
+from tests.support.made_trials import MemoryFiles, run_stages, stage_run
 
 TINY = VaeNNConfig(
     width=8, latent_dim=1, beta=0.5, vae_epochs=10, vae_batch=8, vae_lr=1e-2, max_train=48, max_eval=12, starts=2

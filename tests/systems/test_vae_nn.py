@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from made_trials import MemoryFiles, made_store, run_stages, stage_run
 from torch import distributions
 
 from musiclab.data.songs import TRACKS
@@ -24,6 +23,7 @@ from musiclab.systems.vae_nn.latent import LatentLearner, conditional_nn, melody
 from musiclab.systems.vae_nn.system import VaeNN
 from musiclab.systems.vae_nn.vae import ConvVAE, VaeLearner, Vaes, thresholds
 from musiclab.training.streams import Block
+from tests.support.made_trials import MemoryFiles, made_store, run_stages, stage_run
 
 DRUMS, PIANO, STRINGS = (TRACKS.index(name) for name in ("Drums", "Piano", "Strings"))
 BLOCK = Block(0, 0)

@@ -5,17 +5,17 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from kept import NOTHING, Kept
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from mlflow_contents import role, study_runs
-from study_processes import kill, wait_for
 
 from musiclab.cli.sync import sync
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
 from musiclab.tracking.mlflow_runs import Runs
 from musiclab.tracking.snapshot import Point
+from tests.support.kept import NOTHING, Kept
+from tests.support.mlflow_contents import role, study_runs
+from tests.support.study_processes import kill, wait_for
 
 pytestmark = pytest.mark.slow
 

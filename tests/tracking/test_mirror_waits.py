@@ -12,13 +12,13 @@ import time
 from typing import Any
 
 import pytest
-from kept import NOTHING, Kept
 from mlflow import MlflowClient
-from mlflow_contents import study_runs
-from mlflow_servers import MlflowServer, Postgres, Proxy
-from study_processes import kill, wait_for
 
 from musiclab.tracking import process as mirror_process
+from tests.support.kept import NOTHING, Kept
+from tests.support.mlflow_contents import study_runs
+from tests.support.mlflow_servers import MlflowServer, Postgres, Proxy
+from tests.support.study_processes import kill, wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -10,12 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kept import Kept
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from mlflow_contents import assert_level, logged, role, study_runs
-from mlflow_servers import MlflowServer, sqlite
-from study_processes import Run, descendants, ended, kill, run_study, start_study, wait_for
 
 from musiclab import tracking
 from musiclab.storage.documents import sealed, unsealed
@@ -23,6 +19,10 @@ from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
 from musiclab.study import Grid, Study
 from musiclab.systems.gan.learner import GanLearner
+from tests.support.kept import Kept
+from tests.support.mlflow_contents import assert_level, logged, role, study_runs
+from tests.support.mlflow_servers import MlflowServer, sqlite
+from tests.support.study_processes import Run, descendants, ended, kill, run_study, start_study, wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kept import NOTHING, Kept
 from mlflow import MlflowClient
-from mlflow_contents import assert_level, contents, faults, logged, role, study_runs
-from mlflow_servers import MlflowServer, Postgres, Proxy
-from study_processes import Run, descendants, ended, kill, run_study, start_study, wait_for
 
 from musiclab.cli.sync import sync
 from musiclab.errors import UserError
 from musiclab.storage.documents import sealed, unsealed
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease
+from tests.support.kept import NOTHING, Kept
+from tests.support.mlflow_contents import assert_level, contents, faults, logged, role, study_runs
+from tests.support.mlflow_servers import MlflowServer, Postgres, Proxy
+from tests.support.study_processes import Run, descendants, ended, kill, run_study, start_study, wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from made_trials import made_store
 
 from musiclab.data.store import WindowStore
 from musiclab.errors import UserError
 from musiclab.training.streams import Block
 from musiclab.training.windows import BlockWindows, block_windows
+from tests.support.made_trials import made_store
 
 PARTS = ("train", "pairs", "validation", "reference", "starts")
 BLOCKS = [Block(seed, index) for seed in (0, 1) for index in range(5)]

@@ -6,12 +6,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from made_trials import Interrupted, MemoryFiles
 
 from musiclab.training.batches import shuffled, unpack
 from musiclab.training.files import CHECKPOINT, CURVES
 from musiclab.training.fit import Diverged, Learner, fit
 from musiclab.training.streams import Block
+from tests.support.made_trials import Interrupted, MemoryFiles
 
 EPOCHS = 5
 

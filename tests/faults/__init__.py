@@ -1,0 +1,1 @@
+"""Kills, outages and damage, and what they may cost: nothing that was finished."""

@@ -1,0 +1,1 @@
+"""Hostile input, and what it may do: nothing."""

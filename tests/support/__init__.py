@@ -1,0 +1,1 @@
+"""What tests share: songs, trials, results and studies made for them, servers, a browser."""
