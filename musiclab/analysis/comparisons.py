@@ -17,7 +17,7 @@ from musiclab.analysis.statistics import (
     smallest_p,
     smallest_shown,
 )
-from musiclab.design.criteria import Terms
+from musiclab.design.criteria import Criteria
 
 Verdict = Literal["better", "worse", "equivalent", "no difference shown", "underpowered", "not compared"]
 
@@ -57,62 +57,66 @@ class Outcome(NamedTuple):
     verdict: Verdict
 
 
-def compare(judged: dict[str, dict[int, float]], terms: Terms) -> dict[str, Comparison]:
+def compare(scores: dict[str, dict[int, float]], criteria: Criteria) -> dict[str, Comparison]:
     """Every variant that is not its own control against it; all of them are one family of tests.
 
     Args:
-        judged: what the objective is judged by, by variant and block, lower being better unless the objective's better
+        scores: what the objective is judged by, by variant and block, lower being better unless the objective's better
             is `higher`; blocks that are missing or not finite are left out of their own pair only.
-        terms: how the study is judged.
+        criteria: how the study is judged.
 
     Returns:
-        By variant, in the order of `judged`.
+        By variant, in the order of `scores`.
     """
-    known = {name: {b: v for b, v in of.items() if math.isfinite(v)} for name, of in judged.items()}
-    pairs = {name: (of, known[terms.controls[name]]) for name, of in known.items() if name != terms.controls[name]}
+    known = {name: {b: v for b, v in of.items() if math.isfinite(v)} for name, of in scores.items()}
+    pairs = {
+        name: (of, known[criteria.controls[name]]) for name, of in known.items() if name != criteria.controls[name]
+    }
     # In the order of blocks, which a sequential test goes by.
     differences = [
         [of[block] - control[block] for block in sorted(of.keys() & control)] for of, control in pairs.values()
     ]
     level = ALPHA / max(1, _compared(differences))
-    test = anytime_p if terms.sequential else sign_flip_p
+    test = anytime_p if criteria.sequential else sign_flip_p
     return {
         name: Comparison(
             difference=interval,
-            improvement=improvement(each, terms.objective.better == "higher"),
+            improvement=improvement(each, criteria.objective.better == "higher"),
             smallest=smallest_shown(each, level, test),
             left_out=tuple(sorted(of.keys() ^ control)),
             **outcome._asdict(),
         )
         for (name, (of, control)), each, interval, outcome in zip(
-            pairs.items(), differences, mean_intervals(differences), outcomes(differences, terms), strict=True
+            pairs.items(), differences, mean_intervals(differences), outcomes(differences, criteria), strict=True
         )
     }
 
 
-def outcomes(differences: list[list[float]], terms: Terms) -> list[Outcome]:
+def outcomes(differences: list[list[float]], criteria: Criteria) -> list[Outcome]:
     """What is tested of each comparison, from its differences in block order, and the verdict that follows.
 
     Tests of a difference are one family under Holm's correction, those of equivalence another, each at 5 %.
     """
-    different, same = (anytime_p, anytime_equivalence_p) if terms.sequential else (sign_flip_p, equivalence_p)
+    different, same = (anytime_p, anytime_equivalence_p) if criteria.sequential else (sign_flip_p, equivalence_p)
     p = [different(each) for each in differences]
-    equivalent = [math.nan if terms.margin is None else same(each, terms.margin) for each in differences]
+    equivalent = [math.nan if criteria.margin is None else same(each, criteria.margin) for each in differences]
     adjusted = list(zip(p, holm(p), holm(equivalent), strict=True))
     return [
-        Outcome(*of, _verdict(each, *of[1:], _compared(differences), terms))
+        Outcome(*of, _verdict(each, *of[1:], _compared(differences), criteria))
         for each, of in zip(differences, adjusted, strict=True)
     ]
 
 
-def _verdict(differences: list[float], p_holm: float, p_equivalent: float, comparisons: int, terms: Terms) -> Verdict:
+def _verdict(
+    differences: list[float], p_holm: float, p_equivalent: float, comparisons: int, criteria: Criteria
+) -> Verdict:
     if not differences:
         return "not compared"
     if p_holm <= ALPHA:
-        return "better" if (sum(differences) > 0) == (terms.objective.better == "higher") else "worse"
+        return "better" if (sum(differences) > 0) == (criteria.objective.better == "higher") else "worse"
     if p_equivalent <= ALPHA:
         return "equivalent"
-    smallest = smallest_p_anytime if terms.sequential else smallest_p
+    smallest = smallest_p_anytime if criteria.sequential else smallest_p
     return "underpowered" if smallest(len(differences), comparisons) > ALPHA else "no difference shown"
 
 

@@ -10,10 +10,10 @@ from scipy import stats
 
 from musiclab.analysis.sequential import anytime_p
 from musiclab.analysis.statistics import ALPHA, Interval, holm, mean_intervals, sign_flip_p
-from musiclab.design.criteria import Terms
+from musiclab.design.criteria import Criteria
 from musiclab.design.factors import Factor, aliases, contrast, factors, is_crossed, is_fraction, tells_effects
 
-Judged = dict[str, dict[int, float]]
+Scores = dict[str, dict[int, float]]
 
 
 @dataclass(frozen=True)
@@ -115,19 +115,19 @@ class Effects:
         return [component for component in self.components if component.disagreement]
 
 
-def effects(variants: dict[str, dict[str, Any]], judged: Judged, terms: Terms) -> Effects:
+def effects(variants: dict[str, dict[str, Any]], scores: Scores, criteria: Criteria) -> Effects:
     """The effects that the variants allow for; none where they have several controls.
 
     Args:
         variants: the fields' values by variant.
-        judged: the objective by variant and block; a block that lacks a variant which an effect is made of is left out
+        scores: the objective by variant and block; a block that lacks a variant which an effect is made of is left out
             of that effect.
-        terms: how the study is judged.
+        criteria: how the study is judged.
     """
-    if len(set(terms.controls.values())) != 1:
+    if len(set(criteria.controls.values())) != 1:
         return Effects()
-    found, control = factors(variants), next(iter(terms.controls.values()))
-    table = _Table(judged, terms.sequential)
+    found, control = factors(variants), next(iter(criteria.controls.values()))
+    table = _Table(scores, criteria.sequential)
     trends = _trends(found, table)
     if not tells_effects(found):
         return Effects(trends=trends)
@@ -137,7 +137,7 @@ def effects(variants: dict[str, dict[str, Any]], judged: Judged, terms: Terms) -
     )
 
 
-def trend(name: str, variants: dict[str, dict[str, Any]], values: Judged) -> Trend | None:
+def trend(name: str, variants: dict[str, dict[str, Any]], values: Scores) -> Trend | None:
     """The trend of any measure's values (by variant and block) over a field, averaged over the fields crossed with it.
 
     None where the field is no numeric one of three or more values, or is not crossed with the others.
@@ -149,12 +149,12 @@ def trend(name: str, variants: dict[str, dict[str, Any]], values: Judged) -> Tre
 class _Table:
     """The objective as an array of blocks x variants, NaN where a trial or its value is missing."""
 
-    def __init__(self, judged: Judged, sequential: bool = False) -> None:
+    def __init__(self, scores: Scores, sequential: bool = False) -> None:
         self._test = anytime_p if sequential else sign_flip_p
-        blocks = sorted({block for of in judged.values() for block in of})
-        rows = [[of.get(block, math.nan) for of in judged.values()] for block in blocks]
-        self._values = np.array(rows, float).reshape(len(blocks), len(judged))
-        self._column = {variant: place for place, variant in enumerate(judged)}
+        blocks = sorted({block for of in scores.values() for block in of})
+        rows = [[of.get(block, math.nan) for of in scores.values()] for block in blocks]
+        self._values = np.array(rows, float).reshape(len(blocks), len(scores))
+        self._column = {variant: place for place, variant in enumerate(scores)}
         # Sums in another order differ in their last digits: what is equal but for those must not look like an effect.
         self._noise = 1e-12 * float(np.nan_to_num(np.abs(self._values)).max(initial=0.0))
 

@@ -83,7 +83,7 @@ FLOOR, SHUFFLED, RANDOM = ".floor", ".shuffled", ".random"
 COPIED_FROM = "set/copied_rate.from"
 
 
-def scale_measures(
+def baseline_measures(
     other: WindowSet, reference: WindowSet, training: TrainingWindows, rng: np.random.Generator
 ) -> dict[str, float]:
     """What the measures of the groups `music` and `set` are read on: real music, and what no music is like.

@@ -26,7 +26,7 @@ class Measure:
         title: one line for a table or a chart.
         above_zero: what it takes for the value to be above 0, where that is a question of its own; else empty.
         needs: what it is worked out from beside the generated windows and held-out real ones, which there always are:
-            what the system `gives` (its latents, predicted pairs, tokens), or a condition that it depends on.
+            what the system `provides` (its latents, predicted pairs, tokens), or a condition that it depends on.
     """
 
     name: str

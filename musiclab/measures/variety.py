@@ -53,7 +53,7 @@ def start_sensitivity(generated: np.ndarray, starts: np.ndarray, real: np.ndarra
     noise or one whose starts all share theirs.
 
     Best closest to the value of real music, which is that of real windows with their songs as starts (see
-    `suite.scale_measures`).
+    `suite.baseline_measures`).
     The classic failure is 0: the output does not change with its condition.
 
     Args:

@@ -5,8 +5,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from musiclab.design.trials import Cell
-from musiclab.storage.documents import Documents, sealed, unsealed
+from musiclab.design.trials import TrialSpec
+from musiclab.storage.documents import Documents, verified, with_checksum
 from musiclab.storage.files import Storage
 from musiclab.training.files import CHECKPOINT, CURVES, Files
 
@@ -14,7 +14,7 @@ DONE = "done"
 _POINT = {"name": (str,), "step": (int,), "value": (int, float), "time": (int, float)}
 
 
-class Stopped(Exception):
+class StopRequested(Exception):
     """The study is to stop; what has been done up to the last checkpoint is kept."""
 
 
@@ -34,10 +34,10 @@ class StoredFiles(Files):
     """A stage's files in the storage; finished stages are never written to again, and read only as they were written.
 
     One may become finished while it is being worked on, by another study that has it too. Where `go_on` says no, an
-    epoch is the last: once its checkpoint and curves are written, Stopped is raised.
+    epoch is the last: once its checkpoint and curves are written, StopRequested is raised.
     """
 
-    def __init__(self, storage: Storage, cell: Cell, stage: str, go_on: Callable[[], bool] = lambda: True) -> None:
+    def __init__(self, storage: Storage, cell: TrialSpec, stage: str, go_on: Callable[[], bool] = lambda: True) -> None:
         self._storage, self._cell, self._stage, self._go_on = storage, cell, stage, go_on
         self._folder = f"stages/{cell.stages[stage]}"
 
@@ -54,7 +54,7 @@ class StoredFiles(Files):
         if not self._storage.exists(f"{self._folder}/{DONE}"):
             self._storage.write(f"{self._folder}/{name}", data)
         if name == CURVES and not self._go_on():  # which come last of an epoch
-            raise Stopped
+            raise StopRequested
 
     def product(self, stage: str) -> "StoredFiles":
         return StoredFiles(self._storage, self._cell, stage, self._go_on)
@@ -63,7 +63,7 @@ class StoredFiles(Files):
         """Mark the stage as done; its checkpoint has served."""
         names = [name for name in self._storage.names(self._folder) if name not in (CHECKPOINT, DONE)]
         digests = {name: _digest(self._storage.read(f"{self._folder}/{name}")) for name in names}
-        self.write(DONE, sealed(digests))
+        self.write(DONE, with_checksum(digests))
         self._storage.remove(f"{self._folder}/{CHECKPOINT}")
 
 
@@ -74,7 +74,7 @@ def _digest(data: bytes) -> str:
 def _stage_digests(storage: Storage, folder: str) -> dict[str, str] | None:
     """The digests of a finished stage's files, none of them where these are damaged; None where it is not finished."""
     try:
-        return unsealed(storage.read(f"{folder}/{DONE}"))
+        return verified(storage.read(f"{folder}/{DONE}"))
     except FileNotFoundError:
         return None
     except ValueError:

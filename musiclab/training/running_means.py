@@ -3,7 +3,7 @@
 import torch
 
 
-class Sums:
+class RunningMeans:
     """Running means of named losses, kept on the device so that no step waits for a number."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from musiclab import ROOT
 from musiclab.errors import UserError, one_line
 
 
-def asked(module: str, function: str, seconds: float, **environment: str) -> Any:
+def call_in_child(module: str, function: str, seconds: float, **environment: str) -> Any:
     """What the module's function returns, as JSON can say it; UserError with the reason where it has no answer."""
     # The folder above: an uninstalled checkout.
     path = os.pathsep.join(filter(None, [str(ROOT.parent), os.environ.get("PYTHONPATH")]))

@@ -40,7 +40,7 @@ from musiclab.systems.transformer_xl.network import NO_SONG, Memory, Network, St
 from musiclab.systems.transformer_xl.tokens import Grammar, RollTokens
 from musiclab.training import tensors
 from musiclab.training.fit import Learner, fit
-from musiclab.training.running_means import Sums
+from musiclab.training.running_means import RunningMeans
 from musiclab.training.streams import Block
 
 WEIGHTS = "weights.safetensors"
@@ -102,7 +102,7 @@ class TokenLearner(Learner):
 
     def epoch(self, number: int) -> dict[str, float]:
         """Every stream from its beginning, with no memory before it: a checkpoint need not hold any."""
-        run, config, sums = self.run, self.run.config, Sums()
+        run, config, sums = self.run, self.run.config, RunningMeans()
         order = torch.randperm(len(self.songs), generator=run.block.torch("data", "train", number)).tolist()
         tokens, songs = streams([self.songs[place] for place in order], self.streams)
         memory = None
@@ -197,7 +197,7 @@ class TransformerXL(System):
     config = TransformerXLConfig
     stages = ("train", GENERATE, MEASURE)
     conditions = ("start", "noise")
-    gives = ("tokens",)
+    provides = ("tokens",)
     rests_on = (
         "musiclab.systems.transformer_xl.tokens",
         "musiclab.systems.transformer_xl.network",

@@ -48,7 +48,7 @@ class VaeNN(System):
     config = VaeNNConfig
     stages = ("vae", "latent", GENERATE, MEASURE)
     conditions = ("start", "piano", "noise", "target", "alpha")
-    gives = ("latents", "pairs")
+    provides = ("latents", "pairs")
     rests_on = (
         "musiclab.systems.vae_nn.config",
         "musiclab.systems.vae_nn.latent",
