@@ -64,7 +64,7 @@ def groups(store: Path, generated: int, reference: int, training: int) -> dict[s
 
     def first_trial() -> None:
         of_training = trained()
-        scale = baselines.scale_measures(made, real, of_training, np.random.default_rng(0))
+        scale = baselines.baseline_measures(made, real, of_training, np.random.default_rng(0))
         suite.music_measures(made.rolls, RESOLUTION)
         suite.structure_measures(list(made.pieces), RESOLUTION)
         suite.set_measures(continuations, real, generated)

@@ -19,7 +19,7 @@ import numpy as np
 
 from musiclab.analysis.results import Results
 from musiclab.data.songs import TRACKS
-from musiclab.design.trials import Cell, Variant
+from musiclab.design.trials import TrialSpec, Variant
 from musiclab.measures.distributions import FEATURES
 from musiclab.measures.registry import MEASURES
 from musiclab.report.html import sections, tables
@@ -62,7 +62,7 @@ def make(storage: Storage, variants: int, blocks: int) -> None:
         for number in range(variants):
             stages = {stage: f"{stage}-{number}-{block}" for stage in ("vae", "latent", "generate", "measure")}
             config = {"noise_sd": number / 10}
-            cell = Cell(Variant("vae_nn", config, config, "data"), Block(0, block), stages)
+            cell = TrialSpec(Variant("vae_nn", config, config, "data"), Block(0, block), stages)
             cells.append(cell)
             if rng.random() < 0.01:
                 records.put_failure(cell.key, "diverged: train/loss is not finite", "", again=False)
@@ -93,7 +93,7 @@ RUN = {
 }  # fmt: skip
 
 
-def record(cell: Cell, distance: float, rng: np.random.Generator) -> dict[str, Any]:
+def record(cell: TrialSpec, distance: float, rng: np.random.Generator) -> dict[str, Any]:
     """A record whose every value grows with the distance from the best variant."""
     parts = {measure: TRACKS if measure.group in ("music", "latent", "next") else () for measure in MEASURES}
     names = [f"{measure.full_name}{part}" for measure in MEASURES for part in ("", *(f".{t}" for t in parts[measure]))]

@@ -73,7 +73,7 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
     from torch.nn import functional as F
 
     from musiclab.data.songs import TRACKS
-    from musiclab.measures.baselines import COPIED_FROM, scale_measures
+    from musiclab.measures.baselines import COPIED_FROM, baseline_measures
     from musiclab.measures.originality import TrainingWindows
     from musiclab.measures.reconstruction import best_threshold
     from musiclab.measures.suite import (
@@ -172,7 +172,7 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
     other = WindowSet(validation[:count] > 0, np.arange(count) // 3, c.resolution)
     training = TrainingWindows([train.numpy() > 0])
     values = reconstruction_measures(rebuilt, real.rolls) | music_measures(made, c.resolution)
-    values |= set_measures(continuations, real, count) | scale_measures(other, real, training, rng)
+    values |= set_measures(continuations, real, count) | baseline_measures(other, real, training, rng)
     values |= training_measures(training.likeness(made[:count]), values[COPIED_FROM])
     values |= posterior_measures({TRACKS[t]: (means[:, t].numpy(), np.zeros((len(test), c.latent_dim))) for t in vaes})
     rolls = [

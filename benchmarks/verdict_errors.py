@@ -24,7 +24,7 @@ from scipy import stats
 
 from musiclab.analysis.comparisons import outcomes
 from musiclab.analysis.statistics import mean_intervals
-from musiclab.design.criteria import Terms
+from musiclab.design.criteria import Criteria
 from musiclab.measures.registry import find_measure
 
 BLOCKS, VARIANTS, EFFECTS, MARGINS, MOST = (4, 7, 10), (2, 4, 8), (0.5, 1.0, 2.0), (0.5, 1.0, 2.0), 30
@@ -143,9 +143,9 @@ def verdicts(job: tuple[Case, int]) -> list[tuple[list[str], int]]:
     rng = _stream(case)
     names = ["control", *map(str, range(1, case.variants))]
     margin = None if case.margin is None else case.margin * SD
-    terms = Terms(find_measure("frame_f1"), dict.fromkeys(names, "control"), margin, case.sequential)
+    criteria = Criteria(find_measure("frame_f1"), dict.fromkeys(names, "control"), margin, case.sequential)
     study = _until_clear if case.sequential else _at_once
-    return [study(_differences(case, rng), terms) for _ in range(studies)]
+    return [study(_differences(case, rng), criteria) for _ in range(studies)]
 
 
 def _stream(case: Case) -> np.random.Generator:
@@ -161,15 +161,15 @@ def _differences(case: Case, rng: np.random.Generator) -> np.ndarray:
     return values[:, 1:] - values[:, :1]
 
 
-def _at_once(differences: np.ndarray, terms: Terms) -> tuple[list[str], int]:
-    return [outcome.verdict for outcome in outcomes(differences.T.tolist(), terms)], len(differences)
+def _at_once(differences: np.ndarray, criteria: Criteria) -> tuple[list[str], int]:
+    return [outcome.verdict for outcome in outcomes(differences.T.tolist(), criteria)], len(differences)
 
 
-def _until_clear(differences: np.ndarray, terms: Terms) -> tuple[list[str], int]:
+def _until_clear(differences: np.ndarray, criteria: Criteria) -> tuple[list[str], int]:
     """A look after every block; what was clear once counts, so that nothing wrong that was ever said is lost."""
     said = ["no difference shown"] * differences.shape[1]
     for blocks in range(FIRST_LOOK, len(differences) + 1):
-        now, _ = _at_once(differences[:blocks], terms)
+        now, _ = _at_once(differences[:blocks], criteria)
         said = [new if new in CLEAR else old for new, old in zip(now, said, strict=True)]
         if set(now) <= set(CLEAR):
             break

@@ -12,7 +12,7 @@ import torch
 from musiclab.analysis.answer import best_so_far
 from musiclab.data.midi import file_windows
 from musiclab.data.store import WindowStore, open_store
-from musiclab.design.trials import Cell
+from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError
 from musiclab.measures.registry import find_measure
 from musiclab.rendering.sample import render_samples
@@ -36,7 +36,7 @@ _TEMPO = 120.0
 class Trained:
     """A finished trial to generate from, and how it was found, in words."""
 
-    cell: Cell
+    cell: TrialSpec
     found: str
 
 
@@ -91,7 +91,7 @@ def generate(request: GenerateRequest) -> int:
     continued = system.continuations(run, starts)
     if not request.start:  # one of each start's variations
         starts, continued = (rows[:: config.variations][: request.samples] for rows in (starts, continued))
-    rolls, start_steps = system.heard(config, starts, continued)
+    rolls, start_steps = system.audible(config, starts, continued)
     if len(rolls) < request.samples:
         why = (
             f"{system.name} draws nothing, so that all continuations of one start are the same"
@@ -125,7 +125,7 @@ def _best(storage: Storage, study: str | None, system: System) -> Trained:
     studies = [study] if study else storage.names("studies")
     plans = [plan for name in studies for plan in records.plans.of_study(name).values()]
     for plan in sorted(plans, key=lambda plan: plan["began"], reverse=True):
-        cells = [cell for value in plan["cells"] if (cell := Cell.from_json(value)).variant.system == system.name]
+        cells = [cell for value in plan["cells"] if (cell := TrialSpec.from_json(value)).variant.system == system.name]
         found = {cell.key: record for cell in cells if (record := records.get(cell.key))}
         if found:
             leader = best_so_far(cells, found, find_measure(plan["objective"]))
@@ -145,10 +145,10 @@ def _trial(storage: Storage, key: str, system: System) -> Trained:
         raise UserError(f"--trial {key}: {storage.root} has no finished trial of that key.")
     if record["system"] != system.name:
         raise UserError(f"--trial {key} is of {record['system']}, not of {system.name}.")
-    return Trained(Cell.of_record(record), f"trial {key}")
+    return Trained(TrialSpec.of_record(record), f"trial {key}")
 
 
-def _checked(storage: Storage, system: System, cell: Cell) -> Any:
+def _checked(storage: Storage, system: System, cell: TrialSpec) -> Any:
     """The trial's config; UserError unless its networks are there and are what this code would train."""
     other_code = UserError(f"trial {cell.key} was trained by other code than this; run its study again.")
     try:
@@ -203,7 +203,7 @@ def _target(config: Any) -> str:
     return getattr(config, "target", NONE)
 
 
-def _windows(storage: Storage, cell: Cell, system: System, config: Any) -> BlockWindows:
+def _windows(storage: Storage, cell: TrialSpec, system: System, config: Any) -> BlockWindows:
     """What the trial started from, and looks its own targets up in."""
     if _store(storage, cell) is None:
         hint = "give --start FILE.mid" if "start" in system.conditions else "run its study again"
@@ -211,7 +211,9 @@ def _windows(storage: Storage, cell: Cell, system: System, config: Any) -> Block
     return trial_windows(storage, cell, config)
 
 
-def _run(storage: Storage, cell: Cell, config: Any, windows: BlockWindows | None, request: GenerateRequest) -> StageRun:
+def _run(
+    storage: Storage, cell: TrialSpec, config: Any, windows: BlockWindows | None, request: GenerateRequest
+) -> StageRun:
     targets = None
     if request.style:
         targets = named_targets(request.style, _store(storage, cell), config.window_spec, option="--style")
@@ -228,7 +230,7 @@ def _starts(system: System, config: Any, windows: BlockWindows | None, request: 
     return np.repeat(windows.packed(windows.starts[:, 0]), config.variations, axis=0)
 
 
-def _store(storage: Storage, cell: Cell) -> WindowStore | None:
+def _store(storage: Storage, cell: TrialSpec) -> WindowStore | None:
     """The windows that the trial was trained on, where the storage still has them."""
     name = f"data/{cell.variant.data}"
     return open_store(storage.local(name)) if storage.exists(f"{name}/songs.json") else None

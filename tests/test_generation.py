@@ -14,7 +14,7 @@ from musiclab.data.store import open_store
 from musiclab.data.windows import WindowSpec, cut
 from musiclab.rendering.midi import to_midi
 from musiclab.rendering.sample import render_samples
-from musiclab.storage.documents import sealed
+from musiclab.storage.documents import with_checksum
 from musiclab.systems.vae_nn.system import VaeNN
 from tests.support.kept import empty
 from tests.support.study_processes import Run, files, run_study
@@ -277,7 +277,7 @@ def test_networks_of_other_code_are_refused(
         record = json.loads(finished.records[key])
         record["config"][field] = value
         record.pop("sha256")
-        (storage / "trials" / key / "record.json").write_bytes(sealed(record))
+        (storage / "trials" / key / "record.json").write_bytes(with_checksum(record))
         assert generated("--trial", key, storage=storage)[2] == sentence
 
 

@@ -11,8 +11,8 @@ from musiclab.analysis.comparisons import Comparison, compare
 from musiclab.analysis.effects import Effects, effects
 from musiclab.analysis.sequential import anytime_p
 from musiclab.analysis.statistics import Interval, holm, mean_intervals, sign_flip_p
-from musiclab.design.criteria import Terms
-from musiclab.design.trials import Cell
+from musiclab.design.criteria import Criteria
+from musiclab.design.trials import TrialSpec
 from musiclab.measures.registry import MEASURES, Measure
 from musiclab.measures.rolls import nan_mean
 
@@ -21,40 +21,42 @@ from musiclab.measures.rolls import nan_mean
 class Answer:
     """Everything a table, MLflow or a report shows; variants are keyed by name, in the study's order.
 
-    `judged` is the mean of the objective, or of its distance to the value of real music where being like it is the aim;
+    `scores` is the mean of the objective, or of its distance to the value of real music where being like it is the aim;
     comparisons are of the same. `above_zero` has, by measure and variant, the p of a mean of 0 where that is a question
     of its own (sign flips over blocks, Holm over a measure's variants). `effects` are those of single fields, where the
     design tells.
     """
 
-    terms: Terms
+    criteria: Criteria
     measures: dict[str, dict[str, Interval]]
-    judged: dict[str, float]
+    scores: dict[str, float]
     comparisons: dict[str, Comparison]
     above_zero: dict[str, dict[str, float]]
     effects: Effects
-    scale: dict[str, float]
+    baselines: dict[str, float]
     missing: dict[str, int]
     failed: dict[str, int]
 
     @property
     def objective(self) -> Measure:
         """The measure that decides."""
-        return self.terms.objective
+        return self.criteria.objective
 
     @property
     def controls(self) -> dict[str, str]:
         """The variant that each one is compared with, by name."""
-        return self.terms.controls
+        return self.criteria.controls
 
 
-def answer(cells: list[Cell], records: dict[str, dict[str, Any]], terms: Terms, failed: Collection[str] = ()) -> Answer:
+def answer(
+    cells: list[TrialSpec], records: dict[str, dict[str, Any]], criteria: Criteria, failed: Collection[str] = ()
+) -> Answer:
     """Summarise the records (by key) of the cells; a cell without one counts as missing, and as failed if it is in
     `failed` (keys).
 
     The comparisons of all variants with their controls are one family.
     """
-    controls, objective = terms.controls, terms.objective
+    controls, objective = criteria.controls, criteria.objective
     found: dict[str, dict[int, dict[str, Any]]] = {}
     missing: dict[str, int] = {}
     failures: dict[str, int] = {}
@@ -69,58 +71,58 @@ def answer(cells: list[Cell], records: dict[str, dict[str, Any]], terms: Terms, 
             missing[name] += 1
             failures[name] += cell.key in failed
     measures = {name: _intervals([record["measures"] for record in of.values()]) for name, of in found.items()}
-    # The scale is a matter of the block's real music; variants share it unless they cut windows differently.
-    scale: dict[str, float] = {}
+    # Baselines are a matter of the block's real music; variants share it unless they cut windows differently.
+    baselines: dict[str, float] = {}
     for name in dict.fromkeys([*controls.values(), *found]):
-        scale |= _means([record["scale"] for record in found[name].values()], scale)
-    by_block = judged_by_block(cells, records, objective)
+        baselines |= _means([record["scale"] for record in found[name].values()], baselines)
+    by_block = scores_by_block(cells, records, objective)
     return Answer(
-        terms,
+        criteria,
         measures,
         {name: nan_mean(np.array(list(of.values()))) for name, of in by_block.items()},
-        compare(by_block, terms),
-        _above_zero(found, anytime_p if terms.sequential else sign_flip_p),
-        effects({cell.variant.name: cell.variant.values for cell in cells}, by_block, terms),
-        scale,
+        compare(by_block, criteria),
+        _above_zero(found, anytime_p if criteria.sequential else sign_flip_p),
+        effects({cell.variant.name: cell.variant.values for cell in cells}, by_block, criteria),
+        baselines,
         missing,
         failures,
     )
 
 
-def unclear(comparisons: dict[str, Comparison]) -> list[str]:
+def undecided(comparisons: dict[str, Comparison]) -> list[str]:
     """The variants that nothing is known of yet: neither better nor worse nor, where there is a margin, equivalent."""
     return [name for name, of in comparisons.items() if of.verdict not in ("better", "worse", "equivalent")]
 
 
 def best(answer: Answer) -> str | None:
     """The variant with the best mean objective; None where no trial has finished."""
-    return _leader(answer.judged, answer.objective)
+    return _leader(answer.scores, answer.objective)
 
 
-def best_so_far(cells: list[Cell], records: dict[str, dict[str, Any]], objective: Measure) -> str | None:
+def best_so_far(cells: list[TrialSpec], records: dict[str, dict[str, Any]], objective: Measure) -> str | None:
     """The same from the records alone, without an interval: for whoever asks after every trial."""
-    by_block = judged_by_block(cells, records, objective)
+    by_block = scores_by_block(cells, records, objective)
     return _leader({name: nan_mean(np.array(list(of.values()))) for name, of in by_block.items()}, objective)
 
 
-def judged_by_block(
-    cells: list[Cell], records: dict[str, dict[str, Any]], objective: Measure
+def scores_by_block(
+    cells: list[TrialSpec], records: dict[str, dict[str, Any]], objective: Measure
 ) -> dict[str, dict[int, float]]:
     """What the objective is judged by, by variant and block, of the cells that have a record."""
     found: dict[str, dict[int, float]] = {}
     for cell in cells:
         of_variant = found.setdefault(cell.variant.name, {})
         if cell.key in records:
-            of_variant[cell.block.index] = judged(records[cell.key], objective)
+            of_variant[cell.block.index] = score(records[cell.key], objective)
     return found
 
 
-def _leader(judged: dict[str, float], objective: Measure) -> str | None:
-    present = (name for name in judged if not math.isnan(judged[name]))
-    return max(present, key=lambda name: objective.sign * judged[name], default=None)
+def _leader(scores: dict[str, float], objective: Measure) -> str | None:
+    present = (name for name in scores if not math.isnan(scores[name]))
+    return max(present, key=lambda name: objective.sign * scores[name], default=None)
 
 
-def judged(record: dict[str, Any], objective: Measure) -> float:
+def score(record: dict[str, Any], objective: Measure) -> float:
     """What the objective is judged by: its value, or its distance to that of the block's real music."""
     value = record["measures"].get(objective.full_name, math.nan)
     return abs(value - record["scale"].get(objective.full_name, math.nan)) if objective.better == "real" else value

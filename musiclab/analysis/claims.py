@@ -8,13 +8,13 @@ from typing import Any, Literal
 from musiclab.analysis.sequential import anytime_p
 from musiclab.analysis.statistics import ALPHA, Interval, holm, mean_interval, sign_flip_p
 from musiclab.design.claims import Claim, Expect, full_measure_name, has_fields
-from musiclab.design.trials import Cell
+from musiclab.design.trials import TrialSpec
 from musiclab.measures.baselines import FLOOR
 from musiclab.measures.rolls import nan_mean
 
 
 @dataclass(frozen=True)
-class Found:
+class Evidence:
     """What was measured of an expectation: value and what it is compared with, their paired difference, its p.
 
     The difference is signed as the measure is, so that above 0 means above; NaN and 0 blocks where nothing is there.
@@ -35,17 +35,17 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class ClaimVerdict:
     """A claim, what was found of each thing expected, and the verdict."""
 
     claim: Claim
-    found: tuple[Found, ...]
+    found: tuple[Evidence, ...]
     verdict: Literal["supported", "contradicted", "not shown"]
 
 
 def judgements(
-    claims: list[Claim], cells: list[Cell], records: dict[str, dict[str, Any]], sequential: bool = False
-) -> list[Judgement]:
+    claims: list[Claim], cells: list[TrialSpec], records: dict[str, dict[str, Any]], sequential: bool = False
+) -> list[ClaimVerdict]:
     """Each claim's verdict, by sign flips over blocks; by tests that hold at any time where that is how blocks came.
 
     *Supported* where everything expected is shown at 5 %: each by itself, for all must be (an intersection-union test
@@ -58,16 +58,16 @@ def judgements(
     ]
 
 
-def _judgement(claim: Claim, found: tuple[Found, ...]) -> Judgement:
+def _judgement(claim: Claim, found: tuple[Evidence, ...]) -> ClaimVerdict:
     supported = bool(found) and all(part.p <= ALPHA and part.sign > 0 for part in found)
     corrected = holm([part.p for part in found])
     contradicted = any(p <= ALPHA and part.sign < 0 for p, part in zip(corrected, found, strict=True))
-    return Judgement(claim, found, "supported" if supported else "contradicted" if contradicted else "not shown")
+    return ClaimVerdict(claim, found, "supported" if supported else "contradicted" if contradicted else "not shown")
 
 
 def _found(
-    expect: Expect, cells: list[Cell], records: dict[str, dict[str, Any]], test: Callable[[list[float]], float]
-) -> Found:
+    expect: Expect, cells: list[TrialSpec], records: dict[str, dict[str, Any]], test: Callable[[list[float]], float]
+) -> Evidence:
     full = full_measure_name(expect.measure)
     values = _by_block(cells, records, expect.of, lambda record: record["measures"].get(full, math.nan))
     if isinstance(expect.than, dict):
@@ -82,7 +82,7 @@ def _found(
         if block in others and not math.isnan(value + others[block])
     }
     differences = [value - other for value, other in both.values()]
-    return Found(
+    return Evidence(
         expect,
         nan_mean(_column(both, 0)),
         nan_mean(_column(both, 1)),
@@ -96,7 +96,7 @@ def _column(both: dict[int, tuple[float, float]], place: int) -> list[float]:
 
 
 def _by_block(
-    cells: list[Cell], records: dict[str, dict[str, Any]], fields: dict[str, Any], value: Any
+    cells: list[TrialSpec], records: dict[str, dict[str, Any]], fields: dict[str, Any], value: Any
 ) -> dict[int, float]:
     """By block the mean value of the variants that have the fields; a block that lacks one of them is left out."""
     wanted = {cell.variant.name for cell in cells if has_fields(cell.variant, fields)}

@@ -17,7 +17,7 @@ from musiclab.analysis.statistics import (
     smallest_p,
     smallest_shown,
 )
-from musiclab.design.criteria import Terms
+from musiclab.design.criteria import Criteria
 
 Verdict = Literal["better", "worse", "equivalent", "no difference shown", "underpowered", "not compared"]
 
@@ -74,37 +74,39 @@ class _Pair:
     left_out: tuple[int, ...]
 
 
-def compare(judged: dict[str, dict[int, float]], terms: Terms) -> dict[str, Comparison]:
+def compare(scores: dict[str, dict[int, float]], criteria: Criteria) -> dict[str, Comparison]:
     """Compare every variant with its control. All comparisons are one family of tests.
 
     Args:
-        judged: the scores by variant and block. Lower is better, unless the objective's better is `higher`. A score
+        scores: the scores by variant and block. Lower is better, unless the objective's better is `higher`. A score
             that is missing or not finite leaves its block out of that variant's comparisons only.
-        terms: how the study is judged.
+        criteria: how the study is judged.
 
     Returns:
-        By variant, in the order of `judged`, without the controls.
+        By variant, in the order of `scores`, without the controls.
     """
     finite = {
         variant: {block: score for block, score in by_block.items() if math.isfinite(score)}
-        for variant, by_block in judged.items()
+        for variant, by_block in scores.items()
     }
     pairs = [
-        _pair(variant, finite[variant], finite[terms.controls[variant]])
-        for variant in judged
-        if variant != terms.controls[variant]
+        _pair(variant, finite[variant], finite[criteria.controls[variant]])
+        for variant in scores
+        if variant != criteria.controls[variant]
     ]
     differences = [pair.differences for pair in pairs]
     level = ALPHA / max(1, _compared(differences))
-    test = anytime_p if terms.sequential else sign_flip_p
+    test = anytime_p if criteria.sequential else sign_flip_p
     comparisons = {}
-    for pair, interval, outcome in zip(pairs, mean_intervals(differences), outcomes(differences, terms), strict=True):
+    for pair, interval, outcome in zip(
+        pairs, mean_intervals(differences), outcomes(differences, criteria), strict=True
+    ):
         comparisons[pair.variant] = Comparison(
             difference=interval,
             p=outcome.p,
             p_holm=outcome.p_holm,
             p_equivalent=outcome.p_equivalent,
-            improvement=improvement(pair.differences, higher=terms.objective.sign > 0),
+            improvement=improvement(pair.differences, higher=criteria.objective.sign > 0),
             smallest=smallest_shown(pair.differences, level, test),
             left_out=pair.left_out,
             verdict=outcome.verdict,
@@ -121,34 +123,36 @@ def _pair(variant: str, scores: dict[int, float], control: dict[int, float]) -> 
     )
 
 
-def outcomes(differences: list[list[float]], terms: Terms) -> list[Outcome]:
+def outcomes(differences: list[list[float]], criteria: Criteria) -> list[Outcome]:
     """Test each comparison, given its differences in the order of blocks, and draw the verdict.
 
     Tests of a difference are one family under Holm's correction, tests of equivalence another, each at 5 %.
     """
     difference_test, equivalence_test = (
-        (anytime_p, anytime_equivalence_p) if terms.sequential else (sign_flip_p, equivalence_p)
+        (anytime_p, anytime_equivalence_p) if criteria.sequential else (sign_flip_p, equivalence_p)
     )
     p_values = [difference_test(column) for column in differences]
     p_equivalents = [
-        math.nan if terms.margin is None else equivalence_test(column, terms.margin) for column in differences
+        math.nan if criteria.margin is None else equivalence_test(column, criteria.margin) for column in differences
     ]
     comparisons = _compared(differences)
     result = []
     for column, p, p_holm, p_equivalent in zip(differences, p_values, holm(p_values), holm(p_equivalents), strict=True):
-        verdict = _verdict(column, p_holm, p_equivalent, comparisons, terms)
+        verdict = _verdict(column, p_holm, p_equivalent, comparisons, criteria)
         result.append(Outcome(p=p, p_holm=p_holm, p_equivalent=p_equivalent, verdict=verdict))
     return result
 
 
-def _verdict(differences: list[float], p_holm: float, p_equivalent: float, comparisons: int, terms: Terms) -> Verdict:
+def _verdict(
+    differences: list[float], p_holm: float, p_equivalent: float, comparisons: int, criteria: Criteria
+) -> Verdict:
     if not differences:
         return "not compared"
     if p_holm <= ALPHA:
-        return "better" if (sum(differences) > 0) == (terms.objective.sign > 0) else "worse"
+        return "better" if (sum(differences) > 0) == (criteria.objective.sign > 0) else "worse"
     if p_equivalent <= ALPHA:
         return "equivalent"
-    smallest_reachable = smallest_p_anytime if terms.sequential else smallest_p
+    smallest_reachable = smallest_p_anytime if criteria.sequential else smallest_p
     underpowered = smallest_reachable(len(differences), comparisons) > ALPHA
     return "underpowered" if underpowered else "no difference shown"
 

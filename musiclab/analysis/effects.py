@@ -11,10 +11,10 @@ from scipy import stats
 
 from musiclab.analysis.sequential import anytime_p
 from musiclab.analysis.statistics import ALPHA, Interval, holm, mean_intervals, sign_flip_p
-from musiclab.design.criteria import Terms
+from musiclab.design.criteria import Criteria
 from musiclab.design.factors import Factor, aliases, contrast, factors, is_crossed, is_fraction, tells_effects
 
-Judged = dict[str, dict[int, float]]
+Scores = dict[str, dict[int, float]]
 
 
 @dataclass(frozen=True)
@@ -119,18 +119,18 @@ class Effects:
         return [component for component in self.components if component.disagreement]
 
 
-def effects(variants: dict[str, dict[str, Any]], judged: Judged, terms: Terms) -> Effects:
+def effects(variants: dict[str, dict[str, Any]], scores: Scores, criteria: Criteria) -> Effects:
     """The effects that the variants allow to estimate; none if they have several controls.
 
     Args:
         variants: values by field, by variant.
-        judged: the scores by variant and block. A block that lacks a variant is left out of the effects that need it.
-        terms: how the study is judged.
+        scores: the scores by variant and block. A block that lacks a variant is left out of the effects that need it.
+        criteria: how the study is judged.
     """
-    if len(set(terms.controls.values())) != 1:
+    if len(set(criteria.controls.values())) != 1:
         return Effects()
-    all_factors, control = factors(variants), next(iter(terms.controls.values()))
-    table = _Table(judged, terms.sequential)
+    all_factors, control = factors(variants), next(iter(criteria.controls.values()))
+    table = _Table(scores, criteria.sequential)
     trends = _trends(all_factors, all_factors, table)
     if not tells_effects(all_factors):
         return Effects(trends=trends)
@@ -144,7 +144,7 @@ def effects(variants: dict[str, dict[str, Any]], judged: Judged, terms: Terms) -
     )
 
 
-def trend(name: str, variants: dict[str, dict[str, Any]], values: Judged) -> Trend | None:
+def trend(name: str, variants: dict[str, dict[str, Any]], values: Scores) -> Trend | None:
     """The trend of a measure over a field, averaged over the fields crossed with it.
 
     Args:
@@ -171,12 +171,12 @@ class _Tested:
 class _Table:
     """The scores as an array of blocks x variants; NaN if a trial or its score is missing."""
 
-    def __init__(self, judged: Judged, sequential: bool = False) -> None:
+    def __init__(self, scores: Scores, sequential: bool = False) -> None:
         self._test = anytime_p if sequential else sign_flip_p
-        blocks = sorted({block for by_block in judged.values() for block in by_block})
-        rows = [[by_block.get(block, math.nan) for by_block in judged.values()] for block in blocks]
-        self._values = np.array(rows, float).reshape(len(blocks), len(judged))
-        self._column = {variant: column for column, variant in enumerate(judged)}
+        blocks = sorted({block for by_block in scores.values() for block in by_block})
+        rows = [[by_block.get(block, math.nan) for by_block in scores.values()] for block in blocks]
+        self._values = np.array(rows, float).reshape(len(blocks), len(scores))
+        self._column = {variant: column for column, variant in enumerate(scores)}
         # Sums in another order differ in their last digits. Such differences must not look like an effect.
         self._noise = 1e-12 * float(np.nan_to_num(np.abs(self._values)).max(initial=0.0))
 

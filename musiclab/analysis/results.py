@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from musiclab.analysis.answer import Answer, answer
-from musiclab.analysis.claims import Judgement, judgements
+from musiclab.analysis.claims import ClaimVerdict, judgements
 from musiclab.design.claims import Claim
-from musiclab.design.criteria import Terms
-from musiclab.design.trials import Cell
+from musiclab.design.criteria import Criteria
+from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
@@ -21,7 +21,7 @@ class Results:
         storage: where it all lies.
         folder: the edition's folder in the storage, `studies/<name>/<edition>`.
         plan: what `Design.write` wrote: question, edition, terms, claims, base, command, environment, cells.
-        cells: those of the plan.
+        trial_specs: those of the plan.
         records: by key, of the cells that have finished.
         runs: by key, what a finished trial cost and where it ran.
         failures: by key, why a cell without a record failed when it was last tried.
@@ -32,12 +32,12 @@ class Results:
     storage: Storage
     folder: str
     plan: dict[str, Any]
-    cells: list[Cell]
+    trial_specs: list[TrialSpec]
     records: dict[str, dict[str, Any]]
     runs: dict[str, dict[str, Any]]
     failures: dict[str, dict[str, Any]]
     answer: Answer
-    judgements: list[Judgement]
+    judgements: list[ClaimVerdict]
 
     @classmethod
     def read(cls, storage: Storage, study: str, edition: str = "") -> "Results":
@@ -49,12 +49,12 @@ class Results:
             raise UserError(f"{storage.root} has no study {study!r}{damaged}; run it first, or name another storage.")
         folder = max(plans, key=lambda path: plans[path]["began"])
         plan = plans[folder]
-        cells = [Cell.from_json(value) for value in plan["cells"]]
+        cells = [TrialSpec.from_json(value) for value in plan["cells"]]
         records = {cell.key: record for cell in cells if (record := kept.get(cell.key))}
         lacking = [cell.key for cell in cells if cell.key not in records]
         failures = {key: failure for key in lacking if (failure := kept.failure(key))}
         runs = {key: kept.run(key) for key in records}
-        found = answer(cells, records, Terms.of_plan(plan), failures)
+        found = answer(cells, records, Criteria.of_plan(plan), failures)
         claims = [Claim.from_json(claim) for claim in plan["claims"]]
-        judged = judgements(claims, cells, records, plan["sequential"])
-        return cls(storage, folder, plan, cells, records, runs, failures, found, judged)
+        verdicts = judgements(claims, cells, records, plan["sequential"])
+        return cls(storage, folder, plan, cells, records, runs, failures, found, verdicts)

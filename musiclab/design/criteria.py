@@ -7,7 +7,7 @@ from musiclab.measures.registry import Measure, find_measure
 
 
 @dataclass(frozen=True)
-class Terms:
+class Criteria:
     """How a study is judged; it stands in the plan before anything runs.
 
     Attributes:
@@ -23,6 +23,6 @@ class Terms:
     sequential: bool = False
 
     @classmethod
-    def of_plan(cls, plan: dict[str, Any]) -> "Terms":
+    def of_plan(cls, plan: dict[str, Any]) -> "Criteria":
         """The terms that a plan holds."""
         return cls(find_measure(plan["objective"]), plan["controls"], plan["margin"], plan["sequential"])

@@ -12,7 +12,7 @@ from musiclab.design.claims import check_claims
 from musiclab.design.factors import Factor, aliases, factors, tells_effects
 from musiclab.design.space import Ablation, combinations
 from musiclab.design.spec import StudySpec, check_spec
-from musiclab.design.trials import SYSTEM, Cell, Variant, cells, edition
+from musiclab.design.trials import SYSTEM, TrialSpec, Variant, edition, trial_specs
 from musiclab.errors import UserError
 from musiclab.measures.registry import Measure, find_measure
 from musiclab.systems import find_system
@@ -78,22 +78,22 @@ class Design:
         _check_objective(self.objective, self.systems, self.variants)
         self.most = blocks or spec.blocks
         indices = [Block(spec.seed, index) for index in range(self.most)]
-        self._cells = cells(self.systems, self.variants, indices, Runtime.here(device))
+        self._trial_specs = trial_specs(self.systems, self.variants, indices, Runtime.here(device))
         names: dict[str, str] = {}
-        for cell in self._cells:
+        for cell in self._trial_specs:
             if names.setdefault(cell.key, cell.variant.name) != cell.variant.name:
                 raise UserError(
                     f"{names[cell.key]} and {cell.variant.name} are one and the same; leave one of them out."
                 )
 
     @property
-    def cells(self) -> list[Cell]:
+    def trial_specs(self) -> list[TrialSpec]:
         """Every variant on every block that there may be."""
-        return self._cells
+        return self._trial_specs
 
-    def cells_of(self, blocks: int) -> list[Cell]:
+    def trial_specs_of(self, blocks: int) -> list[TrialSpec]:
         """Every variant on each of the first `blocks`, which are at most `most`."""
-        return self._cells[: blocks * len(self.variants)]
+        return self._trial_specs[: blocks * len(self.variants)]
 
     @property
     def aliases(self) -> dict[str, list[str]]:
@@ -115,7 +115,7 @@ class Design:
         """How many variants are compared with another one."""
         return sum(name != control for name, control in self.controls.items())
 
-    def config(self, cell: Cell) -> Any:
+    def config(self, cell: TrialSpec) -> Any:
         """The system's typed config of a cell."""
         return self.systems[cell.variant.system].config(**cell.variant.config)
 
@@ -163,7 +163,7 @@ class Design:
     @cached_property
     def edition(self) -> str:
         """The name of what makes the study's trials comparable; how many blocks there are is no part of it."""
-        on_first_block = {cell.variant.name: cell for cell in self.cells_of(1)}
+        on_first_block = {cell.variant.name: cell for cell in self.trial_specs_of(1)}
         controls = [on_first_block[control] for control in dict.fromkeys(self.controls.values())]
         return edition(self.spec.name, self.objective.full_name, controls)
 
@@ -206,7 +206,7 @@ def _fixed(spec: StudySpec, given: Mapping[str, str], compared: set[str]) -> dic
 def _check_objective(objective: Measure, systems: dict[str, "System"], variants: list[Variant]) -> None:
     """UserError where not every variant compared has what the objective is worked out from."""
     for need in objective.needs:
-        without = [name for name, system in systems.items() if need not in (*system.gives, *system.conditions)]
+        without = [name for name, system in systems.items() if need not in (*system.provides, *system.conditions)]
         if without:
             raise UserError(
                 f"The objective {objective.name} needs {_NEEDS.get(need, need)}, which {' and '.join(without)} "

@@ -36,7 +36,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Cell:
+class TrialSpec:
     """One variant on one block, to be one trial; `stages` are its stages' keys in order, the last is its own key.
 
     `runtime` is what its plan asks for to run it on; None of a trial that an earlier version planned.
@@ -57,13 +57,13 @@ class Cell:
         return asdict(self) | {"stages": list(self.stages.items())}  # pairs: JSON that sorts keys would lose the order
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Cell":
+    def from_json(cls, value: dict[str, Any]) -> "TrialSpec":
         """The cell that `to_json` took."""
         runtime = Runtime(**value["runtime"]) if value.get("runtime") else None
         return cls(Variant(**value["variant"]), Block(**value["block"]), dict(value["stages"]), runtime)
 
     @classmethod
-    def of_record(cls, record: dict[str, Any]) -> "Cell":
+    def of_record(cls, record: dict[str, Any]) -> "TrialSpec":
         """The cell that a finished trial's record came from, of no study in particular."""
         variant = Variant(record["system"], {}, record["config"], record["data"]["fingerprint"])
         # A record's JSON has sorted its stages; the last one is known by its key, which is the trial's.
@@ -72,19 +72,19 @@ class Cell:
         return cls(variant, Block(**record["block"]), dict(stages), runtime)
 
 
-def cells(
+def trial_specs(
     systems: dict[str, "System"], variants: Iterable[Variant], blocks: Iterable[Block], runtime: Runtime
-) -> list[Cell]:
+) -> list[TrialSpec]:
     """Every variant on every block, block by block, so that a study cut short has whole blocks to compare."""
     typed = [(variant, systems[variant.system].config(**variant.config)) for variant in variants]
     return [
-        Cell(variant, block, systems[variant.system].stage_keys(config, block, variant.data, runtime), runtime)
+        TrialSpec(variant, block, systems[variant.system].stage_keys(config, block, variant.data, runtime), runtime)
         for block in blocks
         for variant, config in typed
     ]
 
 
-def edition(study: str, objective: str, controls: Iterable[Cell]) -> str:
+def edition(study: str, objective: str, controls: Iterable[TrialSpec]) -> str:
     """Name of what makes trials comparable: all that is in the controls' keys, so that variants and blocks may grow.
 
     `controls` are the controls' cells on the first block; a key stands for system, fixed fields, data, seed and code.

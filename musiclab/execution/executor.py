@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from musiclab.design.trials import Cell
+from musiclab.design.trials import TrialSpec
 from musiclab.execution.queue import Queue
-from musiclab.execution.trial import Trials
+from musiclab.execution.trial import TrialRunner
 
 # Called with a cell whose run has ended and, where its worker died of it, what is known about that: a line and a log.
-Ended = Callable[[Cell, tuple[str, str] | None], None]
+OnTrialEnd = Callable[[TrialSpec, tuple[str, str] | None], None]
 
 
 class Executor(Protocol):
@@ -16,10 +16,10 @@ class Executor(Protocol):
 
     workers: int
 
-    def run(self, queue: Queue, trials: Trials, ended: Ended) -> None:
-        """Run cells until the queue is empty and nothing runs; call `ended` in this process for each.
+    def run(self, queue: Queue, trials: TrialRunner, on_trial_end: OnTrialEnd) -> None:
+        """Run cells until the queue is empty and nothing runs; call `on_trial_end` in this process for each.
 
-        What `ended` puts back into the queue is run again. UserError where the storage fails.
+        What `on_trial_end` puts back into the queue is run again. UserError where the storage fails.
         """
         ...
 
@@ -29,7 +29,7 @@ class InProcess:
 
     workers = 1
 
-    def run(self, queue: Queue, trials: Trials, ended: Ended) -> None:
+    def run(self, queue: Queue, trials: TrialRunner, on_trial_end: OnTrialEnd) -> None:
         while cell := queue.next():
             trials(cell.to_json())
-            ended(queue.done(cell.key), None)
+            on_trial_end(queue.done(cell.key), None)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from musiclab.design.trials import Cell
+from musiclab.design.trials import TrialSpec
 
 
 @dataclass
@@ -15,13 +15,13 @@ class Queue:
     its cells in advance would add them.
     """
 
-    waiting: list[Cell]
+    waiting: list[TrialSpec]
     finished: Callable[[str], bool]
     closed: bool = False
-    running: dict[str, Cell] = field(default_factory=dict)
+    running: dict[str, TrialSpec] = field(default_factory=dict)
     _finished: dict[str, bool] = field(default_factory=dict)
 
-    def next(self) -> Cell | None:
+    def next(self) -> TrialSpec | None:
         """A cell that is ready, now running; None where each one left waits for a stage that is being made.
 
         None too where the queue is closed, as it is when the study is to stop.
@@ -36,7 +36,7 @@ class Queue:
                 return cell
         return None
 
-    def done(self, key: str) -> Cell:
+    def done(self, key: str) -> TrialSpec:
         """The cell of that key has ended, well or not; what it left behind is asked for anew."""
         self._finished = {stage: True for stage, there in self._finished.items() if there}
         return self.running.pop(key)
@@ -45,7 +45,7 @@ class Queue:
         """Whether there is, or may be, a cell to be handed out: one that runs may come back to be tried again."""
         return not self.closed and bool(self.waiting or self.running)
 
-    def _missing(self, cell: Cell) -> set[str]:
+    def _missing(self, cell: TrialSpec) -> set[str]:
         for key in cell.stages.values():
             if key not in self._finished:
                 self._finished[key] = self.finished(key)

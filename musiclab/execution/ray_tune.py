@@ -22,9 +22,9 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from musiclab.errors import UserError, one_line
-from musiclab.execution.executor import Ended
+from musiclab.execution.executor import OnTrialEnd
 from musiclab.execution.queue import Queue
-from musiclab.execution.trial import Trials
+from musiclab.execution.trial import TrialRunner
 from musiclab.storage.files import StorageFailed
 
 # A small model leaves most of a GPU idle, but each of its processes takes a share of its memory.
@@ -69,8 +69,8 @@ class RayTune:
     def __exit__(self, *_: object) -> None:
         ray.shutdown()
 
-    def run(self, queue: Queue, trials: Trials, ended: Ended) -> None:
-        following = _Following(queue, ended)
+    def run(self, queue: Queue, trials: TrialRunner, on_trial_end: OnTrialEnd) -> None:
+        following = _Following(queue, on_trial_end)
         with tempfile.TemporaryDirectory(prefix="musiclab-tune-") as scratch:
             tune.Tuner(
                 tune.with_resources(
@@ -96,7 +96,7 @@ class RayTune:
 class _Worker(tune.Trainable):
     """A worker process: torch is imported once, then it takes cell after cell."""
 
-    def setup(self, config: dict[str, Any], trials: Trials) -> None:
+    def setup(self, config: dict[str, Any], trials: TrialRunner) -> None:
         self._trials, self._cell = trials, config["cell"]
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -120,8 +120,8 @@ class _Worker(tune.Trainable):
 class _Following(tune.Callback):
     """The queue as Tune's trials are handed out of it, and end."""
 
-    def __init__(self, queue: Queue, ended: Ended) -> None:
-        self.queue, self._ended = queue, ended
+    def __init__(self, queue: Queue, on_trial_end: OnTrialEnd) -> None:
+        self.queue, self._on_trial_end = queue, on_trial_end
         self._keys: dict[str, str] = {}
         self.error: Exception | None = None
 
@@ -148,7 +148,7 @@ class _Following(tune.Callback):
     def _end(self, trial: Trial, death: tuple[str, str] | None) -> None:
         try:
             if key := self._keys.pop(trial.trial_id, None):
-                self._ended(self.queue.done(key), death)
+                self._on_trial_end(self.queue.done(key), death)
         except Exception as error:  # Tune would take it for the trial's
             self._give_up(error)
 

@@ -1,4 +1,4 @@
-"""Stopping: what Ctrl-C, or a machine that is about to be taken away, does to a study that is running trials."""
+"""Signals: what Ctrl-C, or a machine that is about to be taken away, does to a study that is running trials."""
 
 import contextlib
 import signal
@@ -12,7 +12,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)  # SIGTERM is what schedulers, contai
 _SAME_S = 0.2  # within it a second signal is the first, passed on by a wrapper such as timeout or make
 
 
-class Stopping(contextlib.AbstractContextManager):
+class GracefulShutdown(contextlib.AbstractContextManager):
     """Within it, the first Ctrl-C or SIGTERM asks running trials to stop and the second ends the study at once.
 
     `ask` does the asking, in a thread of its own: a signal may come while locks are held. `code` is the study's exit
@@ -23,7 +23,7 @@ class Stopping(contextlib.AbstractContextManager):
         self._ask, self.code = ask, 0
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> "Stopping":
+    def __enter__(self) -> "GracefulShutdown":
         if threading.current_thread() is threading.main_thread():  # no other thread is ever signalled
             self._before = {number: signal.signal(number, self._signalled) for number in _SIGNALS}
         return self

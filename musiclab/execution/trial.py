@@ -18,18 +18,18 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from musiclab import ROOT, __version__
-from musiclab.design.trials import Cell
+from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError, one_line
 from musiclab.hashing import content_hash
 from musiclab.rendering.sample import render_samples
 from musiclab.storage.files import Storage, StorageFailed
-from musiclab.storage.leases import may_go_on
+from musiclab.storage.leases import should_continue
 from musiclab.storage.records import Records
-from musiclab.storage.stages import DamagedStage, Stopped, StoredFiles
+from musiclab.storage.stages import DamagedStage, StopRequested, StoredFiles
 from musiclab.storage.windows import trial_windows
 from musiclab.systems import find_system
 from musiclab.systems.base import GENERATE, MEASURE, StageRun, System, read_generated
-from musiclab.systems.evaluation import measured, real_scale, scale_key
+from musiclab.systems.evaluation import baselines_key, measured, real_baselines
 from musiclab.training.fit import Diverged
 from musiclab.training.runtime import Runtime, WrongRuntime
 from musiclab.training.windows import BlockWindows
@@ -39,7 +39,7 @@ _ASK_EVERY_S = 1.0  # whether to go on
 
 
 @dataclass(frozen=True)
-class Trials:
+class TrialRunner:
     """All that the trials of a study have in common; callable in a worker that knows nothing else.
 
     `lease` names the lease of whoever runs the study: trials stop where it is gone, or told to stop.
@@ -57,7 +57,7 @@ class Trials:
             storage = Storage(self.storage)
         except UserError as error:  # the study's own could be written to
             raise StorageFailed(self.storage, error.__cause__) from error
-        cell = Cell.from_json(cell_json)
+        cell = TrialSpec.from_json(cell_json)
         records = Records(storage)
         if records.get(cell.key):
             return
@@ -68,7 +68,7 @@ class Trials:
                 records.put(cell.key, *made)
         except StorageFailed:
             raise
-        except Stopped:
+        except StopRequested:
             return
         except Exception as error:  # a trial that fails takes no other with it
             try:
@@ -85,7 +85,7 @@ class Trials:
         def go_on() -> bool:
             nonlocal asked, answer
             if time.monotonic() - asked > _ASK_EVERY_S:
-                asked, answer = time.monotonic(), may_go_on(storage, self.lease)
+                asked, answer = time.monotonic(), should_continue(storage, self.lease)
             return answer
 
         return go_on
@@ -109,7 +109,9 @@ def _again(error: Exception) -> bool:
     return lacks_memory or isinstance(error, OSError | DamagedStage)
 
 
-def _run(cell: Cell, system: Any, storage: Storage, go_on: Callable[[], bool]) -> tuple[dict, dict, dict[str, bytes]]:
+def _run(
+    cell: TrialSpec, system: Any, storage: Storage, go_on: Callable[[], bool]
+) -> tuple[dict, dict, dict[str, bytes]]:
     # One thread: as fast as more for models of this size, and sums come out the same on machines of any width.
     torch.set_num_threads(1)
     threadpool_limits(1)  # the same for numpy's
@@ -122,7 +124,7 @@ def _run(cell: Cell, system: Any, storage: Storage, go_on: Callable[[], bool]) -
 
     def stop_if_asked() -> None:
         if not go_on():
-            raise Stopped
+            raise StopRequested
 
     stop_if_asked()  # before the windows are opened: if the storage cannot be seen, they cannot be either
     windows = trial_windows(storage, cell, config)
@@ -185,11 +187,11 @@ def _run(cell: Cell, system: Any, storage: Storage, go_on: Callable[[], bool]) -
 
 def _scale(records: Records, run: StageRun) -> dict[str, Any]:
     """What the block's measures are read on, worked out by the first of its trials to come here."""
-    key = scale_key(run)
-    scale = records.scale(key)
+    key = baselines_key(run)
+    scale = records.baselines(key)
     if scale is None:
-        scale = real_scale(run)
-        records.put_scale(key, scale)
+        scale = real_baselines(run)
+        records.put_baselines(key, scale)
     return scale
 
 
@@ -204,11 +206,11 @@ def _keep_split(storage: Storage, windows: BlockWindows) -> str:
     return name
 
 
-def _samples(cell: Cell, system: System, run: StageRun) -> dict[str, bytes]:
+def _samples(cell: TrialSpec, system: System, run: StageRun) -> dict[str, bytes]:
     """What the first start windows became, as MIDI, picture and sound."""
     config = run.config
     continued = read_generated(run.files.product(GENERATE))[:: config.variations][:SAMPLES]
-    rolls, start_steps = system.heard(config, run.windows.packed(run.windows.starts[:SAMPLES, 0]), continued)
+    rolls, start_steps = system.audible(config, run.windows.packed(run.windows.starts[:SAMPLES, 0]), continued)
     # Without the variant: studies that share the trial name it differently.
     titles = [f"start {number}, block {cell.block.index}" for number in range(1, len(rolls) + 1)]
     samples = render_samples(rolls, titles, config.resolution, 120.0, start_steps)

@@ -10,7 +10,7 @@ from musiclab.errors import UserError, one_line, printable
 from musiclab.progress import Progress
 from musiclab.storage.files import Storage, storage_at
 from musiclab.storage.inventory import Inventory, Leftover
-from musiclab.storage.leases import CLEANING, Held, Lease
+from musiclab.storage.leases import CLEANING, Lease, LeaseTaken
 from musiclab.storage.stages import DONE
 from musiclab.training.files import CHECKPOINT
 from musiclab.wording import size
@@ -49,7 +49,7 @@ def clean(place: str, remove: bool) -> int:
 def _alone(storage: Storage) -> Iterator[None]:
     try:
         lease = Lease(storage, CLEANING).take()
-    except Held as holder:
+    except LeaseTaken as holder:
         raise UserError(f"{storage.root} is being cleaned by {holder}.", exit_code=1) from None
     with lease:
         yield

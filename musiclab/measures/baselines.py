@@ -92,7 +92,7 @@ FLOOR, SHUFFLED, RANDOM = ".floor", ".shuffled", ".random"
 COPIED_FROM = "set/copied_rate.from"
 
 
-def scale_measures(
+def baseline_measures(
     other: WindowSet, reference: WindowSet, training: TrainingWindows, rng: np.random.Generator
 ) -> dict[str, float]:
     """Baselines of the groups `music` and `set`: the values of real music, and of what no music is like.

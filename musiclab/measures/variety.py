@@ -53,7 +53,7 @@ def start_sensitivity(generated: np.ndarray, starts: np.ndarray, real: np.ndarra
     is right only for a system without noise, or if the noise is the same for all starts.
 
     Best if closest to the value of real music, which is that of real windows with their songs as starts (see
-    `suite.scale_measures`). The classic failure is 0: the output does not change with its condition.
+    `suite.baseline_measures`). The classic failure is 0: the output does not change with its condition.
 
     Args:
         generated: bool `(n, track, time, pitch)`.

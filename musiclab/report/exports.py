@@ -12,7 +12,7 @@ from musiclab.analysis.comparisons import Comparison
 from musiclab.analysis.results import Results
 from musiclab.analysis.statistics import Interval
 from musiclab.design.trials import SYSTEM
-from musiclab.report.sentences import in_words
+from musiclab.report.sentences import describe
 
 # Marks of the verdicts in a LaTeX table, explained in its note.
 _MARKS = {"better": r"$\uparrow$", "worse": r"$\downarrow$", "equivalent": r"$\approx$"}
@@ -28,13 +28,13 @@ def results_csv(results: Results) -> str:
     Measures have their full names, those of single tracks with a suffix; a cell is empty where there is no value. Text
     that a spreadsheet would take for a formula has a quote before it.
     """
-    fields = list(dict.fromkeys(name for cell in results.cells for name in cell.variant.values if name != SYSTEM))
+    fields = list(dict.fromkeys(name for cell in results.trial_specs for name in cell.variant.values if name != SYSTEM))
     names = list(dict.fromkeys(name for record in results.records.values() for name in record["measures"]))
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
     about = ["study", "variant", SYSTEM, *fields, "block", "seed", "trial", "status", "failure"]
     table.writerow([*about, "seconds", "peak_memory_mib", *names])
-    for cell in results.cells:
+    for cell in results.trial_specs:
         record, run = results.records.get(cell.key), results.runs.get(cell.key, {})
         failure = results.failures.get(cell.key)
         status = "finished" if record else "failed" if failure else "missing"
@@ -58,7 +58,7 @@ def results_json(results: Results) -> str:
             "name": name,
             "control": answer.controls[name],
             "measures": {full: _json(interval) for full, interval in of.items()},
-            "judged": answer.judged[name],
+            "judged": answer.scores[name],
             "comparison": _json(answer.comparisons.get(name)),
             "missing": answer.missing[name],
             "failed": answer.failed[name],
@@ -68,15 +68,15 @@ def results_json(results: Results) -> str:
     whole = {
         "study": plan["study"],
         "question": plan["question"],
-        "answer": in_words(answer),
+        "answer": describe(answer),
         "objective": answer.objective.full_name,
         "unit": answer.objective.unit,
         "better": answer.objective.better,
-        "margin": answer.terms.margin,
-        "sequential": answer.terms.sequential,
+        "margin": answer.criteria.margin,
+        "sequential": answer.criteria.sequential,
         "blocks": plan["blocks"],
         "variants": variants,
-        "scale": answer.scale,
+        "scale": answer.baselines,
         "effects": _json(answer.effects),
         "claims": _json(results.judgements),
         "plan": {name: value for name, value in plan.items() if name not in ("cells", "claims")},
@@ -133,11 +133,11 @@ def _tex_number(value: float) -> str:
 
 
 def _tex_note(answer: Answer) -> str:
-    test = "sign flips valid at any time" if answer.terms.sequential else "exact sign flips"
+    test = "sign flips valid at any time" if answer.criteria.sequential else "exact sign flips"
     better, worse = _MARKS["better"], _MARKS["worse"]
     said = [rf"{better} better and {worse} worse than the control ($p \le .05$, {test}, Holm)"]
-    if answer.terms.margin is not None:
-        said.append(rf"{_MARKS['equivalent']} equivalent within {answer.terms.margin:g}")
+    if answer.criteria.margin is not None:
+        said.append(rf"{_MARKS['equivalent']} equivalent within {answer.criteria.margin:g}")
     failed = {name: count for name, count in answer.failed.items() if count}
     said += [f"{_tex(name)}: {count} trial{'s' * (count > 1)} failed" for name, count in failed.items()]
     return "; ".join(said) + "."

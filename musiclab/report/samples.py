@@ -44,12 +44,12 @@ class Samples:
 
     def __init__(self, results: Results) -> None:
         self._results, self._records = results, Records(results.storage)
-        self._cells = {(cell.variant.name, cell.block.index): cell for cell in results.cells}
-        self.variants = list(dict.fromkeys(cell.variant.name for cell in results.cells))
+        self._cells = {(cell.variant.name, cell.block.index): cell for cell in results.trial_specs}
+        self.variants = list(dict.fromkeys(cell.variant.name for cell in results.trial_specs))
 
     def places(self) -> dict[Place, int]:
         """Where there are samples, with how many variants have one there."""
-        records = [(cell, self._results.records.get(cell.key)) for cell in self._results.cells]
+        records = [(cell, self._results.records.get(cell.key)) for cell in self._results.trial_specs]
         return Counter(
             Place(cell.block.index, int(found[1]))
             for cell, record in records
@@ -87,9 +87,9 @@ class RealMusic:
     def __init__(self, results: Results, samples: Samples) -> None:
         self._samples, self._player = samples, Player()
         self._store = _store(results)
-        self._continuation = max(cell.variant.config["continuation"] for cell in results.cells)
+        self._continuation = max(cell.variant.config["continuation"] for cell in results.trial_specs)
         # All variants of a block continue the same starts; the last one of each block here has the most of them.
-        cells = sorted(results.cells, key=lambda cell: cell.variant.config["starts"])
+        cells = sorted(results.trial_specs, key=lambda cell: cell.variant.config["starts"])
         self._cells = {cell.block.index: cell for cell in cells}
         self._starts: dict[int, np.ndarray] = {}
 
@@ -141,7 +141,7 @@ class RealMusic:
 
 def _store(results: Results) -> WindowStore:
     """The store that all variants' windows are from."""
-    names = {cell.variant.data for cell in results.cells}
+    names = {cell.variant.data for cell in results.trial_specs}
     if len(names) > 1:
         raise UserError("the variants cut songs into different windows, so their starts are not the same")
     folder = f"data/{names.pop()}"

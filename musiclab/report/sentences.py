@@ -2,8 +2,8 @@
 
 import math
 
-from musiclab.analysis.answer import Answer, best, unclear
-from musiclab.analysis.claims import Found
+from musiclab.analysis.answer import Answer, best, undecided
+from musiclab.analysis.claims import Evidence
 from musiclab.analysis.comparisons import Verdict
 from musiclab.analysis.effects import Effect
 from musiclab.analysis.sequential import blocks_needed_anytime, smallest_p_anytime
@@ -16,7 +16,7 @@ _LONGEST = 120  # letters of a list of names
 _NAMED = 6  # variants that a sentence names with their numbers; of more it names them, or counts them
 
 
-def in_words(answer: Answer) -> list[str]:
+def describe(answer: Answer) -> list[str]:
     """The answer in sentences: the verdicts first, then what is lacking, effects of single fields, and baselines."""
     return [sentence(answer), *lacking(answer), *single_effects(answer), *beside_baselines(answer)]
 
@@ -103,12 +103,12 @@ def beside_baselines(answer: Answer) -> list[str]:
     return said
 
 
-def evidence_mark(found: Found) -> str:
+def evidence_mark(found: Evidence) -> str:
     """Whether what a claim expects is so: `✓` shown, `✗` the opposite shown (before any correction), `?` neither."""
     return {1: "✓", -1: "✗", 0: "?"}[found.sign if found.p <= ALPHA else 0]
 
 
-def evidence(found: Found) -> str:
+def evidence(found: Evidence) -> str:
     """What a claim expects and what was measured."""
     if not found.difference.n:
         return f"{found.expect.words}: not measured"
@@ -149,7 +149,7 @@ def _against(answer: Answer, control: str) -> str:
             clauses.append(f"{_with_p(answer, names, p)} {_is(names)} {to_be if real else key}")
     if names := groups.get("equivalent"):
         p = {name: answer.comparisons[name].p_equivalent for name in names}
-        within = f"{answer.terms.margin:g} {answer.objective.unit}"
+        within = f"{answer.criteria.margin:g} {answer.objective.unit}"
         clauses.append(f"{_with_p(answer, names, p)} {_is(names)} equivalent within {within}")
     if names := groups.get("not compared"):
         clauses.append(f"{listing(names)} {_is(names)} not compared, for want of a value")
@@ -177,15 +177,15 @@ def _power(answer: Answer) -> str:
     blocks = [c.difference.n for c in answer.comparisons.values() if c.verdict == "underpowered"]
     if not blocks:
         return ""
-    return underpowered(min(blocks), _family(answer), answer.terms.sequential)
+    return underpowered(min(blocks), _family(answer), answer.criteria.sequential)
 
 
 def _until(answer: Answer) -> str:
     """That the number of blocks hung on what they showed, and how that ended."""
-    if not answer.terms.sequential:
+    if not answer.criteria.sequential:
         return ""
     blocks = counted(max((c.difference.n for c in answer.comparisons.values()), default=0), "block")
-    left = unclear(answer.comparisons)
+    left = undecided(answer.comparisons)
     state = f"which took {blocks}"
     if left:
         state = f"and after {blocks} {len(left)} of {len(answer.comparisons)} {_is(left)} not"
@@ -201,11 +201,11 @@ def verdict_detail(answer: Answer, name: str, unit: str = "") -> str:
     """The number that belongs to a verdict: within what, what would have been shown, how many blocks it takes."""
     compared = answer.comparisons[name]
     if compared.verdict == "equivalent":
-        return f"within {answer.terms.margin:g}{unit}"
+        return f"within {answer.criteria.margin:g}{unit}"
     if compared.verdict == "no difference shown" and 0 < compared.smallest < math.inf:
         return f"one of {rounded(compared.smallest)}{unit} would be"
     if compared.verdict == "underpowered":
-        need = blocks_needed_anytime if answer.terms.sequential else blocks_needed
+        need = blocks_needed_anytime if answer.criteria.sequential else blocks_needed
         return f"it takes {need(_family(answer))} blocks"
     return ""
 
@@ -215,7 +215,7 @@ def _aim(answer: Answer) -> str:
     objective = answer.objective
     if objective.better != "real":
         return f"{objective.better} is better"
-    real = answer.scale.get(objective.full_name, math.nan)
+    real = answer.baselines.get(objective.full_name, math.nan)
     return "real music is best" if math.isnan(real) else f"real music has {rounded(real)}"
 
 
@@ -291,7 +291,7 @@ def _interactions(answer: Answer) -> list[str]:
         others = "other interaction of two fields is" if rest == 1 else f"other {rest} interactions of two fields are"
         text = f"The {others} not shown." if shown else f"No interaction of two fields is shown (of {rest})."
         blocks = max(of.difference.n for of in interactions)
-        need = (blocks_needed_anytime if answer.terms.sequential else blocks_needed)(len(interactions))
+        need = (blocks_needed_anytime if answer.criteria.sequential else blocks_needed)(len(interactions))
         said.append(f"{text} {counted(blocks, 'block')} can show none; it takes {need}." if blocks < need else text)
     return said
 

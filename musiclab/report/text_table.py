@@ -112,8 +112,10 @@ def _compared(answer: Answer, names: list[str]) -> list[list[str]]:
         ["", *(bounds_text(c.difference) if c else "" for c in compared)],
         ["  p (Holm)", *(p_text(c.p_holm) if c else "" for c in compared)],
     ]
-    if answer.terms.margin is not None:
-        rows.append([f"  p (within {answer.terms.margin:g})", *(p_text(c.p_equivalent) if c else "" for c in compared)])
+    if answer.criteria.margin is not None:
+        rows.append(
+            [f"  p (within {answer.criteria.margin:g})", *(p_text(c.p_equivalent) if c else "" for c in compared)]
+        )
     better = "P(nearer to real)" if answer.objective.better == "real" else "P(better)"
     return [
         *rows,
@@ -135,21 +137,21 @@ def _rows(answer: Answer, measure: Measure, names: list[str]) -> list[list[str]]
 
 def _scale_names(answer: Answer) -> list[str]:
     """The columns of what other music scores, as far as the study has it."""
-    return ["real v. real", *(of for of in _SCALES if any(name.endswith(f".{of}") for name in answer.scale))]
+    return ["real v. real", *(of for of in _SCALES if any(name.endswith(f".{of}") for name in answer.baselines))]
 
 
 def _scale(answer: Answer, full: str) -> list[str]:
     """What other music scores on a measure, a text for each of `_scale_names`."""
     return [
         real_score(answer, full),
-        *(rounded(answer.scale.get(f"{full}.{of}", math.nan)) for of in _scale_names(answer)[1:]),
+        *(rounded(answer.baselines.get(f"{full}.{of}", math.nan)) for of in _scale_names(answer)[1:]),
     ]  # fmt: skip
 
 
 def real_score(answer: Answer, full: str, written: Callable[[float], str] = rounded) -> str:
     """What real music scores: its value where that is the aim, and the floor, other real music's distance from it."""
-    floor = written(answer.scale.get(full + FLOOR, math.nan))
-    return f"{written(answer.scale[full])} ± {floor}" if full in answer.scale else floor
+    floor = written(answer.baselines.get(full + FLOOR, math.nan))
+    return f"{written(answer.baselines[full])} ± {floor}" if full in answer.baselines else floor
 
 
 def _aligned(rows: list[list[str]], height: int = 1) -> str:

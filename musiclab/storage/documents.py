@@ -14,14 +14,14 @@ OTHER_FORM = "another version of musiclab wrote it"
 _SEAL = "sha256"
 
 
-def sealed(value: dict[str, Any], sort_keys: bool = True) -> bytes:
+def with_checksum(value: dict[str, Any], sort_keys: bool = True) -> bytes:
     """A JSON file of a storage: `value` with the digest of what it says; equal values are equal bytes if sorted."""
     whole = value | {_SEAL: content_hash(value)}
     return json.dumps(whole, indent=1, sort_keys=sort_keys, allow_nan=False).encode() + b"\n"
 
 
-def unsealed(data: bytes) -> dict[str, Any]:
-    """The value that `sealed` took; ValueError where it is not what was written."""
+def verified(data: bytes) -> dict[str, Any]:
+    """The value that `with_checksum` took; ValueError where it is not what was written."""
     try:
         value = json.loads(data)
         if _SEAL not in value:
@@ -53,7 +53,7 @@ class Documents:
     def read(self, name: str) -> dict[str, Any] | None:
         """What the document says; None if there is none, or if it is damaged, which is noted."""
         try:
-            return unsealed(self.storage.read(name))
+            return verified(self.storage.read(name))
         except FileNotFoundError:
             return None
         except ValueError as error:
@@ -62,7 +62,7 @@ class Documents:
 
     def write(self, name: str, value: dict[str, Any], sort_keys: bool = True) -> None:
         """Write a document; fields keep their order unless they are sorted."""
-        self.storage.write(name, sealed(value, sort_keys))
+        self.storage.write(name, with_checksum(value, sort_keys))
 
     def note_damage(self, name: str, error: Exception) -> None:
         """Remember what is wrong with a file."""

@@ -5,11 +5,11 @@ from functools import cached_property
 from typing import Any
 
 from musiclab.data.abandoned import abandoned
-from musiclab.design.trials import Cell
+from musiclab.design.trials import TrialSpec
 from musiclab.progress import Progress
 from musiclab.storage.documents import OTHER_FORM
 from musiclab.storage.files import HALF, PROBE, FileInfo, Storage
-from musiclab.storage.leases import signed
+from musiclab.storage.leases import lease_holders
 from musiclab.storage.records import Records
 from musiclab.storage.stages import DONE
 from musiclab.training.files import CHECKPOINT
@@ -26,7 +26,7 @@ class Plan:
     study: str
     folder: str
     says: dict[str, Any]
-    cells: list[Cell]
+    trial_specs: list[TrialSpec]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Inventory:
             if says is None:
                 return None
             says["began"] = float(says["began"])
-            cells = [Cell.from_json(cell) for cell in says["cells"]]
+            cells = [TrialSpec.from_json(cell) for cell in says["cells"]]
             if not all(isinstance(key, str) for cell in cells for key in (cell.key, *cell.stages.values())):
                 raise ValueError("keys are text")
             return Plan(folder.split("/")[1], folder, says, cells)
@@ -98,10 +98,11 @@ class Inventory:
         return {plan.study: plan for plan in sorted(self.plans, key=lambda plan: plan.says["began"])}
 
     @cached_property
-    def unfinished(self) -> dict[str, list[Cell]]:
+    def unfinished(self) -> dict[str, list[TrialSpec]]:
         """By study: the cells of its newest plan that have no record."""
         found = {
-            study: [cell for cell in plan.cells if cell.key not in self.finished] for study, plan in self.newest.items()
+            study: [cell for cell in plan.trial_specs if cell.key not in self.finished]
+            for study, plan in self.newest.items()
         }
         return {study: cells for study, cells in found.items() if cells}
 
@@ -113,7 +114,7 @@ class Inventory:
     @cached_property
     def unknown(self) -> list[str]:
         """Damaged files of which nothing tells which stages they needed."""
-        planned = {f"trials/{cell.key}/record.json" for plan in self.plans for cell in plan.cells}
+        planned = {f"trials/{cell.key}/record.json" for plan in self.plans for cell in plan.trial_specs}
         return [
             name
             for name in self.records.damage
@@ -125,7 +126,7 @@ class Inventory:
     def _needed(self) -> set[str]:
         """Keys of the stages that are not to be touched: of records, of damaged ones too where a plan has them."""
         damaged = {name.split("/")[1] for name in self.records.damage if _is_like(name, "trials/*/record.json")}
-        cells = [cell for plan in self.plans for cell in plan.cells if cell.key in damaged]
+        cells = [cell for plan in self.plans for cell in plan.trial_specs if cell.key in damaged]
         of_trials = [finished.stages for finished in self.finished.values()] + [cell.stages for cell in cells]
         return self.wanted | {key for stages in of_trials for key in stages.values()}
 
@@ -200,7 +201,7 @@ class Inventory:
     @cached_property
     def unnamed_windows(self) -> dict[str, int]:
         """Bytes of the window stores that no plan and no record names, by their folder; none where some are unknown."""
-        named = {cell.variant.data for plan in self.plans for cell in plan.cells}
+        named = {cell.variant.data for plan in self.plans for cell in plan.trial_specs}
         named |= {finished.data for finished in self.finished.values()}
         if self.unknown:
             return {}
@@ -222,7 +223,7 @@ def _leases(storage: Storage) -> dict[str, tuple[str, str, bool]]:
     return {
         name: (f"{kinds[folder.split('/')[3]]} {folder.split('/')[1]}", *by)
         for folder in folders
-        for name, by in signed(storage, folder).items()
+        for name, by in lease_holders(storage, folder).items()
     }
 
 

@@ -29,7 +29,7 @@ CLEANING = "cleaning"  # the folder of whoever removes things from a storage, be
 _MISSED_BEATS = 5  # as many without one, and a holder on another machine counts as dead
 
 
-class Held(Exception):
+class LeaseTaken(Exception):
     """Another process has the lease; `str` of it names who, where and since when."""
 
 
@@ -48,12 +48,12 @@ class Lease(contextlib.AbstractContextManager):
         self._over, self._lock = threading.Event(), threading.Lock()
 
     def take(self, wait: bool = False) -> Self:
-        """Have the lease; where another has it, wait for that one's end or, by default, raise Held."""
+        """Have the lease; where another has it, wait for that one's end or, by default, raise LeaseTaken."""
         self._put(phase="asking")
         try:
             while holder := self._before_us():
                 if not wait:
-                    raise Held(holder)
+                    raise LeaseTaken(holder)
                 self._storage.remove(self.name)  # or two that wait would wait for each other
                 time.sleep(_BEAT_S / 10)
                 self._put(phase="asking")
@@ -65,7 +65,7 @@ class Lease(contextlib.AbstractContextManager):
         return self
 
     def stop(self) -> None:
-        """Tell all who ask `may_go_on` to stop; where nothing can be written, they notice that themselves."""
+        """Tell all who ask `should_continue` to stop; where nothing can be written, they notice that themselves."""
         with contextlib.suppress(OSError, StorageFailed):
             self._put(phase="stopping")
 
@@ -86,7 +86,7 @@ class Lease(contextlib.AbstractContextManager):
                 time.sleep(_BEAT_S / 30)
                 other = _read(self._storage, name)
             if other and _is_alive(self._storage, name, other):
-                return _in_words(other)
+                return _described(other)
             if other is not None:
                 self._storage.remove(name)  # of one that is dead, or no lease at all
         return ""
@@ -111,7 +111,7 @@ class Lease(contextlib.AbstractContextManager):
         self._storage.write(self.name, json.dumps(self._state, indent=1).encode())
 
 
-def may_go_on(storage: Storage, name: str) -> bool:
+def should_continue(storage: Storage, name: str) -> bool:
     """Whether the lease in file `name` is held and its holder has not asked to stop; yes where nothing can be read."""
     try:
         holder = _read(storage, name)
@@ -120,15 +120,15 @@ def may_go_on(storage: Storage, name: str) -> bool:
     return bool(holder) and holder["phase"] != "stopping"
 
 
-def holders(storage: Storage, folder: str) -> list[str]:
+def active_holders(storage: Storage, folder: str) -> list[str]:
     """Those alive who have the lease of `folder` or ask for it, in words."""
-    return [who for who, alive in signed(storage, folder).values() if alive]
+    return [who for who, alive in lease_holders(storage, folder).values() if alive]
 
 
-def signed(storage: Storage, folder: str) -> dict[str, tuple[str, bool]]:
+def lease_holders(storage: Storage, folder: str) -> dict[str, tuple[str, bool]]:
     """By file: who has, had or asks for the lease of `folder`, in words, and whether that process is alive."""
     found = {name: _read(storage, name) for name in _names(storage, folder)}
-    return {name: (_in_words(of), _is_alive(storage, name, of)) for name, of in found.items() if of}
+    return {name: (_described(of), _is_alive(storage, name, of)) for name, of in found.items() if of}
 
 
 def _this_process() -> dict[str, Any]:
@@ -199,6 +199,6 @@ def _read(storage: Storage, name: str) -> dict[str, Any] | None:
     return {}
 
 
-def _in_words(holder: dict[str, Any]) -> str:
+def _described(holder: dict[str, Any]) -> str:
     since = holder["since"].replace("T", " ")[:19]
     return f"{holder['user']} on {holder['host']} (process {holder['pid']}, since {since})"

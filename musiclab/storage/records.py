@@ -95,11 +95,11 @@ class Records:
         for name in ("failed.json", FAILURE_LOG):
             self.storage.remove(f"trials/{key}/{name}")
 
-    def scale(self, key: str) -> dict[str, Any] | None:
+    def baselines(self, key: str) -> dict[str, Any] | None:
         """The scale of that key, or None where no trial has worked it out yet; `values` without a number are NaN."""
         scale = self._documents.read(f"scales/{key}.json")
         return scale and scale | {"values": with_nan(scale["values"])}
 
-    def put_scale(self, key: str, scale: dict[str, Any]) -> None:
+    def put_baselines(self, key: str, scale: dict[str, Any]) -> None:
         """Write a scale. Two workers that do so at once write the same, so neither waits for the other."""
         self._documents.write(f"scales/{key}.json", scale | {"values": without_nan(scale["values"])})

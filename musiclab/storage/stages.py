@@ -4,8 +4,8 @@ import hashlib
 import json
 from typing import Any
 
-from musiclab.design.trials import Cell
-from musiclab.storage.documents import Documents, sealed, unsealed
+from musiclab.design.trials import TrialSpec
+from musiclab.storage.documents import Documents, verified, with_checksum
 from musiclab.storage.files import Storage
 from musiclab.training.files import CHECKPOINT, CURVES, Files
 
@@ -13,7 +13,7 @@ DONE = "done"
 _POINT = {"name": (str,), "step": (int,), "value": (int, float), "time": (int, float)}
 
 
-class Stopped(Exception):
+class StopRequested(Exception):
     """The study is to stop; what has been done up to the last checkpoint is kept."""
 
 
@@ -35,7 +35,7 @@ class StoredFiles(Files):
     A stage may become finished while it is being worked on, by another study that has it too.
     """
 
-    def __init__(self, storage: Storage, cell: Cell, stage: str) -> None:
+    def __init__(self, storage: Storage, cell: TrialSpec, stage: str) -> None:
         self._storage, self._cell, self._stage = storage, cell, stage
         self._folder = f"stages/{cell.stages[stage]}"
 
@@ -59,7 +59,7 @@ class StoredFiles(Files):
         """Mark the stage as done; its checkpoint has served."""
         names = [name for name in self._storage.names(self._folder) if name not in (CHECKPOINT, DONE)]
         digests = {name: _digest(self._storage.read(f"{self._folder}/{name}")) for name in names}
-        self.write(DONE, sealed(digests))
+        self.write(DONE, with_checksum(digests))
         self._storage.remove(f"{self._folder}/{CHECKPOINT}")
 
 
@@ -70,7 +70,7 @@ def _digest(data: bytes) -> str:
 def _stage_digests(storage: Storage, folder: str) -> dict[str, str] | None:
     """The digests of a finished stage's files, none of them where these are damaged; None where it is not finished."""
     try:
-        return unsealed(storage.read(f"{folder}/{DONE}"))
+        return verified(storage.read(f"{folder}/{DONE}"))
     except FileNotFoundError:
         return None
     except ValueError:

@@ -3,7 +3,7 @@
 from musiclab.data.source import Source
 from musiclab.data.store import build, open_store
 from musiclab.data.windows import WindowSpec
-from musiclab.design.trials import Cell
+from musiclab.design.trials import TrialSpec
 from musiclab.resources import available_cpus
 from musiclab.storage.files import Storage, cache_folder
 from musiclab.systems.config import Config
@@ -20,7 +20,7 @@ def ensure_store(source: Source, fingerprint: str, spec: WindowSpec, storage: St
         storage.upload(built.folder, name, last="songs.json")
 
 
-def trial_windows(storage: Storage, cell: Cell, config: Config) -> BlockWindows:
+def trial_windows(storage: Storage, cell: TrialSpec, config: Config) -> BlockWindows:
     """What a cell's block sees of the store; UserError where the data do not suffice."""
     return block_windows(
         open_store(storage.local(f"data/{cell.variant.data}")),

@@ -9,24 +9,24 @@ from musiclab.analysis.sequential import blocks_needed_anytime, smallest_p_anyti
 from musiclab.analysis.statistics import ALPHA, blocks_needed, smallest_p
 from musiclab.design.design import Design
 from musiclab.design.space import Ablation
-from musiclab.design.trials import Cell
+from musiclab.design.trials import TrialSpec
 from musiclab.errors import printable_lines
 from musiclab.report.sentences import confounded, underpowered
 from musiclab.resources import available_cpus
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
-from musiclab.study.run import Running
+from musiclab.study.run import StudyRun
 from musiclab.study.staleness import outdated
 from musiclab.systems.config import GENERATE, MEASURE
 from musiclab.wording import duration
 
 
-def forecast(running: Running, options: argparse.Namespace) -> str:
+def forecast(running: StudyRun, options: argparse.Namespace) -> str:
     """What would run and what is there, how long it takes, and whether the blocks can show anything."""
     design, records = running.design, running.records
     # Where blocks are added until it is clear, the least and the most that there may be; else one and the same.
     ends = [running.blocks, design.most if running.todo else running.blocks]
-    cells = [design.cells_of(blocks) for blocks in ends]
+    cells = [design.trial_specs_of(blocks) for blocks in ends]
     todo = [[cell for cell in of if not records.get(cell.key)] for of in cells]
     done = [len(of) - len(left) for of, left in zip(cells, todo, strict=True)]
     lines = [
@@ -37,7 +37,7 @@ def forecast(running: Running, options: argparse.Namespace) -> str:
     lines += [design.unlocked_code] if design.unlocked_code else []
     lines += outdated(design, records, todo[-1])
     if todo[-1]:
-        lines.append(running.standing())
+        lines.append(running.progress_summary())
     left = [Counter(cell.variant.name for cell in of) for of in todo]
     for name, control in design.controls.items():
         role = " (control)" if name == control else ""
@@ -64,7 +64,7 @@ def _fraction_lines(design: Design) -> list[str]:
     return said
 
 
-def _power_lines(running: Running) -> list[str]:
+def _power_lines(running: StudyRun) -> list[str]:
     """Whether the blocks can show anything, and what counts as no difference."""
     design = running.design
     blocks, comparisons, margin = running.blocks, design.comparisons, design.spec.margin
@@ -98,7 +98,7 @@ def _power_lines(running: Running) -> list[str]:
     return lines
 
 
-def _stage_lines(design: Design, todo: list[list[Cell]], records: Records) -> list[str]:
+def _stage_lines(design: Design, todo: list[list[TrialSpec]], records: Records) -> list[str]:
     """How often each stage runs at least and at most; measure, which every trial has for itself, is left out."""
     lines, trains = [], False
     least, most = (sharing(of, records.stages.done) for of in todo)
@@ -116,7 +116,7 @@ def _stage_lines(design: Design, todo: list[list[Cell]], records: Records) -> li
     return lines
 
 
-def _time_text(design: Design, records: Records, todo: list[list[Cell]], options: argparse.Namespace) -> str:
+def _time_text(design: Design, records: Records, todo: list[list[TrialSpec]], options: argparse.Namespace) -> str:
     """The time left: what finished trials' steps took where there are some, else a few training steps timed here."""
     if not todo[-1]:
         return "time: nothing is left to run"
@@ -136,7 +136,7 @@ def _time_text(design: Design, records: Records, todo: list[list[Cell]], options
     return f"time: {about} {with_workers} (from {basis}{more})"
 
 
-def _seconds(todo: list[Cell], steps: "_Steps", records: Records) -> float:
+def _seconds(todo: list[TrialSpec], steps: "_Steps", records: Records) -> float:
     """What all steps of these trials take that are not there yet, each shared one once."""
     seconds, seen = 0.0, set()
     for cell in todo:
@@ -156,12 +156,12 @@ class _Steps:
         self._took: dict[tuple[str, str], list[float]] = {}
         self.timed: dict[str, float] = {}
         self.unbuilt, self.untimed = False, False
-        for cell in design.cells:
+        for cell in design.trial_specs:
             for stage, seconds in records.run(cell.key).get("seconds", {}).items():
                 for of in (cell.variant.name, cell.variant.system):
                     self._took.setdefault((of, stage), []).append(seconds)
 
-    def seconds(self, cell: Cell, stage: str) -> float:
+    def seconds(self, cell: TrialSpec, stage: str) -> float:
         """Seconds of a step of the cell's trial; 0 where nothing tells, which `unbuilt` and `untimed` remember."""
         variant = cell.variant
         for of in (variant.name, variant.system):
@@ -180,7 +180,7 @@ class _Steps:
         return self.timed[variant.name]
 
 
-def _training_windows(design: Design, cell: Cell, storage: Storage) -> int | None:
+def _training_windows(design: Design, cell: TrialSpec, storage: Storage) -> int | None:
     """How many training windows a cell sees; its cap, which the data may not fill, where they are not built yet."""
     if storage.exists(f"data/{cell.variant.data}/songs.json"):
         from musiclab.storage.windows import trial_windows
@@ -189,7 +189,7 @@ def _training_windows(design: Design, cell: Cell, storage: Storage) -> int | Non
     return cell.variant.config["max_train"] or None
 
 
-def sharing(todo: list[Cell], finished: Callable[[str], bool]) -> dict[tuple[str, str], tuple[int, int]]:
+def sharing(todo: list[TrialSpec], finished: Callable[[str], bool]) -> dict[tuple[str, str], tuple[int, int]]:
     """For each system's stage: how often it must be done, finished ones not counted, and how many of `todo` need it."""
     keys: dict[tuple[str, str], list[str]] = {}
     for cell in todo:

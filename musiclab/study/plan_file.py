@@ -9,14 +9,14 @@ from dataclasses import asdict
 
 from musiclab import ROOT, __version__
 from musiclab.design.space import described
-from musiclab.study.run import Running
+from musiclab.study.run import StudyRun
 from musiclab.tracking import masked
 
 
 class PlanFile:
     """The plan of a run; `tracking` is the MLflow address that a user has named, empty if it is the storage's own."""
 
-    def __init__(self, running: Running, tracking: str = "") -> None:
+    def __init__(self, running: StudyRun, tracking: str = "") -> None:
         self._running, self._tracking, self._began = running, tracking, time.time()
 
     def write(self) -> None:
@@ -34,12 +34,12 @@ class PlanFile:
             "design": described(spec.space) | {"aliases": design.aliases},
             "controls": design.controls,
             "objective": design.objective.full_name,
-            "margin": running.terms.margin,
-            "sequential": running.terms.sequential,
+            "margin": running.criteria.margin,
+            "sequential": running.criteria.sequential,
             "claims": [asdict(claim) for claim in spec.claims],
             "scale": design.scale,
             "blocks": running.blocks,
-            "cells": [cell.to_json() for cell in running.cells],
+            "cells": [cell.to_json() for cell in running.trial_specs],
             "began": self._began,
             "songs": design.source.fingerprint(),
             "code": {name: code.identity for system in design.systems for name, code in design.code(system).items()},

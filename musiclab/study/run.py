@@ -1,21 +1,21 @@
-"""Running: what a run of a study has come to, and which trials it asks for next: those missing, then more blocks."""
+"""A run of a study: what it has come to, and which trials it asks for next: those missing, then more blocks."""
 
 from collections import Counter
 from typing import Any
 
-from musiclab.analysis.answer import judged_by_block, unclear
+from musiclab.analysis.answer import scores_by_block, undecided
 from musiclab.analysis.comparisons import compare
 from musiclab.analysis.sequential import blocks_needed_anytime
-from musiclab.design.criteria import Terms
+from musiclab.design.criteria import Criteria
 from musiclab.design.design import Design
-from musiclab.design.trials import Cell
+from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError
 from musiclab.storage.records import Records
 from musiclab.systems.config import GENERATE, MEASURE
 from musiclab.wording import counted
 
 
-class Running:
+class StudyRun:
     """The trials of a design that are there, those that failed in this run, and those to be run now.
 
     Where blocks are added until it is clear, it goes on from as many as an earlier run had come to, and adds some once
@@ -37,26 +37,26 @@ class Running:
         self.failed: dict[str, str] = {}
         self.sequential = design.adding
         self.blocks = first_blocks(design) if design.adding else design.most
-        self._take_up()
+        self._resume_from()
         self._read()
         self.add_blocks(1)
 
     @property
-    def terms(self) -> Terms:
+    def criteria(self) -> Criteria:
         """How the study is judged."""
-        return Terms(self.design.objective, self.design.controls, self.design.spec.margin, self.sequential)
+        return Criteria(self.design.objective, self.design.controls, self.design.spec.margin, self.sequential)
 
     @property
-    def cells(self) -> list[Cell]:
+    def trial_specs(self) -> list[TrialSpec]:
         """Every variant on every block there is so far."""
-        return self.design.cells_of(self.blocks)
+        return self.design.trial_specs_of(self.blocks)
 
     @property
-    def todo(self) -> list[Cell]:
+    def todo(self) -> list[TrialSpec]:
         """The cells to be run now: those that have neither finished nor failed in this run."""
-        return [cell for cell in self.cells if cell.key not in self.found and cell.key not in self.failed]
+        return [cell for cell in self.trial_specs if cell.key not in self.found and cell.key not in self.failed]
 
-    def standing(self) -> str:
+    def progress_summary(self) -> str:
         """How far the study is, in words: trials that are done, that resume, and from where, and that are new."""
         todo, kept = self.todo, self.records
         epochs, others = [], Counter()
@@ -69,14 +69,14 @@ class Running:
                 others["failed and tried again"] += 1
             else:
                 others["trained already" if missing in (GENERATE, MEASURE) else "new"] += 1
-        parts = [f"{len(self.found)} of {len(self.cells)} trials done"]
+        parts = [f"{len(self.found)} of {len(self.trial_specs)} trials done"]
         if epochs:
             least, most = min(epochs), max(epochs)
             span = str(least) if least == most else f"{least} to {most}"
             parts.append(f"{len(epochs)} {'resumes' if len(epochs) == 1 else 'resume'} from epoch {span}")
         return ", ".join([*parts, *(f"{times} {what}" for what, times in others.items())])
 
-    def ended(self, cell: Cell, death: tuple[str, str] | None) -> str:
+    def on_trial_end(self, cell: TrialSpec, death: tuple[str, str] | None) -> str:
         """A cell's run has ended, its worker by `death` (a line and a log) if at all; why to try it again now, or ''.
 
         Whether it went well is what its record says, which a worker may have died after.
@@ -101,7 +101,7 @@ class Running:
         Of these as many as keep the workers busy, trials that share what they train counting as one.
         """
         while not self.todo and self._more():
-            one = self.design.cells_of(1)
+            one = self.design.trial_specs_of(1)
             tracks = len({next(iter(cell.stages.values())) for cell in one})
             self.blocks = min(self.design.most, self.blocks + max(1, workers // tracks))
             self._read()
@@ -110,10 +110,10 @@ class Running:
         """Whether more blocks may be had and could help; what has no value on any block stays unclear with more."""
         if self.blocks == self.design.most:
             return False
-        comparisons = compare(judged_by_block(self.cells, self.found, self.design.objective), self.terms)
-        return any(comparisons[name].difference.n for name in unclear(comparisons))
+        comparisons = compare(scores_by_block(self.trial_specs, self.found, self.design.objective), self.criteria)
+        return any(comparisons[name].difference.n for name in undecided(comparisons))
 
-    def _take_up(self) -> None:
+    def _resume_from(self) -> None:
         """Go on from an earlier run that added blocks until it was clear: with as many, if blocks are added again.
 
         With a number of blocks that is fixed only now, after looking, tests must still be those that hold at any time.

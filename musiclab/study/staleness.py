@@ -1,19 +1,19 @@
-"""Outdated: which records of earlier runs of a study do not apply to this one, and why."""
+"""Staleness: which records of earlier runs of a study do not apply to this one, and why."""
 
 from collections import Counter
 from typing import Any
 
 from musiclab.design.design import Design
-from musiclab.design.trials import Cell
+from musiclab.design.trials import TrialSpec
 from musiclab.storage.records import Records
 
 
-def outdated(design: Design, records: Records, todo: list[Cell]) -> list[str]:
+def outdated(design: Design, records: Records, todo: list[TrialSpec]) -> list[str]:
     """A line for each reason why records of the same variants on the same blocks do not serve for trials `todo`."""
     plans = sorted(records.plans.of_study(design.spec.name).values(), key=lambda plan: plan["began"], reverse=True)
-    before: dict[tuple[str, int], tuple[Cell, dict[str, Any]]] = {}
+    before: dict[tuple[str, int], tuple[TrialSpec, dict[str, Any]]] = {}
     for plan in plans:
-        for cell in map(Cell.from_json, plan["cells"]):
+        for cell in map(TrialSpec.from_json, plan["cells"]):
             if _place(cell) not in before and records.has(cell.key):
                 before[_place(cell)] = cell, plan
     reasons = Counter(_reason(design, cell, *before[_place(cell)]) for cell in todo if _place(cell) in before)
@@ -24,11 +24,11 @@ def outdated(design: Design, records: Records, todo: list[Cell]) -> list[str]:
     ]
 
 
-def _place(cell: Cell) -> tuple[str, int]:
+def _place(cell: TrialSpec) -> tuple[str, int]:
     return cell.variant.name, cell.block.index
 
 
-def _reason(design: Design, cell: Cell, old: Cell, plan: dict[str, Any]) -> str:
+def _reason(design: Design, cell: TrialSpec, old: TrialSpec, plan: dict[str, Any]) -> str:
     """What is in the cell's key and was another one in that of its predecessor, in words."""
     now, then = cell.variant.config, old.variant.config
     fields = [name for name in {**now, **then} if now.get(name) != then.get(name)]
@@ -52,7 +52,7 @@ def _reason(design: Design, cell: Cell, old: Cell, plan: dict[str, Any]) -> str:
     return ", ".join(reasons) or "the code has changed"
 
 
-def _other_runtime(cell: Cell, old: Cell) -> list[str]:
+def _other_runtime(cell: TrialSpec, old: TrialSpec) -> list[str]:
     """How the two differ in what they are to run on; nothing of a record that does not say."""
     now, then = cell.runtime, old.runtime
     if now is None or then is None:

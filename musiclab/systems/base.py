@@ -51,8 +51,8 @@ class System(ABC):
     measures a system is imported inside functions named `*_measures`, so that a change there trains nothing anew.
     `presets` give the `demo` and `article` scales as changes of the config's
     defaults. `conditions` are those of CONDITIONS that its continuations depend on: the start window, the piano in it
-    (what the other instruments play hangs on it), the sampling noise, the target, alpha. `gives` is what measures may
-    need and not every system has: its latents, predicted pairs of consecutive windows, tokens.
+    (what the other instruments play hangs on it), the sampling noise, the target, alpha. `provides` is what measures
+    may need and not every system has: its latents, predicted pairs of consecutive windows, tokens.
     """
 
     name: ClassVar[str]
@@ -60,7 +60,7 @@ class System(ABC):
     presets: ClassVar[dict[str, dict[str, Any]]]
     stages: ClassVar[dict[str, int]]
     conditions: ClassVar[tuple[str, ...]]
-    gives: ClassVar[tuple[str, ...]] = ()
+    provides: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def train(self, stage: str, run: StageRun) -> None:
@@ -83,7 +83,7 @@ class System(ABC):
         else:
             self.train(stage, run)
 
-    def heard(self, config: Any, starts: np.ndarray, continued: np.ndarray) -> tuple[list[np.ndarray], int]:
+    def audible(self, config: Any, starts: np.ndarray, continued: np.ndarray) -> tuple[list[np.ndarray], int]:
         """What there is to listen to of packed starts and their continuations: rolls `(track, time, pitch)` bool.
 
         And the steps of the start in each: none of a system that continues nothing, where a real start would pass for

@@ -9,7 +9,7 @@ import numpy as np
 from musiclab.data.songs import PIANO
 from musiclab.data.windows import unpack
 from musiclab.hashing import content_hash
-from musiclab.measures.baselines import COPIED_FROM, scale_measures
+from musiclab.measures.baselines import COPIED_FROM, baseline_measures
 from musiclab.measures.conditions import condition_response, without_piano
 from musiclab.measures.distributions import features, histograms
 from musiclab.measures.originality import TrainingWindows
@@ -34,7 +34,7 @@ def measured(
 ) -> tuple[dict[str, float], dict[str, dict[str, list[int]]]]:
     """The trial's measures by full name, and its histograms `{"generated" or "real": {feature: counts}}`.
 
-    `scale` is what `real_scale` gives for this run, or for another of the same `scale_key`.
+    `scale` is what `real_baselines` gives for this run, or for another of the same `baselines_key`.
     """
     config, windows = run.config, run.windows
     packed = read_generated(run.files.product(GENERATE))
@@ -54,8 +54,8 @@ def measured(
     return measures, counts
 
 
-def scale_key(run: StageRun) -> str:
-    """Content hash of all that `real_scale` hangs on: trials of one block share it, whatever their system."""
+def baselines_key(run: StageRun) -> str:
+    """Content hash of all that `real_baselines` hangs on: trials of one block share it, whatever their system."""
     return content_hash(
         {
             "data": run.windows.store.fingerprint,
@@ -67,15 +67,15 @@ def scale_key(run: StageRun) -> str:
     )
 
 
-def real_scale(run: StageRun) -> dict[str, dict[str, Any]]:
+def real_baselines(run: StageRun) -> dict[str, dict[str, Any]]:
     """What a trial's measures are read on, of its block's real windows alone: JSON but for NaN.
 
-    `values` as `suite.scale_measures` gives them; `histograms` by feature, of the reference windows.
+    `values` as `suite.baseline_measures` gives them; `histograms` by feature, of the reference windows.
     """
     windows = run.windows
     reference = _windows(run, windows.reference, windows.songs["reference"])
     other = _windows(run, windows.validation[: _count(run)], windows.songs["validation"])
-    values = scale_measures(other, reference, _training(run), run.block.numpy("measure", "floor"))
+    values = baseline_measures(other, reference, _training(run), run.block.numpy("measure", "floor"))
     return {"values": values, "histograms": histograms(reference.features)}
 
 

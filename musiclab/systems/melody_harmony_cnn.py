@@ -32,7 +32,7 @@ from musiclab.systems.timing import seconds_a_step
 from musiclab.training import tensors
 from musiclab.training.batches import EVAL_BATCH, in_order, mean_window, shuffled, unpack, windows_on
 from musiclab.training.fit import Learner, fit
-from musiclab.training.running_means import Sums
+from musiclab.training.running_means import RunningMeans
 
 MELODY, HARMONY = "melody", "harmony"
 WEIGHTS, MEAN_WINDOW = "weights.safetensors", "mean_window.safetensors"
@@ -156,14 +156,14 @@ class NextWindowLearner(Learner):
             self.optimizers[name] = torch.optim.Adam(module.parameters(), lr=run.config.lr, fused=True)
 
     def epoch(self, number: int) -> dict[str, float]:
-        sums = Sums()
+        sums = RunningMeans()
         for track in self.tracks:
             # A stream of its own for each network, so that no instrument shifts another's dropout.
             with self.run.block.global_torch("dropout", "next", TRACKS[track], number):
                 self._epoch_of(track, number, sums)
         return sums.means()
 
-    def _epoch_of(self, track: int, number: int, sums: Sums) -> None:
+    def _epoch_of(self, track: int, number: int, sums: RunningMeans) -> None:
         run, name = self.run, TRACKS[track]
         module, optimizer = self.modules[name].train(), self.optimizers[name]
         optimizer.param_groups[0]["lr"] = run.config.lr * run.config.lr_decay**number
@@ -221,7 +221,7 @@ class MelodyHarmonyCNN(System):
     config = MelodyHarmonyCNNConfig
     stages: ClassVar = {MELODY: 1, HARMONY: 1, GENERATE: 1, MEASURE: 1}
     conditions = ("start", "piano")
-    gives = ("pairs",)
+    provides = ("pairs",)
     presets: ClassVar = {
         # The same architecture, narrower and shorter: any data set within the minutes of a demo.
         "demo": {"width": 16, "epochs": 14, "lr": 1e-2, "lr_decay": 0.95, "max_train": 1024, "max_eval": 384},

@@ -37,7 +37,7 @@ from musiclab.systems.timing import seconds_a_step
 from musiclab.training import tensors
 from musiclab.training.batches import EVAL_BATCH, unpack
 from musiclab.training.fit import Learner, fit
-from musiclab.training.running_means import Sums
+from musiclab.training.running_means import RunningMeans
 from musiclab.training.sequences import excerpts, padded, stretch
 
 WEIGHTS = "weights.safetensors"
@@ -109,7 +109,7 @@ class StepLearner(Learner):
         self.optimizers = {"network": torch.optim.Adam(network.parameters(), lr=config.lr, fused=True)}
 
     def epoch(self, number: int) -> dict[str, float]:
-        optimizer, sums = self.optimizers["network"], Sums()
+        optimizer, sums = self.optimizers["network"], RunningMeans()
         for loss, steps in self._losses("train", self.run.block.torch("data", number)):
             optimizer.zero_grad()
             loss.backward()
@@ -119,7 +119,7 @@ class StepLearner(Learner):
 
     @torch.no_grad()
     def _validation(self) -> dict[str, float]:
-        sums = Sums()
+        sums = RunningMeans()
         for loss, steps in self._losses("validation"):
             sums.add(steps, {"val/mse": loss})
         return sums.means()

@@ -37,7 +37,7 @@ from musiclab.systems.timing import seconds_a_step
 from musiclab.training import tensors
 from musiclab.training.batches import EVAL_BATCH
 from musiclab.training.fit import Learner, fit
-from musiclab.training.running_means import Sums
+from musiclab.training.running_means import RunningMeans
 from musiclab.training.sequences import excerpts, padded
 
 WEIGHTS, VOCABULARY = "weights.safetensors", "vocabulary.json"
@@ -205,7 +205,7 @@ class NoteLearner(Learner):
     def epoch(self, number: int) -> dict[str, float]:
         if not self.modules:
             return {}
-        config, sums, device = self.run.config, Sums(), self.run.device
+        config, sums, device = self.run.config, RunningMeans(), self.run.device
         network, optimizer = self.modules["network"], self.optimizers["network"]
         optimizer.param_groups[0]["lr"] = config.lr * config.lr_decay**number
         cuts = excerpts([len(song) for song in self.songs], config.sequence, 1, self.run.block.torch("data", number))
@@ -238,7 +238,7 @@ class NoteRNN(System):
     config = NoteRNNConfig
     stages: ClassVar = {"train": 1, GENERATE: 1, MEASURE: 1}
     conditions = ("start", "noise")
-    gives = ("tokens",)
+    provides = ("tokens",)
     presets: ClassVar = {
         # As written, in fewer and larger steps: any data set within the minutes of a demo.
         "demo": {

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 from musiclab.storage.files import Storage
-from musiclab.storage.leases import Lease, may_go_on
+from musiclab.storage.leases import Lease, should_continue
 from musiclab.tracking.mlflow_runs import why
-from musiclab.tracking.reconcile import Follower
+from musiclab.tracking.reconcile import Reconciler
 
 _EVERY_S = 2.0
 _STUCK_S = 600.0  # a database may keep a call for ever, and the next mirror waits for this one
@@ -24,16 +24,16 @@ _STUCK_S = 600.0  # a database may keep a call for ever, and the next mirror wai
 
 class _Mirror:
     def __init__(self, storage: Storage, folder: str, uri: str) -> None:
-        self._follower = Follower(storage, folder, uri, self._level)
+        self._follower = Reconciler(storage, folder, uri, self._level)
         self._over, self._was_behind = threading.Event(), False
         self._moved = time.monotonic()
         for watch in (self._wait_for_end, self._end_if_stuck):
             threading.Thread(target=watch, daemon=True).start()
 
-    def follow(self, may_go_on: Callable[[], bool]) -> None:
+    def follow(self, should_continue: Callable[[], bool]) -> None:
         """Bring MLflow level, again and again until the study is over."""
         while not self._over.wait(_EVERY_S):
-            if not may_go_on():
+            if not should_continue():
                 return
             self._round(last=False)
         _say(self._round(last=True))
@@ -79,7 +79,7 @@ def main(storage: str, folder: str) -> None:
         mirror = _Mirror(place, folder, os.environ["MLFLOW_TRACKING_URI"])
         with Lease(place, f"{folder}/mirror").take(wait=True) as lease:
             # One that was suspended and taken for dead must not go on beside another.
-            mirror.follow(lambda: may_go_on(place, lease.name))
+            mirror.follow(lambda: should_continue(place, lease.name))
     except Exception as error:  # the storage's
         _say({"behind": why(error)})
 

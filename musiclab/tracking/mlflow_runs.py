@@ -190,7 +190,7 @@ class Runs:
         self._client.set_terminated(run.id, status, max(round(ended * 1000), run.began))
         run.status = status
 
-    def level(self, run: Run, mark: str) -> None:
+    def mark_in_sync(self, run: Run, mark: str) -> None:
         """Say of a run that it is level with `mark`; comes last of all that is told of it."""
         self._set_tag(run, _MARK, mark)
 

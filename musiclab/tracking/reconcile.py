@@ -8,12 +8,12 @@ from typing import Any
 from urllib.parse import quote
 
 from musiclab.analysis.answer import Answer, answer
-from musiclab.design.criteria import Terms
-from musiclab.design.trials import SYSTEM, Cell
+from musiclab.design.criteria import Criteria
+from musiclab.design.trials import SYSTEM, TrialSpec
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.measures.registry import MEASURES
-from musiclab.report.sentences import in_words, verdict
+from musiclab.report.sentences import describe, verdict
 from musiclab.report.text_table import table
 from musiclab.storage.files import Storage, cache_folder
 from musiclab.storage.records import Records
@@ -25,7 +25,7 @@ _REPORT = ("report.html", "results.csv", "results.json", "table.tex")
 _UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens when it is told nothing else
 
 
-class Follower:
+class Reconciler:
     """Brings MLflow level with the edition in `folder`, round by round; starts over wherever it was cut off.
 
     `progress` is called with how many trials are level and how many there are, whenever it gets on. `changes` counts
@@ -82,7 +82,7 @@ class Follower:
             # Not in a remote storage: MLflow would need that kind's own client library.
             place = f"{storage.root if storage.is_local else cache_folder()}/mlflow-artifacts"
             self._runs = Runs(self._uri, plan["study"], plan["edition"], place, self.changes)
-        cells = [Cell.from_json(value) for value in plan["cells"]]
+        cells = [TrialSpec.from_json(value) for value in plan["cells"]]
         study = self._runs.get("study", plan["edition"], plan["study"], None, plan["began"], plan["base"])
         variants = self._variants(cells, study, plan["began"])
         for cell in cells:
@@ -93,7 +93,7 @@ class Follower:
         began = time.monotonic()
         # Thousands of resamples a measure are nothing for every round: a tenth of the time goes to them at most.
         if self._answered != state and (last or began >= self._rests_until):
-            found = answer(cells, self._found, Terms.of_plan(plan), self._failed)
+            found = answer(cells, self._found, Criteria.of_plan(plan), self._failed)
             self._show(plan, study, variants, found, state)
             self._answered, self._rests_until = state, began + 10 * (time.monotonic() - began)
         if last:
@@ -101,7 +101,7 @@ class Follower:
             self._runs.close_running()
         return self._links(study, list(variants.values())), self._behind
 
-    def _variants(self, cells: list[Cell], study: Run, began: float) -> dict[str, Run]:
+    def _variants(self, cells: list[TrialSpec], study: Run, began: float) -> dict[str, Run]:
         """By the key of a variant's first trial: trained by other code, or with another field fixed, it is another."""
         first = {cell.variant.name: cell for cell in reversed(cells)}
         variants = {}
@@ -110,7 +110,7 @@ class Follower:
             self._progress(len(self.points), len(cells))
         return variants
 
-    def _one(self, cell: Cell, variant: Run, last: bool) -> None:
+    def _one(self, cell: TrialSpec, variant: Run, last: bool) -> None:
         """A trial; what is wrong with it alone is noted."""
         try:
             self._trial(cell, variant, last)
@@ -121,7 +121,7 @@ class Follower:
                 raise
             self._note(f"trial {cell.key} is refused: {why(error)}")
 
-    def _trial(self, cell: Cell, variant: Run, last: bool) -> None:
+    def _trial(self, cell: TrialSpec, variant: Run, last: bool) -> None:
         key, runs = cell.key, self._runs
         trial = stored_trial(self._records, cell, last)
         if trial is None:
@@ -145,7 +145,7 @@ class Follower:
                 runs.end(run, trial.status, trial.ended, trial.tags)
             if not put:
                 return
-            runs.level(run, trial.mark)
+            runs.mark_in_sync(run, trial.mark)
         if trial.record:  # what failed may be under way again
             self.points[key] = len(trial.points)
 
@@ -184,18 +184,18 @@ class Follower:
             if name in found.comparisons:
                 tags["musiclab.verdict"] = verdict(found, name)
             self._runs.end(run, "FINISHED", ended, tags)
-            self._runs.level(run, mark)
+            self._runs.mark_in_sync(run, mark)
             self._progress(len(self.points), len(plan["cells"]))
         if self._found and study.mark != state:
             question, numbers = plan["question"], table(found)
-            words = "\n\n".join(in_words(found))
+            words = "\n\n".join(describe(found))
             text = f"{question}\n\n{numbers}\n\n{words}\n"
             files = {"answer.txt": text.encode(), "plan.json": json.dumps(plan, indent=1).encode()}
             tags = {"mlflow.note.content": f"{question}\n\n{words}\n\n```\n{numbers}\n```"}
             put = not self._unput and self._put(study, "answer", files)
             self._runs.end(study, "FINISHED", ended, tags)
             if put:
-                self._runs.level(study, state)
+                self._runs.mark_in_sync(study, state)
 
     def _report(self, study: Run) -> None:
         """The report among the study's artifacts, with the files beside it, if it is another one than is there."""
@@ -214,7 +214,7 @@ class Follower:
         return [f"{all_runs}/{study.id}", all_runs, f"{base}/#/compare-runs?runs={runs}&experiments={experiments}"]
 
 
-def _params(cell: Cell) -> dict[str, Any]:
+def _params(cell: TrialSpec) -> dict[str, Any]:
     return {SYSTEM: cell.variant.system} | cell.variant.config
 
 

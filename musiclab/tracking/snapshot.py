@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from musiclab.design.trials import Cell
+from musiclab.design.trials import TrialSpec
 from musiclab.storage.records import Records
 
 
@@ -52,7 +52,7 @@ def _reading() -> Iterator[None]:
 
 
 @_reading()
-def stored_trial(records: Records, cell: Cell, over: bool) -> Trial | None:
+def stored_trial(records: Records, cell: TrialSpec, over: bool) -> Trial | None:
     """The trial of a cell; None where it has not begun. `over` is whether none can be under way any more.
 
     What is missing or damaged beside the record is left out. Unreadable where the rest makes no sense.

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from musiclab.errors import UserError, printable
 from musiclab.progress import Progress
 from musiclab.storage.files import Storage
-from musiclab.storage.leases import Held, Lease, holders
+from musiclab.storage.leases import Lease, LeaseTaken, active_holders
 from musiclab.storage.records import Records
 from musiclab.tracking.mlflow_runs import why
-from musiclab.tracking.reconcile import Follower
+from musiclab.tracking.reconcile import Reconciler
 from musiclab.tracking.uri import default_uri, is_masked, masked, named_uri
 
 
@@ -48,14 +48,14 @@ def _synced(storage: Storage, folder: str, name: str, cells: int, uri: str) -> b
             f"{name} was run with MLflow at {uri}, whose password is not kept; give the address by --tracking-uri or "
             "MLFLOW_TRACKING_URI."
         )
-    if runners := holders(storage, f"{folder}/runner"):
+    if runners := active_holders(storage, f"{folder}/runner"):
         print(f"{name}: is being run by {runners[0]}, whose own mirror brings MLflow level", flush=True)
         return False
     try:
         with Lease(storage, f"{folder}/mirror").take(), Progress(f"{name}: trials", cells) as progress:
-            follower = Follower(storage, folder, uri, _counting(progress))
+            follower = Reconciler(storage, folder, uri, _counting(progress))
             _, behind = follower.round(last=True)
-    except Held as holder:
+    except LeaseTaken as holder:
         print(f"{name}: the mirror of its last run is still bringing MLflow level: {holder}", flush=True)
         return False
     except UserError:
@@ -68,7 +68,7 @@ def _synced(storage: Storage, folder: str, name: str, cells: int, uri: str) -> b
         ) from None
     for file in follower.damage:
         print(f"{name}: {file} is damaged and left out", flush=True)
-    print(f"{name}: {_in_words(follower, behind)} (MLflow at {masked(uri)})", flush=True)
+    print(f"{name}: {_described(follower, behind)} (MLflow at {masked(uri)})", flush=True)
     return not behind
 
 
@@ -85,7 +85,7 @@ def _counting(progress: Progress) -> Callable[[int, int], None]:
     return count
 
 
-def _in_words(follower: Follower, behind: str) -> str:
+def _described(follower: Reconciler, behind: str) -> str:
     told = _told(follower.changes)
     if behind:
         return f"behind: {behind}" + (f"; {told}" if told else "")

@@ -3,7 +3,7 @@
 import torch
 
 
-class Sums:
+class RunningMeans:
     """Running means of named losses. They stay on the device, so that no step waits for a copy to the CPU."""
 
     def __init__(self) -> None:

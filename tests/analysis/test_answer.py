@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from musiclab.analysis.answer import Answer, answer, best, best_so_far, unclear
+from musiclab.analysis.answer import Answer, answer, best, best_so_far, undecided
 from musiclab.analysis.sequential import anytime_p
-from musiclab.design.criteria import Terms
-from musiclab.design.trials import Cell, Variant
+from musiclab.design.criteria import Criteria
+from musiclab.design.trials import TrialSpec, Variant
 from musiclab.measures.registry import MEASURES, find_measure
-from musiclab.report.sentences import beside_baselines, in_words, lacking, sentence, verdict
+from musiclab.report.sentences import beside_baselines, describe, lacking, sentence, verdict
 from musiclab.report.text_table import table
 from musiclab.training.streams import Block
 
@@ -25,7 +25,7 @@ def _answer(
     more: dict[str, Any] | None = None,
     failed: tuple[str, ...] = (),
     scale: dict[str, float] | None = None,
-    **terms: Any,
+    **criteria: Any,
 ) -> Answer:
     """Of each variant's objective by block, None where the trial is missing; the control is k=16."""
     cells, records = [], {}
@@ -33,11 +33,11 @@ def _answer(
         for name, of_blocks in values.items():
             key = f"{name}/{block}"
             k = int(name.removeprefix("k="))
-            cells.append(Cell(Variant("vae_nn", {"k": k}, {}, "d"), Block(0, block), {"measure": key}))
+            cells.append(TrialSpec(Variant("vae_nn", {"k": k}, {}, "d"), Block(0, block), {"measure": key}))
             if block < len(of_blocks) and of_blocks[block] is not None:
                 measures = {objective.full_name: of_blocks[block]} | (more or {})
                 records[key] = {"measures": measures, "scale": {f"{objective.full_name}.floor": 0.125} | (scale or {})}
-    return answer(cells, records, Terms(objective, dict.fromkeys(values, "k=16"), **terms), failed)
+    return answer(cells, records, Criteria(objective, dict.fromkeys(values, "k=16"), **criteria), failed)
 
 
 def _about(mean: float, blocks: int = 7) -> list[float]:
@@ -130,12 +130,12 @@ def test_what_is_equivalent_within_the_study_s_margin_is_said() -> None:
     )
     assert verdict(found, "k=8") == "equivalent (within 0.4 squared sds)"
     assert verdict(found, "k=32") == "worse"
-    assert unclear(found.comparisons) == []
+    assert undecided(found.comparisons) == []
     shown = {line.strip().split("  ")[0]: line.split() for line in table(found).splitlines()}
     assert shown["p (within 0.4)"][-2:] == ["0.016", "1.000"]
     assert shown["verdict"][-2:] == ["equivalent", "worse"]
     without = _answer(values)
-    assert unclear(without.comparisons) == ["k=8"]
+    assert undecided(without.comparisons) == ["k=8"]
     assert "p (within" not in table(without)
 
 
@@ -172,7 +172,7 @@ def test_trials_that_failed_are_counted_and_blocks_that_lack_one_of_a_pair_are_n
         "Failed: 1 of 9 trials of k=8, all 9 trials of k=32.",
         "Left out, since one of the pair is missing: blocks 1 and 2 for k=8.",
     ]
-    assert in_words(found)[1:3] == lacking(found)
+    assert describe(found)[1:3] == lacking(found)
     shown = {line.split("  ")[0]: line.split() for line in table(found).splitlines()}
     assert shown["trials failed"][-3:] == ["1", "0", "9"]
     assert shown["trials missing"][-3:] == ["1", "1", "9"]
@@ -249,9 +249,11 @@ def test_an_objective_that_has_no_value_anywhere_is_said() -> None:
 
 
 def test_an_objective_that_the_system_does_not_have_is_said() -> None:
-    cells = [Cell(Variant("vae_nn", {"k": k}, {}, "d"), Block(0, 0), {"measure": name}) for name, k in VARIANTS.items()]
+    cells = [
+        TrialSpec(Variant("vae_nn", {"k": k}, {}, "d"), Block(0, 0), {"measure": name}) for name, k in VARIANTS.items()
+    ]
     records = {name: {"measures": {"set/frechet": 1.0}, "scale": {}} for name in VARIANTS}
-    found = answer(cells, records, Terms(F1, dict.fromkeys(VARIANTS, "k=16")))
+    found = answer(cells, records, Criteria(F1, dict.fromkeys(VARIANTS, "k=16")))
     assert sentence(found) == "No finished trial has a value of frame_f1, so there is no answer."
     assert "set/frechet" in table(found)
 
@@ -304,11 +306,13 @@ def test_a_terminal_shows_headlines_and_says_where_the_rest_is() -> None:
 
 
 def test_where_real_music_is_the_aim_its_value_stands_beside_its_floor() -> None:
-    cells = [Cell(Variant("vae_nn", {"k": 16}, {}, "d"), Block(0, block), {"measure": str(block)}) for block in (0, 1)]
+    cells = [
+        TrialSpec(Variant("vae_nn", {"k": 16}, {}, "d"), Block(0, block), {"measure": str(block)}) for block in (0, 1)
+    ]
     measures = {"set/frechet": 1.0, "set/diversity_ratio": 0.5}
     floor = {"set/diversity_ratio": 1.0, "set/diversity_ratio.floor": 0.25, "set/frechet.floor": 3.0}
     records = {str(block): {"measures": measures, "scale": floor} for block in (0, 1)}
-    shown = table(answer(cells, records, Terms(FRECHET, {"k=16": "k=16"})))
+    shown = table(answer(cells, records, Criteria(FRECHET, {"k=16": "k=16"})))
     assert "1 ± 0.25" in shown
 
 
@@ -317,7 +321,7 @@ def test_where_real_music_is_the_aim_what_counts_is_the_distance_to_it() -> None
     # Real music is at 1: k=8 is 0.5 too low, k=16 0.1 too high, k=32 exactly there.
     of = {"k=8": 0.5, "k=16": 1.1, "k=32": 1.0}
     cells = [
-        Cell(Variant("vae_nn", {"k": VARIANTS[n]}, {}, "d"), Block(0, b), {"measure": f"{n}{b}"})
+        TrialSpec(Variant("vae_nn", {"k": VARIANTS[n]}, {}, "d"), Block(0, b), {"measure": f"{n}{b}"})
         for n in of
         for b in range(7)
     ]
@@ -325,7 +329,7 @@ def test_where_real_music_is_the_aim_what_counts_is_the_distance_to_it() -> None
     records = {
         f"{n}{b}": {"measures": {"set/diversity_ratio": of[n] + b / 1e4}, "scale": floor} for n in of for b in range(7)
     }
-    found = answer(cells, records, Terms(diversity, dict.fromkeys(of, "k=16")))
+    found = answer(cells, records, Criteria(diversity, dict.fromkeys(of, "k=16")))
     assert best(found) == "k=32" == best_so_far(cells, records, diversity)
     assert found.comparisons["k=8"].difference.mean == pytest.approx(0.5 - 0.1, abs=1e-3)
     assert found.comparisons["k=32"].difference.mean == pytest.approx(-0.1, abs=1e-3)
@@ -334,7 +338,7 @@ def test_where_real_music_is_the_aim_what_counts_is_the_distance_to_it() -> None
         "to real music; k=8 (0.5, p = 0.031) is farther from real music."
     )
     nothing = answer(
-        [cell for cell in cells if cell.block.index < 3], records, Terms(diversity, dict.fromkeys(of, "k=16"))
+        [cell for cell in cells if cell.block.index < 3], records, Criteria(diversity, dict.fromkeys(of, "k=16"))
     )
     assert "nothing can be shown yet for k=8 (0.5) and k=32 (1). Nearest to real music on average: k=32." in sentence(
         nothing
@@ -348,11 +352,13 @@ def test_several_controls_are_one_family() -> None:
     for name, of in values.items():
         for block, value in enumerate(of):
             cells.append(
-                Cell(Variant("vae_nn", {"k": VARIANTS[name]}, {}, "d"), Block(0, block), {"measure": f"{name}{block}"})
+                TrialSpec(
+                    Variant("vae_nn", {"k": VARIANTS[name]}, {}, "d"), Block(0, block), {"measure": f"{name}{block}"}
+                )
             )
             records[f"{name}{block}"] = {"measures": {"set/frechet": value}, "scale": {}}
     controls = {"k=8": "k=8", "k=16": "k=8", "k=32": "k=32"}
-    found = answer(cells, records, Terms(FRECHET, controls))
+    found = answer(cells, records, Criteria(FRECHET, controls))
     assert set(found.comparisons) == {"k=16"}
     assert sentence(found) == (
         "On frechet (squared sds, lower is better), against the control k=8 (1.01): k=16 (5, p = 0.016) is worse. "
@@ -361,7 +367,7 @@ def test_several_controls_are_one_family() -> None:
     upper, lower = table(found).split("\n\n")
     assert upper.splitlines()[0].split()[-2:] == ["k=8*", "k=16"]
     assert lower.splitlines()[0].split()[-1] == "k=32*"
-    both = answer(cells, records, Terms(FRECHET, controls | {"k=32": "k=16"}))
+    both = answer(cells, records, Criteria(FRECHET, controls | {"k=32": "k=16"}))
     assert [c.p_holm for c in both.comparisons.values()] == [4 / 2**7] * 2
 
 
@@ -372,34 +378,40 @@ def test_what_does_not_beat_its_baseline_is_said() -> None:
     for name, of in gains.items():
         for block, gain in enumerate(of):
             cells.append(
-                Cell(Variant("vae_nn", {"k": VARIANTS[name]}, {}, "d"), Block(0, block), {"measure": f"{name}{block}"})
+                TrialSpec(
+                    Variant("vae_nn", {"k": VARIANTS[name]}, {}, "d"), Block(0, block), {"measure": f"{name}{block}"}
+                )
             )
             measures = {"set/frechet": values[name][block], "next/gain_over_repeat": gain}
             records[f"{name}{block}"] = {"measures": measures, "scale": {}}
-    found = answer(cells, records, Terms(FRECHET, dict.fromkeys(gains, "k=16")))
+    found = answer(cells, records, Criteria(FRECHET, dict.fromkeys(gains, "k=16")))
     assert beside_baselines(found) == [
         "next/gain_over_repeat. Above repeating the last window: k=8 (0.2). Below repeating the last window: k=32 "
         "(-0.2). Not shown to be above or below repeating the last window: k=16 (0)."
     ]
     assert beside_baselines(_answer(values)) == []
     # Two blocks show nothing, whatever an interval of two values says.
-    few = answer(cells[:2], records, Terms(FRECHET, {"k=8": "k=8"}))
+    few = answer(cells[:2], records, Criteria(FRECHET, {"k=8": "k=8"}))
     assert beside_baselines(few)[0].startswith("next/gain_over_repeat. Not shown to be above or below")
 
 
 def test_many_variants_stand_below_one_another() -> None:
-    cells = [Cell(Variant("vae_nn", {"k": k}, {}, "d"), Block(0, 0), {"measure": str(k)}) for k in range(8)]
+    cells = [TrialSpec(Variant("vae_nn", {"k": k}, {}, "d"), Block(0, 0), {"measure": str(k)}) for k in range(8)]
     records = {str(k): {"measures": {"set/frechet": float(k)}, "scale": {}} for k in range(8)}
-    shown = table(answer(cells, records, Terms(FRECHET, {f"k={k}": "k=0" for k in range(8)})))
+    shown = table(answer(cells, records, Criteria(FRECHET, {f"k={k}": "k=0" for k in range(8)})))
     upper, lower = shown.split("\n\n")
     assert upper.splitlines()[0].split()[-6:] == ["k=0*", "k=1", "k=2", "k=3", "k=4", "k=5"]
     assert lower.splitlines()[0].split()[-3:] == ["k=0*", "k=6", "k=7"]  # with what the differences are to
 
 
 def test_a_long_name_takes_a_line_a_field() -> None:
-    cells = [Cell(Variant("gan", {"a": k, "system": "gan"}, {}, "d"), Block(0, 0), {"measure": str(k)}) for k in (1, 2)]
+    cells = [
+        TrialSpec(Variant("gan", {"a": k, "system": "gan"}, {}, "d"), Block(0, 0), {"measure": str(k)}) for k in (1, 2)
+    ]
     records = {str(k): {"measures": {"set/frechet": float(k)}, "scale": {}} for k in (1, 2)}
-    lines = table(answer(cells, records, Terms(FRECHET, {"a=1, gan": "a=1, gan", "a=2, gan": "a=1, gan"}))).splitlines()
+    lines = table(
+        answer(cells, records, Criteria(FRECHET, {"a=1, gan": "a=1, gan", "a=2, gan": "a=1, gan"}))
+    ).splitlines()
     assert lines[0].split() == ["a=1", "a=2"]
     assert lines[1].split() == ["better", "real", "v.", "real", "gan*", "gan"]
     assert set(lines[2]) == {"-"}

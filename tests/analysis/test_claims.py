@@ -9,7 +9,7 @@ from musiclab.analysis.claims import judgements
 from musiclab.analysis.sequential import anytime_p
 from musiclab.analysis.statistics import sign_flip_p
 from musiclab.design.claims import Claim, Expect, check_claims
-from musiclab.design.trials import Cell, Variant
+from musiclab.design.trials import TrialSpec, Variant
 from musiclab.errors import UserError
 from musiclab.report.sentences import evidence, evidence_mark
 from musiclab.training.streams import Block
@@ -19,13 +19,13 @@ FRECHET = "set/frechet"
 
 def _trials(
     values: dict[int, list[float | None]], scale: dict[str, float] | None = None, full: str = FRECHET
-) -> tuple[list[Cell], dict[str, dict[str, Any]]]:
+) -> tuple[list[TrialSpec], dict[str, dict[str, Any]]]:
     """Cells and records of variants by latent_dim, a value a block; None is a block without a record."""
     cells, records = [], {}
     for size, of in values.items():
         variant = Variant("vae_nn", {"latent_dim": size}, {"latent_dim": size, "beta": 1.0}, "d")
         for block, value in enumerate(of):
-            cell = Cell(variant, Block(0, block), {"measure": f"{size}-{block}"})
+            cell = TrialSpec(variant, Block(0, block), {"measure": f"{size}-{block}"})
             cells.append(cell)
             if value is not None:
                 records[cell.key] = {"measures": {full: value}, "scale": scale or {}}

@@ -8,13 +8,13 @@ import pytest
 from musiclab.analysis.comparisons import Comparison, compare, outcomes
 from musiclab.analysis.sequential import anytime_equivalence_p, anytime_p
 from musiclab.analysis.statistics import equivalence_p, holm, mean_interval, sign_flip_p, smallest_shown
-from musiclab.design.criteria import Terms
+from musiclab.design.criteria import Criteria
 from musiclab.measures.registry import find_measure
 
-Judged = dict[str, dict[int, float]]
+Scores = dict[str, dict[int, float]]
 
 
-def judged(blocks: int, **effects: float) -> Judged:
+def scores(blocks: int, **effects: float) -> Scores:
     """A control and a variant for each effect: its values are the control's, the effect and a little of its own."""
     rng = np.random.default_rng(0)
     control = rng.normal(10, 5, blocks)
@@ -22,17 +22,17 @@ def judged(blocks: int, **effects: float) -> Judged:
     return {name: dict(enumerate(map(float, values))) for name, values in {"control": control, **found}.items()}
 
 
-def compared(of: Judged, objective: str = "frame_f1", **terms: object) -> dict[str, Comparison]:
-    return compare(of, Terms(find_measure(objective), dict.fromkeys(of, "control"), **terms))
+def compared(of: Scores, objective: str = "frame_f1", **criteria: object) -> dict[str, Comparison]:
+    return compare(of, Criteria(find_measure(objective), dict.fromkeys(of, "control"), **criteria))
 
 
-def verdicts(of: Judged, objective: str = "frame_f1", **terms: object) -> dict[str, str]:
-    return {name: comparison.verdict for name, comparison in compared(of, objective, **terms).items()}
+def verdicts(of: Scores, objective: str = "frame_f1", **criteria: object) -> dict[str, str]:
+    return {name: comparison.verdict for name, comparison in compared(of, objective, **criteria).items()}
 
 
 @pytest.mark.parametrize("sequential", [False, True])
 def test_a_planted_effect_is_found_and_the_better_side_is_the_objective_s(sequential: bool) -> None:
-    of = judged(10, up=1.0, down=-1.0, none=0.0)
+    of = scores(10, up=1.0, down=-1.0, none=0.0)
     up = {"up": "better", "down": "worse", "none": "no difference shown"}
     down = {"up": "worse", "down": "better", "none": "no difference shown"}
     assert verdicts(of, "frame_f1", sequential=sequential) == up  # higher is better
@@ -42,7 +42,7 @@ def test_a_planted_effect_is_found_and_the_better_side_is_the_objective_s(sequen
 
 @pytest.mark.parametrize("sequential", [False, True])
 def test_equivalent_is_what_lies_within_the_margin_and_is_not_shown_to_differ(sequential: bool) -> None:
-    of = judged(10, same=0.0, apart=1.0, slightly=0.3)
+    of = scores(10, same=0.0, apart=1.0, slightly=0.3)
     assert verdicts(of, margin=0.5, sequential=sequential) == {
         "same": "equivalent", "apart": "better", "slightly": "better",
     }  # fmt: skip
@@ -53,18 +53,18 @@ def test_equivalent_is_what_lies_within_the_margin_and_is_not_shown_to_differ(se
 
 def test_so_few_blocks_that_they_could_show_nothing_are_underpowered() -> None:
     six, seven = ({"a": 1.0, "b": 0.0, "c": 0.0} for _ in range(2))
-    assert set(verdicts(judged(6, **six)).values()) == {"underpowered"}  # 3 comparisons take 7
-    assert verdicts(judged(7, **seven)) == {"a": "better", "b": "no difference shown", "c": "no difference shown"}
-    assert set(verdicts(judged(7, **seven), sequential=True).values()) == {"underpowered"}  # at any time 8
-    assert verdicts(judged(8, **seven), sequential=True)["b"] == "no difference shown"
-    assert verdicts(judged(6, a=1.0)) == {"a": "better"}
-    assert verdicts(judged(5, a=1.0)) == {"a": "underpowered"}
+    assert set(verdicts(scores(6, **six)).values()) == {"underpowered"}  # 3 comparisons take 7
+    assert verdicts(scores(7, **seven)) == {"a": "better", "b": "no difference shown", "c": "no difference shown"}
+    assert set(verdicts(scores(7, **seven), sequential=True).values()) == {"underpowered"}  # at any time 8
+    assert verdicts(scores(8, **seven), sequential=True)["b"] == "no difference shown"
+    assert verdicts(scores(6, a=1.0)) == {"a": "better"}
+    assert verdicts(scores(5, a=1.0)) == {"a": "underpowered"}
     # Equivalence has one side to show: 5 blocks do.
-    assert verdicts(judged(5, a=0.0), margin=1.0) == {"a": "equivalent"}
+    assert verdicts(scores(5, a=0.0), margin=1.0) == {"a": "equivalent"}
 
 
 def test_without_a_block_in_common_nothing_is_compared() -> None:
-    of = judged(10, a=1.0, b=1.0, c=1.0)
+    of = scores(10, a=1.0, b=1.0, c=1.0)
     of["a"] = dict.fromkeys(range(10), math.nan)
     of["b"] = {}
     of["c"] = {block + 10: 1.0 for block in range(3)}
@@ -82,7 +82,7 @@ def test_without_a_block_in_common_nothing_is_compared() -> None:
 
 
 def test_a_block_is_left_out_of_its_own_pair_only() -> None:
-    of = judged(8, a=0.05, b=1.0)
+    of = scores(8, a=0.05, b=1.0)
     del of["a"][3]
     of["a"][0] = math.nan
     found = compared(of)
@@ -96,7 +96,7 @@ def test_a_block_is_left_out_of_its_own_pair_only() -> None:
 
 
 def test_numbers_are_those_of_the_differences() -> None:
-    of = judged(9, a=0.1, b=0.0)
+    of = scores(9, a=0.1, b=0.0)
     of["b"][4] = math.nan
     found = compared(of, margin=0.2)
     a = [of["a"][block] - of["control"][block] for block in range(9)]
@@ -112,7 +112,7 @@ def test_numbers_are_those_of_the_differences() -> None:
 
 
 def test_numbers_of_tests_at_any_time() -> None:
-    of = judged(12, a=0.1, b=0.0)
+    of = scores(12, a=0.1, b=0.0)
     found = compared(of, margin=0.2, sequential=True)
     d = [[of[name][block] - of["control"][block] for block in range(12)] for name in ("a", "b")]
     assert [found[name].p for name in ("a", "b")] == [anytime_p(each) for each in d]
@@ -123,7 +123,7 @@ def test_numbers_of_tests_at_any_time() -> None:
 
 
 def test_blocks_count_in_their_own_order_whatever_order_they_come_in() -> None:
-    of = judged(12, a=0.05)
+    of = scores(12, a=0.05)
     expected = [of["a"][block] - of["control"][block] for block in range(12)]
     came = (5, 0, 11, 3, 2, 9, 1, 8, 10, 4, 7, 6)
     # Far apart, so that not even a set would have them in order by chance.
@@ -134,9 +134,9 @@ def test_blocks_count_in_their_own_order_whatever_order_they_come_in() -> None:
 
 
 def test_each_variant_is_compared_with_its_own_control() -> None:
-    of = judged(8, a=1.0, other=5.0, b=4.0)
+    of = scores(8, a=1.0, other=5.0, b=4.0)
     controls = {"control": "control", "a": "control", "other": "other", "b": "other"}
-    found = compare(of, Terms(find_measure("frame_f1"), controls))
+    found = compare(of, Criteria(find_measure("frame_f1"), controls))
     assert {name: comparison.verdict for name, comparison in found.items()} == {"a": "better", "b": "worse"}
     assert found["b"].difference.mean == pytest.approx(-1, abs=0.1)
 
@@ -152,9 +152,9 @@ def test_where_all_values_are_equal_no_difference_is_shown() -> None:
 def test_no_planted_effect_is_rarely_found(sequential: bool) -> None:
     rng = np.random.default_rng(1)
     names = ["control", "a", "b", "c"]
-    terms = Terms(find_measure("frame_f1"), dict.fromkeys(names, "control"), sequential=sequential)
+    criteria = Criteria(find_measure("frame_f1"), dict.fromkeys(names, "control"), sequential=sequential)
     wrong = 0
     for values in rng.lognormal(size=(400, 10, 4)):
-        found = outcomes((values[:, 1:] - values[:, :1]).T.tolist(), terms)
+        found = outcomes((values[:, 1:] - values[:, :1]).T.tolist(), criteria)
         wrong += any(of.verdict in ("better", "worse") for of in found)
     assert 0 < wrong <= 0.05 * 400

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from musiclab.analysis.answer import Answer, answer
 from musiclab.analysis.effects import Effects, effects, trend
-from musiclab.design.criteria import Terms
+from musiclab.design.criteria import Criteria
 from musiclab.design.fractional import generators
 from musiclab.design.space import Space, combinations
-from musiclab.design.trials import Cell, Variant
+from musiclab.design.trials import TrialSpec, Variant
 from musiclab.measures.registry import find_measure
 from musiclab.report.sentences import single_effects
 from musiclab.study import Ablation, Grid
@@ -51,8 +51,8 @@ def _effects(
     seed: int = 0,
 ) -> Effects:
     variants = _variants(space)
-    terms = Terms(FRECHET, dict.fromkeys(variants, control or next(iter(variants))), None, sequential)
-    return effects(variants, _judged(variants, value, blocks, noise, seed), terms)
+    criteria = Criteria(FRECHET, dict.fromkeys(variants, control or next(iter(variants))), None, sequential)
+    return effects(variants, _judged(variants, value, blocks, noise, seed), criteria)
 
 
 def test_an_effect_is_averaged_over_the_other_field() -> None:
@@ -97,10 +97,10 @@ def test_effects_are_against_the_control_s_values() -> None:
 
 def test_a_block_that_lacks_a_variant_is_left_out_of_what_needs_it() -> None:
     variants = _variants(FACTORIAL)
-    judged = _judged(variants, lambda a, b, c: 2.0 * a, 8)
-    del judged["a=1, b=1, c=1"][3]
-    judged["a=1, b=0, c=1"][4] = float("nan")
-    found = effects(variants, judged, Terms(FRECHET, dict.fromkeys(variants, "a=0, b=0, c=0")))
+    scores = _judged(variants, lambda a, b, c: 2.0 * a, 8)
+    del scores["a=1, b=1, c=1"][3]
+    scores["a=1, b=0, c=1"][4] = float("nan")
+    found = effects(variants, scores, Criteria(FRECHET, dict.fromkeys(variants, "a=0, b=0, c=0")))
     of_a = found.components[0]
     assert of_a.main.difference.n == 6
     assert of_a.main.difference.mean == pytest.approx(2)
@@ -109,8 +109,8 @@ def test_a_block_that_lacks_a_variant_is_left_out_of_what_needs_it() -> None:
 
 def test_a_variant_without_any_value_leaves_effects_without_one() -> None:
     variants = _variants(FACTORIAL)
-    judged = _judged(variants, lambda a, b, c: 2.0 * a, 6) | {"a=1, b=1, c=1": {}}
-    found = effects(variants, judged, Terms(FRECHET, dict.fromkeys(variants, "a=0, b=0, c=0")))
+    scores = _judged(variants, lambda a, b, c: 2.0 * a, 6) | {"a=1, b=1, c=1": {}}
+    found = effects(variants, scores, Criteria(FRECHET, dict.fromkeys(variants, "a=0, b=0, c=0")))
     assert all(effect.difference.n == 0 and math.isnan(effect.p_holm) for effect in found.main)
     assert [c.add_one_in.difference.n for c in found.components] == [6, 6, 6]
     assert not found.disagreements
@@ -153,10 +153,10 @@ def test_a_main_effect_against_both_ends_is_flagged_without_any_gap() -> None:
 
 def test_a_sign_that_is_not_shown_is_not_flagged() -> None:
     variants = _variants(FACTORIAL)
-    judged = _judged(variants, lambda a, b, c: 2.0 * a, 9)
+    scores = _judged(variants, lambda a, b, c: 2.0 * a, 9)
     for block in range(9):  # the full variant scatters so much that its mean is on the other side by chance
-        judged["a=1, b=1, c=1"][block] += 3.0 if block % 2 else -6.5
-    found = effects(variants, judged, Terms(FRECHET, dict.fromkeys(variants, "a=0, b=0, c=0")))
+        scores["a=1, b=1, c=1"][block] += 3.0 if block % 2 else -6.5
+    found = effects(variants, scores, Criteria(FRECHET, dict.fromkeys(variants, "a=0, b=0, c=0")))
     of_a = found.components[0]
     assert (of_a.main.p_holm, of_a.add_one_in.p_holm) == (3 * 2 / 2**9, 3 * 2 / 2**9)
     assert of_a.leave_one_out.difference.mean < 0 < of_a.add_one_in.difference.mean
@@ -210,8 +210,8 @@ def test_tests_hold_at_any_time_where_the_study_s_do() -> None:
 )  # fmt: skip
 def test_only_crossed_fields_and_fractions_have_effects(variants: dict, controls: list[str]) -> None:
     by_variant = dict(zip(variants, itertools.cycle(controls), strict=False))
-    judged = {name: {0: 1.0, 1: 2.0} for name in variants}
-    assert effects(variants, judged, Terms(FRECHET, by_variant)) == Effects()
+    scores = {name: {0: 1.0, 1: 2.0} for name in variants}
+    assert effects(variants, scores, Criteria(FRECHET, by_variant)) == Effects()
 
 
 def _fraction(n: int, resolution: int) -> Ablation:
@@ -301,17 +301,17 @@ def test_trends_are_a_family_and_a_block_that_lacks_a_value_is_left_out() -> Non
     space = {"a": Grid(1, 2, 3), "b": Grid(0.0, 0.1, 0.2)}
     assert [of.p_holm for of in _effects(space, lambda a, b: a - 5 * b, blocks=7).trends] == [4 / 2**7] * 2
     variants = _variants(space)
-    judged = _judged(variants, lambda a, b: float(a), 7)
-    del judged["a=2, b=0.1"][0]
-    of_a = trend("a", variants, judged)
+    scores = _judged(variants, lambda a, b: float(a), 7)
+    del scores["a=2, b=0.1"][0]
+    of_a = trend("a", variants, scores)
     assert (of_a.correlation.n, of_a.p_holm) == (6, 2 / 2**6)
-    assert trend("b", variants, judged).correlation.mean == 0
+    assert trend("b", variants, scores).correlation.mean == 0
 
 
 def test_blocks_in_which_nothing_changes_show_no_trend() -> None:
     variants = _variants({"a": Grid(1, 2, 3)})
-    judged = {name: dict.fromkeys(range(6), 1.0) for name in variants}
-    found = trend("a", variants, judged)
+    scores = {name: dict.fromkeys(range(6), 1.0) for name in variants}
+    found = trend("a", variants, scores)
     assert (found.correlation.mean, found.correlation.n, found.p_holm) == (0, 6, 1)
 
 
@@ -330,15 +330,15 @@ def _answer(
     space: Space, value: Callable[..., float], blocks: int, noise: float = 0.1, objective: Any = FRECHET
 ) -> Answer:
     variants = _variants(space)
-    judged = _judged(variants, value, blocks, noise, seed=3)
+    scores = _judged(variants, value, blocks, noise, seed=3)
     cells, records = [], {}
     for block in range(blocks):
         for name, values in variants.items():
-            cells.append(Cell(Variant("s", values, {}, ""), Block(0, block), {"measure": f"{name}/{block}"}))
-            records[cells[-1].key] = {"measures": {objective.full_name: judged[name][block]}, "scale": {}}
+            cells.append(TrialSpec(Variant("s", values, {}, ""), Block(0, block), {"measure": f"{name}/{block}"}))
+            records[cells[-1].key] = {"measures": {objective.full_name: scores[name][block]}, "scale": {}}
             if objective.better == "real":
                 records[cells[-1].key]["scale"] = {objective.full_name: 10.0 * block}
-    return answer(cells, records, Terms(objective, dict.fromkeys(variants, next(iter(variants)))))
+    return answer(cells, records, Criteria(objective, dict.fromkeys(variants, next(iter(variants)))))
 
 
 def test_the_sentences_of_a_factorial_design() -> None:

@@ -12,7 +12,7 @@ from musiclab.storage.records import Records
 from musiclab.study import Ablation, Grid, Study
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.plan_file import PlanFile
-from musiclab.study.run import Running
+from musiclab.study.run import StudyRun
 
 VAE = {"system": "vae_nn"}
 RNN = {"system": "note_rnn"}
@@ -34,11 +34,11 @@ def test_systems_can_be_compared(designed) -> None:
     assert [variant.name for variant in design.variants] == ["vae_nn", "note_rnn"]
     assert design.controls == {"vae_nn": "vae_nn", "note_rnn": "vae_nn"}
     assert design.comparisons == 1
-    assert [list(cell.stages) for cell in design.cells[:2]] == [
+    assert [list(cell.stages) for cell in design.trial_specs[:2]] == [
         ["vae", "latent", "generate", "measure"],
         ["train", "generate", "measure"],
     ]
-    assert len({cell.key for cell in design.cells}) == 4
+    assert len({cell.key for cell in design.trial_specs}) == 4
     # Each has its own preset; what is equal in all is what the study as a whole is described by.
     assert design.variants[0].config["width"] == 16
     assert "width" not in design.base()
@@ -135,8 +135,8 @@ def test_a_factorial_ablation_is_the_same_study_as_its_grids(designed) -> None:
     grids = {name: Grid(*sides) for name, sides in NOISE.items()}
     control = {name: off for name, (off, _) in NOISE.items()}
     one, other = designed(Ablation(NOISE, "factorial"), {}, system="vae_nn"), designed(grids, control, system="vae_nn")
-    assert [(cell.key, cell.variant.name) for cell in one.cells] == [
-        (cell.key, cell.variant.name) for cell in other.cells
+    assert [(cell.key, cell.variant.name) for cell in one.trial_specs] == [
+        (cell.key, cell.variant.name) for cell in other.trial_specs
     ]
     assert (one.edition, one.controls) == (other.edition, other.controls)
 
@@ -166,7 +166,7 @@ def test_the_plan_states_the_design_and_what_it_confounds(designed, tmp_path: Pa
     fraction = Ablation(NOISE, "fractional", resolution=4)
     made = designed(fraction, {}, system="vae_nn")
     assert len(made.variants) == 8
-    PlanFile(Running(made, records)).write()
+    PlanFile(StudyRun(made, records)).write()
     assert records.plans.get(made.folder)["design"] == {
         "kind": "fractional",
         "components": {name: [name] for name in NOISE},
@@ -178,7 +178,7 @@ def test_the_plan_states_the_design_and_what_it_confounds(designed, tmp_path: Pa
         },
     }
     grid = designed({"kl": Grid("analytic", "sample")}, {"kl": "sample"}, system="vae_nn")
-    PlanFile(Running(grid, records)).write()
+    PlanFile(StudyRun(grid, records)).write()
     assert records.plans.get(grid.folder)["design"] == {"kind": "grid", "aliases": {}}
 
 

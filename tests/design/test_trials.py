@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from musiclab.design.space import Grid, combinations
-from musiclab.design.trials import Cell, Variant, cells, edition
+from musiclab.design.trials import TrialSpec, Variant, edition, trial_specs
 from musiclab.errors import UserError
 from musiclab.execution.queue import Queue
 from musiclab.study.forecast import sharing
@@ -18,9 +18,9 @@ from musiclab.training.streams import Block
 SYSTEM, RUNTIME = VaeNN(), Runtime("2.13", "cpu")
 
 
-def _cells(field: str, values: list, blocks: int, data: str = "d", runtime: Runtime = RUNTIME) -> list[Cell]:
+def _cells(field: str, values: list, blocks: int, data: str = "d", runtime: Runtime = RUNTIME) -> list[TrialSpec]:
     variants = [Variant("vae_nn", {field: value}, VaeNNConfig(**{field: value}).to_json(), data) for value in values]
-    return cells({"vae_nn": SYSTEM}, variants, [Block(0, index) for index in range(blocks)], runtime)
+    return trial_specs({"vae_nn": SYSTEM}, variants, [Block(0, index) for index in range(blocks)], runtime)
 
 
 def test_grids_are_crossed_in_order() -> None:
@@ -84,7 +84,7 @@ def test_adding_blocks_or_variants_adds_cells_only() -> None:
 
 def test_cells_travel_as_json() -> None:
     cell = _cells("latent_dim", [8], 1)[0]
-    assert Cell.from_json(json.loads(json.dumps(cell.to_json()))) == cell
+    assert TrialSpec.from_json(json.loads(json.dumps(cell.to_json()))) == cell
 
 
 def test_queue_never_runs_two_makers_of_one_stage() -> None:

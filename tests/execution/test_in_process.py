@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from musiclab.execution.trial import Trials
+from musiclab.execution.trial import TrialRunner
 from musiclab.hashing import content_hash
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease
@@ -72,7 +72,7 @@ def test_a_scale_that_is_there_is_not_worked_out_again(
 
     lost = next(iter(finished.records))
     (kept.path / "trials" / lost / "record.json").unlink()
-    monkeypatch.setattr("musiclab.execution.trial.real_scale", never)
+    monkeypatch.setattr("musiclab.execution.trial.real_baselines", never)
     plan = json.loads(kept.plan.read_text())
     (cell,) = (cell for cell in plan["cells"] if cell["stages"][-1][1] == lost)
     _work(kept.path, cell)
@@ -91,7 +91,7 @@ def test_a_scale_that_is_there_is_not_worked_out_again(
 def _work(folder: Path, cell: dict[str, Any]) -> None:
     """What a worker does with a cell while a study is run."""
     with Lease(Storage(str(folder)), "studies/latent_dim/runner").take() as lease:
-        Trials(str(folder), lease.name)(cell)
+        TrialRunner(str(folder), lease.name)(cell)
 
 
 def test_a_worker_that_is_handed_a_finished_trial_leaves_it_alone(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:

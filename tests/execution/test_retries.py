@@ -9,18 +9,18 @@ import torch
 
 from musiclab.errors import UserError
 from musiclab.execution import trial
-from musiclab.execution.executor import Ended, InProcess
+from musiclab.execution.executor import InProcess, OnTrialEnd
 from musiclab.execution.queue import Queue
-from musiclab.execution.trial import Trials
+from musiclab.execution.trial import TrialRunner
 from musiclab.progress import Progress
 from musiclab.storage.files import Storage, StorageFailed
 from musiclab.storage.leases import Lease
 from musiclab.storage.records import Records
-from musiclab.storage.stages import DamagedStage, Stopped
+from musiclab.storage.stages import DamagedStage, StopRequested
 from musiclab.study import Grid, Study, session
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.plan_file import PlanFile
-from musiclab.study.run import Running
+from musiclab.study.run import StudyRun
 from musiclab.training.fit import Diverged
 
 OUT_OF_MEMORY = "[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory: you tried too much"
@@ -28,10 +28,10 @@ KEY_8, KEY_16 = "latent_dim=8", "latent_dim=16"
 
 
 @pytest.fixture
-def ran(song_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Running]:
+def ran(song_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., StudyRun]:
     """Runs a study of two variants on one block; `ends(name, times)` is what a trial's run raises, if anything."""
 
-    def run(ends: Callable[[str, int], Exception | None], *options: str, executor: object = None) -> Running:
+    def run(ends: Callable[[str, int], Exception | None], *options: str, executor: object = None) -> StudyRun:
         calls: list[str] = []
 
         def runs(cell, *_: object) -> tuple[dict, dict, dict]:
@@ -49,7 +49,7 @@ def ran(song_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
         )  # fmt: skip
         parsed: argparse.Namespace = parse_options("?", ["--data", f"midi:{song_folder}", "--in-process", *options])
         records = Records(Storage(str(tmp_path)))
-        running = Running(design_of(asked, parsed), records, parsed.max_failures)
+        running = StudyRun(design_of(asked, parsed), records, parsed.max_failures)
         running.calls = calls
         lease = Lease(records.storage, f"{running.design.folder}/runner")
         with lease.take(), Progress("trials", 2) as progress:
@@ -59,8 +59,8 @@ def ran(song_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
     return run
 
 
-def _names(running: Running) -> tuple[set[str], set[str]]:
-    of_key = {cell.key: cell.variant.name for cell in running.design.cells}
+def _names(running: StudyRun) -> tuple[set[str], set[str]]:
+    of_key = {cell.key: cell.variant.name for cell in running.design.trial_specs}
     return {of_key[key] for key in running.found}, {of_key[key] for key in running.failed}
 
 
@@ -74,7 +74,7 @@ def test_what_may_go_well_the_next_time_is_tried_again_and_leaves_no_trace(ran, 
     running = ran(lambda name, times: error if (name, times) == (KEY_8, 1) else None)
     assert _names(running) == ({KEY_8, KEY_16}, set())
     assert running.calls == [KEY_8, KEY_16, KEY_8]  # the others first: they may need the memory too
-    assert [running.records.failure(cell.key) for cell in running.design.cells] == [None, None]
+    assert [running.records.failure(cell.key) for cell in running.design.trial_specs] == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -127,15 +127,15 @@ def test_a_storage_that_fails_ends_the_study_and_no_trial_is_blamed(ran, tmp_pat
 
 def test_a_worker_that_does_not_see_the_lease_sees_another_storage(ran, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"Workers on other machines do not see --storage .*; name a place that all"):
-        ran(lambda *_: Stopped())
+        ran(lambda *_: StopRequested())
     assert not [*tmp_path.glob("trials/*/failed.json")]  # it has been stopped, not failed
 
 
 def test_a_run_that_was_taken_for_dead_makes_way(ran, tmp_path: Path) -> None:
-    def stopped(*_: object) -> Stopped:
+    def stopped(*_: object) -> StopRequested:
         (lease,) = tmp_path.glob("studies/q/*/runner/*.json")
         lease.unlink()
-        return Stopped()
+        return StopRequested()
 
     with pytest.raises(UserError, match="Another run of this study took this one for dead"):
         ran(stopped)
@@ -144,9 +144,9 @@ def test_a_run_that_was_taken_for_dead_makes_way(ran, tmp_path: Path) -> None:
 
 def test_a_worker_s_death_is_told_apart_from_what_a_trial_said(ran) -> None:
     class Dies(InProcess):
-        def run(self, queue: Queue, trials: Trials, ended: Ended) -> None:
+        def run(self, queue: Queue, trials: TrialRunner, on_trial_end: OnTrialEnd) -> None:
             while cell := queue.next():
-                ended(queue.done(cell.key), ("its worker died (end of file)", "all that is known"))
+                on_trial_end(queue.done(cell.key), ("its worker died (end of file)", "all that is known"))
 
     running = ran(lambda *_: None, "--max-failures", "2", executor=Dies())
     assert len(running.failed) == 2
@@ -159,4 +159,4 @@ def test_a_worker_that_cannot_open_the_storage_ends_the_study_and_is_no_trial_s_
     """Its machine does not have that folder, or the disk has turned read-only between two trials."""
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageFailed, match=r"cannot be written to any more: .*Not a directory; nothing"):
-        Trials(str(tmp_path / "file" / "storage"), "no lease")({})
+        TrialRunner(str(tmp_path / "file" / "storage"), "no lease")({})

@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, text
 
 from musiclab.hashing import content_hash
 from musiclab.storage.files import Storage
-from musiclab.storage.leases import holders
+from musiclab.storage.leases import active_holders
 
 STUDY = "killed"
 _POLL_S = 0.02
@@ -170,7 +170,7 @@ def faults(truth: Truth, storage: Path, uri: str, watch: Watch, in_process: bool
     # What a killed holder leaves is in nobody's way; one who lives and holds on would be.
     folders = [*storage.glob("studies/*/*/runner"), *storage.glob("studies/*/*/mirror")]
     opened = Storage(str(storage))
-    found["leases held"] = sum(len(holders(opened, str(folder.relative_to(storage)))) for folder in folders)
+    found["leases held"] = sum(len(active_holders(opened, str(folder.relative_to(storage)))) for folder in folders)
     return +(found + _mlflow_faults(truth, uri, storage, records))
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from musiclab.storage.files import Storage
-from musiclab.tracking.reconcile import Follower
+from musiclab.tracking.reconcile import Reconciler
 from tests.faults.forks import KILLED, Nursery
 from tests.faults.judging import Truth, Watch, faults
 from tests.faults.tally import TALLY, seeds
@@ -59,7 +59,7 @@ def _die(step: int, nursery: Nursery, half: Truth) -> None:
     watch.end()
     (plan,) = storage.glob("studies/*/*/plan.json")
     uri = f"sqlite:///{storage}/mlflow.db"
-    Follower(Storage(str(storage)), str(plan.parent.relative_to(storage)), uri).round(last=True)
+    Reconciler(Storage(str(storage)), str(plan.parent.relative_to(storage)), uri).round(last=True)
     found = faults(half, storage, uri, watch, in_process=True)
     TALLY.add(Counter({"between two steps": 1}), 1, found, time.monotonic() - began)
     assert found == Counter(), f"killed before step {step}, {nursery.steps[step - 1]}"

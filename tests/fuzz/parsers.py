@@ -25,17 +25,17 @@ from musiclab.data.songs import BadSong, Song
 from musiclab.data.store import build, open_store
 from musiclab.data.windows import WindowSpec, cut
 from musiclab.data.workers import Chunk
-from musiclab.design.trials import Cell, Variant
+from musiclab.design.trials import TrialSpec, Variant
 from musiclab.errors import UserError
 from musiclab.storage import leases
-from musiclab.storage.documents import sealed
+from musiclab.storage.documents import with_checksum
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
 from musiclab.storage.stages import DamagedStage, StoredFiles
 from musiclab.study import Ablation, Claim, Expect, Grid, Study, plan_file
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.plan_file import PlanFile
-from musiclab.study.run import Running
+from musiclab.study.run import StudyRun
 from musiclab.systems import SYSTEMS, find_system
 from musiclab.systems.base import GENERATED, read_generated, write_generated
 from musiclab.systems.targets import named_targets
@@ -272,10 +272,10 @@ def _study_field(rng: Random, field: str) -> Any:
 def _study(fields: dict[str, Any], folder: Path) -> None:
     songs = write_files(folder / "songs", {"1.mid": _midi()})
     options = parse_options("?", ["--data", f"midi:{songs}", "--storage", str(folder / "storage")])
-    made = Running(design_of(Study(**fields), options), Records(Storage(options.storage)))
+    made = StudyRun(design_of(Study(**fields), options), Records(Storage(options.storage)))
     PlanFile(made).write()
     (plan,) = Records(Storage(options.storage)).plans.of_study(fields["name"]).values()
-    assert [Cell.from_json(cell) for cell in plan["cells"]] == made.cells
+    assert [TrialSpec.from_json(cell) for cell in plan["cells"]] == made.trial_specs
 
 
 _STYLES = ("song:03", "start.mid*0.5 + song:02", "midi:start.mid", 'artist:"J. S. Bach"*2 + song:01', "drawn")
@@ -326,7 +326,7 @@ def _stage() -> dict[str, bytes]:
 
 
 def _stage_files(folder: Path) -> StoredFiles:
-    cell = Cell(Variant("vae_nn", {}, {}, "d"), Block(0, 0), {"generate": "g"})
+    cell = TrialSpec(Variant("vae_nn", {}, {}, "d"), Block(0, 0), {"generate": "g"})
     return StoredFiles(Storage(str(folder)), cell, "generate")
 
 
@@ -348,7 +348,7 @@ def _stored() -> dict[str, bytes]:
         trials = {"16": [measured, measured], "8": [measured, "out of memory"]}
         made_study(Path(folder), trials, music={"set/frechet": 0.5})
         storage = Storage(folder)
-        Records(storage).put_scale("scale", {"values": {"set/frechet.real": 1.0}, "histograms": {}})
+        Records(storage).put_baselines("scale", {"values": {"set/frechet.real": 1.0}, "histograms": {}})
         points = [{"name": "train/loss", "step": 1, "value": 0.5, "time": 1.0}]
         storage.write("stages/madev0b0/curves.json", json.dumps(points).encode())
         storage.write("trials/madem0b0/samples/start-1.mid", b"MThd")
@@ -375,7 +375,7 @@ def _make_sealed(rng: Random) -> dict[str, bytes]:
         said = json.loads(mutators.json_bytes(rng, json.loads(files[name])))
         if isinstance(said, dict):
             said.pop("sha256", None)
-            files[name] = sealed(said)
+            files[name] = with_checksum(said)
     return files
 
 
@@ -384,14 +384,14 @@ def _records(files: dict[str, bytes], folder: Path) -> None:
     for key in ("madem0b0", "madem0b1", "madem1b0", "madem1b1"):
         if record := records.get(key):
             assert all(isinstance(value, float | int) for value in record["measures"].values())
-            Cell.of_record(record)
+            TrialSpec.of_record(record)
         assert isinstance(records.run(key), dict)
         if failure := records.failure(key):
             assert isinstance(failure["reason"], str)
         records.samples(key)
     for point in records.stages.curves({"vae": "madev0b0"}):
         assert {"name", "step", "value", "time"} <= point.keys()
-    if scale := records.scale("scale"):
+    if scale := records.baselines("scale"):
         assert all(isinstance(value, float | int) for value in scale["values"].values())
 
 
@@ -409,8 +409,8 @@ def _forged(files: dict[str, bytes], folder: Path) -> None:
 
 def _leases(files: dict[str, bytes], folder: Path) -> None:
     storage = Storage(str(write_files(folder, files)))
-    assert all(isinstance(holder, str) for holder in leases.holders(storage, "leases"))
-    leases.may_go_on(storage, "leases/a.json")
+    assert all(isinstance(holder, str) for holder in leases.active_holders(storage, "leases"))
+    leases.should_continue(storage, "leases/a.json")
 
 
 PARSERS = {

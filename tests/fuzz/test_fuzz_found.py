@@ -20,7 +20,7 @@ from musiclab.data.store import WindowStore, build, open_store
 from musiclab.data.windows import WindowSpec
 from musiclab.errors import UserError, exit_with, one_line, printable
 from musiclab.storage.files import Storage
-from musiclab.storage.leases import Lease, holders, may_go_on
+from musiclab.storage.leases import Lease, active_holders, should_continue
 from musiclab.storage.records import Records
 from musiclab.study import Claim, Expect, Grid, Study
 from musiclab.study.options import design_of, parse_options
@@ -280,7 +280,7 @@ def test_curves_that_are_none_are_damage(text: str, tmp_path: Path) -> None:
 def test_a_lease_that_is_none_holds_nothing(text: str, tmp_path: Path) -> None:
     storage = Storage(str(tmp_path))
     storage.write("leases/a.json", text.encode())
-    assert not may_go_on(storage, "leases/a.json")
-    assert holders(storage, "leases") == []
+    assert not should_continue(storage, "leases/a.json")
+    assert active_holders(storage, "leases") == []
     with Lease(storage, "leases").take():
         assert not (tmp_path / "leases/a.json").exists()

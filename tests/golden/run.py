@@ -32,7 +32,7 @@ from musiclab.data.windows import WindowSpec, cut, pack  # noqa: E402
 from musiclab.errors import UserError  # noqa: E402
 from musiclab.systems import find_system  # noqa: E402
 from musiclab.systems.base import GENERATE, MEASURE, System, read_generated, write_generated  # noqa: E402
-from musiclab.systems.evaluation import measured, real_scale  # noqa: E402
+from musiclab.systems.evaluation import measured, real_baselines  # noqa: E402
 from musiclab.training import tensors  # noqa: E402
 from musiclab.training.files import CHECKPOINT, CURVES  # noqa: E402
 from musiclab.training.streams import Block  # noqa: E402
@@ -161,7 +161,7 @@ def _measures() -> dict[str, dict[str, Any]]:
         values = {"max_train": 48, "max_eval": 24, "starts": 8, "continuation": 2} | case
         config, files = config_type().with_values(values), MemoryFiles()
         of_case = stage_run(_store(config.window_spec), BLOCK, config, files.product(MEASURE))
-        scale = real_scale(of_case)
+        scale = real_baselines(of_case)
         starts = of_case.windows.packed(of_case.windows.starts[:, 0])
         generated = system.continuations(of_case, np.repeat(starts, config.variations, axis=0))
         write_generated(files.product(GENERATE), generated)

@@ -10,7 +10,7 @@ import pyarrow.fs
 import pytest
 
 from musiclab.cli import main as cli
-from musiclab.design.trials import Cell, Variant
+from musiclab.design.trials import TrialSpec, Variant
 from musiclab.storage import files as storage_files
 from musiclab.storage.files import LOCAL, Storage
 from musiclab.storage.leases import CLEANING, Lease
@@ -55,7 +55,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 def stage(place: Storage, key: str, done: bool = True) -> None:
     """A stage that has been trained, or is cut off after an epoch."""
-    stored = StoredFiles(place, Cell(Variant("vae_nn", {}, {}, "d"), Block(0, 0), {"vae": key}), "vae")
+    stored = StoredFiles(place, TrialSpec(Variant("vae_nn", {}, {}, "d"), Block(0, 0), {"vae": key}), "vae")
     stored.write("weights.safetensors", b"w" * 1000)
     stored.write(CHECKPOINT, b"c" * 500)
     stored.write("curves.json", b"[]")

@@ -16,12 +16,12 @@ import pytest
 from musiclab import requirements
 from musiclab.cli import main as cli
 from musiclab.data.store import WindowStore
-from musiclab.design.trials import Cell, Variant
+from musiclab.design.trials import TrialSpec, Variant
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.maintenance import doctor
 from musiclab.maintenance.doctor import installation, room, services
-from musiclab.maintenance.doctor.isolated import asked
+from musiclab.maintenance.doctor.isolated import call_in_child
 from musiclab.storage.files import Storage
 from musiclab.storage.inventory import Inventory
 from musiclab.storage.leases import Lease
@@ -46,12 +46,12 @@ def place(tmp_path: Path, store: WindowStore) -> Storage:
     records.put("madem0b0", record | {"samples": {"start-1.mid": content_hash(SAMPLE.hex())}}, {"began": 1.0},
                 {"start-1.mid": SAMPLE})  # fmt: skip
     for number, block in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        cell = Cell(Variant("vae_nn", {}, {}, "d"), Block(0, block), {"vae": f"madev{number}b{block}"})
+        cell = TrialSpec(Variant("vae_nn", {}, {}, "d"), Block(0, block), {"vae": f"madev{number}b{block}"})
         stored = StoredFiles(place, cell, "vae")
         stored.write("weights.safetensors", b"w" * 1000)
         if (number, block) != (1, 1):
             stored.finish()
-    records.put_scale("s1", {"values": {}, "histograms": {}})
+    records.put_baselines("s1", {"values": {}, "histograms": {}})
     split = {"train": ["a"]}
     place.write(f"splits/{content_hash(split)}.json", json.dumps(split).encode())
     shutil.copytree(store.folder, place.local(f"data/{store.fingerprint}"))
@@ -61,7 +61,7 @@ def place(tmp_path: Path, store: WindowStore) -> Storage:
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No Ray and no MLflow is asked, which takes seconds; tests of theirs do."""
-    monkeypatch.setattr(services, "asked", lambda module, *_, **__: (
+    monkeypatch.setattr(services, "call_in_child", lambda module, *_, **__: (
         {"nodes": 1, "cpus": 2, "gpus": 0} if "ray" in module else {"here": "3.17.2", "there": ""}
     ))  # fmt: skip
 
@@ -262,7 +262,7 @@ def test_room_is_held_against_what_unfinished_trials_will_take(place: Storage, m
     inventory = Inventory(place)
     need, unknown = room.needed(inventory)
     assert need == pytest.approx(2 * sum(trials) / 3 + stage) and unknown == []
-    trained = Cell(Variant("vae_nn", {}, {}, "d"), Block(0, 1), {"vae": "madev1b1"})
+    trained = TrialSpec(Variant("vae_nn", {}, {}, "d"), Block(0, 1), {"vae": "madev1b1"})
     StoredFiles(place, trained, "vae").finish()
     assert room.needed(Inventory(place))[0] == pytest.approx(2 * sum(trials) / 3)
     disk = namedtuple("disk", "free")
@@ -355,7 +355,7 @@ def ours(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_an_answer_comes_through_noise(ours: str) -> None:
-    assert asked(ours, "answers", 60, WORD="ü") == {"said": "ü"}
+    assert call_in_child(ours, "answers", 60, WORD="ü") == {"said": "ü"}
 
 
 @pytest.mark.parametrize(
@@ -364,13 +364,13 @@ def test_an_answer_comes_through_noise(ours: str) -> None:
 )
 def test_no_answer_has_a_reason(function: str, reason: str, ours: str) -> None:
     with pytest.raises(UserError, match=f"^{reason}$"):
-        asked(ours, function, 60)
+        call_in_child(ours, function, 60)
 
 
 def test_what_hangs_is_ended_in_time_with_all_that_it_started(ours: str) -> None:
     began = time.monotonic()
     with pytest.raises(UserError, match="no answer within 4 s"):
-        asked(ours, "hangs", 4, WORD=f"hangs-{os.getpid()}")
+        call_in_child(ours, "hangs", 4, WORD=f"hangs-{os.getpid()}")
     assert time.monotonic() - began < 10
     assert not [file for file in Path("/proc").glob("[0-9]*/environ") if _holds(file, f"WORD=hangs-{os.getpid()}")]
 

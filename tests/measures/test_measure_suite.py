@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from musiclab.measures.baselines import COPIED_FROM, FLOOR, RANDOM, SHUFFLED, scale_measures
+from musiclab.measures.baselines import COPIED_FROM, FLOOR, RANDOM, SHUFFLED, baseline_measures
 from musiclab.measures.bins import bin_centres, bins_compared
 from musiclab.measures.distributions import FEATURES, distances_compared, features
 from musiclab.measures.embedding import embed, frechet_distance
@@ -135,7 +135,7 @@ def test_kl_is_summed_over_dimensions_and_averaged_over_tracks() -> None:
 def floors_of(other: np.ndarray, reference: np.ndarray, seed: int = 0) -> dict[str, float]:
     """Floors and ceilings where each song has two windows."""
     training = TrainingWindows([random_rolls(7, 8)])
-    return scale_measures(real_windows(other), real_windows(reference), training, np.random.default_rng(seed))
+    return baseline_measures(real_windows(other), real_windows(reference), training, np.random.default_rng(seed))
 
 
 def test_floors_of_a_set_against_itself_are_zero_and_its_values_are_the_real_ones() -> None:
@@ -228,7 +228,7 @@ def test_ceilings_are_of_the_other_songs() -> None:
 def test_the_copied_rate_is_read_on_held_out_windows_of_the_reference() -> None:
     reference = random_rolls(1, 12)
     near = TrainingWindows([random_rolls(7, 8), reference[:1]])
-    result = scale_measures(real_windows(reference), real_windows(reference), near, np.random.default_rng(0))
+    result = baseline_measures(real_windows(reference), real_windows(reference), near, np.random.default_rng(0))
     likeness = near.likeness(reference)
     assert result[COPIED_FROM] == copied_from(likeness) < 1
     assert result["set/copied_rate.floor"] == 1 / 12

@@ -16,7 +16,7 @@ from musiclab.analysis.results import Results
 from musiclab.data.notes import notes
 from musiclab.data.songs import TRACKS
 from musiclab.data.store import WindowStore
-from musiclab.design.trials import Cell, Variant
+from musiclab.design.trials import TrialSpec, Variant
 from musiclab.hashing import content_hash
 from musiclab.rendering.midi import from_midi, to_midi
 from musiclab.rendering.mp3 import RATE, to_mp3
@@ -66,7 +66,7 @@ def make(store: WindowStore, tmp_path: Path) -> Callable[..., Results]:
             variant = Variant("vae_nn", {"latent_dim": name}, config, (data or {}).get(name, store.fingerprint))
             for index in range(blocks):
                 block = Block(0, index)
-                cell = Cell(variant, block, {"measure": f"{len(cells):04}"})
+                cell = TrialSpec(variant, block, {"measure": f"{len(cells):04}"})
                 cells.append(cell)
                 if (name, index) in unfinished:
                     continue
@@ -122,7 +122,7 @@ def same_notes(cell: ElementTree.Element, roll: np.ndarray) -> bool:
 
 
 def key_of(results: Results, name: str, block: int) -> str:
-    return next(c.key for c in results.cells if c.variant.name == name and c.block.index == block)
+    return next(c.key for c in results.trial_specs if c.variant.name == name and c.block.index == block)
 
 
 def test_each_cell_shows_and_plays_its_sample(make: Callable[..., Results]) -> None:

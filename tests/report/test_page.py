@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from musiclab.analysis.results import Results
-from musiclab.design.trials import Cell, Variant
+from musiclab.design.trials import TrialSpec, Variant
 from musiclab.measures.distributions import FEATURES
 from musiclab.report.html import tables
 from musiclab.report.html.page import page
@@ -98,7 +98,7 @@ def crossed(
     variants = [dict(zip(fields, values, strict=True)) for values in itertools.product(*fields.values())]
     for block, (number, values) in itertools.product(range(blocks), enumerate(variants)):
         stages = {"train": f"t{block}" if shared else f"t{number}-{block}", "measure": f"m{number}-{block}"}
-        cell = Cell(Variant("vae_nn", values, values, "d" * 8), Block(0, block), stages)
+        cell = TrialSpec(Variant("vae_nn", values, values, "d" * 8), Block(0, block), stages)
         cells.append(cell)
         found = value(values, block)
         if isinstance(found, str):

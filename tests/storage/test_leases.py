@@ -14,7 +14,7 @@ import pytest
 
 from musiclab.storage import leases
 from musiclab.storage.files import Storage
-from musiclab.storage.leases import Held, Lease, holders, may_go_on
+from musiclab.storage.leases import Lease, LeaseTaken, active_holders, should_continue
 from tests.support.study_processes import wait_for
 
 FOLDER = "studies/s/e/runner"
@@ -63,7 +63,9 @@ def _of_another_machine(storage: Storage, beat: int = 0) -> str:
 
 
 def test_a_second_is_refused_with_the_name_of_the_first(storage: Storage, other: subprocess.Popen) -> None:
-    with pytest.raises(Held, match=rf"^\S+ on \S+ \(process {other.pid}, since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d\)$"):
+    with pytest.raises(
+        LeaseTaken, match=rf"^\S+ on \S+ \(process {other.pid}, since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d\)$"
+    ):
         Lease(storage, FOLDER).take()
     assert len(storage.names(FOLDER)) == 1  # nothing is left of who was refused
     with Lease(storage, "studies/another/e/runner").take():
@@ -74,7 +76,7 @@ def test_what_is_left_of_a_killed_holder_is_in_nobody_s_way(storage: Storage, ot
     other.kill()
     # Not yet reaped, so its id is still there.
     wait_for(lambda: "Z" in Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2], 5, "a zombie")
-    assert holders(storage, FOLDER) == []
+    assert active_holders(storage, FOLDER) == []
     began = time.monotonic()
     with Lease(storage, FOLDER).take() as held:
         assert time.monotonic() - began < 1
@@ -86,16 +88,16 @@ def test_one_that_waits_has_it_when_the_first_ends(storage: Storage, other: subp
     began = time.monotonic()
     with Lease(storage, FOLDER).take(wait=True):
         assert time.monotonic() - began > 0.9
-        assert len(holders(storage, FOLDER)) == 1
+        assert len(active_holders(storage, FOLDER)) == 1
 
 
 def test_a_process_with_the_id_of_a_dead_holder_is_not_taken_for_it(storage: Storage) -> None:
     with Lease(storage, FOLDER).take() as held:
         holder = json.loads(storage.read(held.name))
     storage.write(f"{FOLDER}/0.json", json.dumps(holder | {"started": "1"}).encode())
-    assert holders(storage, FOLDER) == []
+    assert active_holders(storage, FOLDER) == []
     storage.write(f"{FOLDER}/0.json", json.dumps(holder).encode())
-    assert len(holders(storage, FOLDER)) == 1
+    assert len(active_holders(storage, FOLDER)) == 1
 
 
 def test_a_holder_on_another_machine_is_alive_as_long_as_it_beats(storage: Storage, quick: None) -> None:
@@ -110,7 +112,7 @@ def test_a_holder_on_another_machine_is_alive_as_long_as_it_beats(storage: Stora
     thread = threading.Thread(target=beats)
     thread.start()
     try:
-        with pytest.raises(Held, match="on far"):
+        with pytest.raises(LeaseTaken, match="on far"):
             Lease(storage, FOLDER).take()
     finally:
         over.set()
@@ -131,19 +133,19 @@ def test_a_holder_that_was_taken_for_dead_does_not_come_back(storage: Storage, q
         storage.remove(held.name)
         time.sleep(0.5)
         assert not storage.exists(held.name)
-        assert not may_go_on(storage, held.name)
+        assert not should_continue(storage, held.name)
 
 
 def test_who_works_for_a_holder_goes_on_until_it_says_stop_or_is_gone(storage: Storage) -> None:
     lease = Lease(storage, FOLDER)
-    assert not may_go_on(storage, lease.name)
+    assert not should_continue(storage, lease.name)
     with lease.take():
-        assert may_go_on(storage, lease.name)
+        assert should_continue(storage, lease.name)
         lease.stop()
-        assert not may_go_on(storage, lease.name)
-        with pytest.raises(Held):  # it is not over yet
+        assert not should_continue(storage, lease.name)
+        with pytest.raises(LeaseTaken):  # it is not over yet
             Lease(storage, FOLDER).take()
-    assert not may_go_on(storage, lease.name)
+    assert not should_continue(storage, lease.name)
 
 
 def test_a_storage_that_does_not_answer_is_no_order_to_stop(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +153,7 @@ def test_a_storage_that_does_not_answer_is_no_order_to_stop(storage: Storage, mo
         raise OSError("no route to host")
 
     monkeypatch.setattr(Storage, "read", fails)
-    assert may_go_on(storage, f"{FOLDER}/0.json")
+    assert should_continue(storage, f"{FOLDER}/0.json")
 
 
 def _ask(root: str, at: float, wait: bool, keep_s: float, answers: multiprocessing.Queue) -> None:
@@ -162,7 +164,7 @@ def _ask(root: str, at: float, wait: bool, keep_s: float, answers: multiprocessi
             began = time.monotonic()
             time.sleep(keep_s)
             answers.put((began, time.monotonic()))
-    except Held:
+    except LeaseTaken:
         answers.put(None)
 
 
@@ -201,6 +203,6 @@ def test_a_file_that_is_no_lease_holds_nothing(storage: Storage) -> None:
 def test_who_only_looks_removes_nothing(storage: Storage, quick: None) -> None:
     storage.write(f"{FOLDER}/no lease.json", b"{")
     dead = _of_another_machine(storage)
-    assert holders(storage, FOLDER) == []
-    assert not may_go_on(storage, f"{FOLDER}/no lease.json")
+    assert active_holders(storage, FOLDER) == []
+    assert not should_continue(storage, f"{FOLDER}/no lease.json")
     assert storage.exists(dead) and storage.exists(f"{FOLDER}/no lease.json")

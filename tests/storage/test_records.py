@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from musiclab.design.trials import Cell, Variant
+from musiclab.design.trials import TrialSpec, Variant
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
 from musiclab.storage.stages import StoredFiles
@@ -25,7 +25,7 @@ def records(tmp_path: Path) -> Records:
 
 def _files(records: Records) -> StoredFiles:
     stages = {"vae": "v1", "latent": "l1", "measure": "m1"}
-    return StoredFiles(records.storage, Cell(Variant("vae_nn", {}, {}, "d"), Block(0, 0), stages), "vae")
+    return StoredFiles(records.storage, TrialSpec(Variant("vae_nn", {}, {}, "d"), Block(0, 0), stages), "vae")
 
 
 def test_a_record_comes_back_as_it_was(records: Records) -> None:
@@ -76,15 +76,15 @@ def test_a_record_that_was_cut_off_does_not_count(
 
 def test_a_scale_comes_back_as_it_was_and_is_the_same_bytes_whoever_writes_it(records: Records) -> None:
     scale = {"values": {"set/frechet.floor": 4.5, "music/x": math.nan}, "histograms": {"tracks": [1, 2]}}
-    assert records.scale("s") is None
-    records.put_scale("s", scale)
-    found = records.scale("s")
+    assert records.baselines("s") is None
+    records.put_baselines("s", scale)
+    found = records.baselines("s")
     assert math.isnan(found["values"].pop("music/x"))
     assert found == {"values": {"set/frechet.floor": 4.5}, "histograms": {"tracks": [1, 2]}}
     assert math.isnan(scale["values"]["music/x"])  # what was given is left alone
     written = records.storage.read("scales/s.json")
     assert b"NaN" not in written
-    records.put_scale("s", dict(reversed(scale.items())))
+    records.put_baselines("s", dict(reversed(scale.items())))
     assert records.storage.read("scales/s.json") == written
     assert records.storage.names("scales") == ["s.json"]
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from musiclab.design.design import Design
-from musiclab.design.trials import Cell
+from musiclab.design.trials import TrialSpec
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
 from musiclab.study import Grid, Study
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.plan_file import PlanFile
-from musiclab.study.run import Running
+from musiclab.study.run import StudyRun
 from musiclab.study.staleness import outdated
 from musiclab.systems.vae_nn import VaeNN
 from musiclab.training import runtime
@@ -44,14 +44,14 @@ def records(tmp_path: Path) -> Records:
     return Records(Storage(str(tmp_path)))
 
 
-def _run(design: Design, records: Records, cells: list[Cell] | None = None) -> None:
-    PlanFile(Running(design, records)).write()
-    for cell in design.cells if cells is None else cells:
+def _run(design: Design, records: Records, cells: list[TrialSpec] | None = None) -> None:
+    PlanFile(StudyRun(design, records)).write()
+    for cell in design.trial_specs if cells is None else cells:
         records.put(cell.key, {"measures": {}, "scale": {}}, {}, {})
 
 
 def _said(design: Design, records: Records) -> list[str]:
-    return outdated(design, records, Running(design, records).todo)
+    return outdated(design, records, StudyRun(design, records).todo)
 
 
 def test_nothing_is_said_where_nothing_was_or_all_still_applies(designed: Made, records: Records) -> None:
@@ -60,13 +60,13 @@ def test_nothing_is_said_where_nothing_was_or_all_still_applies(designed: Made, 
     for same in (designed(), designed("--blocks", "5"), designed(values=(8, 16, 32)), designed(objective="recall"),
                  designed("--workers", "1", margin=3.0)):  # fmt: skip
         assert _said(same, records) == []
-    more = Running(designed("--blocks", "5", values=(8, 16, 32)), records)
+    more = StudyRun(designed("--blocks", "5", values=(8, 16, 32)), records)
     assert (len(more.found), len(more.todo)) == (6, 9)
-    assert len(Running(designed(objective="recall"), records).todo) == 0
+    assert len(StudyRun(designed(objective="recall"), records).todo) == 0
 
 
 def test_a_field(designed: Made, records: Records) -> None:
-    _run(designed(), records, designed().cells[:4])
+    _run(designed(), records, designed().trial_specs[:4])
     (said,) = _said(designed("--set", "beta=0.25"), records)
     assert said == "4 records of an earlier run do not apply here, and stay as they are: beta was 1.0, is 0.25."
 
@@ -130,6 +130,6 @@ def test_the_newest_plan_is_known_whatever_the_clock_was_set_to(
 
 
 def test_one_record(designed: Made, records: Records) -> None:
-    _run(designed(), records, designed().cells[:1])
+    _run(designed(), records, designed().trial_specs[:1])
     (said,) = _said(designed("--set", "beta=0.25"), records)
     assert said.startswith("1 record of an earlier run does not apply here, and stays as it is: ")

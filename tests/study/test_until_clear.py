@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from musiclab.analysis.answer import judged_by_block, unclear
+from musiclab.analysis.answer import scores_by_block, undecided
 from musiclab.analysis.comparisons import compare
 from musiclab.analysis.results import Results
 from musiclab.design.design import Design
-from musiclab.design.trials import Cell
-from musiclab.execution.executor import Ended
+from musiclab.design.trials import TrialSpec
+from musiclab.execution.executor import OnTrialEnd
 from musiclab.execution.queue import Queue
-from musiclab.execution.trial import Trials
+from musiclab.execution.trial import TrialRunner
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease
 from musiclab.storage.records import Records
@@ -26,7 +26,7 @@ from musiclab.study import Grid, Study, session
 from musiclab.study.forecast import forecast
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.plan_file import PlanFile
-from musiclab.study.run import Running
+from musiclab.study.run import StudyRun
 from tests.support.mlflow_contents import role, study_runs
 from tests.support.study_processes import run_study
 
@@ -43,10 +43,10 @@ class Made:
         self.value, self.workers, self.last = value, workers, last
         self.batches: list[list[tuple[Any, int]]] = []
 
-    def run(self, queue: Queue, trials: Trials, ended: Ended) -> None:
+    def run(self, queue: Queue, trials: TrialRunner, on_trial_end: OnTrialEnd) -> None:
         records = Records(Storage(trials.storage))
         (plan,) = Path(trials.storage).glob("studies/*/*/plan.json")
-        planned = {Cell.from_json(cell).key for cell in json.loads(plan.read_text())["cells"]}
+        planned = {TrialSpec.from_json(cell).key for cell in json.loads(plan.read_text())["cells"]}
         self.batches.append([])
         while cell := queue.next():
             assert cell.key in planned  # the mirror and whoever comes after a kill know of it
@@ -59,7 +59,7 @@ class Made:
                 records.put(cell.key, {"measures": {"set/frechet": value}, "scale": {}}, {}, {})
             for stage in cell.stages.values():
                 records.storage.write(f"stages/{stage}/done", b"")
-            ended(queue.done(cell.key), None if value == value else ("it died", "it died"))
+            on_trial_end(queue.done(cell.key), None if value == value else ("it died", "it died"))
 
 
 def _effect(of: dict[Any, float], noise: float = 1.0) -> Value:
@@ -93,11 +93,11 @@ def _options(song_folder: Path, *options: str) -> argparse.Namespace:
 
 def _run(design: Design, folder: Path, made: Made) -> Results:
     """Run a design as a study does, without its mirror; what it has come to."""
-    running = Running(design, Records(Storage(str(folder))), max_failures=0)
+    running = StudyRun(design, Records(Storage(str(folder))), max_failures=0)
     plan_file = PlanFile(running)
     plan_file.write()
     lease = Lease(running.records.storage, f"{design.folder}/runner")
-    with lease.take(), session.Progress("trials", len(running.cells), len(running.found)) as progress:
+    with lease.take(), session.Progress("trials", len(running.trial_specs), len(running.found)) as progress:
         session.run_trials(running, plan_file, made, lease, False, progress)
     return Results.read(running.records.storage, "q")
 
@@ -119,7 +119,7 @@ def test_one_that_is_not_planted_is_not_found_and_the_blocks_end_at_the_most(des
     assert found.answer.comparisons["noise_sd=1.0"].verdict == "no difference shown"
     assert found.plan["blocks"] == 12
     assert [len(batch) for batch in made.batches] == [12, *[2] * 6]
-    assert len({cell.key for cell in found.cells}) == len(found.records) == 24
+    assert len({cell.key for cell in found.trial_specs}) == len(found.records) == 24
 
 
 def test_with_a_margin_no_effect_becomes_clear_too(designed, tmp_path: Path) -> None:
@@ -139,8 +139,8 @@ def test_it_goes_on_until_all_comparisons_are_clear_in_whole_blocks(designed, tm
     for number, batch in enumerate(more, len(first) // 3):
         assert batch == [(0.5, number), (1.0, number), (2.0, number)]
     # With a block fewer it was not clear, or it would have stopped there.
-    fewer = judged_by_block(found.cells[:-3], found.records, found.answer.objective)
-    assert unclear(compare(fewer, found.answer.terms)) == ["noise_sd=2.0"]
+    fewer = scores_by_block(found.trial_specs[:-3], found.records, found.answer.objective)
+    assert undecided(compare(fewer, found.answer.criteria)) == ["noise_sd=2.0"]
 
 
 @pytest.mark.parametrize(("field", "batch"), [("noise_sd", 4), ("latent_dim", 2)])
@@ -192,7 +192,7 @@ def test_a_fixed_number_of_blocks_takes_its_own_and_the_other_way_round(designed
     fixed = _run(designed("--blocks", "7"), tmp_path, made)
     assert made.batches == []
     # A number of blocks that is fixed only after looking keeps the tests that hold at any time.
-    assert (fixed.plan["sequential"], fixed.plan["blocks"], len(fixed.cells)) == (True, 7, 14)
+    assert (fixed.plan["sequential"], fixed.plan["blocks"], len(fixed.trial_specs)) == (True, 7, 14)
     assert fixed.folder == sequential.folder
     assert fixed.answer.comparisons["noise_sd=1.0"].difference.n == 7
     # Those of a fixed number serve, and are looked at from the first on.
@@ -206,8 +206,8 @@ def test_an_edition_is_read_by_its_name_and_the_newest_without(designed, tmp_pat
     first = _run(design, tmp_path, Made(value))
     other = designed("--blocks", "3", "--set", "beta=0.5")
     assert other.edition != design.edition
-    PlanFile(Running(other, Records(first.storage))).write()
-    assert len(Results.read(first.storage, "q").cells) == 6
+    PlanFile(StudyRun(other, Records(first.storage))).write()
+    assert len(Results.read(first.storage, "q").trial_specs) == 6
     assert Results.read(first.storage, "q", design.edition).plan == first.plan
 
 
@@ -240,7 +240,7 @@ def test_a_trial_that_fails_once_is_not_run_twice_in_a_run_but_in_the_next(desig
 
 def test_the_plan_says_the_least_and_the_most(designed, tmp_path: Path, song_folder: Path) -> None:
     records, options = Records(Storage(str(tmp_path))), _options(song_folder)
-    said = forecast(Running(designed(*UNTIL_CLEAR, margin=3.0), records), options)
+    said = forecast(StudyRun(designed(*UNTIL_CLEAR, margin=3.0), records), options)
     assert "2 variants x 6 to 12 blocks = 12 to 24 trials: 0 done, 12 to 24 to run" in said
     assert "  noise_sd=1.0: 0 done, 6 to 12 to run" in said
     assert "stage vae: runs 6 to 12 times for 12 to 24 trials" in said
@@ -250,7 +250,7 @@ def test_the_plan_says_the_least_and_the_most(designed, tmp_path: Path, song_fol
     assert not list(tmp_path.iterdir())
     # Once it is clear there is nothing to be said of more.
     _run(designed(*UNTIL_CLEAR), tmp_path, Made(_effect({0.5: 0, 1.0: -30})))
-    said = forecast(Running(designed(*UNTIL_CLEAR), records), options)
+    said = forecast(StudyRun(designed(*UNTIL_CLEAR), records), options)
     assert "2 variants x 6 blocks = 12 trials: 12 done, 0 to run" in said
     assert "time: nothing is left to run" in said
     assert "better or worse, 12 at most" in said
@@ -260,13 +260,13 @@ def test_a_plan_with_a_fixed_number_of_blocks_says_what_it_can_show(
     designed, tmp_path: Path, song_folder: Path
 ) -> None:
     records, options = Records(Storage(str(tmp_path))), _options(song_folder)
-    said = forecast(Running(designed(margin=3.0), records), options)
+    said = forecast(StudyRun(designed(margin=3.0), records), options)
     assert "Differences within 3 squared sds of frechet are tested to be equivalent." in said
     assert "Underpowered by design: with 4 blocks and 1 comparison" in said
     assert "equivalent, and nothing else" not in said
-    said = forecast(Running(designed("--blocks", "5", margin=3.0), records), options)
+    said = forecast(StudyRun(designed("--blocks", "5", margin=3.0), records), options)
     assert "They can show that variants are equivalent, and nothing else.\nAdd --blocks 6." in said
-    assert "equivalent" not in forecast(Running(designed("--blocks", "5"), records), options)
+    assert "equivalent" not in forecast(StudyRun(designed("--blocks", "5"), records), options)
 
 
 @pytest.fixture

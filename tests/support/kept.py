@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from musiclab.storage.documents import sealed, unsealed
+from musiclab.storage.documents import verified, with_checksum
 from musiclab.storage.files import Storage
 from musiclab.tracking import Mirror
-from musiclab.tracking.reconcile import Follower
+from musiclab.tracking.reconcile import Reconciler
 from tests.support.mlflow_contents import faults
 from tests.support.study_processes import Run
 
@@ -33,9 +33,9 @@ class Kept:
         self.folder = str(self.plan.parent.relative_to(storage))
         self.keys = sorted(finished.records)
 
-    def follower(self, uri: str = "") -> Follower:
+    def follower(self, uri: str = "") -> Reconciler:
         """What tells MLflow of it, in this process."""
-        return Follower(Storage(str(self.path)), self.folder, uri or self.uri)
+        return Reconciler(Storage(str(self.path)), self.folder, uri or self.uri)
 
     def mirror(self, uri: str = "") -> Mirror:
         """The same in a process of its own, not started yet."""
@@ -52,11 +52,11 @@ class Kept:
     @staticmethod
     def write(plan: Path, **fields: Any) -> None:
         """Change fields of a plan."""
-        plan.write_bytes(sealed(unsealed(plan.read_bytes()) | fields, sort_keys=False))
+        plan.write_bytes(with_checksum(verified(plan.read_bytes()) | fields, sort_keys=False))
 
     def stage(self, key: str) -> Path:
         """The folder of the trial's first stage."""
-        plan = unsealed(self.plan.read_bytes())
+        plan = verified(self.plan.read_bytes())
         (stages,) = [cell["stages"] for cell in plan["cells"] if cell["stages"][-1][1] == key]
         return self.path / "stages" / stages[0][1]
 

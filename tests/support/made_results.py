@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from musiclab.analysis.results import Results
-from musiclab.design.trials import Cell, Variant
+from musiclab.design.trials import TrialSpec, Variant
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
 from musiclab.training.streams import Block
@@ -43,7 +43,7 @@ def made_study(
         variant = Variant("vae_nn", {"latent_dim": variant_name}, config, "d" * 8)
         for block, measured in enumerate(blocks):
             stages = {"vae": f"{name}v{number}b{block}", "measure": f"{name}m{number}b{block}"}
-            cell = Cell(variant, Block(0, block), stages)
+            cell = TrialSpec(variant, Block(0, block), stages)
             cells.append(cell)
             if isinstance(measured, dict):
                 record = {

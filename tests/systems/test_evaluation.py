@@ -15,10 +15,9 @@ from musiclab.measures.distributions import features, histograms
 from musiclab.measures.embedding import embed, frechet_distance
 from musiclab.measures.suite import structure_measures
 from musiclab.measures.variety import duplicate_rate, start_sensitivity
-from musiclab.systems import evaluation as measuring
-from musiclab.systems import find_system
+from musiclab.systems import evaluation, find_system
 from musiclab.systems.base import GENERATE, StageRun, write_generated
-from musiclab.systems.evaluation import measured, real_scale, scale_key
+from musiclab.systems.evaluation import baselines_key, measured, real_baselines
 from musiclab.training.streams import Block
 from tests.support.made_trials import MemoryFiles, stage_run
 
@@ -34,7 +33,7 @@ class NothingOfItsOwn:
         return {"latent/kl": 1.5}
 
 
-class Follower(NothingOfItsOwn):
+class Reconciler(NothingOfItsOwn):
     """Continues with the start's guitar, with its piano on the bass and with the number of its target on strings."""
 
     conditions = ("start", "piano", "target")
@@ -60,7 +59,7 @@ def run_of(store: WindowStore, rolls: np.ndarray, **fields: Any) -> StageRun:
 def measured_of(store: WindowStore, rolls: np.ndarray) -> tuple[dict[str, float], dict[str, float], StageRun]:
     """Measures and scale of continuations."""
     run = run_of(store, rolls)
-    scale = real_scale(run)
+    scale = real_baselines(run)
     return measured(NothingOfItsOwn(), run, scale)[0], scale["values"], run
 
 
@@ -105,7 +104,7 @@ def test_measured_against_test_songs_and_the_floor_from_validation_songs(store: 
     assert floor["set/frechet.floor"] == frechet_distance(embed(others, 2), real, real) > 1
     swapped = dataclasses.replace(windows, reference=windows.validation, validation=windows.reference)
     swapped_run = dataclasses.replace(run, windows=swapped)
-    again, _ = measured(NothingOfItsOwn(), swapped_run, real_scale(swapped_run))
+    again, _ = measured(NothingOfItsOwn(), swapped_run, real_baselines(swapped_run))
     assert again["set/start_sensitivity"] != measures["set/start_sensitivity"]
 
 
@@ -113,7 +112,7 @@ def test_what_is_generated_and_real_in_bins(store: WindowStore) -> None:
     rolls = random_rolls(4, 2, 2)
     rolls[0, 0, 0] = False
     run = run_of(store, rolls)
-    scale = real_scale(run)
+    scale = real_baselines(run)
     _, counts = measured(NothingOfItsOwn(), run, scale)
     assert counts["generated"]["tracks"] == [1, 0, 0, 0, 0, 15]  # of all variations
     assert (
@@ -137,7 +136,7 @@ def test_whole_songs_are_compared_with_whole_continuations(store: WindowStore) -
 
 def test_copies_of_training_windows_are_seen(store: WindowStore) -> None:
     run = run_of(store, random_rolls(4, 1, 2))
-    scale = real_scale(run)
+    scale = real_baselines(run)
     measures, _ = measured(NothingOfItsOwn(), run, scale)
     assert measures["set/copied_rate"] == 0
     assert measures["set/training_similarity"] < scale["values"]["set/training_similarity"]
@@ -150,8 +149,8 @@ def test_copies_of_training_windows_are_seen(store: WindowStore) -> None:
 
 def test_conditions_are_exchanged_one_at_a_time(store: WindowStore) -> None:
     run = run_of(store, random_rolls(6, 2, 2), target="drawn")
-    scale = real_scale(run)
-    found, _ = measured(Follower(), run, scale)
+    scale = real_baselines(run)
+    found, _ = measured(Reconciler(), run, scale)
     starts = unpack(run.windows.packed(run.windows.starts[:, 0]))
     real = unpack(run.windows.packed(run.windows.reference[:12]))
     # Of what the piano changes the bass alone counts, beside the guitar that stays.
@@ -166,23 +165,23 @@ def test_conditions_are_exchanged_one_at_a_time(store: WindowStore) -> None:
 
 def test_conditions_that_a_system_has_not_are_not_measured(store: WindowStore) -> None:
     run = run_of(store, random_rolls(4, 1, 2), target="drawn")
-    scale = real_scale(run)
+    scale = real_baselines(run)
     assert not {"set/piano_sensitivity", "set/target_sensitivity"} & measured(NothingOfItsOwn(), run, scale)[0].keys()
     without = run_of(store, random_rolls(4, 1, 2))
-    found, _ = measured(Follower(), without, scale)
+    found, _ = measured(Reconciler(), without, scale)
     assert "set/piano_sensitivity" in found and "set/target_sensitivity" not in found
     # One target for all starts cannot be exchanged.
     named = run_of(store, random_rolls(4, 1, 2), target=f'song:"{store.songs[0].id}" + song:"{store.songs[1].id}"')
-    assert np.isnan(measured(Follower(), named, scale)[0]["set/target_sensitivity"])
+    assert np.isnan(measured(Reconciler(), named, scale)[0]["set/target_sensitivity"])
 
 
 def test_a_scale_is_shared_by_all_that_it_does_not_hang_on(store: WindowStore) -> None:
     rolls = random_rolls(4, 1, 2)
     run = run_of(store, rolls)
-    key = scale_key(run)
+    key = baselines_key(run)
     same = run_of(store, rolls, latent_dim=8, noise_sd=3.0, target="drawn")
-    assert scale_key(same) == key
-    assert scale_key(run_of(store, random_rolls(8, 1, 1))) == key  # as many windows
+    assert baselines_key(same) == key
+    assert baselines_key(run_of(store, random_rolls(8, 1, 1))) == key  # as many windows
     others = [
         run_of(store, random_rolls(5, 1, 2)),
         run_of(store, rolls, max_eval=23),
@@ -190,15 +189,15 @@ def test_a_scale_is_shared_by_all_that_it_does_not_hang_on(store: WindowStore) -
         dataclasses.replace(run, block=Block(0, 1)),
         dataclasses.replace(run, block=Block(1, 0)),
     ]
-    assert len({key, *map(scale_key, others)}) == 6
-    np.testing.assert_equal(real_scale(same), real_scale(run))  # NaN is NaN
+    assert len({key, *map(baselines_key, others)}) == 6
+    np.testing.assert_equal(real_baselines(same), real_baselines(run))  # NaN is NaN
 
 
 @pytest.mark.slow
 def test_of_real_chorales_the_ceilings_are_worse_than_the_floor(tmp_path: Path) -> None:
     chorales = build(Chorales(), WindowSpec(), tmp_path, workers=1)
     config = find_system("vae_nn").config().with_values({"max_train": 1024, "max_eval": 384})
-    scale = real_scale(stage_run(chorales, Block(0, 0), config, MemoryFiles()))["values"]
+    scale = real_baselines(stage_run(chorales, Block(0, 0), config, MemoryFiles()))["values"]
     for name in ("frechet", "ndb", "bins_jsd", "feature_kl"):
         floor, shuffled, random = (scale[f"set/{name}.{of}"] for of in ("floor", "shuffled", "random"))
         assert floor < shuffled < random, name
@@ -222,7 +221,7 @@ def test_what_was_copied_from_any_window_trained_on_is_found(part: str, store: W
     others = np.setdiff1d(of_part[part], windows.train)
     copied = [window for window in store.batch(others) if window.any()][:8]
     run = run_of(store, np.stack(copied).reshape(4, 1, 2, *copied[0].shape), **few)
-    assert measured(NothingOfItsOwn(), run, real_scale(run))[0]["set/training_similarity"] == 1
+    assert measured(NothingOfItsOwn(), run, real_baselines(run))[0]["set/training_similarity"] == 1
 
 
 def test_no_more_windows_are_compared_than_the_smallest_set_has(
@@ -232,12 +231,12 @@ def test_no_more_windows_are_compared_than_the_smallest_set_has(
     windows = run.windows
     assert len(windows.starts) == 4 and min(len(windows.validation), len(windows.reference)) > 8
     seen: list[int] = []
-    monkeypatch.setattr(measuring, "scale_measures", lambda other, *_: seen.append(len(other.rolls)) or {})
+    monkeypatch.setattr(evaluation, "baseline_measures", lambda other, *_: seen.append(len(other.rolls)) or {})
     smaller = (
         {"starts": windows.starts[:3]},
         {"validation": windows.validation[:5]},
         {"reference": windows.reference[:4]},
     )
     for change in smaller:
-        real_scale(dataclasses.replace(run, windows=dataclasses.replace(windows, **change)))
+        real_baselines(dataclasses.replace(run, windows=dataclasses.replace(windows, **change)))
     assert seen == [6, 5, 4]

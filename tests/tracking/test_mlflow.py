@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from musiclab import tracking
-from musiclab.storage.documents import sealed, unsealed
+from musiclab.storage.documents import verified, with_checksum
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
 from musiclab.study import Grid, Study
@@ -180,7 +180,7 @@ def test_the_report_is_among_the_artifacts_and_is_put_there_anew_only_when_it_ha
 
 def test_an_answer_of_fewer_blocks_takes_the_place_of_one_of_more(kept: Kept) -> None:
     """MLflow shows the point of the largest step as the value: it must be the newest answer's."""
-    plan, records = unsealed(kept.plan.read_bytes()), kept.path / "trials"
+    plan, records = verified(kept.plan.read_bytes()), kept.path / "trials"
     more = []
     for cell in plan["cells"]:  # a second block, of the same trials with other values
         key = f"{cell['stages'][-1][1]}b"
@@ -188,9 +188,9 @@ def test_an_answer_of_fewer_blocks_takes_the_place_of_one_of_more(kept: Kept) ->
         other["stages"][-1][1] = key
         more.append(other)
         shutil.copytree(records / key[:-1], records / key)
-        record = unsealed((records / key / "record.json").read_bytes())
+        record = verified((records / key / "record.json").read_bytes())
         record["measures"]["set/frechet"] *= 3
-        (records / key / "record.json").write_bytes(sealed(record))
+        (records / key / "record.json").write_bytes(with_checksum(record))
     kept.write_plan(cells=plan["cells"] + more, sequential=True, blocks=2)
     kept.follower().round(last=True)
     two = _objectives(kept.uri)

@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 
 from musiclab.cli.sync import sync
 from musiclab.errors import UserError
-from musiclab.storage.documents import sealed, unsealed
+from musiclab.storage.documents import verified, with_checksum
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease
 from tests.support.kept import NOTHING, Kept
@@ -183,10 +183,10 @@ def test_a_damaged_trial_keeps_no_other_from_mlflow(kept: Kept, capsys: Any) -> 
     curves.write_text('[{"name": "train/x", "st')
     (kept.path / "trials" / partial / "run.json").write_bytes(b"\0\0\0")
     shutil.rmtree(kept.path / "trials" / partial / "samples")
-    (kept.path / "trials" / unread / "run.json").write_bytes(sealed({"began": "then", "ended": "now"}))
-    record = unsealed((kept.path / "trials" / bad / "record.json").read_bytes())
+    (kept.path / "trials" / unread / "run.json").write_bytes(with_checksum({"began": "then", "ended": "now"}))
+    record = verified((kept.path / "trials" / bad / "record.json").read_bytes())
     record["measures"]["a name\n\0 that MLflow refuses"] = 1.0
-    (kept.path / "trials" / bad / "record.json").write_bytes(sealed(record))
+    (kept.path / "trials" / bad / "record.json").write_bytes(with_checksum(record))
     assert sync([str(kept.path)], None) == 1
     said = capsys.readouterr().out
     assert f"latent_dim: {curves.relative_to(kept.path)} is damaged and left out" in said

@@ -135,7 +135,7 @@ def _read_other(inventory: Inventory, name: str) -> None:
     """A scale, or a split, whose name is the hash of what it says."""
     key = name.partition("/")[2].removesuffix(".json")
     if name.startswith("scales/"):
-        inventory.records.scale(key)
+        inventory.records.baselines(key)
         return
     try:
         if content_hash(json.loads(inventory.storage.read(name))) != key:
@@ -174,7 +174,7 @@ def studies(inventory: Inventory) -> Iterator[Finding]:
     for study, plan in inventory.newest.items():
         left = inventory.unfinished.get(study, [])
         failures = {cell.key: said for cell in left if (said := inventory.records.failure(cell.key))}
-        found = f"{study}: {len(plan.cells) - len(left)} of {len(plan.cells)} trials done"
+        found = f"{study}: {len(plan.trial_specs) - len(left)} of {len(plan.trial_specs)} trials done"
         if failures:
             key, first = next(iter(failures.items()))
             log = inventory.storage.path(f"trials/{key}/{FAILURE_LOG}")

@@ -14,7 +14,7 @@ from musiclab import ROOT
 from musiclab.errors import UserError, one_line
 
 
-def asked(module: str, function: str, seconds: float, **environment: str) -> Any:
+def call_in_child(module: str, function: str, seconds: float, **environment: str) -> Any:
     """Call a function without arguments in a child process and return what it returns.
 
     Args:

@@ -107,7 +107,7 @@ def _took(inventory: Inventory) -> dict[tuple[str, str], dict[str, int]]:
             trials[name.split("/")[1]] += 2 * info.size
     took: dict[tuple[str, str], dict[str, int]] = {}
     for plan in inventory.plans:
-        for cell in plan.cells:
+        for cell in plan.trial_specs:
             for stage, key in cell.stages.items():
                 done = key in inventory.finished if key == cell.key else _is_done(inventory, key)
                 if not done:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from musiclab.errors import UserError
 from musiclab.maintenance.doctor.finding import FAIL, OK, WARN, Finding
-from musiclab.maintenance.doctor.isolated import asked
+from musiclab.maintenance.doctor.isolated import call_in_child
 from musiclab.storage.files import Storage
 from musiclab.storage.inventory import Inventory
 from musiclab.tracking.uri import check_tracking_uri, default_uri, is_masked, masked, named_uri
@@ -20,7 +20,7 @@ def cluster() -> Iterator[Finding]:
     """The cluster of RAY_ADDRESS, or whether a Ray of this machine starts."""
     address = os.environ.get("RAY_ADDRESS")
     try:
-        has = asked("musiclab.execution.ray_tune", "cluster", _RAY_S)
+        has = call_in_child("musiclab.execution.ray_tune", "cluster", _RAY_S)
     except UserError as error:
         if address:
             known = str(error) if "RAY_ADDRESS" in str(error) else f"the cluster at RAY_ADDRESS={address}: {error}"
@@ -71,7 +71,7 @@ def _mlflow(uri: str) -> Finding:
             if not file.exists():
                 return Finding(OK, f"{at}: not there yet, the first study makes it (which takes ten seconds)")
             _check_sqlite(file)
-        found = asked("musiclab.tracking.mlflow_runs", "versions", _MLFLOW_S, MLFLOW_TRACKING_URI=uri)
+        found = call_in_child("musiclab.tracking.mlflow_runs", "versions", _MLFLOW_S, MLFLOW_TRACKING_URI=uri)
     except UserError as error:
         return Finding(FAIL, f"{at}: {error}", _remedy(str(error), uri))
     here, there = found["here"], found["there"]

@@ -119,9 +119,9 @@ def _frame(results: Results) -> tuple[int, int] | None:
 
     None where variants cut songs into different windows.
     """
-    if len({cell.variant.data for cell in results.cells}) > 1:
+    if len({cell.variant.data for cell in results.trial_specs}) > 1:
         return None
-    configs = [cell.variant.config for cell in results.cells]
+    configs = [cell.variant.config for cell in results.trial_specs]
     steps = configs[0]["steps"]
     return steps, steps * max(config["continuation"] for config in configs)
 

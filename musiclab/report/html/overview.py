@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from musiclab.analysis.results import Results
 from musiclab.report.html.templates import template
-from musiclab.report.sentences import evidence, evidence_mark, in_words
+from musiclab.report.sentences import describe, evidence, evidence_mark
 from musiclab.wording import counted
 
 
@@ -22,10 +22,10 @@ def overview(studies: list[Results]) -> str:
             "name": study.plan["study"],
             "link": _link(study, here),
             "question": study.plan["question"].splitlines()[0],
-            "answer": in_words(study.answer)[0],
+            "answer": describe(study.answer)[0],
             "measured_at": measured_at(study),
             "done": len(study.records),
-            "planned": len(study.cells),
+            "planned": len(study.trial_specs),
         }
         for study in studies
     ]

@@ -68,7 +68,7 @@ def _page(results: Results) -> str:
         responses=responses,
         has_effects=bool(responses or any(effects.values())),
         measures=tables.measure_tables(answer),
-        ceilings=any(name.endswith((SHUFFLED, RANDOM)) for name in answer.scale),
+        ceilings=any(name.endswith((SHUFFLED, RANDOM)) for name in answer.baselines),
         names=list(answer.measures),
         groups=tables.GROUPS,
         keys=keys,
@@ -119,16 +119,16 @@ def _sure(results: Results) -> str:
         return "Nothing could be compared yet."
     fewest, most = min(pairs), max(pairs)
     blocks = counted(most, "paired block") if fewest == most else f"{fewest} to {counted(most, 'paired block')}"
-    test = "sign flips valid however often one looks" if answer.terms.sequential else "two-sided sign flips"
+    test = "sign flips valid however often one looks" if answer.criteria.sequential else "two-sided sign flips"
     said = (
         f"{blocks} a comparison; {test}, corrected by Holm over "
         f"{counted(len(pairs), 'comparison')} at 5 %; intervals are 95 %, bootstrapped over blocks (BCa), "
         "too narrow where blocks are few; no verdict rests on them."
     )
-    if not answer.terms.sequential:
+    if not answer.criteria.sequential:
         said += f" The smallest p that so many blocks can give is {number(smallest_p(fewest, len(pairs)))}."
-    if answer.terms.margin is not None:
-        said += f" Differences of at most {number(answer.terms.margin)} {answer.objective.unit} count as none."
+    if answer.criteria.margin is not None:
+        said += f" Differences of at most {number(answer.criteria.margin)} {answer.objective.unit} count as none."
     return said
 
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from musiclab.analysis.answer import Answer, best
 from musiclab.analysis.results import Results
 from musiclab.analysis.statistics import NO_INTERVAL
-from musiclab.design.trials import Cell
+from musiclab.design.trials import TrialSpec
 from musiclab.measures.baselines import FLOOR, RANDOM, SHUFFLED
 from musiclab.measures.distributions import FEATURES
 from musiclab.report.formatting import MARKS, number, p_value, shortened, verdict
@@ -158,7 +158,7 @@ def distribution_plots(results: Results, keys: list[Key]) -> list[Plot]:
 
 def references(answer: Answer) -> list[Reference]:
     """What the objective's values are read beside: real music, shuffled tracks, random notes, as far as known."""
-    full, scale = answer.objective.full_name, answer.scale
+    full, scale = answer.objective.full_name, answer.baselines
     floor = scale.get(full + FLOOR, math.nan)
     found = []
     if full in scale:
@@ -196,15 +196,15 @@ def _by_block(results: Results) -> dict[str, dict[int, float]]:
     return found
 
 
-def _finished(results: Results) -> Iterator[tuple[Cell, dict[str, Any]]]:
-    return ((cell, results.records[cell.key]) for cell in results.cells if cell.key in results.records)
+def _finished(results: Results) -> Iterator[tuple[TrialSpec, dict[str, Any]]]:
+    return ((cell, results.records[cell.key]) for cell in results.trial_specs if cell.key in results.records)
 
 
 def _leading(answer: Answer, most: int) -> list[str]:
     """All variants if they are no more than `most`, else the controls and then the best ones."""
     sign = answer.objective.sign
     controls = list(dict.fromkeys(answer.controls.values()))
-    by_value = sorted(answer.judged, key=lambda name: (math.isnan(answer.judged[name]), -sign * answer.judged[name]))
+    by_value = sorted(answer.scores, key=lambda name: (math.isnan(answer.scores[name]), -sign * answer.scores[name]))
     return list(dict.fromkeys([*controls, *by_value]))[:most]
 
 
@@ -212,7 +212,7 @@ def _spread(answer: Answer, names: list[str], most: int) -> set[str]:
     """All of `names` if they are no more than `most`, else controls, the best, the worst and some between in order."""
     if len(names) <= most:
         return set(names)
-    ordered = [name for name in _leading(answer, len(answer.measures)) if not math.isnan(answer.judged[name])]
+    ordered = [name for name in _leading(answer, len(answer.measures)) if not math.isnan(answer.scores[name])]
     controls = list(dict.fromkeys(answer.controls.values()))[: most // 2]
     shown = dict.fromkeys(name for name in (*controls, best(answer), *ordered[-1:]) if name in names)
     others = [name for name in names if name not in shown]
@@ -244,7 +244,7 @@ def _curves(results: Results, keys: list[Key]) -> dict[tuple[str, str, str], lis
     read: dict[str, dict[str, dict[int, float]]] = {}
     found: dict[tuple[str, str, str], dict[str, list[dict[int, float]]]] = {}
     sources: dict[tuple[str, str, str], dict[str, set[str]]] = {}
-    for cell in results.cells:
+    for cell in results.trial_specs:
         name = cell.variant.name
         for stage, key in cell.stages.items() if name in styles else ():
             if key not in read:

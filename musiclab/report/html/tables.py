@@ -9,7 +9,7 @@ from typing import Any
 from musiclab.analysis.answer import Answer
 from musiclab.analysis.results import Results
 from musiclab.analysis.statistics import Interval
-from musiclab.design.trials import Cell
+from musiclab.design.trials import TrialSpec
 from musiclab.measures.baselines import RANDOM, SHUFFLED
 from musiclab.measures.registry import MEASURES, Measure
 from musiclab.report import sentences
@@ -90,12 +90,12 @@ class HeatMap:
 
 def variant_fields(results: Results) -> list[str]:
     """The fields that differ between variants, in the study's order."""
-    return list(dict.fromkeys(name for cell in results.cells for name in cell.variant.values))
+    return list(dict.fromkeys(name for cell in results.trial_specs for name in cell.variant.values))
 
 
 def variant_values(results: Results) -> dict[str, dict[str, Any]]:
     """The fields' values by variant, in the study's order."""
-    return {cell.variant.name: cell.variant.values for cell in results.cells}
+    return {cell.variant.name: cell.variant.values for cell in results.trial_specs}
 
 
 def verdict_rows(results: Results) -> list[VerdictRow]:
@@ -173,8 +173,8 @@ def _measure_row(answer: Answer, measure: Measure) -> MeasureRow:
         direction=_DIRECTIONS[measure.better],
         objective=measure == answer.objective,
         real=real_score(answer, full, number),
-        shuffled=number(answer.scale.get(full + SHUFFLED, math.nan)),
-        random=number(answer.scale.get(full + RANDOM, math.nan)),
+        shuffled=number(answer.baselines.get(full + SHUFFLED, math.nan)),
+        random=number(answer.baselines.get(full + RANDOM, math.nan)),
         values=tuple(Spread.of(interval) for interval in intervals),
         same=len(intervals) > 1 and measure != answer.objective and all(each == intervals[0] for each in intervals),
     )
@@ -290,7 +290,7 @@ def cost(results: Results) -> Cost:
     reused = Counter(stage for run in runs for stage in run["reused"])
     walls = [run["ended"] - run["began"] for run in runs]
     facts = [
-        ("trials", f"{len(results.records)} of {len(results.cells)} finished"),
+        ("trials", f"{len(results.records)} of {len(results.trial_specs)} finished"),
         ("a trial", f"{seconds(sum(walls) / len(walls))} on average, {seconds(max(walls))} at most" if walls else NONE),
         ("all trials", f"{seconds(sum(walls))} of workers' time" if walls else NONE),
         ("peak memory of a worker", f"{max((run['peak_memory_mib'] for run in runs), default=0):,} MiB"),
@@ -302,7 +302,7 @@ def cost(results: Results) -> Cost:
         for stage, spent in times.items()
     ]
     stages += [StageCost(stage, 0, NONE, NONE, count) for stage, count in reused.items()]
-    order = list(dict.fromkeys(stage for cell in results.cells for stage in cell.stages))
+    order = list(dict.fromkeys(stage for cell in results.trial_specs for stage in cell.stages))
     stages.sort(key=lambda each: order.index(each.stage) if each.stage in order else len(order))
     return Cost(facts, stages)
 
@@ -327,7 +327,7 @@ class Failed:
 def unfinished(results: Results) -> list[Failed]:
     """What failed, counted per variant and reason, then what has not been run."""
     found: dict[tuple[str, str | None], list[int]] = {}
-    for cell in results.cells:
+    for cell in results.trial_specs:
         if cell.key not in results.records:
             failure = results.failures.get(cell.key)
             found.setdefault((cell.variant.name, failure["reason"] if failure else None), []).append(cell.block.index)
@@ -345,7 +345,7 @@ def reproduction(results: Results) -> list[tuple[str, list[str]]]:
         if version != environment.get(name)
     }
     splits: dict[str, set[int]] = {}
-    for cell in results.cells:
+    for cell in results.trial_specs:
         if cell.key in results.records:
             splits.setdefault(results.records[cell.key]["data"]["split"], set()).add(cell.block.index)
     ended = [run["ended"] for run in results.runs.values() if run]
@@ -355,15 +355,15 @@ def reproduction(results: Results) -> list[tuple[str, list[str]]]:
         ("versions", [f"musiclab {environment['musiclab']}, Python {environment['python']}", *sorted(versions)]),
         ("platform", [environment["platform"]]),
         ("data", [str(plan["base"].get("data", NONE))]),
-        ("data fingerprint", sorted({cell.variant.data for cell in results.cells})),
+        ("data fingerprint", sorted({cell.variant.data for cell in results.trial_specs})),
         ("split", [f"{split}, block {_ranges(sorted(blocks))}" for split, blocks in splits.items()] or [NONE]),
-        ("seeds", _seeds(results.cells)),
+        ("seeds", _seeds(results.trial_specs)),
         ("edition", [plan["edition"]]),
         ("when", [f"planned {moment(plan['began'])}", *([f"last trial ended {moment(max(ended))}"] if ended else [])]),
     ]
 
 
-def _seeds(cells: list[Cell]) -> list[str]:
+def _seeds(cells: list[TrialSpec]) -> list[str]:
     blocks: dict[int, set[int]] = {}
     for cell in cells:
         blocks.setdefault(cell.block.seed, set()).add(cell.block.index)

@@ -17,7 +17,7 @@ from musiclab.systems.gan.config import GANConfig
 from musiclab.systems.gan.networks import Discriminator, Generator
 from musiclab.training.batches import shares_on, shuffled, unpack
 from musiclab.training.fit import Learner
-from musiclab.training.running_means import Sums
+from musiclab.training.running_means import RunningMeans
 from musiclab.training.streams import Block
 
 # Collapse is watched on as many samples of fixed noise as the article's authors listened to.
@@ -148,7 +148,7 @@ class GanLearner(Learner):
         self.real = unpack_bits(run.windows.packed(run.windows.validation[:PROBES]))
 
     def epoch(self, number: int) -> dict[str, float]:
-        run, config, sums = self.run, self.run.config, Sums()
+        run, config, sums = self.run, self.run.config, RunningMeans()
         streams = {
             name: run.block.torch("sampling", "gan", name, number) for name in ("noise", "labels", "instance noise")
         }

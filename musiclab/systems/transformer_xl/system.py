@@ -39,7 +39,7 @@ from musiclab.systems.transformer_xl.network import NO_SONG, Memory, Network, St
 from musiclab.systems.transformer_xl.tokens import Grammar, RollTokens
 from musiclab.training import tensors
 from musiclab.training.fit import Learner, fit
-from musiclab.training.running_means import Sums
+from musiclab.training.running_means import RunningMeans
 from musiclab.training.streams import Block
 
 WEIGHTS = "weights.safetensors"
@@ -101,7 +101,7 @@ class TokenLearner(Learner):
 
     def epoch(self, number: int) -> dict[str, float]:
         """Every stream from its beginning, with no memory before it: a checkpoint need not hold any."""
-        run, config, sums = self.run, self.run.config, Sums()
+        run, config, sums = self.run, self.run.config, RunningMeans()
         order = torch.randperm(len(self.songs), generator=run.block.torch("data", "train", number)).tolist()
         tokens, songs = streams([self.songs[place] for place in order], self.streams)
         memory = None
@@ -196,7 +196,7 @@ class TransformerXL(System):
     config = TransformerXLConfig
     stages: ClassVar = {"train": 1, GENERATE: 1, MEASURE: 1}
     conditions = ("start", "noise")
-    gives = ("tokens",)
+    provides = ("tokens",)
     presets: ClassVar = {
         "demo": {
             "d_model": 64, "layers": 2, "heads": 4, "memory": 96, "segment": 32, "batch": 8, "epochs": 2,

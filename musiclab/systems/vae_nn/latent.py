@@ -10,7 +10,7 @@ from musiclab.systems.vae_nn.config import VaeNNConfig
 from musiclab.systems.vae_nn.vae import Vaes
 from musiclab.training.batches import shuffled
 from musiclab.training.fit import Learner
-from musiclab.training.running_means import Sums
+from musiclab.training.running_means import RunningMeans
 
 
 def melody_nn(config: VaeNNConfig) -> nn.Module:
@@ -42,7 +42,7 @@ class LatentLearner(Learner):
             self.optimizers[name] = torch.optim.Adam(module.parameters(), lr=config.latent_lr, fused=True)
 
     def epoch(self, number: int) -> dict[str, float]:
-        run, config, sums = self.run, self.run.config, Sums()
+        run, config, sums = self.run, self.run.config, RunningMeans()
         for optimizer in self.optimizers.values():
             optimizer.param_groups[0]["lr"] = config.latent_lr * config.latent_lr_decay**number
         with run.block.global_torch("dropout", "latent", number):

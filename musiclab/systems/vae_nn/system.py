@@ -46,7 +46,7 @@ class VaeNN(System):
     config = VaeNNConfig
     stages: ClassVar = {"vae": 1, "latent": 1, GENERATE: 1, MEASURE: 1}
     conditions = ("start", "piano", "noise", "target", "alpha")
-    gives = ("latents", "pairs")
+    provides = ("latents", "pairs")
     presets: ClassVar = {
         # The same architecture, narrower and shorter: any data set within the minutes of a demo.
         "demo": {

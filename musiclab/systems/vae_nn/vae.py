@@ -21,7 +21,7 @@ from musiclab.training import tensors
 from musiclab.training.batches import EVAL_BATCH, in_order, shares_on, shuffled, unpack
 from musiclab.training.files import Files
 from musiclab.training.fit import Learner, fit
-from musiclab.training.running_means import Sums
+from musiclab.training.running_means import RunningMeans
 
 if TYPE_CHECKING:
     from musiclab.systems.vae_nn.config import VaeNNConfig
@@ -112,7 +112,7 @@ class VaeLearner(Learner):
             )
 
     def epoch(self, number: int) -> dict[str, float]:
-        run, config, sums = self.run, self.run.config, Sums()
+        run, config, sums = self.run, self.run.config, RunningMeans()
         noise = run.block.torch("sampling", "vae", number)
         for batch in shuffled(len(run.windows.train), config.vae_batch, run.block.torch("data", "vae", number)):
             x_NRTP = unpack(run.windows.packed(run.windows.train[batch.numpy()]), run.device)
@@ -131,7 +131,7 @@ class VaeLearner(Learner):
     @torch.no_grad()
     def _validation(self) -> dict[str, float]:
         """The same loss on the validation windows at the posterior means, which needs no draws."""
-        sums, config = Sums(), self.run.config
+        sums, config = RunningMeans(), self.run.config
         for x_NRTP in in_order(self.run.windows, self.run.windows.validation, self.run.device):
             for name, vae in self.modules.items():
                 track = TRACKS.index(name)
