@@ -74,15 +74,10 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
 
     from musiclab.data.songs import TRACKS
     from musiclab.measures.baselines import COPIED_FROM, baseline_measures
+    from musiclab.measures.latent_suite import posterior_measures, reconstruction_measures
     from musiclab.measures.originality import TrainingWindows
     from musiclab.measures.reconstruction import best_threshold
-    from musiclab.measures.suite import (
-        music_measures,
-        posterior_measures,
-        reconstruction_measures,
-        set_measures,
-        training_measures,
-    )
+    from musiclab.measures.suite import music_measures, set_measures, training_measures
     from musiclab.measures.window_set import WindowSet
     from musiclab.rendering.sample import render_samples
     from musiclab.systems.vae_nn.config import VaeNNConfig

@@ -3,15 +3,10 @@
 import numpy as np
 
 from musiclab.measures.bins import distinct_windows
+from musiclab.measures.latent_suite import reconstruction_measures
 from musiclab.measures.originality import TrainingWindows, copied_from
 from musiclab.measures.rolls import checked, nan_mean
-from musiclab.measures.suite import (
-    comparison_measures,
-    descriptive_measures,
-    reconstruction_measures,
-    training_measures,
-    variety_measures,
-)
+from musiclab.measures.suite import comparison_measures, descriptive_measures, training_measures, variety_measures
 from musiclab.measures.window_set import WindowSet
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from musiclab.measures.latent import active_units, collapsed, importance_gain, kl_per_dimension, prior_gap
-from musiclab.measures.suite import (
+from musiclab.measures.latent_suite import (
     activation_measures,
     likelihood_measures,
     noise_response_measures,

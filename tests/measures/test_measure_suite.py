@@ -10,17 +10,19 @@ from musiclab.measures.bins import bin_centres, bins_compared
 from musiclab.measures.distributions import FEATURES, distances_compared, features
 from musiclab.measures.embedding import embed, frechet_distance
 from musiclab.measures.fidelity import fidelity, scaled
-from musiclab.measures.originality import TrainingWindows, copied_from
-from musiclab.measures.registry import MEASURES, find_measure
-from musiclab.measures.suite import (
+from musiclab.measures.latent_suite import (
     activation_measures,
-    first_variations,
     likelihood_measures,
-    music_measures,
-    next_window_measures,
     noise_response_measures,
     posterior_measures,
     reconstruction_measures,
+)
+from musiclab.measures.originality import TrainingWindows, copied_from
+from musiclab.measures.registry import MEASURES, find_measure
+from musiclab.measures.suite import (
+    first_variations,
+    music_measures,
+    next_window_measures,
     set_measures,
     structure_measures,
     style_measures,

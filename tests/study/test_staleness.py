@@ -15,7 +15,7 @@ from musiclab.study.options import design_of, parse_options
 from musiclab.study.plan_file import PlanFile
 from musiclab.study.run import StudyRun
 from musiclab.study.staleness import outdated
-from musiclab.systems.vae_nn import VaeNN
+from musiclab.systems.vae_nn.system import VaeNN
 from musiclab.training import runtime
 
 Made = Callable[..., Design]

@@ -241,7 +241,7 @@ def test_training_stops_after_an_epoch_if_asked_and_leaves_its_checkpoint(
         raise Interrupted
 
     for number, stage in enumerate(_training(system)):
-        before = {key: data for key, data in trained.trial.items() if key[0] in system.stages[:number]}
+        before = {key: data for key, data in trained.trial.items() if key[0] in list(system.stages)[:number]}
         files = MemoryFiles(before).product(stage)
         with pytest.raises(Interrupted):
             run = dataclasses.replace(stage_run(store, BLOCK, config, files), after_epoch=stop)

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from musiclab.data.songs import TRACKS
-from musiclab.measures import suite
+from musiclab.measures import latent_suite
 from musiclab.measures.latent import importance_gain, kl_per_dimension
 from musiclab.systems.base import StageRun
 from musiclab.systems.vae_nn.vae import LOG_SIGMA_FLOOR, ConvVAE, Vaes, thresholds
@@ -44,10 +44,12 @@ def latent_measures(run: StageRun, vaes: Vaes) -> dict[str, float]:
     coded, cut = _Coded.by(vaes, run.windows.reference), thresholds(run)
     decoded = coded.activations > cut.cpu().numpy()
     return (
-        suite.reconstruction_measures(decoded, coded.actual)
-        | suite.activation_measures(coded.activations, coded.actual)
-        | suite.posterior_measures({TRACKS[track]: _posterior(coded, track) for track in vaes.modules})
-        | suite.likelihood_measures({TRACKS[track]: _likelihood(run, vaes, coded, track) for track in vaes.modules})
+        latent_suite.reconstruction_measures(decoded, coded.actual)
+        | latent_suite.activation_measures(coded.activations, coded.actual)
+        | latent_suite.posterior_measures({TRACKS[track]: _posterior(coded, track) for track in vaes.modules})
+        | latent_suite.likelihood_measures(
+            {TRACKS[track]: _likelihood(run, vaes, coded, track) for track in vaes.modules}
+        )
         | _noise_response(run, vaes, coded, decoded, cut)
     )
 
@@ -112,4 +114,4 @@ def _noise_response(
         return np.concatenate([(vaes.decode(part) > cut).cpu().numpy() for part in z_NRK.split(EVAL_BATCH)])
 
     own, noisy = with_noise(coded.log_sigmas.exp()), ((sd, with_noise(sd)) for sd in NOISE_SDS)
-    return suite.noise_response_measures(decoded, own, noisy, coded.actual)
+    return latent_suite.noise_response_measures(decoded, own, noisy, coded.actual)
