@@ -107,7 +107,7 @@ def test_a_signal_that_a_wrapper_passes_on_is_no_second_one(monkeypatch: pytest.
 def test_on_ray_the_workers_stop_with_a_checkpoint_too(
     storage: Path, long_study: Path, long_options: list[str]
 ) -> None:
-    endless = [*long_options, "--set", "vae_epochs=20000"]  # however late the signal comes, there is a training to stop
+    endless = [*long_options, "--set", "vae_epochs=10000"]  # however late the signal comes, there is a training to stop
     process = start_study(*endless, storage=storage, file=long_study)
     wait_until(lambda: [*storage.glob("stages/*/curves.json")], "a training", process=process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: Ray's processes and the mirror get it too

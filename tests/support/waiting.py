@@ -56,7 +56,7 @@ def wait_until(
         condition: asked every `poll_s` seconds.
         what: names what is waited for, in the error.
         progress: something that changes as long as what is waited for gets on; see Patience.
-        process: fails at once if this process ends before the condition is true.
+        process: if it ends before the condition is true, the wait fails at once, with what the process said.
 
     Raises:
         AssertionError: if nothing gets on for too long, or `process` has ended.
@@ -66,7 +66,9 @@ def wait_until(
         has_ended = process is not None and process.poll() is not None
         if value := condition():
             return value
-        assert not has_ended, f"waited in vain for {what}: its process ended with exit status {process.returncode}"
+        if has_ended:
+            said = "\n".join(map(str, process.communicate()))
+            raise AssertionError(f"waited in vain for {what}: exit status {process.returncode}\n{said}")
         patience.check()
         time.sleep(poll_s)
 
