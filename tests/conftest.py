@@ -29,7 +29,8 @@ from musiclab.data.windows import WindowSpec  # noqa: E402
 from musiclab.rendering.midi import to_midi  # noqa: E402
 from tests.support.kept import Kept, empty  # noqa: E402
 from tests.support.mlflow_servers import MlflowServer, Postgres, running_postgres, sqlite  # noqa: E402
-from tests.support.study_processes import Head, Run, end, free_port, run_study, start_ray, wait_for  # noqa: E402
+from tests.support.study_processes import PAUSING, Head, Run, end, free_port, run_study, start_ray  # noqa: E402
+from tests.support.waiting import wait_until  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 
@@ -107,12 +108,12 @@ def _make_database(folder: Path) -> Path:
 
 
 # Two variants that train for some seconds, so that there is a middle to be killed in.
-_LONG = """
+_LONG = f"""{PAUSING}
 from musiclab.study import Grid, Study
 
 if __name__ == "__main__":
     Study(
-        name="long", system="vae_nn", space={"latent_dim": Grid(8, 16)}, control={"latent_dim": 16},
+        name="long", system="vae_nn", space={{"latent_dim": Grid(8, 16)}}, control={{"latent_dim": 16}},
         blocks=1, objective="frechet",
     ).main()
 """
@@ -202,7 +203,7 @@ def head() -> Iterator[Head]:
             f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}" if with_dashboard else None, folder, environment
         )
         if with_dashboard:
-            wait_for(made.takes_jobs, 120, "Ray's dashboard")
+            wait_until(made.takes_jobs, "Ray's dashboard")
         yield made
     finally:
         end(process)

@@ -15,8 +15,8 @@ from tests.support.study_processes import (
     kill,
     run_study,
     start_study,
-    wait_for,
 )
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,7 @@ def test_a_killed_worker_costs_no_trial_and_no_digit(
     undisturbed: Run, storage: Path, long_study: Path, long_options: list[str]
 ) -> None:
     process = start_study(*long_options, storage=storage, file=long_study)
-    curves = wait_for(lambda: [*storage.glob("stages/*/curves.json")], 120, "a training")[0]
+    curves = wait_until(lambda: [*storage.glob("stages/*/curves.json")], "a training")[0]
     before = json.loads(curves.read_text())
     workers = descendants(process.pid, "ray::ResourceTrainable")
     assert workers
@@ -68,12 +68,11 @@ def test_more_gpus_than_there_are_is_one_sentence(head: Head, storage: Path, opt
     assert refused.records == {}
 
 
-def test_a_cluster_that_is_not_there_is_one_sentence_soon(storage: Path, options: list[str]) -> None:
+def test_a_cluster_that_is_not_there_is_one_sentence(storage: Path, options: list[str]) -> None:
     address = f"127.0.0.1:{free_port()}"
     refused = run_study(*options, storage=storage, code=2, env={"RAY_ADDRESS": address})
     assert _error(refused).startswith(f"error: The Ray cluster at RAY_ADDRESS={address} cannot be reached (")
     assert _error(refused).endswith("start it, or unset RAY_ADDRESS to run on this machine.")
-    assert refused.seconds < 60
 
 
 def _error(run: Run) -> str:

@@ -21,7 +21,7 @@ from musiclab.training.files import CHECKPOINT
 from musiclab.training.streams import Block
 from tests.support.kept import Kept
 from tests.support.made_results import made_study
-from tests.support.study_processes import ROOT, Run, descendants, files, kill, run_study, start_study, wait_for
+from tests.support.study_processes import ROOT, Run, descendants, files, kill, paused_study, run_study
 
 # Two variants on two blocks, of which one trial is still to be run; `stage` below makes their stages.
 VALUES = {"16": [{"set/frechet": 1.0}, {"set/frechet": 2.0}], "8": [{"set/frechet": 3.0}, None]}
@@ -314,8 +314,8 @@ def test_a_study_runs_nothing_again_after_a_cleaning_and_others_share_its_stages
 def test_a_study_that_was_killed_resumes_from_its_epoch_after_a_cleaning(
     storage: Path, long_study: Path, long_options: list[str], undisturbed: Run
 ) -> None:
-    process = start_study(*long_options, "--in-process", storage=storage, file=long_study)
-    wait_for(lambda: list(storage.glob(f"stages/*/{CHECKPOINT}")), 120, "a checkpoint")
+    process = paused_study(*long_options, storage=storage, file=long_study)
+    assert list(storage.glob(f"stages/*/{CHECKPOINT}"))
     kill(process.pid, *descendants(process.pid))  # the mirror too
     process.communicate()
     stage(Storage(str(storage)), "old")

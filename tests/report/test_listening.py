@@ -28,11 +28,11 @@ from musiclab.storage.records import Records
 from musiclab.training.streams import Block
 from musiclab.training.windows import block_windows
 from tests.support.browser import THERE, Browser, browsing
+from tests.support.waiting import wait_until
 
 STEPS, CONTINUATION, SAMPLES, SEED = 32, 2, 4, "c0ffee"
 NAMES = ("8", "16", "32")
 MP3 = Player.mp3
-PLAY_S = 60  # how long a loaded machine may take to begin to play
 
 
 @pytest.fixture(autouse=True)
@@ -430,10 +430,7 @@ def player(
 
 
 def eventually(true: Callable[[], object]) -> None:
-    until = time.monotonic() + PLAY_S
-    while not true():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.05)
+    wait_until(true, "what the page shows")
 
 
 def buttons(browser: Browser) -> list[str]:
