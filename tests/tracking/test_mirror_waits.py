@@ -65,7 +65,7 @@ def test_a_server_that_never_answers_keeps_nobody_waiting(kept: Kept, monkeypatc
         kill(mirror._process.pid)
         mirror._process.wait()
     assert 3 <= waited < 10
-    assert "is behind (nothing was taken up for 3 s; its mirror tries on by itself); `musiclab sync " in said
+    assert "is behind (no progress for 3 s; its mirror keeps trying on its own); `musiclab sync " in said
     assert f"{kept.path}/latent_dim" in said
 
 
@@ -74,7 +74,7 @@ def test_ctrl_c_ends_the_waiting_and_not_the_mirror(kept: Kept) -> None:
     mirror.start(print)
     interrupt = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
     interrupt.start()
-    assert "is behind (it was not waited for; its mirror goes on by itself)" in mirror.stop()
+    assert "is behind (the wait was interrupted; its mirror continues on its own)" in mirror.stop()
     interrupt.join()
     assert mirror._process.wait(120) == 0
     assert kept.faults() == NOTHING
@@ -117,7 +117,7 @@ def test_a_mirror_ends_by_itself_where_no_answer_comes(kept: Kept, monkeypatch: 
         wait_for(lambda: said, 60, "a line that MLflow is behind")
         assert "is behind (no answer within 1 s); `musiclab sync " in mirror.stop()
     assert len(said) == 1
-    assert ": no answer within 1 s; the study goes on and MLflow is brought level later" in said[0]
+    assert ": no answer within 1 s; the study continues, and MLflow is brought up to date later" in said[0]
 
 
 @pytest.mark.long
@@ -140,7 +140,7 @@ def test_a_server_that_is_slow_but_takes_all_is_waited_for(
     finally:
         proxy.end()
     assert where.startswith("MLflow: the study http://")
-    assert any("MLflow is being brought level: " in line and " of 4 trials" in line for line in said)
+    assert any("MLflow is being brought up to date: " in line and " of 4 trials" in line for line in said)
     assert kept.faults(server.uri) == NOTHING
 
 
