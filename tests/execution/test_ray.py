@@ -64,7 +64,7 @@ def test_a_cluster_that_declares_gpus_runs_trials_on_shares_of_them(
 def test_more_gpus_than_there_are_is_one_sentence(head: Head, storage: Path, options: list[str]) -> None:
     environment = head.environment | {"RAY_ADDRESS": head.address}
     refused = run_study(*options, "--gpus-per-trial", "2", storage=storage, code=2, env=environment)
-    assert _error(refused) == "error: --gpus-per-trial 2 is more than the cluster has: 1."
+    assert _error(refused) == "error: --gpus-per-trial must be at most what the cluster has, 1; got 2."
     assert refused.records == {}
 
 

@@ -70,7 +70,7 @@ SAFEGUARDS = [
     ),
     Safeguard(
         "MLflow's runs are found by their tags", "musiclab/tracking/mlflow_runs.py",
-        [("for run in sorted(self._found(), key", "for run in sorted([], key")],
+        [("for run in sorted(self._search(), key", "for run in sorted([], key")],
         IN_PROCESS,
     ),
     Safeguard(
@@ -91,7 +91,7 @@ SAFEGUARDS = [
     ),
     Safeguard(
         "runs that look as if they ran are closed", "musiclab/tracking/reconcile.py",
-        [("            self._runs.close_running()\n", "            pass\n")],
+        [("            runs.close_running()\n", "            pass\n")],
         ON_THE_WAY,
     ),
     Safeguard(

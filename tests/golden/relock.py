@@ -20,11 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from musiclab.code_lock import LOCK, StageCode, closure  # noqa: E402 - they need the path
-from musiclab.data.chorales import Chorales  # noqa: E402
-from musiclab.data.lpd5 import Lpd5  # noqa: E402
-from musiclab.data.midi import Midi  # noqa: E402
-from musiclab.data.store import code_of_windows  # noqa: E402
 from musiclab.systems import SYSTEMS, find_system  # noqa: E402
+from musiclab.systems.codes import stage_codes  # noqa: E402
 from tests.golden.cases import BASE, cases  # noqa: E402
 
 RUNNER = "tests/golden/run.py"
@@ -60,15 +57,6 @@ def main() -> int:
         NOT_EXECUTED.write_text("\n".join(_not_executed(folder / "coverage")) + "\n")
     print(f"{LOCK.relative_to(ROOT)} and {NOT_EXECUTED.relative_to(ROOT)} are written; commit them with the code.")
     return 0
-
-
-def stage_codes() -> list[StageCode]:
-    """The code of every stage that the lock knows, as it is in this checkout."""
-    systems = [find_system(name) for name in SYSTEMS]
-    codes = {code.name: code for system in systems for stage in system.stages for code in system.code(stage)}
-    # A source is made from a path, and only its class matters here.
-    codes |= {code.name: code for kind in (Chorales, Lpd5, Midi) if (code := code_of_windows(object.__new__(kind)))}
-    return [codes[name] for name in sorted(codes)]
 
 
 def refused(

@@ -125,7 +125,7 @@ def test_a_clean_storage_stays_as_it_is(place: Storage, folder: Path, capsys: py
     before = files(folder)
     run(place.root, "--remove")
     assert files(folder) == before
-    assert capsys.readouterr().out == "Nothing is to be removed.\n"
+    assert capsys.readouterr().out == "Nothing to remove.\n"
 
 
 def test_what_only_an_older_plan_would_take_up_goes(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_stages_stay_where_it_is_not_known_which_are_needed(
     stages = {file for file in files(tmp_path / "stages") if ".half-" not in file}
     run(place.root, "--remove")
     assert set(files(tmp_path / "stages")) == stages - {f"{NEEDED[0]}/{CHECKPOINT}"}
-    assert f"1 damaged or older files cannot be read ({damaged})" in capsys.readouterr().out
+    assert f"1 damaged or older file cannot be read ({damaged})" in capsys.readouterr().out
 
 
 def test_stages_of_a_damaged_record_stay_for_its_trial_to_be_done_again(tmp_path: Path) -> None:
@@ -241,7 +241,10 @@ def test_windows_are_only_named(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_what_is_no_storage_is_said_and_not_made(root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     run(str(tmp_path / root), code=2)
-    assert f"{str(tmp_path / root)!r} is no storage" in capsys.readouterr().err
+    assert (
+        f"STORAGE must be a folder or URI that studies used as --storage; got {str(tmp_path / root)!r}"
+        in capsys.readouterr().err
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -265,7 +268,7 @@ def remove_folder(self, name):
     left[0] -= 1
     rest(self, name)
 clean.Storage.remove_folder = remove_folder
-clean.clean(sys.argv[1], remove=True)
+clean.clean(sys.argv[1], remove=True, say=print)
 """
 
 

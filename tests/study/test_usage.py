@@ -121,8 +121,8 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture, song_folder: Path) ->
         ),
         (
             ["--tracking-uri", "localhost:5000"],
-            "The tracking address 'localhost:5000' is none that MLflow takes; give http://HOST:PORT or "
-            "sqlite:////FOLDER/mlflow.db.",
+            "The tracking address must be http://HOST:PORT or a database such as sqlite:////FOLDER/mlflow.db; got "
+            "'localhost:5000'.",
         ),
         (
             ["--data", "mid:songs"],

@@ -66,7 +66,7 @@ def test_a_server_that_never_answers_keeps_nobody_waiting(kept: Kept, monkeypatc
         kill(mirror._process.pid)
         mirror._process.wait()
     assert waited >= 3
-    assert "is behind (nothing was taken up for 3 s; its mirror tries on by itself); `musiclab sync " in said
+    assert "is behind (no progress for 3 s; its mirror keeps trying on its own); `musiclab sync " in said
     assert f"{kept.path}/latent_dim" in said
 
 
@@ -82,8 +82,8 @@ def test_ctrl_c_ends_the_waiting_and_not_the_mirror(kept: Kept) -> None:
     mirror = kept.mirror()
     mirror.start(print)
     os.kill(mirror._process.pid, signal.SIGSTOP)  # so that it has not ended by then
-    mirror._heard = _Interrupted()
-    assert "is behind (it was not waited for; its mirror goes on by itself)" in mirror.stop()
+    mirror._message_came = _Interrupted()
+    assert "is behind (the wait was interrupted; its mirror continues on its own)" in mirror.stop()
     os.kill(mirror._process.pid, signal.SIGCONT)
     wait_until(lambda: mirror._process.poll() is not None, "the mirror's end")
     assert mirror._process.returncode == 0
@@ -128,7 +128,7 @@ def test_a_mirror_ends_by_itself_where_no_answer_comes(kept: Kept, monkeypatch: 
         wait_until(lambda: said, "a line that MLflow is behind")
         assert "is behind (no answer within 1 s); `musiclab sync " in mirror.stop()
     assert len(said) == 1
-    assert ": no answer within 1 s; the study goes on and MLflow is brought level later" in said[0]
+    assert ": no answer within 1 s; the study continues, and MLflow is brought up to date later" in said[0]
 
 
 @pytest.mark.long
@@ -151,7 +151,7 @@ def test_a_server_that_is_slow_but_takes_all_is_waited_for(
     finally:
         proxy.end()
     assert where.startswith("MLflow: the study http://")
-    assert any("MLflow is being brought level: " in line and " of 4 trials" in line for line in said)
+    assert any("MLflow is being brought up to date: " in line and " of 4 trials" in line for line in said)
     assert kept.faults(server.uri) == NOTHING
 
 
