@@ -119,7 +119,7 @@ def _naming_out(out: Path) -> Iterator[None]:
         ) from error
 
 
-def _best(storage: Storage, study: str | None, system: System) -> Trained:
+def _best(storage: Storage, study: str | None, system: System[Any]) -> Trained:
     """A trial of the best variant of the system in a study: of the one named, else of the newest that has one."""
     records = Records(storage)
     studies = [study] if study else storage.names("studies")
@@ -139,7 +139,7 @@ def _best(storage: Storage, study: str | None, system: System) -> Trained:
     )
 
 
-def _trial(storage: Storage, key: str, system: System) -> Trained:
+def _trial(storage: Storage, key: str, system: System[Any]) -> Trained:
     record = Records(storage).get(key)
     if record is None:
         raise UserError(f"--trial {key}: {storage.root} has no finished trial of that key.")
@@ -148,7 +148,7 @@ def _trial(storage: Storage, key: str, system: System) -> Trained:
     return Trained(TrialSpec.of_record(record), f"trial {key}")
 
 
-def _checked(storage: Storage, system: System, cell: TrialSpec) -> Any:
+def _checked(storage: Storage, system: System[Any], cell: TrialSpec) -> Any:
     """The trial's config; UserError unless its networks are there and are what this code would train."""
     other_code = UserError(f"trial {cell.key} was trained by other code than this; run its study again.")
     try:
@@ -168,7 +168,7 @@ def _checked(storage: Storage, system: System, cell: TrialSpec) -> Any:
     return config
 
 
-def _config(system: System, config: Any, request: GenerateRequest) -> Any:
+def _config(system: System[Any], config: Any, request: GenerateRequest) -> Any:
     """The trial's config with what was asked to be other; UserError for what only training could change.
 
     It keeps its own target where neither `--style` gives another one nor `--start` what it was not drawn for.
@@ -203,7 +203,7 @@ def _target(config: Any) -> str:
     return getattr(config, "target", NONE)
 
 
-def _windows(storage: Storage, cell: TrialSpec, system: System, config: Any) -> BlockWindows:
+def _windows(storage: Storage, cell: TrialSpec, system: System[Any], config: Any) -> BlockWindows:
     """What the trial started from, and looks its own targets up in."""
     if _store(storage, cell) is None:
         hint = "give --start FILE.mid" if "start" in system.conditions else "run its study again"
@@ -213,7 +213,7 @@ def _windows(storage: Storage, cell: TrialSpec, system: System, config: Any) -> 
 
 def _run(
     storage: Storage, cell: TrialSpec, config: Any, windows: BlockWindows | None, request: GenerateRequest
-) -> StageRun:
+) -> StageRun[Any]:
     targets = None
     if request.style:
         targets = named_targets(request.style, _store(storage, cell), config.window_spec, option="--style")
@@ -221,7 +221,7 @@ def _run(
     return StageRun(config, block, windows, StoredFiles(storage, cell, GENERATE), torch.device("cpu"), targets)
 
 
-def _starts(system: System, config: Any, windows: BlockWindows | None, request: GenerateRequest) -> np.ndarray:
+def _starts(system: System[Any], config: Any, windows: BlockWindows | None, request: GenerateRequest) -> np.ndarray:
     """Start windows, packed `(n, track, steps, 16)`: the last one of the given file, or all of the trial's own."""
     if windows is None:
         last = file_windows(request.start, config.window_spec, "--start")[-1:]

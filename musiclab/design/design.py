@@ -203,7 +203,7 @@ def _fixed(spec: StudySpec, given: Mapping[str, str], compared: set[str]) -> dic
     return spec.fixed | given
 
 
-def _check_objective(objective: Measure, systems: dict[str, "System"], variants: list[Variant]) -> None:
+def _check_objective(objective: Measure, systems: dict[str, "System[Any]"], variants: list[Variant]) -> None:
     """UserError where not every variant compared has what the objective is worked out from."""
     for need in objective.needs:
         without = [name for name, system in systems.items() if need not in (*system.provides, *system.conditions)]

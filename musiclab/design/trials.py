@@ -73,7 +73,7 @@ class TrialSpec:
 
 
 def trial_specs(
-    systems: dict[str, "System"], variants: Iterable[Variant], blocks: Iterable[Block], runtime: Runtime
+    systems: dict[str, "System[Any]"], variants: Iterable[Variant], blocks: Iterable[Block], runtime: Runtime
 ) -> list[TrialSpec]:
     """Every variant on every block, block by block, so that a study cut short has whole blocks to compare."""
     typed = [(variant, systems[variant.system].config(**variant.config)) for variant in variants]
