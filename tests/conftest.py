@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["DO_NOT_TRACK"] = "true"
+os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "120"  # a server on a busy machine answers late
 os.environ["OMP_NUM_THREADS"] = "1"  # as in a trial; more threads than cores make a loaded machine crawl
 for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI"):
     os.environ.pop(name, None)
@@ -33,6 +35,10 @@ from tests.support.study_processes import PAUSING, Head, Run, end, free_port, ru
 from tests.support.waiting import wait_until  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
+
+# How long an example takes is no reason to fail.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 Once = Callable[[str, Callable[[Path], Any]], Any]

@@ -265,7 +265,7 @@ def test_a_fraction_of_resolution_five_tells_all_interactions_apart() -> None:
     }  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(3, 6), st.sampled_from([3, 4, 5]), st.data())
 def test_additive_effects_are_measured_without_error(n: int, resolution: int, data: st.DataObject) -> None:
     space = _fraction(n, resolution)

@@ -87,7 +87,8 @@ def test_a_worker_killed_for_memory_is_tried_again_and_named(
 ) -> None:
     # Ray's own memory monitor, told that two per cent of the machine's memory is all there is.
     short_of_memory = {"RAY_memory_usage_threshold": "0.02", "RAY_memory_monitor_refresh_ms": "300"}
-    options = [*long_options, "--max-failures", "1"]
+    # A training that would not end before the monitor looks.
+    options = [*long_options, "--set", "vae_epochs=10000", "--max-failures", "1"]
     run = run_study(*options, storage=storage, file=long_study, code=1, env=short_of_memory)
     reason = "its worker was killed because the machine ran low on memory"
     assert run.err.count(f"is tried again: {reason}") == 2

@@ -21,7 +21,7 @@ from musiclab.design.trials import TrialSpec, Variant
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.maintenance import doctor
-from musiclab.maintenance.doctor import Finding, installation, room, services
+from musiclab.maintenance.doctor import Finding, contents, installation, room, services
 from musiclab.maintenance.doctor.isolated import call_in_child
 from musiclab.storage.files import Storage
 from musiclab.storage.inventory import Inventory
@@ -38,6 +38,14 @@ from tests.support.study_processes import ROOT, Head, Run, files, free_port
 from tests.support.waiting import STILL_S, wait_until
 
 SAMPLE = b"MThd"
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is found to be slow."""
+    monkeypatch.setattr(services, "_RAY_S", STILL_S)
+    monkeypatch.setattr(services, "_MLFLOW_S", STILL_S)
+    monkeypatch.setattr(room, "_SLOW_BYTES_S", 0.0)
 
 
 @pytest.fixture
@@ -277,8 +285,12 @@ def test_records_of_different_runtimes_are_said_to_be_that(
 
 
 @pytest.mark.usefixtures("alone")
-def test_a_file_from_the_future_is_said(place: Storage, capsys: pytest.CaptureFixture[str]) -> None:
-    later = time.time() + 7200
+def test_a_file_from_the_future_is_said(
+    place: Storage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    monkeypatch.setattr(contents.time, "time", lambda: now)
+    later = now + 7200
     os.utime(Path(place.root) / "scales/s1.json", (later, later))
     (line,) = bad(run(capsys, place.root, code=0))
     assert "scales/s1.json by 2 hours" in line and "set the clocks" in line

@@ -21,7 +21,7 @@ from tests.support.kept import NOTHING, Kept
 from tests.support.mlflow_contents import assert_level, contents, faults, logged, role, study_runs
 from tests.support.mlflow_servers import MlflowServer, Postgres, Proxy
 from tests.support.study_processes import Run, descendants, ended, kill, paused_study, resume, run_study
-from tests.support.waiting import wait_until
+from tests.support.waiting import STILL_S, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -235,6 +235,7 @@ def test_a_frozen_server_stalls_no_trial_and_postgres_killed_beneath_it_loses_no
         assert "is behind (no answer within 3 s); `musiclab sync " in frozen.out
         postgres.kill()
         server.thaw()
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", f"{STILL_S:.0f}")
         assert _sync(storage).returncode == 1
         postgres.start()
         level = _sync(storage)
