@@ -49,7 +49,7 @@ Why the numbers differ from the published ones:
 - Other origins. QN and DP depend on whether a file was played in or drawn on a grid; drawn files score higher. In
   MuseGAN's text a note of 3 steps is qualified, which is used here; in its code a note of 2 steps is.
 - The chroma. "wrong" adds up seven neighbouring semitones to a bin, as MuseGAN's code does; "right" adds up octaves.
-  Only "wrong" is comparable with the published numbers. Its bins hardly separate the notes of one hand position, and they
+  Only "wrong" is comparable with the published numbers. Its bins hardly separate the notes of one hand position and
   count an octave as two classes. With the right chroma bars use more classes, and tracks lie closer together."""
 
 

@@ -65,7 +65,7 @@ class Lease(contextlib.AbstractContextManager):
         return self
 
     def stop(self) -> None:
-        """Make `should_continue` false for all who ask; they notice by themselves if the storage cannot be written to."""
+        """Make `should_continue` false for all who ask; if the storage cannot be written to, they notice that too."""
         with contextlib.suppress(OSError, StorageFailed):
             self._put(phase="stopping")
 
