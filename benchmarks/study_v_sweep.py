@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-"""The demo study beside what a user would write without this project: a plain Ray Tune sweep of the same trials.
+"""The demo study compared with what a user would write without this project: a plain Ray Tune sweep of the same trials.
 
     python benchmarks/study_v_sweep.py [--blocks 7]
 
 The plain sweep trains the same models on the same windows, epochs and steps, generates, measures and renders the same
-samples. It does what tutorials do: a function trainable, windows as float32 tensors handed over by `with_parameters`,
+samples. It does what tutorials do: a function trainable, windows as float32 tensors passed by `with_parameters`,
 `tune.report` every epoch, and Ray's own MLflowLoggerCallback on SQLite. Nothing in it resumes, pairs or answers.
 """
 
@@ -27,12 +27,12 @@ STUDY = Path(__file__).parents[1] / "studies" / "latent_dim.py"
 
 
 def run_study(storage: Path, blocks: int) -> float:
-    """Seconds of the whole command, on windows that are already cut."""
+    """Run the study on windows that are already cut; the seconds of the whole command."""
     return _timed([sys.executable, str(STUDY), "--storage", str(storage), "--blocks", str(blocks)])
 
 
 def run_sweep(storage: Path, blocks: int) -> float:
-    """Seconds of the plain sweep, likewise a process of its own."""
+    """Run the plain sweep, likewise in a process of its own; its seconds."""
     return _timed([sys.executable, __file__, "--sweep", str(storage), "--blocks", str(blocks)])
 
 
@@ -43,7 +43,7 @@ def _timed(command: list[str]) -> float:
 
 
 def sweep(storage: Path, blocks: int) -> None:
-    """The plain Ray Tune sweep."""
+    """Run the plain Ray Tune sweep."""
     import ray
     from ray import tune
     from ray.air.integrations.mlflow import MLflowLoggerCallback

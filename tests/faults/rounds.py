@@ -171,7 +171,7 @@ class Round:
             self._sync()
 
     def _sync(self) -> None:
-        """Bring MLflow level by the command that the study names."""
+        """Bring MLflow up to date by the command that the study names."""
         command = [sys.executable, "-c", "from musiclab.cli.main import main; main()", "sync", str(self.storage)]
 
         def synced() -> bool:
@@ -179,7 +179,7 @@ class Round:
             self._note(f"--- sync\n{done.stdout}{done.stderr}")
             return done.returncode == 0
 
-        wait_until(synced, "MLflow to be level")
+        wait_until(synced, "MLflow to be in sync")
 
     def _note(self, text: str) -> None:
         with self._log.open("a") as log:

@@ -1,4 +1,4 @@
-"""Processes are killed at seeded moments: nothing finished is lost, changed or done again, and MLflow gets level."""
+"""Processes are killed at seeded moments: nothing finished is lost, changed or done again, and MLflow gets in sync."""
 
 import itertools
 from collections.abc import Iterator
