@@ -39,7 +39,7 @@ def overview(studies: list[Results]) -> str:
 def measured_at(study: Results) -> str:
     """At what scale, on which data and on how many blocks, for people."""
     plan = study.plan
-    data = plan.base["data"]
+    data = str(plan.base.get("data", ""))
     kind, colon, place = data.partition(":")
     return f"{plan.scale} scale, {kind}{colon}{PurePosixPath(place).name}, {counted(plan.blocks, 'block')}"
 

@@ -348,12 +348,13 @@ def reproduction(results: Results) -> list[tuple[str, list[str]]]:
     for cell in results.trial_specs:
         if cell.key in results.records:
             splits.setdefault(results.records[cell.key].data.split, set()).add(cell.block.index)
+    planned_with = f"musiclab {environment.get('musiclab', NONE)}, Python {environment.get('python', NONE)}"
     ended = [run.ended for run in results.runs.values()]
     return [
         ("command", [shlex.join(plan.command)]),
         ("commit", [environment.get("commit") or "not known: it was no checkout"]),
-        ("versions", [f"musiclab {environment['musiclab']}, Python {environment['python']}", *sorted(versions)]),
-        ("platform", [environment["platform"]]),
+        ("versions", [planned_with, *sorted(versions)]),
+        ("platform", [environment.get("platform", NONE)]),
         ("data", [str(plan.base.get("data", NONE))]),
         ("data fingerprint", sorted({cell.variant.data for cell in results.trial_specs})),
         ("split", [f"{split}, block {_ranges(sorted(blocks))}" for split, blocks in splits.items()] or [NONE]),
