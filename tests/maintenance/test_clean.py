@@ -10,6 +10,7 @@ import pyarrow.fs
 import pytest
 
 from musiclab.cli import main as cli
+from musiclab.code_lock import locked
 from musiclab.design.trials import TrialSpec, Variant
 from musiclab.storage import files as storage_files
 from musiclab.storage.files import LOCAL, Storage
@@ -137,6 +138,29 @@ def test_what_only_an_older_plan_would_take_up_goes(tmp_path: Path) -> None:
     Records(place).plans.put("studies/made/a", newer)
     run(place.root, "--remove")
     assert sorted(path.name for path in (tmp_path / "stages").iterdir()) == list(NEEDED)
+
+
+def test_stages_of_other_code_are_listed_with_their_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = Storage(str(tmp_path))
+    made(place, tmp_path)
+    stage(place, "old")
+    plans = Records(place).plans
+    plan = replace(plans.get("studies/made/e"), code={"vae_nn/vae": "revision 99", "data/midi": "revision 1"})
+    plans.put("studies/made/e", plan)
+    trial = TrialSpec(Variant("vae_nn", {}, {}, "d"), Block(0, 0), {"vae": "old", "measure": "never"})
+    plans.put("studies/made/a", replace(plan, edition="a", began=plan.began - 1, trial_specs=(trial,)))
+    run(place.root)
+    lines = capsys.readouterr().out.splitlines()
+    made_by = f"made by revision 99 of vae_nn/vae, now {locked()['vae_nn/vae'][0]}"
+    assert f"a finished stage of no record, {made_by}: 1, 1.2 kB" in lines
+    (kept,) = [number for number, line in enumerate(lines) if line.startswith(f"stages {made_by}: 4, ")]
+    assert [line.split()[0] for line in lines[kept + 1 : kept + 5]] == [
+        f"stages/{key}/" for key in ("madev0b0", "madev0b1", "madev1b0", UNFINISHED)
+    ]
+    plans.put("studies/made/e", replace(plan, code={"musiclab.data.songs": "0"}))
+    run(place.root, "--remove")
+    assert "stages made by an earlier version of musiclab: 4, " in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "stages").iterdir()) == sorted([*NEEDED, UNFINISHED])
 
 
 @pytest.mark.parametrize("role", ["runner", "mirror"])
