@@ -200,7 +200,7 @@ def _fixed(spec: StudySpec, given: Mapping[str, str], compared: set[str]) -> dic
     for name in given:
         if name in compared:
             raise UserError(f"--set {name} is not possible: {spec.name} compares values of {name}.")
-    return spec.fixed | given
+    return {**spec.fixed, **given}
 
 
 def _check_objective(objective: Measure, systems: dict[str, "System[Any]"], variants: list[Variant]) -> None:

@@ -72,13 +72,24 @@ def _listed(leftovers: list[Leftover]) -> Iterator[str]:
 
 def _what_stays(inventory: Inventory) -> Iterator[str]:
     """Lines about what is kept, but a user may decide to delete."""
-    if inventory.unknown:
-        names = [printable(name) for name in inventory.unknown]
+    newer = inventory.records.newer
+    yield from (printable(str(error)) for error in newer.values())
+    names = [printable(name) for name in inventory.unknown if name not in newer]
+    if inventory.unknown and not names:
+        yield "No stage is removed, because it is unclear which stages those files need."
+    if names:
         yield (
             "No stage is removed, because it is unclear which are still needed: "
             f"{counted(len(names), 'damaged or older file')} cannot be read "
             f"({', '.join(names[:3])}{', ...' if names[3:] else ''}). Run their studies again, or delete them."
         )
+    for origin, stages in inventory.stages_of_old_code.items():
+        n_bytes = sum(stage.size for stage in stages)
+        yield (
+            f"stages made by {origin}: {len(stages)}, {size(n_bytes)}; they stay, because records or plans need them."
+        )
+        for stage in stages:
+            yield f"  {printable(stage.name)}  {size(stage.size)}"
     for name, n_bytes in inventory.unnamed_windows.items():
         yield (
             f"{inventory.storage.path(name)} stays: windows that no plan names, {size(n_bytes)}; delete it if you do "

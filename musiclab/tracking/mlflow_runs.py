@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from musiclab.errors import UserError, one_line
-from musiclab.tracking.snapshot import Point
+from musiclab.storage.stages import Point
 from musiclab.tracking.uri import is_database, masked
 
 # MLflow reads these while it is imported. A call is not retried, because a call that succeeded but whose reply was lost

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import quote
 
 from musiclab.analysis.answer import Answer, answer
-from musiclab.design.criteria import Criteria
 from musiclab.design.trials import SYSTEM, TrialSpec
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
@@ -16,7 +15,9 @@ from musiclab.measures.registry import MEASURES
 from musiclab.report.sentences import describe, verdict
 from musiclab.report.text_table import table
 from musiclab.storage.files import Storage, cache_folder
+from musiclab.storage.plans import StudyPlan
 from musiclab.storage.records import Records
+from musiclab.storage.trial_documents import TrialRecord
 from musiclab.tracking.mlflow_runs import Run, Runs, is_refused, why
 from musiclab.tracking.snapshot import Unreadable, stored_trial
 from musiclab.tracking.uri import is_database, masked
@@ -47,7 +48,7 @@ class Reconciler:
         progress: Callable[[int, int], None] = lambda in_sync, total: None,
     ) -> None:
         self._records, self._folder, self._uri, self._progress = Records(storage), folder, uri, progress
-        self._finished: dict[str, dict[str, Any]] = {}
+        self._finished: dict[str, TrialRecord] = {}
         self._ended: dict[str, float] = {}
         self._failed: dict[str, float] = {}
         self._seen: set[str] = set()
@@ -101,11 +102,11 @@ class Reconciler:
             storage = self._records.storage
             # Not in a remote storage: MLflow would need that kind's own client library.
             artifacts = f"{storage.root if storage.is_local else cache_folder()}/mlflow-artifacts"
-            self._known_runs = Runs(self._uri, plan["study"], plan["edition"], artifacts, self.changes)
+            self._known_runs = Runs(self._uri, plan.study, plan.edition, artifacts, self.changes)
         runs = self._known_runs
-        cells = [TrialSpec.from_json(value) for value in plan["cells"]]
-        study = runs.get("study", plan["edition"], plan["study"], None, plan["began"], plan["base"])
-        variants = self._variants(runs, cells, study, plan["began"])
+        cells = list(plan.trial_specs)
+        study = runs.get("study", plan.edition, plan.study, None, plan.began, plan.base)
+        variants = self._variants(runs, cells, study, plan.began)
         for cell in cells:
             if cell.key not in self.points:
                 self._sync_trial(runs, cell, variants[cell.variant.name], last)
@@ -114,7 +115,7 @@ class Reconciler:
         began = time.monotonic()
         # An answer takes thousands of resamples a measure, so at most a tenth of the time is spent on it.
         if self._answered_state != state and (last or began >= self._no_answer_until):
-            result = answer(cells, self._finished, Criteria.of_plan(plan), self._failed)
+            result = answer(cells, self._finished, plan.criteria, self._failed)
             self._show(runs, plan, study, variants, result, state)
             self._answered_state, self._no_answer_until = state, began + 10 * (time.monotonic() - began)
         if last:
@@ -185,21 +186,21 @@ class Reconciler:
     def _note(self, reason: str) -> None:
         self._behind = self._behind or reason
 
-    def _state(self, plan: dict[str, Any]) -> str:
+    def _state(self, plan: StudyPlan) -> str:
         """What an answer depends on: the plan's trials, how many have finished or failed, and the criteria."""
-        keys = sorted(cell["stages"][-1][1] for cell in plan["cells"])
-        what = content_hash([keys, plan["margin"], plan["sequential"], self._failed], 8)
-        return f"{len(self._finished)} of the {len(plan['cells'])} trials {what}"
+        keys = sorted(cell.key for cell in plan.trial_specs)
+        what = content_hash([keys, plan.margin, plan.sequential, self._failed], 8)
+        return f"{len(self._finished)} of the {len(plan.trial_specs)} trials {what}"
 
     def _show(
-        self, runs: Runs, plan: dict[str, Any], study: Run, variants: dict[str, Run], result: Answer, state: str
+        self, runs: Runs, plan: StudyPlan, study: Run, variants: dict[str, Run], result: Answer, state: str
     ) -> None:
         """Show the answer: each variant's means and intervals, with the number of finished blocks as the step.
 
         If MLflow already shows an answer of more blocks, this one takes its step and so replaces it.
         """
         # The trials' own time, not the present one: if a reply was lost, a retry makes equal points.
-        ended = max(self._ended.values(), default=plan["began"])
+        ended = max(self._ended.values(), default=plan.began)
         for name, run in variants.items():
             blocks = max((interval.n for interval in result.measures[name].values()), default=0)
             mark = f"{blocks} blocks, {state}" if name in result.comparisons else f"{blocks} blocks"
@@ -211,12 +212,12 @@ class Reconciler:
                 tags["musiclab.verdict"] = verdict(result, name)
             runs.end(run, "FINISHED", ended, tags)
             runs.mark_in_sync(run, mark)
-            self._progress(len(self.points), len(plan["cells"]))
+            self._progress(len(self.points), len(plan.trial_specs))
         if self._finished and study.mark != state:
-            question, numbers = plan["question"], table(result)
+            question, numbers = plan.question, table(result)
             words = "\n\n".join(describe(result))
             text = f"{question}\n\n{numbers}\n\n{words}\n"
-            files = {"answer.txt": text.encode(), "plan.json": json.dumps(plan, indent=1).encode()}
+            files = {"answer.txt": text.encode(), "plan.json": json.dumps(plan.to_json(), indent=1).encode()}
             tags = {"mlflow.note.content": f"{question}\n\n{words}\n\n```\n{numbers}\n```"}
             uploaded = not self._upload_failed and self._upload(runs, study, "answer", files)
             runs.end(study, "FINISHED", ended, tags)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from musiclab.errors import UserError, printable
 from musiclab.progress import Progress
+from musiclab.storage.documents import NewerFormat
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease, LeaseTaken, active_holders
 from musiclab.storage.records import Records
@@ -32,16 +33,24 @@ def sync_studies(studies: list[tuple[Storage, str]], tracking_uri: str | None, s
     failures: dict[str, UserError] = {}  # by address; one that has failed is not tried again
     for storage, name in studies:
         records = Records(storage)
-        plans = records.plans.of_study(name)
+        try:
+            plans = records.plans.of_study(name)
+        except NewerFormat as newer:
+            say(f"{name}: {newer}")
+            in_sync = False
+            continue
         if not plans:
             say(f"{name}: no plan can be read{''.join(f', {file} is damaged' for file in records.damage)}")
             in_sync = False
         for folder, plan in plans.items():
-            shown_name = name if len(plans) == 1 else f"{name}/{plan['edition']}"
-            uri = named_uri(tracking_uri) or plan.get("tracking") or default_uri(storage)
+            shown_name = name if len(plans) == 1 else f"{name}/{plan.edition}"
+            uri = named_uri(tracking_uri) or plan.tracking or default_uri(storage)
             if uri not in failures:
                 try:
-                    in_sync &= _sync_edition(storage, folder, shown_name, len(plan["cells"]), uri, say)
+                    in_sync &= _sync_edition(storage, folder, shown_name, len(plan.trial_specs), uri, say)
+                except NewerFormat as newer:
+                    say(f"{shown_name}: {newer}")
+                    in_sync = False
                 except UserError as error:
                     failures[uri] = error
     first, *others = failures.values() or [None]

@@ -1,15 +1,16 @@
 """`musiclab clean`: what goes, what stays whatever happens, and that nobody is cleaned away under."""
 
-import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.fs
 import pytest
 
 from musiclab.cli import main as cli
+from musiclab.code_lock import locked
 from musiclab.design.trials import TrialSpec, Variant
 from musiclab.storage import files as storage_files
 from musiclab.storage.files import LOCAL, Storage
@@ -81,7 +82,7 @@ def leave(place: Storage) -> list[str]:
     dead = subprocess.run([sys.executable, "-c", "print()"], check=True, capture_output=True)
     assert dead.returncode == 0
     lease = Lease(place, "studies/made/e/runner")
-    lease._state |= {"pid": 2**31 - 2, "started": "1"}
+    lease._state = replace(lease._state, pid=2**31 - 2, started="1")
     lease._write()
     halves = [".half-1", ".half-2", ".half-3", ".writable-4"]
     return ["stages/old/", "stages/older/", f"stages/{NEEDED[0]}/{CHECKPOINT}", *halves, lease.name]
@@ -132,10 +133,34 @@ def test_what_only_an_older_plan_would_take_up_goes(tmp_path: Path) -> None:
     place = Storage(str(tmp_path))
     made(place, tmp_path)
     plan = Records(place).plans.get("studies/made/e")
-    cells = [cell for cell in plan["cells"] if UNFINISHED not in json.dumps(cell)]
-    Records(place).plans.put("studies/made/a", plan | {"cells": cells, "edition": "a", "began": plan["began"] + 1})
+    trials = tuple(trial for trial in plan.trial_specs if UNFINISHED not in trial.stages.values())
+    newer = replace(plan, trial_specs=trials, edition="a", began=plan.began + 1)
+    Records(place).plans.put("studies/made/a", newer)
     run(place.root, "--remove")
     assert sorted(path.name for path in (tmp_path / "stages").iterdir()) == list(NEEDED)
+
+
+def test_stages_of_other_code_are_listed_with_their_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = Storage(str(tmp_path))
+    made(place, tmp_path)
+    stage(place, "old")
+    plans = Records(place).plans
+    plan = replace(plans.get("studies/made/e"), code={"vae_nn/vae": "revision 99", "data/midi": "revision 1"})
+    plans.put("studies/made/e", plan)
+    trial = TrialSpec(Variant("vae_nn", {}, {}, "d"), Block(0, 0), {"vae": "old", "measure": "never"})
+    plans.put("studies/made/a", replace(plan, edition="a", began=plan.began - 1, trial_specs=(trial,)))
+    run(place.root)
+    lines = capsys.readouterr().out.splitlines()
+    made_by = f"made by revision 99 of vae_nn/vae, now {locked()['vae_nn/vae'][0]}"
+    assert f"a finished stage of no record, {made_by}: 1, 1.2 kB" in lines
+    (kept,) = [number for number, line in enumerate(lines) if line.startswith(f"stages {made_by}: 4, ")]
+    assert [line.split()[0] for line in lines[kept + 1 : kept + 5]] == [
+        f"stages/{key}/" for key in ("madev0b0", "madev0b1", "madev1b0", UNFINISHED)
+    ]
+    plans.put("studies/made/e", replace(plan, code={"musiclab.data.songs": "0"}))
+    run(place.root, "--remove")
+    assert "stages made by an earlier version of musiclab: 4, " in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "stages").iterdir()) == sorted([*NEEDED, UNFINISHED])
 
 
 @pytest.mark.parametrize("role", ["runner", "mirror"])
@@ -191,7 +216,8 @@ def test_stages_of_a_damaged_record_stay_for_its_trial_to_be_done_again(tmp_path
     for record in tmp_path.glob("trials/*/record.json"):
         record.write_bytes(record.read_bytes().replace(b"latent_dim", b"latent_din"))
     plan = Records(place).plans.get("studies/made/e")
-    Records(place).plans.put("studies/made/f", plan | {"cells": plan["cells"][-1:], "began": plan["began"] + 1})
+    newer = replace(plan, trial_specs=plan.trial_specs[-1:], began=plan.began + 1)
+    Records(place).plans.put("studies/made/f", newer)
     run(place.root, "--remove")
     assert sorted(path.name for path in (tmp_path / "stages").iterdir()) == sorted([*NEEDED, UNFINISHED])
 

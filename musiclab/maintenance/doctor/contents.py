@@ -63,7 +63,9 @@ def work(inventory: Inventory) -> Iterator[Finding]:
 def damage(inventory: Inventory) -> Iterator[Finding]:
     """Files that do not match their checksums; all are read."""
     _read_all(inventory)
-    damaged_files = inventory.records.damage
+    damaged_files, newer = inventory.records.damage, inventory.records.newer
+    for name, error in sorted(newer.items()):
+        yield Finding(FAIL, f"{name} {error.reason}", "install a newer musiclab to read it")
     groups: dict[tuple[_Kind, str], list[str]] = {}
     for name, why in sorted(damaged_files.items()):
         kind = next(kind for kind in _KINDS if name.startswith(kind.begins) and name.endswith(kind.ends))
@@ -71,7 +73,7 @@ def damage(inventory: Inventory) -> Iterator[Finding]:
     for (kind, why), names in groups.items():
         shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN:,} more" if names[_SHOWN:] else "")
         yield Finding(kind.level, f"damaged {kind.called}: {shown}: {why}", _OLDER if why == NO_DIGEST else kind.remedy)
-    if not damaged_files:
+    if not damaged_files and not newer:
         done = sum(DONE in files for files in inventory.stages.values())
         yield Finding(
             OK,
@@ -117,11 +119,11 @@ def _read_all(inventory: Inventory) -> None:
 def _read_trial(inventory: Inventory, key: str) -> None:
     """Read a finished trial's samples and its cost."""
     records = inventory.records
-    record = records.get(key) or {}
-    if record.get("key") != key:
+    record = records.get(key)
+    if record is None or record.key != key:
         records.damage[f"trials/{key}/record.json"] = "it is another trial's"
     names = inventory.storage.names(f"trials/{key}/samples")
-    for name, digest in record.get("samples", {}).items():
+    for name, digest in (record.samples if record else {}).items():
         sample = f"trials/{key}/samples/{name}"
         if name not in names:
             records.damage[sample] = "it is missing"
@@ -181,18 +183,18 @@ def studies(inventory: Inventory) -> Iterator[Finding]:
             log = inventory.storage.path(f"trials/{key}/{FAILURE_LOG}")
             yield Finding(
                 WARN,
-                f"{progress}, {len(failures)} failed, such as: {first['reason']} (log: {log})",
+                f"{progress}, {len(failures)} failed, such as: {first.reason} (log: {log})",
                 "correct the cause and run the study again",
             )
         else:
             yield Finding(OK, progress + ("; run it again to continue" if missing else ""))
-        if changed := _changed_code(plan.says.get("code")):
+        if changed := _changed_code(plan.says.code):
             yield Finding(
                 WARN,
                 f"{study}: its records were made by {changed}; they are kept and can be read, but a run with the "
                 "present code starts afresh",
                 "to continue them, check out the commit that the plan names: "
-                f"{plan.says.get('environment', {}).get('commit') or 'it names none'}",
+                f"{plan.says.environment.get('commit') or 'it names none'}",
             )
         yield from _runtimes(inventory, study)
 
@@ -237,9 +239,9 @@ def clock(inventory: Inventory) -> Iterator[Finding]:
     now = time.time()
     ahead = {name: info.written - now for name, info in inventory.files.items() if info.written > now + _AHEAD_S}
     ahead |= {
-        f"{plan.folder}/plan.json": plan.says["began"] - now
+        f"{plan.folder}/plan.json": plan.says.began - now
         for plan in inventory.plans
-        if plan.says["began"] > now + _AHEAD_S
+        if plan.says.began > now + _AHEAD_S
     }
     if ahead:
         name, seconds = max(ahead.items(), key=lambda item: item[1])
