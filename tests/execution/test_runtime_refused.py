@@ -29,7 +29,7 @@ def test_a_worker_of_another_runtime_fails_the_trial(
     records = Records(Storage(str(tmp_path)))
     assert records.get("m") is None
     failure = records.failure("m")
-    assert failure["reason"].startswith(reason)
-    assert not failure["again"]  # another try on this worker would end the same way
-    assert "WrongRuntime" in failure["log"]
+    assert failure.reason.startswith(reason)
+    assert not failure.again  # another try on this worker would end the same way
+    assert "WrongRuntime" in failure.log
     assert not records.storage.exists("stages/v")

@@ -278,9 +278,9 @@ def test_records_of_different_runtimes_are_said_to_be_that(
 ) -> None:
     records = Records(place)
     plan = records.plans.get("studies/made/e")
-    for number, (cell, runtime) in enumerate(zip(plan["cells"], runtimes, strict=False)):
-        cell["runtime"] = runtime and runtime.to_json()
-        records.plans.put(f"studies/made/{number}", plan | {"cells": [cell], "edition": str(number)})
+    for number, (spec, runtime) in enumerate(zip(plan.trial_specs, runtimes, strict=False)):
+        edition = replace(plan, trial_specs=(replace(spec, runtime=runtime),), edition=str(number))
+        records.plans.put(f"studies/made/{number}", edition)
     lines = bad(run(capsys, place.root, code=0))
     assert len(lines) == bool(words)
     assert all(line.startswith("warn  studies: made: it has 1 record of ") for line in lines)

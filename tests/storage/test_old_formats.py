@@ -108,7 +108,7 @@ def test_clean(old: Path, command: Command) -> None:
     for name in ("data/7ebaf5c43e12d1d7784f.2vzh_vfz.tmp/", ".writable-", "studies/beta/c26276637632/runner/"):
         assert name in printed
     assert "stages made by an earlier version of musiclab: 33, " in printed
-    assert "464 kB would be removed" in printed
+    assert "464 kB can be removed" in printed
     assert "removed." in command("clean", "storage", "--remove")
     assert _kept(old) == before
     assert not list(old.glob("stages/*/.half-*")) and not list(old.glob("studies/*/*/runner/*"))
