@@ -186,8 +186,8 @@ def _sources() -> Results:
     results: Results = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        meters = [(0, 4, 2), (16, 3, 2)]
-        short = [(1, 60, 0, 2), (2, 64, 1, 3)]
+        meters: list[tuple[float, int, int]] = [(0, 4, 2), (16, 3, 2)]
+        short: list[tuple[int, int, float, float]] = [(1, 60, 0, 2), (2, 64, 1, 3)]
         midi = {"a/one.mid": midi_bytes(), "b/two.mid": midi_bytes(resolution=480, meters=meters, micros=500_000),
                 "short.mid": midi_bytes(short)}  # fmt: skip
         lpd5 = {"A/one.npz": npz_bytes(), "B/two.npz": npz_bytes(resolution=12, key="resolution"),
@@ -198,7 +198,12 @@ def _sources() -> Results:
         chorales.path = write_files(folder / "chorales", mxl)
         finer = WindowSpec(4, 16, 16)
         builds: list[tuple[str, Source, WindowSpec]] = []
-        for source in (Midi(write_files(folder / "midi", midi)), Lpd5(write_files(folder / "lpd5", lpd5)), chorales):
+        folders: tuple[Source, ...] = (
+            Midi(write_files(folder / "midi", midi)),
+            Lpd5(write_files(folder / "lpd5", lpd5)),
+            chorales,
+        )
+        for source in folders:
             builds += [("as it is", source, WindowSpec()), ("four steps a beat", source, finer)]
         builds.append(("a tar", Lpd5(write_tar(folder / "songs.tar.gz", lpd5)), WindowSpec()))
         builds.append(("a zip", Midi(write_zip(folder / "songs.zip", midi)), WindowSpec()))
