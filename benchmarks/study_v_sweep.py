@@ -162,13 +162,13 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
         means = encode(torch.tensor(test))
         rebuilt = (decode(means) > cut).numpy()
     continuations = np.stack(generated, axis=1)[:, None]
-    made = continuations.reshape(-1, *continuations.shape[3:])
-    count, real = min(len(made), len(validation)), WindowSet(test > 0, np.arange(len(test)) // 3, c.resolution)
+    fake = continuations.reshape(-1, *continuations.shape[3:])
+    count, real = min(len(fake), len(validation)), WindowSet(test > 0, np.arange(len(test)) // 3, c.resolution)
     other = WindowSet(validation[:count] > 0, np.arange(count) // 3, c.resolution)
     training = TrainingWindows([train.numpy() > 0])
-    values = reconstruction_measures(rebuilt, real.rolls) | music_measures(made, c.resolution)
+    values = reconstruction_measures(rebuilt, real.rolls) | music_measures(fake, c.resolution)
     values |= set_measures(continuations, real, count) | baseline_measures(other, real, training, rng)
-    values |= training_measures(training.likeness(made[:count]), values[COPIED_FROM])
+    values |= training_measures(training.likeness(fake[:count]), values[COPIED_FROM])
     values |= posterior_measures({TRACKS[t]: (means[:, t].numpy(), np.zeros((len(test), c.latent_dim))) for t in vaes})
     rolls = [
         np.concatenate([starts[number].bool().numpy(), *(step[number] for step in generated)], axis=1)
