@@ -9,7 +9,18 @@ _SUBJECTS = (data, generate, report, sync, doctor, clean)
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 2 a wrong option or input, 130 interrupted."""
-    exit_with(lambda: _run(argv))
+    exit_with(lambda: run(argv))
+
+
+def run(argv: list[str] | None = None) -> int:
+    """Run the command line; the exit code.
+
+    Raises:
+        UserError: if an option or the input is wrong, or if what it runs fails.
+    """
+    options = parser().parse_args(argv)
+    code: int = options.run(options)
+    return code
 
 
 def parser() -> Parser:
@@ -19,8 +30,3 @@ def parser() -> Parser:
     for subject in _SUBJECTS:
         subject.add(subjects)
     return whole
-
-
-def _run(argv: list[str] | None) -> int:
-    options = parser().parse_args(argv)
-    return options.run(options)

@@ -1,6 +1,5 @@
 """The forecast of `--plan`: what would run, what is there, how long it takes, whether the blocks can show anything."""
 
-import argparse
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -15,13 +14,14 @@ from musiclab.report.sentences import confounded, underpowered
 from musiclab.resources import available_cpus
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
+from musiclab.study.options import RunOptions
 from musiclab.study.run import StudyRun
 from musiclab.study.staleness import outdated
 from musiclab.systems.config import GENERATE, MEASURE
 from musiclab.wording import duration
 
 
-def forecast(running: StudyRun, options: argparse.Namespace) -> str:
+def forecast(running: StudyRun, options: RunOptions) -> str:
     """What would run and what is there, how long it takes, and whether the blocks can show anything."""
     design, records = running.design, running.records
     # Where blocks are added until it is clear, the least and the most that there may be; else one and the same.
@@ -116,7 +116,7 @@ def _stage_lines(design: Design, todo: list[list[TrialSpec]], records: Records) 
     return lines
 
 
-def _time_text(design: Design, records: Records, todo: list[list[TrialSpec]], options: argparse.Namespace) -> str:
+def _time_text(design: Design, records: Records, todo: list[list[TrialSpec]], options: RunOptions) -> str:
     """The time left: what finished trials' steps took where there are some, else a few training steps timed here."""
     if not todo[-1]:
         return "time: nothing is left to run"

@@ -1,6 +1,5 @@
 """A trial that fails: which try again can help, how often, what is said and kept of it, and that others go on."""
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,7 +46,7 @@ def ran(song_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
             name="q", system="vae_nn", space={"latent_dim": Grid(8, 16)}, control={"latent_dim": 16}, blocks=1,
             objective="frechet", question="?",
         )  # fmt: skip
-        parsed: argparse.Namespace = parse_options("?", ["--data", f"midi:{song_folder}", "--in-process", *options])
+        parsed = parse_options("?", ["--data", f"midi:{song_folder}", "--in-process", *options])
         records = Records(Storage(str(tmp_path)))
         running = StudyRun(design_of(asked, parsed), records, parsed.max_failures)
         running.calls = calls

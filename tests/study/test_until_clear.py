@@ -1,6 +1,5 @@
 """Blocks added until every comparison is clear: when it stops, what it keeps, and that a real study does so."""
 
-import argparse
 import contextlib
 import json
 import re
@@ -24,7 +23,7 @@ from musiclab.storage.leases import Lease
 from musiclab.storage.records import Records
 from musiclab.study import Grid, Study, session
 from musiclab.study.forecast import forecast
-from musiclab.study.options import design_of, parse_options
+from musiclab.study.options import RunOptions, design_of, parse_options
 from musiclab.study.plan_file import PlanFile
 from musiclab.study.run import StudyRun
 from tests.support.mlflow_contents import role, study_runs
@@ -87,7 +86,7 @@ def designed(song_folder: Path) -> Callable[..., Design]:
     return made
 
 
-def _options(song_folder: Path, *options: str) -> argparse.Namespace:
+def _options(song_folder: Path, *options: str) -> RunOptions:
     return parse_options("?", ["--data", f"midi:{song_folder}", "--in-process", *options])
 
 
@@ -290,7 +289,7 @@ def test_the_executor_stays_open_between_batches_and_a_report_that_fails_is_one_
     opened, made = [], Made(_effect({0.5: 0, 1.0: 2.0}))
 
     @contextlib.contextmanager
-    def executor(_: argparse.Namespace) -> Iterator[Made]:
+    def executor(_: RunOptions) -> Iterator[Made]:
         opened.append(made)
         yield made
 
