@@ -159,11 +159,13 @@ class StudyResults:
         paragraphs += [f"<p>{_escaped(sentence)}</p>" for sentence in self.answer.sentences]
         rows = [dict(zip(_COMPARISON_COLUMNS, row, strict=True)) for row in self._comparison_rows()]
         table = _html_table(_SHOWN_COLUMNS, [[row[name] for name in _SHOWN_COLUMNS] for row in rows])
-        small = [f"Report: {self.report}"] if self.report else []
-        small += [f"Failed: {trial.variant}, block {trial.block}: {trial.reason}" for trial in self.failures]
-        small += self.notes
-        footer = "<br>".join(_escaped(line) for text in small for line in text.splitlines())
-        return f'<div class="musiclab">{"".join(paragraphs)}{table}<p><small>{footer}</small></p></div>'
+        below = [f"Failed: {trial.variant}, block {trial.block}: {trial.reason}" for trial in self.failures]
+        below += [f"Report: {self.report}"] if self.report else []
+        paragraphs = [*paragraphs, table, *(f"<p>{_escaped(line)}</p>" for line in below)]
+        if self.notes:
+            notes = "<br>".join(_escaped(line) for note in self.notes for line in note.splitlines())
+            paragraphs.append(f"<details><summary>About this run</summary>{notes}</details>")
+        return f'<div class="musiclab-results">{"".join(paragraphs)}</div>'
 
 
 def open_results(study: str, storage: str | PathLike[str] = DEFAULT_STORAGE) -> StudyResults:

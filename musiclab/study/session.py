@@ -251,11 +251,12 @@ def _script_hidden() -> Iterator[None]:
     Python would do so in each of them, and a script that runs a study without `if __name__ == "__main__":` would start
     it once more. Workers that read songs need nothing of the script.
     """
-    script = sys.modules["__main__"]
-    hidden = {name: vars(script).pop(name) for name in ("__file__", "__spec__") if name in vars(script)}
-    vars(script)["__spec__"] = None
+    attributes = vars(sys.modules["__main__"])
+    before = {name: attributes[name] for name in ("__file__", "__spec__") if name in attributes}
+    attributes.pop("__file__", None)
+    attributes["__spec__"] = None
     try:
         yield
     finally:
-        del vars(script)["__spec__"]
-        vars(script).update(hidden)
+        attributes.pop("__spec__", None)
+        attributes.update(before)
