@@ -146,16 +146,14 @@ def _best(storage: Storage, study: str | None, system: System) -> Trained:
     records = Records(storage)
     studies = [study] if study else storage.names("studies")
     plans = [plan for name in studies for plan in records.plans.of_study(name).values()]
-    for plan in sorted(plans, key=lambda plan: plan["began"], reverse=True):
-        trials = [
-            trial for value in plan["cells"] if (trial := TrialSpec.from_json(value)).variant.system == system.name
-        ]
+    for plan in sorted(plans, key=lambda plan: plan.began, reverse=True):
+        trials = [trial for trial in plan.trial_specs if trial.variant.system == system.name]
         finished = {trial.key: record for trial in trials if (record := records.get(trial.key))}
         if finished:
-            leader = best_so_far(trials, finished, find_measure(plan["objective"]))
+            leader = best_so_far(trials, finished, find_measure(plan.objective))
             name = leader or next(trial.variant.name for trial in trials if trial.key in finished)
             best = next(trial for trial in trials if trial.variant.name == name and trial.key in finished)
-            origin = f"the best variant of {plan['study']}, {name}, block {best.block.index} (trial {best.key})"
+            origin = f"the best variant of {plan.study}, {name}, block {best.block.index} (trial {best.key})"
             return Trained(best, origin)
     searched = f"the study {study}" if study else "any study"
     raise UserError(
@@ -168,9 +166,9 @@ def _trial(storage: Storage, key: str, system: System) -> Trained:
     record = Records(storage).get(key)
     if record is None:
         raise UserError(f"--trial {key}: {storage.root} has no finished trial of that key.")
-    if record["system"] != system.name:
-        raise UserError(f"--trial {key} is of {record['system']}, not of {system.name}.")
-    return Trained(TrialSpec.of_record(record), f"trial {key}")
+    if record.system != system.name:
+        raise UserError(f"--trial {key} is of {record.system}, not of {system.name}.")
+    return Trained(record.trial_spec, f"trial {key}")
 
 
 def _checked(storage: Storage, system: System, trial: TrialSpec) -> Any:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from musiclab.design.criteria import Criteria
 from musiclab.design.trials import TrialSpec
 from musiclab.measures.registry import MEASURES, Measure
 from musiclab.measures.rolls import nan_mean
+from musiclab.storage.trial_documents import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Answer:
 
 
 def answer(
-    cells: list[TrialSpec], records: dict[str, dict[str, Any]], criteria: Criteria, failed: Collection[str] = ()
+    cells: list[TrialSpec], records: dict[str, TrialRecord], criteria: Criteria, failed: Collection[str] = ()
 ) -> Answer:
     """Summarise the records (by key) of the cells; a cell without one counts as missing, and as failed if it is in
     `failed` (keys).
@@ -57,7 +57,7 @@ def answer(
     The comparisons of all variants with their controls are one family.
     """
     controls, objective = criteria.controls, criteria.objective
-    found: dict[str, dict[int, dict[str, Any]]] = {}
+    found: dict[str, dict[int, TrialRecord]] = {}
     missing: dict[str, int] = {}
     failures: dict[str, int] = {}
     for cell in cells:
@@ -70,11 +70,11 @@ def answer(
         else:
             missing[name] += 1
             failures[name] += cell.key in failed
-    measures = {name: _intervals([record["measures"] for record in of.values()]) for name, of in found.items()}
+    measures = {name: _intervals([record.measures for record in of.values()]) for name, of in found.items()}
     # Baselines are a matter of the block's real music; variants share it unless they cut windows differently.
     baselines: dict[str, float] = {}
     for name in dict.fromkeys([*controls.values(), *found]):
-        baselines |= _means([record["scale"] for record in found[name].values()], baselines)
+        baselines |= _means([record.baselines for record in found[name].values()], baselines)
     by_block = scores_by_block(cells, records, objective)
     return Answer(
         criteria,
@@ -99,14 +99,14 @@ def best(answer: Answer) -> str | None:
     return _leader(answer.scores, answer.objective)
 
 
-def best_so_far(cells: list[TrialSpec], records: dict[str, dict[str, Any]], objective: Measure) -> str | None:
+def best_so_far(cells: list[TrialSpec], records: dict[str, TrialRecord], objective: Measure) -> str | None:
     """The same from the records alone, without an interval: for whoever asks after every trial."""
     by_block = scores_by_block(cells, records, objective)
     return _leader({name: nan_mean(np.array(list(of.values()))) for name, of in by_block.items()}, objective)
 
 
 def scores_by_block(
-    cells: list[TrialSpec], records: dict[str, dict[str, Any]], objective: Measure
+    cells: list[TrialSpec], records: dict[str, TrialRecord], objective: Measure
 ) -> dict[str, dict[int, float]]:
     """What the objective is judged by, by variant and block, of the cells that have a record."""
     found: dict[str, dict[int, float]] = {}
@@ -122,14 +122,14 @@ def _leader(scores: dict[str, float], objective: Measure) -> str | None:
     return max(present, key=lambda name: objective.sign * scores[name], default=None)
 
 
-def score(record: dict[str, Any], objective: Measure) -> float:
+def score(record: TrialRecord, objective: Measure) -> float:
     """What the objective is judged by: its value, or its distance to that of the block's real music."""
-    value = record["measures"].get(objective.full_name, math.nan)
-    return abs(value - record["scale"].get(objective.full_name, math.nan)) if objective.better == "real" else value
+    value = record.measures.get(objective.full_name, math.nan)
+    return abs(value - record.baselines.get(objective.full_name, math.nan)) if objective.better == "real" else value
 
 
 def _above_zero(
-    found: dict[str, dict[int, dict[str, Any]]], test: Callable[[list[float]], float]
+    found: dict[str, dict[int, TrialRecord]], test: Callable[[list[float]], float]
 ) -> dict[str, dict[str, float]]:
     result = {}
     for measure in MEASURES:
@@ -137,7 +137,7 @@ def _above_zero(
             name: tuple(
                 value
                 for record in of.values()
-                if (value := record["measures"].get(measure.full_name)) == value and value is not None
+                if (value := record.measures.get(measure.full_name)) == value and value is not None
             )
             for name, of in found.items()
         }

@@ -1,9 +1,11 @@
 """Claims: whether what the article says was measured."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+import numpy as np
 
 from musiclab.analysis.sequential import anytime_p
 from musiclab.analysis.statistics import ALPHA, Interval, holm, mean_interval, sign_flip_p
@@ -11,6 +13,7 @@ from musiclab.design.claims import Claim, Expect, full_measure_name, has_fields
 from musiclab.design.trials import TrialSpec
 from musiclab.measures.baselines import FLOOR
 from musiclab.measures.rolls import nan_mean
+from musiclab.storage.trial_documents import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class ClaimVerdict:
 
 
 def judgements(
-    claims: list[Claim], cells: list[TrialSpec], records: dict[str, dict[str, Any]], sequential: bool = False
+    claims: Sequence[Claim], cells: list[TrialSpec], records: dict[str, TrialRecord], sequential: bool = False
 ) -> list[ClaimVerdict]:
     """Each claim's verdict, by sign flips over blocks; by tests that hold at any time where that is how blocks came.
 
@@ -66,16 +69,16 @@ def _judgement(claim: Claim, found: tuple[Evidence, ...]) -> ClaimVerdict:
 
 
 def _found(
-    expect: Expect, cells: list[TrialSpec], records: dict[str, dict[str, Any]], test: Callable[[list[float]], float]
+    expect: Expect, cells: list[TrialSpec], records: dict[str, TrialRecord], test: Callable[[list[float]], float]
 ) -> Evidence:
-    full = full_measure_name(expect.measure)
-    values = _by_block(cells, records, expect.of, lambda record: record["measures"].get(full, math.nan))
-    if isinstance(expect.than, dict):
-        others = _by_block(cells, records, expect.than, lambda record: record["measures"].get(full, math.nan))
-    elif isinstance(expect.than, str):
-        others = _by_block(cells, records, expect.of, lambda record: _scale(record["scale"], full, expect.than))
+    full, than = full_measure_name(expect.measure), expect.than
+    values = _by_block(cells, records, expect.of, lambda record: record.measures.get(full, math.nan))
+    if isinstance(than, dict):
+        others = _by_block(cells, records, than, lambda record: record.measures.get(full, math.nan))
+    elif isinstance(than, str):
+        others = _by_block(cells, records, expect.of, lambda record: _scale(record.baselines, full, than))
     else:
-        others = dict.fromkeys(values, float(expect.than))
+        others = dict.fromkeys(values, float(than))
     both = {
         block: (value, others[block])
         for block, value in sorted(values.items())
@@ -84,8 +87,8 @@ def _found(
     differences = [value - other for value, other in both.values()]
     return Evidence(
         expect,
-        nan_mean(_column(both, 0)),
-        nan_mean(_column(both, 1)),
+        nan_mean(np.array(_column(both, 0))),
+        nan_mean(np.array(_column(both, 1))),
         mean_interval(differences),
         test(differences),
     )
@@ -96,7 +99,10 @@ def _column(both: dict[int, tuple[float, float]], place: int) -> list[float]:
 
 
 def _by_block(
-    cells: list[TrialSpec], records: dict[str, dict[str, Any]], fields: dict[str, Any], value: Any
+    cells: list[TrialSpec],
+    records: dict[str, TrialRecord],
+    fields: dict[str, Any],
+    value: Callable[[TrialRecord], float],
 ) -> dict[int, float]:
     """By block the mean value of the variants that have the fields; a block that lacks one of them is left out."""
     wanted = {cell.variant.name for cell in cells if has_fields(cell.variant, fields)}

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from musiclab.design.trials import SYSTEM, Variant
 from musiclab.errors import UserError
+from musiclab.fields import Fields, known_fields
 from musiclab.measures.registry import find_measure
 
 Against = dict[str, Any] | float | Literal["real", "shuffled", "random"]
@@ -37,7 +38,7 @@ class Expect:
         if isinstance(self.than, dict):
             than = f"that of {_fields(self.than)}"
         else:
-            than = _MUSIC.get(self.than) or f"{self.than:g}"
+            than = _MUSIC[self.than] if isinstance(self.than, str) else f"{self.than:g}"
         return f"{self.measure} of {_fields(self.of)} {self.relation} {than}"
 
 
@@ -50,9 +51,11 @@ class Claim:
     expect: Sequence[Expect]
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Claim":
-        """The claim that a plan holds."""
-        return cls(value["id"], value["says"], tuple(Expect(**each) for each in value["expect"]))
+    def from_json(cls, value: object) -> "Claim":
+        """The claim that a plan holds; fields that this version does not know are ignored."""
+        fields = Fields(value)
+        expect = tuple(Expect(**known_fields(Expect, each)) for each in fields.take("expect", list))
+        return cls(id=fields.take("id", str), says=fields.take("says", str), expect=expect)
 
 
 def check_claims(claims: list[Claim], variants: list[Variant]) -> None:
@@ -62,7 +65,7 @@ def check_claims(claims: list[Claim], variants: list[Variant]) -> None:
             f"claims takes a list of Claim, such as Claim('C1', 'what is said', [Expect(...)]), not {claims!r}."
         )
     for claim in claims:
-        expected = claim.expect if isinstance(claim.expect, list | tuple) else [None]
+        expected: list[Any] = list(claim.expect) if isinstance(claim.expect, list | tuple) else [None]
         measures = [expect.measure if isinstance(expect, Expect) else None for expect in expected]
         if not all(isinstance(text, str) for text in (claim.id, claim.says, *measures)):
             raise UserError(

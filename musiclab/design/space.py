@@ -96,7 +96,7 @@ def _runs(ablation: Ablation, n: int) -> list[tuple[bool, ...]]:
         raise UserError(f"A {ablation.design} design takes at most {_MOST} components, not {n}; try leave-one-out.")
     if ablation.design == "factorial":
         return list(itertools.product((False, True), repeat=n))
-    sets = generators(n, ablation.resolution)
+    sets = generators(n, ablation.resolution or 0)
     if not sets:
         raise UserError(
             f"{n} component{'' if n == 1 else 's'} take all {2**n} combinations for resolution {ablation.resolution}; "

@@ -36,18 +36,18 @@ def trial_table(results: Results) -> tuple[list[str], list[list[Any]]]:
     Measures have their full names, those of single tracks with a suffix; None stands for a value that is missing.
     """
     fields = list(dict.fromkeys(name for cell in results.trial_specs for name in cell.variant.values if name != SYSTEM))
-    names = list(dict.fromkeys(name for record in results.records.values() for name in record["measures"]))
+    names = list(dict.fromkeys(name for record in results.records.values() for name in record.measures))
     about = ["study", "variant", SYSTEM, *fields, "block", "seed", "trial", "status", "failure"]
     rows = []
     for cell in results.trial_specs:
-        record, run = results.records.get(cell.key), results.runs.get(cell.key, {})
+        record, run = results.records.get(cell.key), results.runs.get(cell.key)
         failure = results.failures.get(cell.key)
         status = "finished" if record else "failed" if failure else "missing"
-        row = [results.plan["study"], cell.variant.name, cell.variant.system]
+        row = [results.plan.study, cell.variant.name, cell.variant.system]
         row += [cell.variant.values.get(name, cell.variant.config.get(name)) for name in fields]
-        row += [cell.block.index, cell.block.seed, cell.key, status, failure["reason"] if failure else ""]
-        row += [run["ended"] - run["began"] if run else None, run.get("peak_memory_mib")]
-        row += [_number(record["measures"].get(name)) if record else None for name in names]
+        row += [cell.block.index, cell.block.seed, cell.key, status, failure.reason if failure else ""]
+        row += [run.wall_seconds if run else None, run.peak_memory_mib if run else None]
+        row += [_number(record.measures.get(name)) if record else None for name in names]
         rows.append(row)
     return [*about, "seconds", "peak_memory_mib", *names], rows
 
@@ -71,20 +71,20 @@ def results_json(results: Results) -> str:
         for name, of in answer.measures.items()
     ]
     whole = {
-        "study": plan["study"],
-        "question": plan["question"],
+        "study": plan.study,
+        "question": plan.question,
         "answer": describe(answer),
         "objective": answer.objective.full_name,
         "unit": answer.objective.unit,
         "better": answer.objective.better,
         "margin": answer.criteria.margin,
         "sequential": answer.criteria.sequential,
-        "blocks": plan["blocks"],
+        "blocks": plan.blocks,
         "variants": variants,
         "scale": answer.baselines,
         "effects": _json(answer.effects),
         "claims": _json(results.judgements),
-        "plan": {name: value for name, value in plan.items() if name not in ("cells", "claims")},
+        "plan": plan.to_summary(),
     }
     return json.dumps(_finite(whole), indent=1) + "\n"
 
@@ -92,7 +92,7 @@ def results_json(results: Results) -> str:
 def table_tex(results: Results) -> str:
     """A booktabs table: each variant's objective with its interval, the difference to its control, p and a mark."""
     answer = results.answer
-    what = f"{_tex(answer.objective.title)} ({_tex(answer.objective.unit)}), {_tex(results.plan['study'])}"
+    what = f"{_tex(answer.objective.title)} ({_tex(answer.objective.unit)}), {_tex(results.plan.study)}"
     lines = [
         r"% needs \usepackage{booktabs}",
         r"\begin{table}",

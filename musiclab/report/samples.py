@@ -53,7 +53,7 @@ class Samples:
         return Counter(
             Place(cell.block.index, int(found[1]))
             for cell, record in records
-            for name in (record["samples"] if record else ())
+            for name in (record.samples if record else ())
             if (found := _NAME.fullmatch(name))
         )
 
@@ -64,7 +64,7 @@ class Samples:
             failed = cell is not None and cell.key in self._results.failures
             return "This trial failed." if failed else "This trial has not finished."
         name = f"start-{place.start}"
-        if f"{name}.mid" not in self._results.records[cell.key]["samples"]:
+        if f"{name}.mid" not in self._results.records[cell.key].samples:
             return "This trial left no such sample."
         midi = self._records.sample(cell.key, f"{name}.mid")
         if midi is None:

@@ -79,8 +79,8 @@ class StudyResults:
 
     def __init__(self, results: Results, report: str | None, notes: Iterable[str] = ()) -> None:
         self._results = results
-        self.study: str = results.plan["study"]
-        self.question: str = results.plan["question"]
+        self.study: str = results.plan.study
+        self.question: str = results.plan.question
         self.report = report
         self.notes = tuple(notes)
         comparisons = results.answer.comparisons
@@ -90,7 +90,7 @@ class StudyResults:
             statistics=results.answer,
         )
         self.failures = tuple(
-            FailedTrial(trial.variant.name, trial.block.index, failure["reason"], failure["log"])
+            FailedTrial(trial.variant.name, trial.block.index, failure.reason, failure.log)
             for trial in results.trial_specs
             if (failure := results.failures.get(trial.key))
         )

@@ -59,7 +59,7 @@ class Shown:
 
 def listening(results: Results, largest: int = LARGEST) -> Markup:
     """The section as HTML, its drawings and sounds of `largest` bytes at most; with LISTENING_CSS and LISTENING_JS."""
-    seed, samples = results.plan["edition"], Samples(results)
+    seed, samples = results.plan.edition, Samples(results)
     places = drawn(samples, seed)
     candidates = places[:COLUMNS]
     variants = [Row(name, _note(results, name), partial(samples.get, name)) for name in samples.variants]

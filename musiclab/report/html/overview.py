@@ -19,9 +19,9 @@ def overview(studies: list[Results]) -> str:
     rows = [
         {
             "results": study,
-            "name": study.plan["study"],
+            "name": study.plan.study,
             "link": _link(study, here),
-            "question": study.plan["question"].splitlines()[0],
+            "question": study.plan.question.splitlines()[0],
             "answer": describe(study.answer)[0],
             "measured_at": measured_at(study),
             "done": len(study.records),
@@ -39,9 +39,9 @@ def overview(studies: list[Results]) -> str:
 def measured_at(study: Results) -> str:
     """At what scale, on which data and on how many blocks, for people."""
     plan = study.plan
-    data = plan["base"]["data"]
+    data = str(plan.base.get("data", ""))
     kind, colon, place = data.partition(":")
-    return f"{plan['scale']} scale, {kind}{colon}{PurePosixPath(place).name}, {counted(plan['blocks'], 'block')}"
+    return f"{plan.scale} scale, {kind}{colon}{PurePosixPath(place).name}, {counted(plan.blocks, 'block')}"
 
 
 def _link(study: Results, here: str) -> str:

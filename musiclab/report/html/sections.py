@@ -20,6 +20,8 @@ from musiclab.report.html.axes import Reference  # fmt: skip
 from musiclab.report.html.plots import SERIES, Line, Row, blocks_plot, curves_plot, distribution_plot, response_plot
 from musiclab.report.html.tables import control_groups, variant_fields, variant_values
 from musiclab.storage.records import Records
+from musiclab.storage.stages import Point
+from musiclab.storage.trial_documents import TrialRecord
 
 _MOST_ROWS = 40  # variants in the plot of blocks; the table has all
 _MOST_CURVES = 24
@@ -190,13 +192,13 @@ def _by_block(results: Results) -> dict[str, dict[int, float]]:
     full = results.answer.objective.full_name
     found: dict[str, dict[int, float]] = {name: {} for name in results.answer.measures}
     for cell, record in _finished(results):
-        value = record["measures"].get(full, math.nan)
+        value = record.measures.get(full, math.nan)
         if not math.isnan(value):
             found[cell.variant.name][cell.block.index] = value
     return found
 
 
-def _finished(results: Results) -> Iterator[tuple[TrialSpec, dict[str, Any]]]:
+def _finished(results: Results) -> Iterator[tuple[TrialSpec, TrialRecord]]:
     return ((cell, results.records[cell.key]) for cell in results.trial_specs if cell.key in results.records)
 
 
@@ -262,12 +264,12 @@ def _curves(results: Results, keys: list[Key]) -> dict[tuple[str, str, str], lis
     return lines
 
 
-def _tracks_averaged(points: Iterable[dict[str, Any]]) -> dict[str, dict[int, float]]:
+def _tracks_averaged(points: Iterable[Point]) -> dict[str, dict[int, float]]:
     """By name without its track and by step the mean over tracks."""
     found: dict[str, dict[int, list[float]]] = {}
     for point in points:
-        if point["value"] is not None and math.isfinite(point["value"]):
-            found.setdefault(point["name"].partition(".")[0], {}).setdefault(point["step"], []).append(point["value"])
+        if math.isfinite(point.value):
+            found.setdefault(point.name.partition(".")[0], {}).setdefault(point.step, []).append(point.value)
     return {name: {step: sum(of) / len(of) for step, of in steps.items()} for name, steps in found.items()}
 
 
@@ -282,7 +284,7 @@ def _histograms(results: Results, names: set[str]) -> dict[str, dict[str, dict[s
     """Counts by variant, of generated and of real windows, and by feature, added up over blocks."""
     found: dict[str, dict[str, dict[str, np.ndarray]]] = {}
     for cell, record in _finished(results):
-        for kind, of in record.get("histograms", {}).items() if cell.variant.name in names else ():
+        for kind, of in record.histograms.items() if cell.variant.name in names else ():
             sums = found.setdefault(cell.variant.name, {"generated": {}, "real": {}}).setdefault(kind, {})
             for feature, counts in of.items():
                 sums[feature] = sums.get(feature, 0) + np.asarray(counts, float)

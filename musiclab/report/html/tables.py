@@ -282,20 +282,20 @@ class Cost:
 
 def cost(results: Results) -> Cost:
     """Trial and worker time, stages, memory and where it ran, of all finished trials whose run is known."""
-    runs = [run for run in results.runs.values() if run]
+    runs = list(results.runs.values())
     times: dict[str, list[float]] = {}
     for run in runs:
-        for stage, spent in run["seconds"].items():
+        for stage, spent in run.seconds.items():
             times.setdefault(stage, []).append(spent)
-    reused = Counter(stage for run in runs for stage in run["reused"])
-    walls = [run["ended"] - run["began"] for run in runs]
+    reused = Counter(stage for run in runs for stage in run.reused)
+    walls = [run.wall_seconds for run in runs]
     facts = [
         ("trials", f"{len(results.records)} of {len(results.trial_specs)} finished"),
         ("a trial", f"{seconds(sum(walls) / len(walls))} on average, {seconds(max(walls))} at most" if walls else NONE),
         ("all trials", f"{seconds(sum(walls))} of workers' time" if walls else NONE),
-        ("peak memory of a worker", f"{max((run['peak_memory_mib'] for run in runs), default=0):,} MiB"),
-        ("device", _counted(run["device"] for run in runs)),
-        ("host", _counted(run["host"] for run in runs)),
+        ("peak memory of a worker", f"{max((run.peak_memory_mib for run in runs), default=0):,} MiB"),
+        ("device", _counted(run.device for run in runs)),
+        ("host", _counted(run.host for run in runs)),
     ]
     stages = [
         StageCost(stage, len(spent), seconds(sum(spent)), seconds(sum(spent) / len(spent)), reused.pop(stage, 0))
@@ -330,36 +330,37 @@ def unfinished(results: Results) -> list[Failed]:
     for cell in results.trial_specs:
         if cell.key not in results.records:
             failure = results.failures.get(cell.key)
-            found.setdefault((cell.variant.name, failure["reason"] if failure else None), []).append(cell.block.index)
+            found.setdefault((cell.variant.name, failure.reason if failure else None), []).append(cell.block.index)
     rows = [Failed(name, _ranges(blocks), len(blocks), reason) for (name, reason), blocks in found.items()]
     return sorted(rows, key=lambda row: row.reason is None)
 
 
 def reproduction(results: Results) -> list[tuple[str, list[str]]]:
     """How to do it again: what was run, of which code and versions, on which data, splits and seeds, and when."""
-    plan, environment = results.plan, results.plan["environment"]
+    plan, environment = results.plan, results.plan.environment
     versions = {
         f"{name} {version}"
         for run in results.runs.values()
-        for name, version in (run.get("versions") or {}).items()
+        for name, version in run.versions.items()
         if version != environment.get(name)
     }
     splits: dict[str, set[int]] = {}
     for cell in results.trial_specs:
         if cell.key in results.records:
-            splits.setdefault(results.records[cell.key]["data"]["split"], set()).add(cell.block.index)
-    ended = [run["ended"] for run in results.runs.values() if run]
+            splits.setdefault(results.records[cell.key].data.split, set()).add(cell.block.index)
+    planned_with = f"musiclab {environment.get('musiclab', NONE)}, Python {environment.get('python', NONE)}"
+    ended = [run.ended for run in results.runs.values()]
     return [
-        ("command", [shlex.join(plan["command"])]),
+        ("command", [shlex.join(plan.command)]),
         ("commit", [environment.get("commit") or "not known: it was no checkout"]),
-        ("versions", [f"musiclab {environment['musiclab']}, Python {environment['python']}", *sorted(versions)]),
-        ("platform", [environment["platform"]]),
-        ("data", [str(plan["base"].get("data", NONE))]),
+        ("versions", [planned_with, *sorted(versions)]),
+        ("platform", [environment.get("platform", NONE)]),
+        ("data", [str(plan.base.get("data", NONE))]),
         ("data fingerprint", sorted({cell.variant.data for cell in results.trial_specs})),
         ("split", [f"{split}, block {_ranges(sorted(blocks))}" for split, blocks in splits.items()] or [NONE]),
         ("seeds", _seeds(results.trial_specs)),
-        ("edition", [plan["edition"]]),
-        ("when", [f"planned {moment(plan['began'])}", *([f"last trial ended {moment(max(ended))}"] if ended else [])]),
+        ("edition", [plan.edition]),
+        ("when", [f"planned {moment(plan.began)}", *([f"last trial ended {moment(max(ended))}"] if ended else [])]),
     ]
 
 
