@@ -98,19 +98,19 @@ def test_a_notebook_gets_a_bar_if_it_has_widgets_and_lines_otherwise(
     class ZMQInteractiveShell:  # so is a kernel's called
         pass
 
-    class Bar(tqdm):
-        totals: list[int] = []
+    totals = []
 
+    class Bar(tqdm):
         def __init__(self, **options: object) -> None:
             super().__init__(**options)
-            self.totals.append(self.total)
+            totals.append(self.total)
 
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=ZMQInteractiveShell))
     monkeypatch.setitem(sys.modules, "tqdm.notebook", types.SimpleNamespace(tqdm=Bar))
     monkeypatch.setattr(progress.importlib.util, "find_spec", lambda name: name if widgets else None)
     with Progress("trials", 4, done=1) as bar:
         bar.update(3, note="best so far k=8")
-    assert Bar.totals == ([4] if widgets else [])
+    assert totals == ([4] if widgets else [])
     err = capsys.readouterr().err
     assert ("4/4 [" in err) == widgets
     assert ("trials 4/4, left 0 s, best so far k=8\n" in err) != widgets

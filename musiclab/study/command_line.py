@@ -21,7 +21,7 @@ def run_command(spec: StudySpec, options: RunOptions) -> int:
         return 0
     outcome = session.run(spec, options, tell=print)
     _print(outcome)
-    return outcome.signal or (0 if len(outcome.run.found) == len(outcome.run.trial_specs) else 1)
+    return outcome.signal or (0 if len(outcome.run.finished) == len(outcome.run.trial_specs) else 1)
 
 
 def _print(outcome: Outcome) -> None:
@@ -48,4 +48,4 @@ def _trial_of_the_best(outcome: Outcome) -> str | None:
     """The key of a finished trial of the variant with the best mean."""
     leader = best(outcome.results.answer)
     trials = (trial for trial in outcome.results.trial_specs if trial.variant.name == leader)
-    return next((trial.key for trial in trials if trial.key in outcome.run.found), None)
+    return next((trial.key for trial in trials if trial.key in outcome.run.finished), None)

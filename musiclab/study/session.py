@@ -131,7 +131,7 @@ def _execute(
     with contextlib.ExitStack() as stack:
         # Before the mirror: a cluster that cannot be reached leaves nothing in MLflow.
         executor = stack.enter_context(opened_executor(options)) if study_run.todo else None
-        progress = stack.enter_context(Progress("trials", len(study_run.trial_specs), len(study_run.found)))
+        progress = stack.enter_context(Progress("trials", len(study_run.trial_specs), len(study_run.finished)))
         mirror.start(progress.say)
         try:
             if executor:
@@ -171,8 +171,8 @@ def run_trials(
         if reason := study_run.on_trial_end(trial, death):
             progress.say(f"{name}, is tried again: {reason}")
             queue.waiting.append(trial)
-        elif trial.key in study_run.found or trial.key in study_run.failed:
-            leader = best_so_far(study_run.trial_specs, study_run.found, design.objective)
+        elif trial.key in study_run.finished or trial.key in study_run.failed:
+            leader = best_so_far(study_run.trial_specs, study_run.finished, design.objective)
             progress.update(note=f"best so far {leader}" if leader else "none finished well")
             if trial.key in study_run.failed and fail_fast and not queue.closed:
                 stop(f"Stopping because a trial failed ({name}): running trials finish their epoch.")

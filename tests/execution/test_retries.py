@@ -62,7 +62,7 @@ def ran(song_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
 
 def _names(running: StudyRun) -> tuple[set[str], set[str]]:
     of_key = {cell.key: cell.variant.name for cell in running.design.trial_specs}
-    return {of_key[key] for key in running.found}, {of_key[key] for key in running.failed}
+    return {of_key[key] for key in running.finished}, {of_key[key] for key in running.failed}
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_run_that_was_taken_for_dead_makes_way(ran, tmp_path: Path) -> None:
         lease.unlink()
         return StopRequested()
 
-    with pytest.raises(UserError, match="Another run of this study took this one for dead"):
+    with pytest.raises(UserError, match="Another run of this study has taken over, because"):
         ran(stopped)
     assert not [*tmp_path.glob("trials/*/failed.json")]
 

@@ -97,7 +97,7 @@ def _run(design: Design, folder: Path, made: Made) -> Results:
     plan_file = PlanFile(running)
     plan_file.write()
     lease = Lease(running.records.storage, f"{design.folder}/runner")
-    with lease.take(), session.Progress("trials", len(running.trial_specs), len(running.found)) as progress:
+    with lease.take(), session.Progress("trials", len(running.trial_specs), len(running.finished)) as progress:
         session.run_trials(running, plan_file, made, lease, False, progress)
     return Results.read(running.records.storage, "q")
 
@@ -245,8 +245,8 @@ def test_the_plan_says_the_least_and_the_most(designed, tmp_path: Path, song_fol
     assert "  noise_sd=1.0: 0 done, 6 to 12 to run" in said
     assert "stage vae: runs 6 to 12 times for 12 to 24 trials" in said
     assert "Differences within 3 squared sds of frechet are tested to be equivalent." in said
-    assert "Blocks are added until every comparison is better, worse or equivalent, 12 at most; tests hold when" in said
-    assert "6 suffice where they agree." in said
+    assert "Blocks are added until every comparison is better, worse or equivalent, 12 at most. The tests are" in said
+    assert "6 blocks suffice if they all agree." in said
     assert not list(tmp_path.iterdir())
     # Once it is clear there is nothing to be said of more.
     _run(designed(*UNTIL_CLEAR), tmp_path, Made(_effect({0.5: 0, 1.0: -30})))

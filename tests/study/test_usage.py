@@ -105,8 +105,8 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture, song_folder: Path) ->
         ),
         (
             ["--until-clear", "--max-blocks", "5"],
-            "--max-blocks 5 is too few for anything to become clear: with tests that hold at any time 1 comparison can "
-            "take no fewer than 6.",
+            "--max-blocks 5 is too few for anything to become clear: anytime-valid tests of 1 comparison need at least "
+            "6 blocks.",
         ),
         (
             ["--until-clear", "--max-blocks", "0"],
