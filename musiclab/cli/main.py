@@ -1,4 +1,4 @@
-"""The `musiclab` command: what concerns data, trained trials or finished studies, rather than the run of one."""
+"""The `musiclab` command: data, music from trained trials, and finished studies; studies have their own."""
 
 from musiclab.cli import clean, data, doctor, generate, report, sync
 from musiclab.errors import exit_with
@@ -24,7 +24,7 @@ def run(argv: list[str] | None = None) -> int:
 
 
 def parser() -> Parser:
-    """The parser of the whole command line; each subcommand's options name what runs it as `run`."""
+    """The parser of the whole command line. The options of each subcommand have, as `run`, the function that runs it."""
     whole = Parser(prog="musiclab", description=__doc__, allow_abbrev=False)
     subjects = whole.add_subparsers(dest="subject", required=True, metavar="data|generate|report|sync|doctor|clean")
     for subject in _SUBJECTS:

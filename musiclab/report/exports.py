@@ -38,12 +38,12 @@ def trial_table(results: Results) -> tuple[list[str], list[list[Any]]]:
     fields = list(dict.fromkeys(name for cell in results.trial_specs for name in cell.variant.values if name != SYSTEM))
     names = list(dict.fromkeys(name for record in results.records.values() for name in record.measures))
     about = ["study", "variant", SYSTEM, *fields, "block", "seed", "trial", "status", "failure"]
-    rows = []
+    rows: list[list[Any]] = []
     for cell in results.trial_specs:
         record, run = results.records.get(cell.key), results.runs.get(cell.key)
         failure = results.failures.get(cell.key)
         status = "finished" if record else "failed" if failure else "missing"
-        row = [results.plan.study, cell.variant.name, cell.variant.system]
+        row: list[Any] = [results.plan.study, cell.variant.name, cell.variant.system]
         row += [cell.variant.values.get(name, cell.variant.config.get(name)) for name in fields]
         row += [cell.block.index, cell.block.seed, cell.key, status, failure.reason if failure else ""]
         row += [run.wall_seconds if run else None, run.peak_memory_mib if run else None]

@@ -42,7 +42,7 @@ class StudyAnswer:
 
     sentences: tuple[str, ...]
     verdicts: dict[str, str]
-    statistics: Answer = field(repr=False)
+    statistics: Answer = field(repr=False, compare=False)  # NaN is not equal to itself
 
     def __str__(self) -> str:
         return "\n".join(self.sentences)
@@ -74,7 +74,7 @@ class StudyResults:
         answer: the answer in sentences, with verdicts and statistics.
         failures: the trials that failed.
         report: path or URI of `report.html`; None if it was not written.
-        notes: sentences about the run: what could not be reused, where MLflow shows it, what keeps it from the page.
+        notes: sentences about the run: what could not be reused, where MLflow shows it, why there is no page.
     """
 
     def __init__(self, results: Results, report: str | None, notes: Iterable[str] = ()) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from musiclab.analysis.answer import best_so_far
 from musiclab.analysis.results import Results
@@ -252,7 +252,7 @@ def _script_hidden() -> Iterator[None]:
     it once more. Workers that read songs need nothing of the script.
     """
     attributes = vars(sys.modules["__main__"])
-    before = {name: attributes[name] for name in ("__file__", "__spec__") if name in attributes}
+    before: dict[str, Any] = {name: attributes[name] for name in ("__file__", "__spec__") if name in attributes}
     attributes.pop("__file__", None)
     attributes["__spec__"] = None
     try:
