@@ -24,7 +24,7 @@ def run(argv: list[str] | None = None) -> int:
 
 
 def parser() -> Parser:
-    """The parser of the whole command line. The options of each subcommand have, as `run`, the function that runs it."""
+    """The parser of the whole command line. A subcommand sets `run`, the function that runs it, in its options."""
     whole = Parser(prog="musiclab", description=__doc__, allow_abbrev=False)
     subjects = whole.add_subparsers(dest="subject", required=True, metavar="data|generate|report|sync|doctor|clean")
     for subject in _SUBJECTS:
