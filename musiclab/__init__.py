@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from musiclab.design.claims import Claim, Expect
     from musiclab.design.space import Ablation, Grid
+    from musiclab.study.results import open_results
     from musiclab.study.study import Study
 
 __version__ = "0.1.0"
 ROOT = Path(__file__).parent  # the package's folder
 
-__all__ = ["ROOT", "Ablation", "Claim", "Expect", "Grid", "Study", "__version__"]
+__all__ = ["ROOT", "Ablation", "Claim", "Expect", "Grid", "Study", "__version__", "open_results"]
 
-# Imported when asked for: a worker or a parser that needs one module does not pay for what a study brings.
+# Imported when asked for, so that a worker that needs one module does not pay for what a study needs.
 _PUBLIC = {
     "Ablation": "musiclab.design.space",
     "Claim": "musiclab.design.claims",
     "Expect": "musiclab.design.claims",
     "Grid": "musiclab.design.space",
     "Study": "musiclab.study.study",
+    "open_results": "musiclab.study.results",
 }
 
 

@@ -1,17 +1,21 @@
 """The `musiclab` command; `python -m musiclab` in a checkout that is not installed."""
 
-import sys
+from musiclab.errors import UserError, exit_with
 
 
 def main() -> None:
     """Run it, or say in a sentence that it cannot even begin."""
+    exit_with(_command)
+
+
+def _command() -> int:
     try:
-        from musiclab.cli.main import main as command
+        from musiclab.cli.main import run
     except ImportError as error:
         from musiclab.requirements import INSTALL
 
-        sys.exit(f"error: what musiclab requires is not there: {error}. To do: {INSTALL}")
-    command()
+        raise UserError(f"A package that musiclab requires is missing: {error}. To do: {INSTALL}", 1) from None
+    return run()
 
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ def exit_with(run: Callable[[], int]) -> NoReturn:
     the command was interrupted.
     """
     try:
+        refuse_windows()
         _check_working_directory()
         code = run()
         sys.stdout.flush()
@@ -62,6 +63,12 @@ def exit_with(run: Callable[[], int]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     sys.exit(code)
+
+
+def refuse_windows() -> None:
+    """Raise UserError on Windows, which lacks what storage and processes rest on: locks, renames, signals."""
+    if sys.platform == "win32":
+        raise UserError("musiclab runs on Linux (and is not tested on macOS); Windows is not supported: use WSL.")
 
 
 def _check_working_directory() -> None:

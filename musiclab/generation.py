@@ -1,4 +1,4 @@
-"""New music from what studies have trained: a trial's networks, start windows of one's own, and what comes of them."""
+"""Generation: new music from the networks of a finished trial, from its own start windows or from a MIDI file."""
 
 import contextlib
 from collections.abc import Iterator
@@ -27,34 +27,33 @@ from musiclab.systems.targets import NONE, named_targets
 from musiclab.training.streams import Block
 from musiclab.training.windows import BlockWindows
 
-# How much of a target is mixed in where nothing else is said: the article's own value.
-_ALPHA = 0.5
-_TEMPO = 120.0
+_ALPHA = 0.5  # how much of a target is mixed in by default: the article's value
+_TEMPO = 120.0  # beats a minute
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished trial to generate from, and how it was found, in words."""
+    """A finished trial to generate from, and which one it is, in words."""
 
-    cell: TrialSpec
-    found: str
+    trial: TrialSpec
+    origin: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateRequest:
-    """What is to be generated, and from which trial.
+    """What to generate, and from which trial.
 
     Attributes:
         storage: folder or URI of the studies' records.
         system: name of the system.
-        study: whose best variant is taken; by default the newest study that has the system.
-        trial: key of the trial that is taken instead.
+        study: the study whose best variant is taken; by default the newest one that has the system.
+        trial: key of a trial to take instead.
         start: MIDI file whose last window is continued; by default the trial's own start windows.
         style: targets to follow.
         samples: how many continuations to make.
         windows: windows after each start; by default as many as in the trial.
-        fields: fields of the stage `generate` to be changed, as text by name.
-        seed: of other draws than the trial's own.
+        fields: changed fields of the stage `generate`, as text by name.
+        seed: the seed of the random draws; by default the trial's own, so that its samples come out again.
         out: folder for the files.
     """
 
@@ -71,42 +70,65 @@ class GenerateRequest:
     out: Path = Path("generated")
 
 
-def generate(request: GenerateRequest) -> int:
-    """Find a trained trial, continue start windows, write files and name them; the exit code."""
+@dataclass(frozen=True)
+class Generated:
+    """What was generated.
+
+    Attributes:
+        origin: which trained trial it comes from, in words.
+        lost_target: the trial's own target, if it was not followed; else empty.
+        shortfall: why there are fewer samples than asked for; empty if there are as many.
+        files: by sample, in order, the files that were written, by kind: `mid`, `png` and `mp3`.
+    """
+
+    origin: str
+    lost_target: str
+    shortfall: str
+    files: list[dict[str, Path]]
+
+
+def generate(request: GenerateRequest) -> Generated:
+    """Find a trained trial, continue start windows, and write files.
+
+    Raises:
+        UserError: if there is no such trial, if what is asked of it cannot be done, or if files cannot be written.
+    """
     storage = Storage(request.storage)
     system = find_system(request.system)
     trained = _trial(storage, request.trial, system) if request.trial else _best(storage, request.study, system)
-    of_trial = _checked(storage, system, trained.cell)
+    of_trial = _checked(storage, system, trained.trial)
     config = _config(system, of_trial, request)
     same_target = request.style or _target(config) == _target(of_trial)
-    print(
-        f"{system.name} from {trained.found}" + ("" if same_target else f", without its target {_target(of_trial)!r}")
-    )
-    windows = None if request.start else _windows(storage, trained.cell, system, config)
-    run = _run(storage, trained.cell, config, windows, request)
+    windows = None if request.start else _windows(storage, trained.trial, system, config)
+    run = _run(storage, trained.trial, config, windows, request)
     starts = _starts(system, config, windows, request)
     with _naming_out(request.out):
         request.out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(1)  # as in a trial, whose continuations can be had again
+    torch.set_num_threads(1)  # as in a trial, so that its continuations come out again
     continued = system.continuations(run, starts)
     if not request.start:  # one of each start's variations
         starts, continued = (rows[:: config.variations][: request.samples] for rows in (starts, continued))
     rolls, start_steps = system.audible(config, starts, continued)
-    if len(rolls) < request.samples:
-        why = (
-            f"{system.name} draws nothing, so that all continuations of one start are the same"
-            if request.start
-            else f"the validation songs of block {trained.cell.block.index} have no more start windows"
-        )
-        print(f"  {len(rolls)} instead of {request.samples}: {why}")
     names = [f"{system.name}-{number}" for number in range(1, len(rolls) + 1)]
-    samples = render_samples(rolls, names, config.resolution, _TEMPO, start_steps)
-    for name, sample in zip(names, samples, strict=True):
+    files = []
+    for name, sample in zip(names, render_samples(rolls, names, config.resolution, _TEMPO, start_steps), strict=True):
+        files.append({kind: request.out / f"{name}.{kind}" for kind in sample})
         with _naming_out(request.out):
             for kind, data in sample.items():
-                (request.out / f"{name}.{kind}").write_bytes(data)
-        print(f"  {request.out / name}.mid, .png, .mp3")
-    return 0
+                files[-1][kind].write_bytes(data)
+    return Generated(
+        origin=f"{system.name} from {trained.origin}",
+        lost_target="" if same_target else _target(of_trial),
+        shortfall=_why_fewer(system, trained.trial, request) if len(rolls) < request.samples else "",
+        files=files,
+    )
+
+
+def _why_fewer(system: System[Any], trial: TrialSpec, request: GenerateRequest) -> str:
+    """Why there are fewer samples than asked for."""
+    if request.start:
+        return f"{system.name} draws nothing, so all continuations of one start are the same"
+    return f"the validation songs of block {trial.block.index} have no more start windows"
 
 
 @contextlib.contextmanager
@@ -120,22 +142,23 @@ def _naming_out(out: Path) -> Iterator[None]:
 
 
 def _best(storage: Storage, study: str | None, system: System[Any]) -> Trained:
-    """A trial of the best variant of the system in a study: of the one named, else of the newest that has one."""
+    """A trial of the system's best variant in the study that is named, or in the newest study that has one."""
     records = Records(storage)
     studies = [study] if study else storage.names("studies")
     plans = [plan for name in studies for plan in records.plans.of_study(name).values()]
     for plan in sorted(plans, key=lambda plan: plan.began, reverse=True):
-        cells = [cell for cell in plan.trial_specs if cell.variant.system == system.name]
-        found = {cell.key: record for cell in cells if (record := records.get(cell.key))}
-        if found:
-            leader = best_so_far(cells, found, find_measure(plan.objective))
-            name = leader or next(cell.variant.name for cell in cells if cell.key in found)
-            cell = next(cell for cell in cells if cell.variant.name == name and cell.key in found)
-            where = f"the best variant of {plan.study}, {name}, block {cell.block.index} (trial {cell.key})"
-            return Trained(cell, where)
-    of = f"the study {study}" if study else "any study"
+        trials = [trial for trial in plan.trial_specs if trial.variant.system == system.name]
+        finished = {trial.key: record for trial in trials if (record := records.get(trial.key))}
+        if finished:
+            leader = best_so_far(trials, finished, find_measure(plan.objective))
+            name = leader or next(trial.variant.name for trial in trials if trial.key in finished)
+            best = next(trial for trial in trials if trial.variant.name == name and trial.key in finished)
+            origin = f"the best variant of {plan.study}, {name}, block {best.block.index} (trial {best.key})"
+            return Trained(best, origin)
+    searched = f"the study {study}" if study else "any study"
     raise UserError(
-        f"{storage.root} has no finished trial of {system.name} in {of}; run a study of it with this --storage first."
+        f"{storage.root} has no finished trial of {system.name} in {searched}; run a study of it with this --storage "
+        "first."
     )
 
 
@@ -148,38 +171,41 @@ def _trial(storage: Storage, key: str, system: System[Any]) -> Trained:
     return Trained(record.trial_spec, f"trial {key}")
 
 
-def _checked(storage: Storage, system: System[Any], cell: TrialSpec) -> Any:
-    """The trial's config; UserError unless its networks are there and are what this code would train."""
-    other_code = UserError(f"trial {cell.key} was trained by other code than this; run its study again.")
+def _checked(storage: Storage, system: System[Any], trial: TrialSpec) -> Any:
+    """The trial's config; UserError if its networks are missing, or are not what this code would train."""
+    other_code = UserError(f"trial {trial.key} was trained by other code than this; run its study again.")
     try:
-        config = system.config(**cell.variant.config)
-    except (TypeError, UserError):  # a field or a value that there no longer is
+        config = system.config(**trial.variant.config)
+    except (TypeError, UserError):  # a field or a value that no longer exists
         raise other_code from None
-    # Of an earlier version of musiclab nothing tells what code it was; whether its networks fit is seen when they load.
-    keys = system.stage_keys(config, cell.block, cell.variant.data, cell.runtime) if cell.runtime else cell.stages
+    # An earlier version of musiclab did not write down which code it was; loading shows whether its networks fit.
+    keys = system.stage_keys(config, trial.block, trial.variant.data, trial.runtime) if trial.runtime else trial.stages
     for stage in system.stages:
         if stage in (GENERATE, MEASURE):
             continue
-        if cell.stages.get(stage) is None or cell.stages[stage] != keys[stage]:
+        if trial.stages.get(stage) is None or trial.stages[stage] != keys[stage]:
             raise other_code
         if not Records(storage).stages.done(keys[stage]):
             folder = storage.path(f"stages/{keys[stage]}")
-            raise UserError(f"The networks of trial {cell.key} are gone: {folder} is not there.")
+            raise UserError(f"The networks of trial {trial.key} are gone: {folder} is missing.")
     return config
 
 
 def _config(system: System[Any], config: Any, request: GenerateRequest) -> Any:
-    """The trial's config with what was asked to be other; UserError for what only training could change.
+    """The trial's config with the fields changed that are asked for.
 
-    It keeps its own target where neither `--style` gives another one nor `--start` what it was not drawn for.
+    The trial's own target stays unless `--style` gives another one, or `--start` a start that it was not drawn for.
+
+    Raises:
+        UserError: if a change would need new training, or if the system cannot do what is asked for.
     """
     asked = request.fields
     if "target" in asked:
-        raise UserError("--set target is for studies; here it is --style.")
+        raise UserError("--set target is for studies; use --style instead.")
     for name in asked:
         if system.config.spec(name).metadata["stage"] != GENERATE:
-            of_generate = ", ".join(system.config().of_stages((GENERATE,)))
-            raise UserError(f"--set {name} would take training anew; here it can set {of_generate}.")
+            changeable = ", ".join(system.config().of_stages((GENERATE,)))
+            raise UserError(f"--set {name} would need new training; --set can change {changeable}.")
     if request.style and "target" not in system.conditions:
         raise UserError(f"--style is not for {system.name}, which follows no target; vae_nn does.")
     if request.start and "start" not in system.conditions:
@@ -195,7 +221,7 @@ def _config(system: System[Any], config: Any, request: GenerateRequest) -> Any:
         return config if "alpha" in asked else config.with_values({"alpha": config.alpha or _ALPHA})
     for name in ("alpha", "alpha_mix"):
         if name in asked and _target(config) == NONE:
-            raise UserError(f"--set {name} says how a target is followed, and there is none; give --style.")
+            raise UserError(f"--set {name} says how a target is followed, but there is none; give --style.")
     return config
 
 
@@ -203,34 +229,35 @@ def _target(config: Any) -> str:
     return getattr(config, "target", NONE)
 
 
-def _windows(storage: Storage, cell: TrialSpec, system: System[Any], config: Any) -> BlockWindows:
-    """What the trial started from, and looks its own targets up in."""
-    if _store(storage, cell) is None:
+def _windows(storage: Storage, trial: TrialSpec, system: System[Any], config: Any) -> BlockWindows:
+    """The windows that the trial started from, and in which it looks up its own targets."""
+    if _store(storage, trial) is None:
         hint = "give --start FILE.mid" if "start" in system.conditions else "run its study again"
-        raise UserError(f"The windows that trial {cell.key} started from are not in {storage.root}; {hint}.")
-    return trial_windows(storage, cell, config)
+        raise UserError(f"The windows that trial {trial.key} started from are not in {storage.root}; {hint}.")
+    return trial_windows(storage, trial, config)
 
 
 def _run(
-    storage: Storage, cell: TrialSpec, config: Any, windows: BlockWindows | None, request: GenerateRequest
+    storage: Storage, trial: TrialSpec, config: Any, windows: BlockWindows | None, request: GenerateRequest
 ) -> StageRun[Any]:
     targets = None
     if request.style:
-        targets = named_targets(request.style, _store(storage, cell), config.window_spec, option="--style")
-    block = cell.block if request.seed is None else Block(request.seed, cell.block.index)
-    return StageRun(config, block, windows, StoredFiles(storage, cell, GENERATE), torch.device("cpu"), targets)
+        targets = named_targets(request.style, _store(storage, trial), config.window_spec, option="--style")
+    block = trial.block if request.seed is None else Block(request.seed, trial.block.index)
+    return StageRun(config, block, windows, StoredFiles(storage, trial, GENERATE), torch.device("cpu"), targets)
 
 
 def _starts(system: System[Any], config: Any, windows: BlockWindows | None, request: GenerateRequest) -> np.ndarray:
-    """Start windows, packed `(n, track, steps, 16)`: the last one of the given file, or all of the trial's own."""
-    if windows is None:
+    """Start windows, packed `(n, track, steps, 16)` uint8: the last one of the given file, or all of the trial's."""
+    if request.start:
         last = file_windows(request.start, config.window_spec, "--start")[-1:]
         return np.repeat(last, request.samples if "noise" in system.conditions else 1, axis=0)
-    # All of them, so that the first ones' continuations are those that the trial left as samples.
+    assert windows is not None  # they were opened, because no file is given
+    # All of them, so that the continuations of the first ones are the trial's own samples.
     return np.repeat(windows.packed(windows.starts[:, 0]), config.variations, axis=0)
 
 
-def _store(storage: Storage, cell: TrialSpec) -> WindowStore | None:
-    """The windows that the trial was trained on, where the storage still has them."""
-    name = f"data/{cell.variant.data}"
+def _store(storage: Storage, trial: TrialSpec) -> WindowStore | None:
+    """The windows that the trial was trained on, or None if the storage no longer has them."""
+    name = f"data/{trial.variant.data}"
     return open_store(storage.local(name)) if storage.exists(f"{name}/songs.json") else None

@@ -1,8 +1,9 @@
-"""Progress for a person: a bar on a terminal, a line now and then in a log."""
+"""Progress for a person: a bar on a terminal or in a notebook, a line now and then in a log."""
 
+import importlib.util
 import sys
 import time
-from typing import Never, Self
+from typing import Any, Never, Self
 
 from tqdm import tqdm
 
@@ -26,7 +27,11 @@ class Progress:
         self._printed_at, self._printed_done = -float("inf"), 0
         self._note = ""
         self._bar: tqdm[Never] | None = None
-        if sys.stderr.isatty():
+        if _in_notebook_with_widgets():
+            from tqdm.notebook import tqdm as notebook_bar
+
+            self._bar = notebook_bar(total=total, initial=done, desc=what)
+        elif sys.stderr.isatty():
             self._bar = tqdm(
                 total=total, initial=done, desc=what, dynamic_ncols=True,
                 bar_format="{desc} {n_fmt}/{total_fmt} |{bar}| {elapsed}, left {remaining}{postfix}" if total else None,
@@ -71,3 +76,10 @@ class Progress:
         if self._note:
             phrases.append(self._note)
         print(", ".join(phrases), file=sys.stderr, flush=True)
+
+
+def _in_notebook_with_widgets() -> bool:
+    """Whether this is a notebook's kernel that can show widgets; without them a notebook gets lines, as a log does."""
+    ipython: Any = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return type(shell).__name__ == "ZMQInteractiveShell" and importlib.util.find_spec("ipywidgets") is not None

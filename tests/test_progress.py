@@ -1,8 +1,10 @@
 """Progress, as a log and as a terminal show it."""
 
 import sys
+import types
 
 import pytest
+from tqdm import tqdm
 
 from musiclab import progress
 from musiclab.progress import Progress
@@ -87,3 +89,28 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     last = err.split("\r")[-1]
     assert "trials 4/4" in last
     assert "best so far k=8" in last
+
+
+@pytest.mark.parametrize("widgets", [True, False])
+def test_a_notebook_gets_a_bar_if_it_has_widgets_and_lines_otherwise(
+    widgets: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    class ZMQInteractiveShell:  # so is a kernel's called
+        pass
+
+    totals = []
+
+    class Bar(tqdm):
+        def __init__(self, **options: object) -> None:
+            super().__init__(**options)
+            totals.append(self.total)
+
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=ZMQInteractiveShell))
+    monkeypatch.setitem(sys.modules, "tqdm.notebook", types.SimpleNamespace(tqdm=Bar))
+    monkeypatch.setattr(progress.importlib.util, "find_spec", lambda name: name if widgets else None)
+    with Progress("trials", 4, done=1) as bar:
+        bar.update(3, note="best so far k=8")
+    assert totals == ([4] if widgets else [])
+    err = capsys.readouterr().err
+    assert ("4/4 [" in err) == widgets
+    assert ("trials 4/4, left 0 s, best so far k=8\n" in err) != widgets

@@ -1,4 +1,4 @@
-"""`musiclab data`: a source's songs cut into packed windows, and what it holds."""
+"""`musiclab data`: cuts the songs of a source into packed windows, and says what the source holds."""
 
 import argparse
 from typing import Any
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"{error}.") from None
     storage = Storage(options.storage)
     if not storage.is_local:
-        raise UserError(f"--storage {options.storage!r} is not on this machine; build into a folder and name that.")
+        raise UserError(f"--storage must be a folder on this machine; got {options.storage!r}.")
     store = build(open_source(options.source), spec, storage.local("data"), workers=options.workers)
     if options.command == "describe":
         print(describe(store))

@@ -23,11 +23,15 @@ def add(subjects: Any) -> None:
         help="take the best variant of this study (default: of the newest that has SYSTEM)",
     )
     source.add_argument("--trial", type=_name, metavar="KEY", help="take this trial")
-    add("--start", metavar="FILE", help="MIDI file whose last window is continued (default: the trial's own starts)")
+    add(
+        "--start",
+        metavar="FILE",
+        help="MIDI file whose last window is continued (default: the trial's own start windows)",
+    )
     add(
         "--style",
         metavar="TARGETS",
-        help="follow song:TITLE, artist:NAME or a MIDI file; several with ' + ' between, weighted by *2 (vae_nn)",
+        help="follow song:TITLE, artist:NAME or a MIDI file; join several by ' + ', weight one by *2 (vae_nn only)",
     )
     add("--samples", type=number(int, 1, 1000), default=4, metavar="N", help="how many to make (default: 4)")
     add("--windows", type=number(int, 1, 1000), metavar="N", help="windows after each start (default: the trial's)")
@@ -39,15 +43,20 @@ def add(subjects: Any) -> None:
         metavar="FIELD=VALUE",
         help="change a field of the trial's stage generate, such as temperature=0.8; repeatable",
     )
-    add("--seed", type=number(int, 0), metavar="N", help="other draws than the trial's own")
-    add("--out", type=Path, default=Path("generated"), metavar="FOLDER", help="for the files (default: generated)")
-    add("--storage", default=DEFAULT_STORAGE, metavar="PLACE", help="where studies keep their records")
+    add("--seed", type=number(int, 0), metavar="N", help="seed of the random draws (default: the trial's own)")
+    add("--out", type=Path, default=Path("generated"), metavar="FOLDER", help="where the files go (default: generated)")
+    add(
+        "--storage",
+        default=DEFAULT_STORAGE,
+        metavar="PLACE",
+        help="where studies keep their records (default: ~/musiclab)",
+    )
     command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Generate, and print what was written; the exit code."""
-    from musiclab.generation import GenerateRequest, generate  # torch takes seconds, which --help does without
+    """Generate, and print which files were written; the exit code."""
+    from musiclab.generation import GenerateRequest, generate  # torch takes seconds to import, and --help does without
 
     request = GenerateRequest(
         storage=options.storage,
@@ -62,11 +71,19 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
         out=options.out,
     )
-    return generate(request)
+    generated = generate(request)
+    without = f", without its target {generated.lost_target!r}" if generated.lost_target else ""
+    print(f"{generated.origin}{without}")
+    if generated.shortfall:
+        print(f"  {len(generated.files)} instead of {options.samples}: {generated.shortfall}")
+    for files in generated.files:
+        first, *others = files.values()
+        print(f"  {first}, {', '.join(file.suffix for file in others)}")
+    return 0
 
 
 def _name(text: str) -> str:
-    """An argparse type: a name of folders in a storage, as studies may have."""
+    """An argparse type: the name of a study or a trial, which names a folder of the storage."""
     if not is_folder_name(text):
-        raise argparse.ArgumentTypeError(f"takes a name of letters, digits, '_', '-', '.', not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a name of letters, digits, '_', '-', '.'; got {text!r}")
     return text

@@ -1,4 +1,4 @@
-"""The `musiclab` command: what concerns data, trained trials or finished studies, rather than the run of one."""
+"""The `musiclab` command: data, music from trained trials, and finished studies; studies have their own."""
 
 from musiclab.cli import clean, data, doctor, generate, report, sync
 from musiclab.errors import exit_with
@@ -9,18 +9,24 @@ _SUBJECTS = (data, generate, report, sync, doctor, clean)
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 2 a wrong option or input, 130 interrupted."""
-    exit_with(lambda: _run(argv))
+    exit_with(lambda: run(argv))
+
+
+def run(argv: list[str] | None = None) -> int:
+    """Run the command line; the exit code.
+
+    Raises:
+        UserError: if an option or the input is wrong, or if what it runs fails.
+    """
+    options = parser().parse_args(argv)
+    code: int = options.run(options)
+    return code
 
 
 def parser() -> Parser:
-    """The parser of the whole command line; each subcommand's options name what runs it as `run`."""
+    """The parser of the whole command line. A subcommand sets `run`, the function that runs it, in its options."""
     whole = Parser(prog="musiclab", description=__doc__, allow_abbrev=False)
     subjects = whole.add_subparsers(dest="subject", required=True, metavar="data|generate|report|sync|doctor|clean")
     for subject in _SUBJECTS:
         subject.add(subjects)
     return whole
-
-
-def _run(argv: list[str] | None) -> int:
-    options = parser().parse_args(argv)
-    return options.run(options)

@@ -7,23 +7,27 @@ from musiclab.storage.files import Storage, storage_at
 
 
 def studies_at(place: str) -> list[tuple[Storage, str]]:
-    """Storage and name of each study that is meant by STORAGE/STUDY or by a STORAGE; UserError where there is none."""
+    """The studies that a place names: one for STORAGE/STUDY, all of them for a STORAGE; each a storage and a name.
+
+    Raises:
+        UserError: if there is none.
+    """
     trimmed = place.rstrip("/")
     above, _, name = trimmed.rpartition("/")
     for root, wanted in ((trimmed, None), (above or ".", name)):
         storage = storage_at(root)
         if storage is None:
             continue
-        there = storage.names("studies")
-        if wanted in there:
+        studies = storage.names("studies")
+        if wanted in studies:
             return [(storage, wanted)]
-        if wanted is None and there:
-            return [(storage, study) for study in there]
-    raise UserError(f"{place!r} is no study; name STORAGE/STUDY, such as ~/musiclab/latent_dim, or a storage.")
+        if wanted is None and studies:
+            return [(storage, study) for study in studies]
+    raise UserError(f"PLACE must be STORAGE/STUDY, such as ~/musiclab/latent_dim, or a storage; got {place!r}.")
 
 
 def add_places(command: Any) -> None:
-    """Let a subcommand take places."""
+    """Add the argument PLACE to a subcommand."""
     command.add_argument(
         "places",
         nargs="+",

@@ -1,4 +1,4 @@
-"""`musiclab report`: pages of studies that have run, and an overview of several."""
+"""`musiclab report`: writes the pages of studies that have run, and an overview of several."""
 
 import argparse
 import sys
@@ -10,7 +10,7 @@ from musiclab.errors import UserError
 
 def add(subjects: Any) -> None:
     """Add the subcommand to the parser of `musiclab`."""
-    doc = "write the reports of studies anew; of several also an overview, with the article's claims"
+    doc = "write the reports of studies again; for several also an overview with the article's claims"
     command = subjects.add_parser("report", help=doc, description=doc, allow_abbrev=False)
     add_places(command)
     command.set_defaults(run=run)
@@ -22,21 +22,24 @@ def run(options: argparse.Namespace) -> int:
 
 
 def report(places: list[str]) -> int:
-    """Write the report of each study meant by `STORAGE/STUDY`, or by a storage with all its studies; print where.
+    """Write the report of each study that `places` name, and print where it is.
 
-    Of several, one that cannot be read is named and left out.
+    If there are several, one that cannot be read is named and left out.
+
+    Raises:
+        UserError: if a place is no study, or if the only study cannot be read.
     """
     from musiclab.analysis.results import Results
-    from musiclab.report.html.overview import overview  # matplotlib takes a second
+    from musiclab.report.html.overview import overview  # matplotlib takes a second to import
     from musiclab.report.write import write_report
 
     studies = []
-    meant = [of for place in places for of in studies_at(place)]
-    for storage, name in meant:
+    named = [study for place in places for study in studies_at(place)]
+    for storage, name in named:
         try:
             study = Results.read(storage, name)
         except UserError as error:
-            if len(meant) == 1:
+            if len(named) == 1:
                 raise
             print(error, file=sys.stderr)
             continue

@@ -40,7 +40,7 @@ class Design:
         spec: the study's own fields.
         source: the songs.
         scale: which of its presets each system starts from, `demo` or `article`.
-        fields: what is fixed for this run, as text by name; it goes before what the study fixes.
+        fields: what is fixed for this run, as values or text by name; it goes before what the study fixes.
         blocks: instead of the study's own number.
         adding: whether blocks are added until every comparison is clear.
         device: the kind of device that trials are to run on; it is part of their keys.
@@ -55,7 +55,7 @@ class Design:
         source: Source,
         *,
         scale: str = "demo",
-        fields: Mapping[str, str] | None = None,
+        fields: Mapping[str, Any] | None = None,
         blocks: int | None = None,
         adding: bool = False,
         device: Device = "cpu",
@@ -192,7 +192,7 @@ def _system(spec: StudySpec, values: dict[str, Any]) -> str:
     return name
 
 
-def _fixed(spec: StudySpec, given: Mapping[str, str], compared: set[str]) -> dict[str, Any]:
+def _fixed(spec: StudySpec, given: Mapping[str, Any], compared: set[str]) -> dict[str, Any]:
     """What is the same for all variants: the study's own, then what --set gives."""
     for name in spec.fixed:
         if name in compared and not isinstance(spec.space, list):  # a listed variant says what it changes

@@ -23,28 +23,33 @@ _TEX = {
 
 
 def results_csv(results: Results) -> str:
-    """One line a trial of the plan, finished or not: variant, its fields, block, status, cost, then every measure.
+    """`trial_table` as CSV; text that a spreadsheet would take for a formula has a quote before it."""
+    out = io.StringIO()
+    columns, rows = trial_table(results)
+    csv.writer(out, lineterminator="\n").writerows([columns, *([_plain(value) for value in row] for row in rows)])
+    return out.getvalue()
 
-    Measures have their full names, those of single tracks with a suffix; a cell is empty where there is no value. Text
-    that a spreadsheet would take for a formula has a quote before it.
+
+def trial_table(results: Results) -> tuple[list[str], list[list[Any]]]:
+    """Columns, and one row a trial of the plan, finished or not: variant, fields, block, status, cost, measures.
+
+    Measures have their full names, those of single tracks with a suffix; None stands for a value that is missing.
     """
     fields = list(dict.fromkeys(name for cell in results.trial_specs for name in cell.variant.values if name != SYSTEM))
     names = list(dict.fromkeys(name for record in results.records.values() for name in record.measures))
-    out = io.StringIO()
-    table = csv.writer(out, lineterminator="\n")
     about = ["study", "variant", SYSTEM, *fields, "block", "seed", "trial", "status", "failure"]
-    table.writerow([*about, "seconds", "peak_memory_mib", *names])
+    rows: list[list[Any]] = []
     for cell in results.trial_specs:
         record, run = results.records.get(cell.key), results.runs.get(cell.key)
         failure = results.failures.get(cell.key)
         status = "finished" if record else "failed" if failure else "missing"
-        row = [results.plan.study, cell.variant.name, cell.variant.system]
+        row: list[Any] = [results.plan.study, cell.variant.name, cell.variant.system]
         row += [cell.variant.values.get(name, cell.variant.config.get(name)) for name in fields]
         row += [cell.block.index, cell.block.seed, cell.key, status, failure.reason if failure else ""]
         row += [run.wall_seconds if run else None, run.peak_memory_mib if run else None]
         row += [_number(record.measures.get(name)) if record else None for name in names]
-        table.writerow([_plain(value) for value in row])
-    return out.getvalue()
+        rows.append(row)
+    return [*about, "seconds", "peak_memory_mib", *names], rows
 
 
 def results_json(results: Results) -> str:

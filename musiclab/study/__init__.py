@@ -7,9 +7,10 @@ import musiclab
 if TYPE_CHECKING:
     from musiclab.design.claims import Claim, Expect
     from musiclab.design.space import Ablation, Grid
+    from musiclab.study.results import open_results
     from musiclab.study.study import Study
 
-__all__ = ["Ablation", "Claim", "Expect", "Grid", "Study"]
+__all__ = ["Ablation", "Claim", "Expect", "Grid", "Study", "open_results"]
 
 
 def __getattr__(name: str) -> Any:

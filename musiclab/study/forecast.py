@@ -1,6 +1,5 @@
-"""The forecast of `--plan`: what would run, what is there, how long it takes, whether the blocks can show anything."""
+"""The forecast of `--plan`: what would run, how long it takes, and whether the blocks can show anything."""
 
-import argparse
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -15,185 +14,196 @@ from musiclab.report.sentences import confounded, underpowered
 from musiclab.resources import available_cpus
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
+from musiclab.study.options import RunOptions
 from musiclab.study.run import StudyRun
 from musiclab.study.staleness import outdated
 from musiclab.systems.config import GENERATE, MEASURE
-from musiclab.wording import duration
+from musiclab.wording import counted, duration
 
 
-def forecast(running: StudyRun, options: argparse.Namespace) -> str:
-    """What would run and what is there, how long it takes, and whether the blocks can show anything."""
-    design, records = running.design, running.records
-    # Where blocks are added until it is clear, the least and the most that there may be; else one and the same.
-    ends = [running.blocks, design.most if running.todo else running.blocks]
-    cells = [design.trial_specs_of(blocks) for blocks in ends]
-    todo = [[cell for cell in of if not records.get(cell.key)] for of in cells]
-    done = [len(of) - len(left) for of, left in zip(cells, todo, strict=True)]
+def forecast(study_run: StudyRun, options: RunOptions) -> str:
+    """What would run, what is done already, how long the rest takes, and whether the blocks can show anything."""
+    design, records = study_run.design, study_run.records
+    # The least and the most blocks that there may be; they differ only if blocks are added until it is clear.
+    spans = [study_run.blocks, design.most if study_run.todo else study_run.blocks]
+    trials = [design.trial_specs_of(blocks) for blocks in spans]
+    todo = [[trial for trial in planned if not records.get(trial.key)] for planned in trials]
+    done = [len(planned) - len(missing) for planned, missing in zip(trials, todo, strict=True)]
     lines = [
         f"{design.spec.name}: {printable_lines(design.spec.question)}",
-        f"{len(design.variants)} variants x {_span(ends)} blocks = {_span(map(len, cells))} trials: "
+        f"{len(design.variants)} variants x {_span(spans)} blocks = {_span(map(len, trials))} trials: "
         f"{_span(done)} done, {_span(map(len, todo))} to run",
     ]
     lines += [design.unlocked_code] if design.unlocked_code else []
     lines += outdated(design, records, todo[-1])
     if todo[-1]:
-        lines.append(running.progress_summary())
-    left = [Counter(cell.variant.name for cell in of) for of in todo]
+        lines.append(study_run.progress_summary())
+    missing_by_variant = [Counter(trial.variant.name for trial in missing) for missing in todo]
     for name, control in design.controls.items():
         role = " (control)" if name == control else ""
-        there = [blocks - of[name] for blocks, of in zip(ends, left, strict=True)]
-        lines.append(f"  {name}{role}: {_span(there)} done, {_span(of[name] for of in left)} to run")
+        missing = [counts[name] for counts in missing_by_variant]
+        finished = [blocks - count for blocks, count in zip(spans, missing, strict=True)]
+        lines.append(f"  {name}{role}: {_span(finished)} done, {_span(missing)} to run")
     lines += [*_fraction_lines(design), *_stage_lines(design, todo, records)]
     lines.append(_time_text(design, records, todo, options))
-    return "\n".join([*lines, *_power_lines(running)])
+    return "\n".join([*lines, *_power_lines(study_run)])
 
 
 def _span(numbers: Iterable[float]) -> str:
-    """The least and the most of something, as one number where they are equal."""
+    """The least and the most of something; one number if they are equal."""
     least, most = numbers
     return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def _fraction_lines(design: Design) -> list[str]:
     """What share of all combinations a fraction is, and what it cannot tell apart."""
-    space, said = design.spec.space, confounded(design.aliases)
+    space, aliases = design.spec.space, confounded(design.aliases)
     if isinstance(space, Ablation) and space.design == "fractional":
         every, runs = 2 ** len(space.components), len(design.variants)
-        clear = [] if said else ["It tells all main effects and interactions of two fields apart."]
-        return [f"{runs} of all {every} combinations, a fraction of resolution {space.resolution}.", *said, *clear]
-    return said
+        clear = [] if aliases else ["It tells all main effects and interactions of two fields apart."]
+        return [f"{runs} of all {every} combinations, a fraction of resolution {space.resolution}.", *aliases, *clear]
+    return aliases
 
 
-def _power_lines(running: StudyRun) -> list[str]:
+def _power_lines(study_run: StudyRun) -> list[str]:
     """Whether the blocks can show anything, and what counts as no difference."""
-    design = running.design
-    blocks, comparisons, margin = running.blocks, design.comparisons, design.spec.margin
+    design = study_run.design
+    blocks, comparisons, margin = study_run.blocks, design.comparisons, design.spec.margin
     lines = []
     if margin is not None:
         unit = design.objective.unit
         lines.append(f"Differences within {margin:g} {unit} of {design.objective.name} are tested to be equivalent.")
-    least, needed = (smallest_p_anytime, blocks_needed_anytime) if running.sequential else (smallest_p, blocks_needed)
+    least, needed = (smallest_p_anytime, blocks_needed_anytime) if study_run.sequential else (smallest_p, blocks_needed)
     if design.adding:
         verdicts = "better or worse" if margin is None else "better, worse or equivalent"
         lines.append(
-            f"Blocks are added until every comparison is {verdicts}, {design.most} at most; tests hold whenever one "
-            f"stops. {blocks_needed_anytime(comparisons)} suffice where they agree."
+            f"Blocks are added until every comparison is {verdicts}, {design.most} at most. The tests are "
+            f"anytime-valid. {blocks_needed_anytime(comparisons)} blocks suffice if they all agree."
         )
     elif comparisons:
         p = least(blocks, comparisons)
-        plural = "" if comparisons == 1 else "s"
         enough = (
-            f"{blocks} blocks suffice where they agree: the smallest p attainable is {p:.3g} (Holm, {comparisons} "
-            f"comparison{plural}; {ALPHA:g} is needed). More blocks allow for some that do not."
+            f"{blocks} blocks suffice if they all agree: the smallest p attainable is {p:.3g} (Holm, "
+            f"{counted(comparisons, 'comparison')}; {ALPHA:g} is needed). With more blocks a few may disagree."
         )
-        lines.append(enough if p <= ALPHA else underpowered(blocks, comparisons, running.sequential))
+        lines.append(enough if p <= ALPHA else underpowered(blocks, comparisons, study_run.sequential))
         if p > ALPHA:
             if margin is not None and smallest_p(blocks, comparisons, sides=1) <= ALPHA:
                 lines.append("They can show that variants are equivalent, and nothing else.")
             lines.append(f"Add --blocks {needed(comparisons)}.")
     if main := design.main_effects:
         lines.append(
-            f"The {main} main effects are tested by themselves: for them {needed(main)} blocks suffice likewise."
+            f"The {main} main effects are a family of tests of their own: {needed(main)} blocks suffice for them."
         )
     return lines
 
 
 def _stage_lines(design: Design, todo: list[list[TrialSpec]], records: Records) -> list[str]:
-    """How often each stage runs at least and at most; measure, which every trial has for itself, is left out."""
+    """How often each stage runs, at least and at most. The stage measure is left out: every trial has its own."""
     lines, trains = [], False
-    least, most = (sharing(of, records.stages.done) for of in todo)
+    least, most = (sharing(missing, records.stages.done) for missing in todo)
     for (system, stage), (times, needed) in most.items():
         if stage == MEASURE:
             continue
-        of = f"{system}'s " if len(design.systems) > 1 else ""
+        owner = f"{system}'s " if len(design.systems) > 1 else ""
         first, first_needed = least.get((system, stage), (0, 0))
         runs = f"runs {_span([first, times])} time{'' if times == 1 else 's'}"
-        runs = runs if times else "is there already, nothing runs"
-        lines.append(f"{of}stage {stage}: {runs} for {_span([first_needed, needed])} trials")
+        runs = runs if times else "is done already, nothing runs"
+        lines.append(f"{owner}stage {stage}: {runs} for {_span([first_needed, needed])} trials")
         trains = trains or (times > 0 and stage != GENERATE)
     if todo[-1] and not trains:
-        lines.append("Nothing is trained: all the models are there.")
+        lines.append("Nothing is trained: all models exist already.")
     return lines
 
 
-def _time_text(design: Design, records: Records, todo: list[list[TrialSpec]], options: argparse.Namespace) -> str:
-    """The time left: what finished trials' steps took where there are some, else a few training steps timed here."""
+def _time_text(design: Design, records: Records, todo: list[list[TrialSpec]], options: RunOptions) -> str:
+    """The time left, from what finished trials took; without any, from a few training steps timed on this machine."""
     if not todo[-1]:
         return "time: nothing is left to run"
     steps = _Steps(design, records)
-    took = [_seconds(of, steps, records) for of in todo]
+    took = [_seconds(missing, steps, records) for missing in todo]
     if steps.unbuilt:
-        return "time: not known before the windows are built (musiclab data build)"
+        return "time: unknown until the windows are built (musiclab data build)"
     if not took[-1]:
-        return f"time: seconds for each of the {_span(map(len, todo))} trials, for nothing is left to train"
+        return f"time: seconds for each of the {_span(map(len, todo))} trials, because nothing is left to train"
     cpus = available_cpus()
     workers = 1 if options.in_process else min(len(todo[-1]), options.workers or cpus, cpus)
     with_workers = f"with {workers} worker{'' if workers == 1 else 's'} like this machine's"
     least, most = (duration(seconds / workers) for seconds in took)
     about = f"about {least}" if least == most else f"{least} to {most}"
     basis = "a few training steps timed on this machine" if steps.timed else "finished trials"
-    more = "; what was not timed yet, such as measuring, comes on top" if steps.untimed else ""
+    more = "; plus measuring and other steps that no trial has timed yet" if steps.untimed else ""
     return f"time: {about} {with_workers} (from {basis}{more})"
 
 
 def _seconds(todo: list[TrialSpec], steps: "_Steps", records: Records) -> float:
-    """What all steps of these trials take that are not there yet, each shared one once."""
+    """How long the missing steps of these trials take in all; one that trials share counts once."""
     seconds, seen = 0.0, set()
-    for cell in todo:
-        for stage, key in [*cell.stages.items(), ("samples", "")]:
+    for trial in todo:
+        for stage, key in [*trial.stages.items(), ("samples", "")]:
             if key and (key in seen or records.stages.done(key)):
                 continue
             seen.add(key)
-            seconds += steps.seconds(cell, stage)
+            seconds += steps.seconds(trial, stage)
     return seconds
 
 
 class _Steps:
-    """What each step of a trial takes: as in finished trials of the variant, else of its system, else timed here."""
+    """How long each step of a trial takes: as in finished trials of its variant, else of its system, else timed here.
+
+    Attributes:
+        timed: seconds of training by variant, from a few steps on this machine.
+        unbuilt: whether a time is unknown because the windows are not built yet.
+        untimed: whether a step was left out because no trial has timed it yet.
+    """
 
     def __init__(self, design: Design, records: Records) -> None:
         self._design, self._records = design, records
         self._took: dict[tuple[str, str], list[float]] = {}
         self.timed: dict[str, float] = {}
         self.unbuilt, self.untimed = False, False
-        for cell in design.trial_specs:
-            cost = records.run(cell.key)
+        for trial in design.trial_specs:
+            cost = records.run(trial.key)
             for stage, seconds in (cost.seconds if cost else {}).items():
-                for of in (cell.variant.name, cell.variant.system):
-                    self._took.setdefault((of, stage), []).append(seconds)
+                for owner in (trial.variant.name, trial.variant.system):
+                    self._took.setdefault((owner, stage), []).append(seconds)
 
-    def seconds(self, cell: TrialSpec, stage: str) -> float:
-        """Seconds of a step of the cell's trial; 0 where nothing tells, which `unbuilt` and `untimed` remember."""
-        variant = cell.variant
-        for of in (variant.name, variant.system):
-            if (of, stage) in self._took:
-                return statistics.median(self._took[of, stage])
-        if stage != next(iter(cell.stages)):
+    def seconds(self, trial: TrialSpec, stage: str) -> float:
+        """Seconds of a step of the trial; 0 if nothing tells, which `unbuilt` and `untimed` remember."""
+        variant = trial.variant
+        for owner in (variant.name, variant.system):
+            if (owner, stage) in self._took:
+                return statistics.median(self._took[owner, stage])
+        if stage != next(iter(trial.stages)):
             self.untimed = self.untimed or stage in (GENERATE, MEASURE, "samples")
-            return 0.0  # the first stage's is all training's
+            return 0.0  # the first stage counts all training
         if variant.name not in self.timed:
-            windows = _training_windows(self._design, cell, self._records.storage)
+            windows = _training_windows(self._design, trial, self._records.storage)
             if windows is None:
                 self.unbuilt = True
                 return 0.0
             system = self._design.systems[variant.system]
-            self.timed[variant.name] = system.estimated_seconds(self._design.config(cell), windows)
+            self.timed[variant.name] = system.estimated_seconds(self._design.config(trial), windows)
         return self.timed[variant.name]
 
 
-def _training_windows(design: Design, cell: TrialSpec, storage: Storage) -> int | None:
-    """How many training windows a cell sees; its cap, which the data may not fill, where they are not built yet."""
-    if storage.exists(f"data/{cell.variant.data}/songs.json"):
+def _training_windows(design: Design, trial: TrialSpec, storage: Storage) -> int | None:
+    """How many training windows a trial sees; if they are not built yet, its cap, which the data may not fill."""
+    if storage.exists(f"data/{trial.variant.data}/songs.json"):
         from musiclab.storage.windows import trial_windows
 
-        return len(trial_windows(storage, cell, design.config(cell)).train)
-    return cell.variant.config["max_train"] or None
+        return len(trial_windows(storage, trial, design.config(trial)).train)
+    return trial.variant.config["max_train"] or None
 
 
 def sharing(todo: list[TrialSpec], finished: Callable[[str], bool]) -> dict[tuple[str, str], tuple[int, int]]:
-    """For each system's stage: how often it must be done, finished ones not counted, and how many of `todo` need it."""
+    """How trials share stages.
+
+    Returns:
+        By system and stage: how often it must still run, and how many trials of `todo` need it.
+    """
     keys: dict[tuple[str, str], list[str]] = {}
-    for cell in todo:
-        for stage, key in cell.stages.items():
-            keys.setdefault((cell.variant.system, stage), []).append(key)
-    return {of: (len({key for key in needed if not finished(key)}), len(needed)) for of, needed in keys.items()}
+    for trial in todo:
+        for stage, key in trial.stages.items():
+            keys.setdefault((trial.variant.system, stage), []).append(key)
+    return {stage: (len({key for key in needed if not finished(key)}), len(needed)) for stage, needed in keys.items()}

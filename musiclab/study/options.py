@@ -1,6 +1,12 @@
-"""Options: what every study's command line takes, the same for all."""
+"""Options: what a run of any study takes, from its command line or as keywords in Python, and the checks of both."""
 
 import argparse
+import contextlib
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, NoReturn
 
 from musiclab.data.sources import open_source
@@ -11,6 +17,167 @@ from musiclab.tracking import check_tracking_uri
 from musiclab.training.runtime import Device
 
 DEFAULT_STORAGE = "~/musiclab"
+SCALES = ("demo", "article")
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that an option may be: of one kind, from `low` to `high` if there is a highest."""
+
+    kind: type[int] | type[float]
+    low: float
+    high: float | None = None
+
+    def __str__(self) -> str:
+        what = "a whole number" if self.kind is int else "a number"
+        return f"{what} of at least {self.low:g}" if self.high is None else f"{what} from {self.low:g} to {self.high:g}"
+
+    def holds(self, value: object) -> bool:
+        """Whether it is a number of this kind and in the range; True and False are no numbers."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        if self.kind is int and not isinstance(value, int):
+            return False
+        return self.low <= value < math.inf and (self.high is None or value <= self.high)
+
+
+_RANGES = {
+    "blocks": Range(int, 1, 10_000),
+    "max_blocks": Range(int, 1, 1000),
+    "max_failures": Range(int, 0, 100),
+    "workers": Range(int, 1),
+    "gpus_per_trial": Range(float, 0),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a study is to be run. The fields are the options of its command line, with underscores.
+
+    Attributes:
+        plan: whether to say only what would run.
+        data: the songs: `chorales`, `lpd5:PATH` or `midi:PATH`.
+        scale: which of its presets each system starts from, `demo` or `article`.
+        set: fields of the system's config that are fixed for this run, with their values.
+        blocks: how many paired replicates; None for the study's own number.
+        until_clear: whether to add blocks until every comparison is clear.
+        max_blocks: how many blocks there may be at most, if some are added.
+        in_process: whether trials run one after the other in this process, without Ray.
+        max_failures: how often a trial is retried after a failure that may pass.
+        fail_fast: whether to stop at the first trial that has failed for good.
+        workers: how many trials run at a time; None for as many as there is room for.
+        gpus_per_trial: how many GPUs a trial gets; None for a share of those there are.
+        storage: folder or URI for records, stages and windows.
+        tracking_uri: MLflow server or database; None for MLFLOW_TRACKING_URI, else SQLite in the storage.
+
+    Raises:
+        UserError: if an option is wrong, or if two of them exclude each other. The sentence names options as the
+            command line does; `as_keywords` translates it.
+    """
+
+    plan: bool = False
+    data: str = "chorales"
+    scale: str = "demo"
+    set: Mapping[str, Any] = field(default_factory=dict)
+    blocks: int | None = None
+    until_clear: bool = False
+    max_blocks: int | None = None
+    in_process: bool = False
+    max_failures: int = 3
+    fail_fast: bool = False
+    workers: int | None = None
+    gpus_per_trial: float | None = None
+    storage: str = DEFAULT_STORAGE
+    tracking_uri: str | None = None
+
+    def __post_init__(self) -> None:
+        self._check_values()
+        self._check_together()
+
+    def _check_values(self) -> None:
+        """Each option by itself; argparse has refused most of this, but Python's keywords come as they are."""
+        for name, allowed in _RANGES.items():
+            value = getattr(self, name)
+            if not (allowed.holds(value) or (value is None and name != "max_failures")):
+                raise UserError(f"{_option(name)} must be {allowed}; got {value!r}.")
+        if self.gpus_per_trial is not None and not _is_share(self.gpus_per_trial):
+            raise UserError(f"--gpus-per-trial must be {_SHARE}; got {self.gpus_per_trial!r}.")
+        for name in ("plan", "until_clear", "in_process", "fail_fast"):
+            if not isinstance(getattr(self, name), bool):
+                raise UserError(f"{_option(name)} must be True or False; got {getattr(self, name)!r}.")
+        if self.scale not in SCALES:
+            raise UserError(f"--scale must be demo or article; got {self.scale!r}.")
+        if not isinstance(self.data, str):
+            raise UserError(f"--data must be a text such as 'chorales' or 'midi:PATH'; got {self.data!r}.")
+        if not isinstance(self.storage, str):
+            raise UserError(f"--storage must be a folder or a URI; got {self.storage!r}.")
+        if not isinstance(self.set, Mapping) or not all(isinstance(name, str) for name in self.set):
+            raise UserError(f"--set must be fields with their values, such as {{'beta': 0.5}}; got {self.set!r}.")
+        if self.tracking_uri is not None:
+            if not isinstance(self.tracking_uri, str):
+                raise UserError(f"--tracking-uri must be a text; got {self.tracking_uri!r}.")
+            check_tracking_uri(self.tracking_uri)
+
+    def _check_together(self) -> None:
+        if self.until_clear and not self.max_blocks:
+            raise UserError("--until-clear needs --max-blocks too: how many blocks there may be at most.")
+        if self.max_blocks and not self.until_clear:
+            raise UserError("--max-blocks needs --until-clear too; for a fixed number of blocks use --blocks instead.")
+        if self.until_clear and self.blocks:
+            raise UserError("--until-clear decides how many blocks there are; leave out --blocks or --until-clear.")
+        if self.in_process and (self.workers or 1) > 1:
+            raise UserError("--in-process runs one trial at a time; leave out --workers or --in-process.")
+        if self.in_process and self.gpus_per_trial is not None:
+            raise UserError("--gpus-per-trial is for trials on Ray; leave out --gpus-per-trial or --in-process.")
+
+
+def options_of(keywords: Mapping[str, Any]) -> RunOptions:
+    """The options given as keywords of Python: `set` may be None, `storage` a Path.
+
+    Raises:
+        UserError: if one is wrong.
+    """
+    given = {**keywords, "set": {} if keywords.get("set") is None else keywords["set"]}
+    if isinstance(given.get("storage"), os.PathLike):
+        given["storage"] = os.fspath(given["storage"])
+    return RunOptions(**given)
+
+
+@contextlib.contextmanager
+def errors_as_keywords() -> Iterator[None]:
+    """Within it, a UserError names options as Python does."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(as_keywords(str(error)), error.exit_code) from error.__cause__
+
+
+def as_keywords(sentence: str) -> str:
+    """A sentence that names options, `--max-blocks 5`, as Python names them, `max_blocks=5`."""
+
+    def keyword(match: re.Match[str]) -> str:
+        name, value = match["name"].replace("-", "_"), match["value"]
+        return f"{name}={value}" if value else name
+
+    names = "|".join(sorted((option.name.replace("_", "-") for option in fields(RunOptions)), key=len, reverse=True))
+    return re.sub(rf"(?<![\w-])--(?P<name>{names})(?![\w-])(?: (?P<value>\d+|'[^']*'))?", keyword, sentence)
+
+
+def design_of(spec: StudySpec, options: RunOptions, device: Device = "cpu") -> Design:
+    """The study's design with these options.
+
+    Raises:
+        UserError: if anything in it cannot be right.
+    """
+    return Design(
+        spec,
+        open_source(options.data),
+        scale=options.scale,
+        fields=options.set,
+        blocks=options.max_blocks or options.blocks,
+        adding=options.until_clear,
+        device=device,
+    )
 
 
 class Parser(argparse.ArgumentParser):
@@ -20,27 +187,35 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message[0].upper()}{message[1:]}; --help lists the options.")
 
 
-def number(kind: type, low: float, high: float | None = None) -> Any:
+def number(kind: type[int] | type[float], low: float, high: float | None = None) -> Any:
     """An argparse type: `kind` of at least `low`, at most `high`."""
+    return _number(Range(kind, low, high))
 
+
+def _number(allowed: Range) -> Any:
     def parse(text: str) -> Any:
-        wanted = f"{'a whole number' if kind is int else 'a number'} of at least {low:g}"
-        wanted += f" and at most {high:g}" if high is not None else ""
         try:
-            value = kind(text)
+            value = allowed.kind(text)
         except ValueError:
             value = None
-        if value is None or not (low <= value <= (high if high is not None else value)):
-            raise argparse.ArgumentTypeError(f"takes {wanted}, not {text!r}")
+        if not allowed.holds(value):
+            raise argparse.ArgumentTypeError(f"must be {allowed}; got {text!r}")
         return value
 
     return parse
 
 
+_SHARE = "a fraction up to 1 or a whole number"
+
+
+def _is_share(gpus: float) -> bool:
+    return gpus <= 1 or gpus == int(gpus)
+
+
 def _gpus(text: str) -> float:
-    value = number(float, 0)(text)
-    if value > 1 and value != int(value):
-        raise argparse.ArgumentTypeError(f"takes a fraction up to 1 or a whole number, not {text!r}")
+    value: float = _number(_RANGES["gpus_per_trial"])(text)
+    if not _is_share(value):
+        raise argparse.ArgumentTypeError(f"must be {_SHARE}; got {text!r}")
     return value
 
 
@@ -48,39 +223,34 @@ def assignment(text: str) -> tuple[str, str]:
     """An argparse type: FIELD=VALUE as a pair."""
     name, sign, value = text.partition("=")
     if not (name and sign and value):
-        raise argparse.ArgumentTypeError(f"takes FIELD=VALUE, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be FIELD=VALUE; got {text!r}")
     return name, value
 
 
-def design_of(spec: StudySpec, options: argparse.Namespace, device: Device = "cpu") -> Design:
-    """The study's design with these options; UserError for what cannot be right."""
-    return Design(
-        spec,
-        open_source(options.data),
-        scale=options.scale,
-        fields=dict(options.set),
-        blocks=options.max_blocks or options.blocks,
-        adding=options.until_clear,
-        device=device,
-    )
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
-def parse_options(question: str, argv: list[str] | None) -> argparse.Namespace:
-    """The options of a study's command line; UserError, one sentence, for what cannot be right."""
+def parse_options(question: str, argv: list[str] | None) -> RunOptions:
+    """The options of a study's command line.
+
+    Raises:
+        UserError: one sentence, if they cannot be right.
+    """
     parser = Parser(description=question, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     add = parser.add_argument
     add("--plan", action="store_true", help="say what would run and what is already there; start nothing")
     add(
         "--data",
-        default="chorales",
+        default=RunOptions.data,
         metavar="SOURCE",
-        help="chorales (default), lpd5:PATH or midi:PATH, a folder or archive",
+        help="the songs: chorales (default), lpd5:PATH or midi:PATH, where PATH is a folder or an archive",
     )
     add(
         "--scale",
-        default="demo",
-        choices=("demo", "article"),
-        help="demo (default): minutes on a laptop; article: its own values",
+        default=RunOptions.scale,
+        choices=SCALES,
+        help="demo (default): minutes on a laptop; article: the article's own values",
     )
     add(
         "--set",
@@ -92,34 +262,40 @@ def parse_options(question: str, argv: list[str] | None) -> argparse.Namespace:
     )
     add(
         "--blocks",
-        type=number(int, 1, 10_000),
+        type=_number(_RANGES["blocks"]),
         metavar="N",
-        help="paired replicates, instead of the study's own number",
+        help="paired replicates (default: the study's own number)",
     )
     add(
         "--until-clear",
         action="store_true",
         help="add blocks until every comparison is clear: better, worse or, within the study's margin, equivalent",
     )
-    add("--max-blocks", type=number(int, 1, 1000), metavar="N", help="with --until-clear: blocks at most")
+    add("--max-blocks", type=_number(_RANGES["max_blocks"]), metavar="N", help="with --until-clear: blocks at most")
     add(
-        "--in-process", action="store_true", help="run trial after trial in this process, without Ray; breakpoints work"
+        "--in-process",
+        action="store_true",
+        help="run one trial after the other in this process, without Ray; breakpoints work",
     )
     add(
         "--max-failures",
-        type=number(int, 0, 100),
-        default=3,
+        type=_number(_RANGES["max_failures"]),
+        default=RunOptions.max_failures,
         metavar="N",
-        help="times that a trial is tried again where that can help: its worker died, memory or a disk failed "
-        "(default: 3)",
+        help="retries per trial after a failure that may pass: worker killed, out of memory, disk error (default: 3)",
     )
     add("--fail-fast", action="store_true", help="stop at the first trial that has failed for good")
-    add("--workers", type=number(int, 1), metavar="N", help="trials at a time (default: what the cluster has room for)")
+    add(
+        "--workers",
+        type=_number(_RANGES["workers"]),
+        metavar="N",
+        help="trials at a time (default: as many as the cluster has room for)",
+    )
     add(
         "--gpus-per-trial",
         type=_gpus,
         metavar="G",
-        help="GPUs a trial gets, fractions too (default: a share of those there are, or none)",
+        help="GPUs per trial, a fraction or a whole number (default: a share of those there are, or none)",
     )
     add(
         "--storage",
@@ -133,15 +309,5 @@ def parse_options(question: str, argv: list[str] | None) -> argparse.Namespace:
         metavar="URI",
         help="MLflow server or database (default: MLFLOW_TRACKING_URI, else SQLite in the storage)",
     )
-    options = parser.parse_args(argv)
-    if options.until_clear and not options.max_blocks:
-        raise UserError("--until-clear takes --max-blocks N with it: how many blocks there may be at most.")
-    if options.max_blocks and not options.until_clear:
-        raise UserError("--max-blocks is for --until-clear; give both, or --blocks.")
-    if options.until_clear and options.blocks:
-        raise UserError("--until-clear finds out how many blocks it takes; leave out --blocks, or --until-clear.")
-    if options.in_process and (options.workers or 1) > 1:
-        raise UserError("--in-process runs one trial at a time; leave out --workers, or --in-process.")
-    if options.in_process and options.gpus_per_trial is not None:
-        raise UserError("--gpus-per-trial is for Ray's trials; leave it out, or --in-process.")
-    return options
+    parsed = vars(parser.parse_args(argv))
+    return RunOptions(**parsed | {"set": dict(parsed["set"])})

@@ -1,4 +1,4 @@
-"""The plan file: what a run of a study is to do, written before anything runs, for reports and MLflow to follow."""
+"""The plan file: what a run of a study will do, written before anything runs, for reports and MLflow."""
 
 import contextlib
 import platform
@@ -14,19 +14,19 @@ from musiclab.tracking import masked
 
 
 class PlanFile:
-    """The plan of a run; `tracking` is the MLflow address that a user has named, empty if it is the storage's own."""
+    """The plan of a run. `tracking` is the MLflow address that the user has named; "" stands for the storage's own."""
 
-    def __init__(self, running: StudyRun, tracking: str = "") -> None:
-        self._running, self._tracking, self._began = running, tracking, time.time()
+    def __init__(self, study_run: StudyRun, tracking: str = "") -> None:
+        self._run, self._tracking, self._began = study_run, tracking, time.time()
 
     def write(self) -> None:
-        """Write the plan as it stands now; more blocks change it."""
-        running, design, records = self._running, self._running.design, self._running.records
+        """Write the plan as it is now; it changes when blocks are added."""
+        study_run, design, records = self._run, self._run.design, self._run.records
         spec = design.spec
         plans = records.plans.of_study(spec.name)
         others = [plan for folder, plan in plans.items() if folder != design.folder]
         before = plans.get(design.folder)
-        # The newest plan is known by this, whatever the clock has been set to.
+        # The newest plan is the one that began last, even if the clock has been set back since the others.
         self._began = max([self._began, *(plan.began + 0.001 for plan in others)])
         plan = StudyPlan(
             study=spec.name,
@@ -36,12 +36,12 @@ class PlanFile:
             design=described(spec.space) | {"aliases": design.aliases},
             controls=design.controls,
             objective=design.objective.full_name,
-            margin=running.criteria.margin,
-            sequential=running.criteria.sequential,
+            margin=study_run.criteria.margin,
+            sequential=study_run.criteria.sequential,
             claims=tuple(spec.claims),
             scale=design.scale,
-            blocks=running.blocks,
-            trial_specs=tuple(running.trial_specs),
+            blocks=study_run.blocks,
+            trial_specs=tuple(study_run.trial_specs),
             began=self._began,
             songs=design.source.fingerprint(),
             code={name: code.identity for system in design.systems for name, code in design.code(system).items()},
@@ -59,8 +59,8 @@ class PlanFile:
 
 
 def checkout_commit() -> str:
-    """The checkout's commit, or nothing outside one."""
+    """The checkout's commit; "" outside a checkout."""
     with contextlib.suppress(OSError):
-        found = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-        return found.stdout.strip()
+        git = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+        return git.stdout.strip()
     return ""

@@ -1,4 +1,4 @@
-"""A run of a study: what it has come to, and which trials it asks for next: those missing, then more blocks."""
+"""A run of a study: which trials are finished, which failed, and which come next: missing ones, then more blocks."""
 
 from collections import Counter
 
@@ -16,29 +16,28 @@ from musiclab.wording import counted
 
 
 class StudyRun:
-    """The trials of a design that are there, those that failed in this run, and those to be run now.
+    """The trials of a design: those that are finished, those that failed in this run, and those to run now.
 
-    Where blocks are added until it is clear, it goes on from as many as an earlier run had come to, and adds some once
-    there is nothing to be run. Whether to is decided by whole blocks, and a run that was cut short goes on where it
-    was. A run with a fixed number of blocks has its own, but after one that added some its tests are still those that
-    hold at any time.
+    With `--until-clear` a run resumes at the number of blocks that an earlier run had reached. It adds blocks only when
+    no trial is pending, and decides on complete blocks only, so an interrupted run continues exactly where it stopped.
+    Once blocks have been added adaptively, tests stay anytime-valid, even in a later run with a fixed number of blocks.
 
     Attributes:
-        blocks: how many there are now; `design.most` at last if blocks are added.
-        sequential: whether blocks are or were added after looking, so that tests must hold at any time.
-        found: the records that there are, by key.
-        failed: why trials failed for good in this run, by key.
+        blocks: how many blocks there are now; at most `design.most`.
+        sequential: whether blocks are or were added after looking, so that tests must be anytime-valid.
+        finished: the records by key.
+        failed: by key, why trials failed for good in this run.
     """
 
     def __init__(self, design: Design, records: Records, max_failures: int = 0) -> None:
         self.design, self.records, self._max_failures = design, records, max_failures
         self._tries: Counter[str] = Counter()
-        self.found: dict[str, TrialRecord] = {}
+        self.finished: dict[str, TrialRecord] = {}
         self.failed: dict[str, str] = {}
         self.sequential = design.adding
         self.blocks = first_blocks(design) if design.adding else design.most
         self._resume_from()
-        self._read()
+        self._read_records()
         self.add_blocks(1)
 
     @property
@@ -48,98 +47,103 @@ class StudyRun:
 
     @property
     def trial_specs(self) -> list[TrialSpec]:
-        """Every variant on every block there is so far."""
+        """Every variant on each of the blocks so far, block by block."""
         return self.design.trial_specs_of(self.blocks)
 
     @property
     def todo(self) -> list[TrialSpec]:
-        """The cells to be run now: those that have neither finished nor failed in this run."""
-        return [cell for cell in self.trial_specs if cell.key not in self.found and cell.key not in self.failed]
+        """The trials to run now: those that have neither finished nor failed in this run."""
+        return [trial for trial in self.trial_specs if trial.key not in self.finished and trial.key not in self.failed]
 
     def progress_summary(self) -> str:
-        """How far the study is, in words: trials that are done, that resume, and from where, and that are new."""
-        todo, kept = self.todo, self.records
+        """How far the study is, in words: how many trials are done, resume (from which epoch) and are new."""
+        storage, stages = self.records.storage, self.records.stages
         epochs, others = list[int](), Counter[str]()
-        begun = set(kept.storage.names("stages"))  # at once: asking for each takes minutes where it is far away
-        for cell in todo:
-            missing = next(stage for stage, key in cell.stages.items() if key not in begun or not kept.stages.done(key))
-            if (done := kept.stages.epochs_kept(cell.stages[missing])) is not None:
+        begun = set(storage.names("stages"))  # all at once: one by one takes minutes on a remote storage
+        for trial in self.todo:
+            missing = next(stage for stage, key in trial.stages.items() if key not in begun or not stages.done(key))
+            if (done := stages.epochs_kept(trial.stages[missing])) is not None:
                 epochs.append(done)
-            elif kept.failure(cell.key):
+            elif self.records.failure(trial.key):
                 others["failed and tried again"] += 1
             else:
                 others["trained already" if missing in (GENERATE, MEASURE) else "new"] += 1
-        parts = [f"{len(self.found)} of {len(self.trial_specs)} trials done"]
+        phrases = [f"{len(self.finished)} of {len(self.trial_specs)} trials done"]
         if epochs:
             least, most = min(epochs), max(epochs)
             span = str(least) if least == most else f"{least} to {most}"
-            parts.append(f"{len(epochs)} {'resumes' if len(epochs) == 1 else 'resume'} from epoch {span}")
-        return ", ".join([*parts, *(f"{times} {what}" for what, times in others.items())])
+            phrases.append(f"{len(epochs)} {'resumes' if len(epochs) == 1 else 'resume'} from epoch {span}")
+        return ", ".join([*phrases, *(f"{times} {what}" for what, times in others.items())])
 
-    def on_trial_end(self, cell: TrialSpec, death: tuple[str, str] | None) -> str:
-        """A cell's run has ended, its worker by `death` (a line and a log) if at all; why to try it again now, or ''.
+    def on_trial_end(self, trial: TrialSpec, death: tuple[str, str] | None) -> str:
+        """Note that a trial ended. Its record says whether it went well, even if its worker died afterwards.
 
-        Whether it went well is what its record says, which a worker may have died after.
+        Args:
+            trial: the trial.
+            death: a line and a log if its worker died, else None.
+
+        Returns:
+            Why to retry it now, or "".
         """
-        if record := self.records.get(cell.key):
-            self.found[cell.key] = record
+        if record := self.records.get(trial.key):
+            self.finished[trial.key] = record
             return ""
-        if death and not self.records.failure(cell.key):  # the trial itself could not say
-            self.records.put_failure(cell.key, *death, again=True)
-        failure = self.records.failure(cell.key)
+        if death and not self.records.failure(trial.key):  # the trial itself could not say
+            self.records.put_failure(trial.key, *death, again=True)
+        failure = self.records.failure(trial.key)
         if failure is None:
             return ""  # it was stopped
-        self._tries[cell.key] += 1
-        if failure.again and self._tries[cell.key] <= self._max_failures:
+        self._tries[trial.key] += 1
+        if failure.again and self._tries[trial.key] <= self._max_failures:
             return failure.reason
-        self.failed[cell.key] = failure.reason
+        self.failed[trial.key] = failure.reason
         return ""
 
     def add_blocks(self, workers: int) -> None:
-        """Have more blocks if there is nothing to be run and it is not clear: those there are, then one that is not.
+        """Add blocks while no trial is pending and a comparison is undecided, until there is something to run.
 
-        Of these as many as keep the workers busy, trials that share what they train counting as one.
+        At a time as many are added as keep the workers busy; trials that share what they train count as one.
         """
         while not self.todo and self._more():
-            one = self.design.trial_specs_of(1)
-            tracks = len({next(iter(cell.stages.values())) for cell in one})
-            self.blocks = min(self.design.most, self.blocks + max(1, workers // tracks))
-            self._read()
+            first_stages = {next(iter(trial.stages.values())) for trial in self.design.trial_specs_of(1)}
+            self.blocks = min(self.design.most, self.blocks + max(1, workers // len(first_stages)))
+            self._read_records()
 
     def _more(self) -> bool:
-        """Whether more blocks may be had and could help; what has no value on any block stays unclear with more."""
+        """Whether more blocks are allowed and could help; a variant without any value would stay undecided."""
         if self.blocks == self.design.most:
             return False
-        comparisons = compare(scores_by_block(self.trial_specs, self.found, self.design.objective), self.criteria)
+        comparisons = compare(scores_by_block(self.trial_specs, self.finished, self.design.objective), self.criteria)
         return any(comparisons[name].difference.n for name in undecided(comparisons))
 
     def _resume_from(self) -> None:
-        """Go on from an earlier run that added blocks until it was clear: with as many, if blocks are added again.
+        """Take over the number of blocks of an earlier run that added some, if this one adds some too.
 
-        With a number of blocks that is fixed only now, after looking, tests must still be those that hold at any time.
+        If the number is fixed only now, after looking, tests must still be anytime-valid.
         """
         if before := self.records.plans.get(self.design.folder):
             if before.sequential and self.design.adding:
                 self.blocks = min(self.design.most, max(self.blocks, before.blocks))
             self.sequential = self.sequential or before.sequential
 
-    def _read(self) -> None:
-        for cell in self.todo:
-            if record := self.records.get(cell.key):
-                self.found[cell.key] = record
+    def _read_records(self) -> None:
+        for trial in self.todo:
+            if record := self.records.get(trial.key):
+                self.finished[trial.key] = record
 
 
 def first_blocks(design: Design) -> int:
-    """How many blocks a study that adds some until it is clear begins with: fewer could show nothing.
+    """With how many blocks a study begins that adds some until it is clear: fewer could show nothing.
 
-    UserError if it compares nothing, or if the most blocks that there may be are too few.
+    Raises:
+        UserError: if the study compares nothing, or if `design.most` blocks are too few.
     """
     if not design.comparisons:
         raise UserError(f"{design.spec.name} compares nothing that could become clear; leave out --until-clear.")
     need = blocks_needed_anytime(design.comparisons)
     if need > design.most:
         raise UserError(
-            f"--max-blocks {design.most} is too few for anything to become clear: with tests that hold at any time "
-            f"{counted(design.comparisons, 'comparison')} can take no fewer than {need}."
+            f"--max-blocks {design.most} is too few for anything to become clear: anytime-valid tests of "
+            f"{counted(design.comparisons, 'comparison')} need at least {need} blocks."
         )
     return need

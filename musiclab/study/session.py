@@ -1,11 +1,12 @@
-"""A session: one run of a study from its options to its answer, and what it tells a person on the way."""
+"""A session: one run of a study from its options to its results. It prints nothing but progress."""
 
-import argparse
 import contextlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from musiclab.analysis.answer import best, best_so_far, undecided
+from musiclab.analysis.answer import best_so_far
 from musiclab.analysis.results import Results
 from musiclab.design.design import Design
 from musiclab.design.spec import StudySpec
@@ -15,14 +16,12 @@ from musiclab.execution.device import planned_device
 from musiclab.execution.queue import Queue
 from musiclab.execution.signals import GracefulShutdown
 from musiclab.progress import Progress
-from musiclab.report.sentences import describe
-from musiclab.report.text_table import table
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import CLEANING, Lease, LeaseTaken, active_holders, should_continue
-from musiclab.storage.records import FAILURE_LOG, Records
+from musiclab.storage.records import Records
 from musiclab.storage.windows import ensure_store
 from musiclab.study.forecast import forecast
-from musiclab.study.options import design_of
+from musiclab.study.options import RunOptions, design_of
 from musiclab.study.plan_file import PlanFile
 from musiclab.study.run import StudyRun, first_blocks
 from musiclab.study.staleness import outdated
@@ -35,21 +34,63 @@ if TYPE_CHECKING:
 # an error in the options, and the mirror do without.
 
 
-def run(spec: StudySpec, options: argparse.Namespace) -> int:
-    """Run a study with these options, and print what it comes to; the exit code."""
+@dataclass(frozen=True)
+class Outcome:
+    """What a session has come to.
+
+    Attributes:
+        run: the trials that are done, that failed in this session, and that are left.
+        results: all that the storage has of the study.
+        report: path or URI of `report.html`; None if it could not be written.
+        no_report: why it could not, in one line; empty if it was written.
+        notes: sentences about what was in the storage before: what is damaged, what cannot be reused.
+        tracking: where MLflow shows the study, or why it is behind; may have several lines.
+        signal: the exit code of the signal that stopped the session; 0 if none did.
+    """
+
+    run: StudyRun
+    results: Results
+    report: str | None
+    no_report: str
+    notes: list[str]
+    tracking: str
+    signal: int
+
+
+def plan(spec: StudySpec, options: RunOptions) -> str:
+    """What would run with these options; nothing is started or written.
+
+    Raises:
+        UserError: if anything cannot be right.
+    """
+    storage = Storage(options.storage)
+    _ = named_uri(options.tracking_uri) or default_uri(storage)  # refuses an address that MLflow would not take
+    device = planned_device(options.in_process, options.gpus_per_trial)
+    return forecast(StudyRun(design_of(spec, options, device), Records(storage)), options)
+
+
+def run(spec: StudySpec, options: RunOptions, tell: Callable[[str], None] = lambda line: None) -> Outcome:
+    """Run what is missing of a study, and return what it has come to.
+
+    Args:
+        spec: the study.
+        options: how it is run.
+        tell: called before anything runs, with lines that say what is to be run.
+
+    Raises:
+        UserError: if anything cannot be right, if somebody else runs the study, or if the storage fails.
+        KeyboardInterrupt: if it was interrupted before or after its trials ran, or for the second time.
+    """
     storage = Storage(options.storage)
     uri = named_uri(options.tracking_uri) or default_uri(storage)
     device = planned_device(options.in_process, options.gpus_per_trial)
-    if device == "cpu":
-        options.gpus_per_trial = 0.0  # none is to be kept busy with trials that leave it idle
     design, records = design_of(spec, options, device), Records(storage)
-    if options.plan:
-        print(forecast(StudyRun(design, records), options))
-        return 0
+    if device == "cpu" and not options.in_process:
+        options = replace(options, gpus_per_trial=0.0)  # none is kept busy with trials that leave it idle
     if design.adding:
         first_blocks(design)  # refuses what could show nothing, before anything is written
-    question = printable_lines(spec.question)
-    print(f"{spec.name}: {question}\ndata {options.data}, scale {options.scale}, storage {storage.root}")
+    tell(f"{spec.name}: {printable_lines(spec.question)}")
+    tell(f"data {options.data}, scale {options.scale}, storage {storage.root}")
     _prepare(design, storage)
     try:
         lease = Lease(storage, f"{design.folder}/runner").take()
@@ -64,121 +105,118 @@ def run(spec: StudySpec, options: argparse.Namespace) -> int:
             raise UserError(
                 f"{storage.root} is being cleaned by {cleaners[0]}; run this once that has ended.", exit_code=1
             )
-        running = StudyRun(design, records, options.max_failures)
-        plan_file = PlanFile(running, named_uri(options.tracking_uri))
+        study_run = StudyRun(design, records, options.max_failures)
+        plan_file = PlanFile(study_run, named_uri(options.tracking_uri))
         plan_file.write()
-        return _execute(running, plan_file, Mirror(storage.root, design.folder, uri), lease, options)
+        return _execute(study_run, plan_file, Mirror(storage.root, design.folder, uri), lease, options, tell)
 
 
-def _execute(running: StudyRun, plan_file: PlanFile, mirror: Mirror, lease: Lease, options: argparse.Namespace) -> int:
-    design, records, found = running.design, running.records, running.found
+def _execute(
+    study_run: StudyRun,
+    plan_file: PlanFile,
+    mirror: Mirror,
+    lease: Lease,
+    options: RunOptions,
+    tell: Callable[[str], None],
+) -> Outcome:
+    design, records = study_run.design, study_run.records
+    notes = [f"{name} is damaged ({why}); what it stood for is done again." for name, why in records.damage.items()]
+    notes += [design.unlocked_code] if design.unlocked_code else []
+    notes += outdated(design, records, study_run.todo)
     if design.adding:
-        print(f"blocks are added until every comparison is clear, {design.most} at most")
-    print(
-        *[f"{name} is damaged ({why}); what it stood for is done again." for name, why in records.damage.items()],
-        *([design.unlocked_code] if design.unlocked_code else []),
-        *outdated(design, records, running.todo),
-        running.progress_summary(),
-        sep="\n",
-    )
+        tell(f"blocks are added until every comparison is clear, {design.most} at most")
+    for line in [*notes, study_run.progress_summary()]:
+        tell(line)
+    signal = 0
     with contextlib.ExitStack() as stack:
         # Before the mirror: a cluster that cannot be reached leaves nothing in MLflow.
-        executor = stack.enter_context(opened_executor(options)) if running.todo else None
-        progress = stack.enter_context(Progress("trials", len(running.trial_specs), len(found)))
+        executor = stack.enter_context(opened_executor(options)) if study_run.todo else None
+        progress = stack.enter_context(Progress("trials", len(study_run.trial_specs), len(study_run.finished)))
         mirror.start(progress.say)
         try:
-            code = run_trials(running, plan_file, executor, lease, options.fail_fast, progress) if executor else 0
+            if executor:
+                signal = run_trials(study_run, plan_file, executor, lease, options.fail_fast, progress)
             results = Results.read(records.storage, design.spec.name, design.edition)
-            report = _report(results)
+            report, no_report = _write_report(results)
         except KeyboardInterrupt:
             mirror.leave()
             raise
         except BaseException:
             mirror.stop()
             raise
-        where = mirror.stop()
-    print("", table(results.answer), *describe(results.answer), "", sep="\n\n")
-    for cell in [cell for cell in running.trial_specs if cell.key in running.failed]:
-        log = records.storage.path(f"trials/{cell.key}/{FAILURE_LOG}")
-        print(f"failed: {cell.variant.name}, block {cell.block.index}: {running.failed[cell.key]} (log: {log})")
-    leader = best(results.answer)
-    audible = next((cell for cell in results.trial_specs if cell.variant.name == leader and cell.key in found), None)
-    if design.adding and running.blocks == design.most and undecided(results.answer.comparisons):
-        print(f"--max-blocks {design.most} is reached; with a larger one the same command goes on from here")
-    print(f"records: {records.storage.path('trials')}")
-    if audible:
-        print(f"listen: {records.storage.path(f'trials/{audible.key}/samples/start-1.mp3')}")
-    print(report)
-    print(where)
-    if running.todo:
-        print(f"Stopped: {running.progress_summary()}; the same command goes on from here.")
-    return code or (0 if len(found) == len(running.trial_specs) else 1)
+        tracking = mirror.stop()
+    return Outcome(study_run, results, report, no_report, notes, tracking, signal)
 
 
 def run_trials(
-    running: StudyRun, plan_file: PlanFile, executor: "Executor", lease: Lease, fail_fast: bool, progress: Progress
+    study_run: StudyRun, plan_file: PlanFile, executor: "Executor", lease: Lease, fail_fast: bool, progress: Progress
 ) -> int:
-    """Run what is missing, then, where that is asked for, more blocks until it is clear.
+    """Run what is missing and then, if the study adds blocks, more blocks until every comparison is clear.
 
-    The exit code of a signal that stopped it before, or 0.
+    Returns:
+        The exit code of the signal that stopped it, or 0.
     """
     from musiclab.execution.trial import TrialRunner
 
-    design, records = running.design, running.records
+    design, records = study_run.design, study_run.records
     queue = Queue([], records.stages.done)
 
     def stop(why: str) -> None:
-        progress.say(f"{why}: trials under way stop after the epoch they are in, with a checkpoint")
+        progress.say(why)
         queue.closed = True
         lease.stop()
 
-    def on_trial_end(cell: TrialSpec, death: tuple[str, str] | None) -> None:
-        if reason := running.on_trial_end(cell, death):
-            progress.say(f"{cell.variant.name}, block {cell.block.index}, is tried again: {reason}")
-            queue.waiting.append(cell)
-        elif cell.key in running.found or cell.key in running.failed:
-            leader = best_so_far(running.trial_specs, running.found, design.objective)
+    def on_trial_end(trial: TrialSpec, death: tuple[str, str] | None) -> None:
+        name = f"{trial.variant.name}, block {trial.block.index}"
+        if reason := study_run.on_trial_end(trial, death):
+            progress.say(f"{name}, is tried again: {reason}")
+            queue.waiting.append(trial)
+        elif trial.key in study_run.finished or trial.key in study_run.failed:
+            leader = best_so_far(study_run.trial_specs, study_run.finished, design.objective)
             progress.update(note=f"best so far {leader}" if leader else "none finished well")
-            if cell.key in running.failed and fail_fast and not queue.closed:
-                stop("--fail-fast: a trial has failed")
+            if trial.key in study_run.failed and fail_fast and not queue.closed:
+                stop(f"Stopping because a trial failed ({name}): running trials finish their epoch.")
         elif not queue.closed:  # its worker was told that nobody runs this study
-            raise UserError(_not_seen(lease, records.storage), exit_code=1)
+            raise UserError(_why_not_seen(lease, records.storage), exit_code=1)
 
-    with GracefulShutdown(lambda: stop("Ctrl-C again ends it at once. Stopping")) as stopping:
-        while not queue.closed and (todo := running.todo):
-            for cell in todo:
-                records.forget_failure(cell.key)  # it is tried again
+    def stop_on_signal() -> None:
+        stop("Stopping: running trials finish their epoch and save a checkpoint. Press Ctrl-C again to quit now.")
+
+    with GracefulShutdown(stop_on_signal) as shutdown:
+        while not queue.closed and (todo := study_run.todo):
+            for trial in todo:
+                records.forget_failure(trial.key)  # it is tried again
             queue.waiting = todo
             executor.run(queue, TrialRunner(records.storage.root, lease.name), on_trial_end)
-            before = running.blocks
+            before = study_run.blocks
             if not queue.closed:
-                running.add_blocks(executor.workers)
-            if running.blocks > before:
+                study_run.add_blocks(executor.workers)
+            if study_run.blocks > before:
                 plan_file.write()
-                progress.expect(len(running.todo))
-                progress.say(f"not clear after {before} blocks; {running.blocks} now, {design.most} at most")
-    return stopping.code if running.todo else 0
+                progress.expect(len(study_run.todo))
+                progress.say(f"not clear after {before} blocks; {study_run.blocks} now, {design.most} at most")
+    return shutdown.code if study_run.todo else 0
 
 
-def _not_seen(lease: Lease, storage: Storage) -> str:
+def _why_not_seen(lease: Lease, storage: Storage) -> str:
     """Why a worker, which asks the storage whether to go on, finds no lease there."""
     if should_continue(storage, lease.name):
         return f"Workers on other machines do not see --storage {storage.root}; name a place that all of them see."
-    return "Another run of this study took this one for dead, which had not answered for long, and is in its place now."
+    return "Another run of this study has taken over, because this one stopped responding."
 
 
-def _report(results: Results) -> str:
-    """Write the report, and say where it is; or why there is none: the answer stands without it."""
+def _write_report(results: Results) -> tuple[str | None, str]:
+    """Write the report. Returns where it is and "", or None and why there is none: the answer stands without it."""
     try:
         from musiclab.report.write import write_report
 
-        return f"report: {write_report(results)}"
+        return write_report(results), ""
     except Exception as error:
-        return f"no report: {one_line(f'{type(error).__name__}: {error}')}"
+        return None, one_line(f"{type(error).__name__}: {error}")
 
 
 @contextlib.contextmanager
-def opened_executor(options: argparse.Namespace) -> Iterator["Executor"]:
+def opened_executor(options: RunOptions) -> Iterator["Executor"]:
     """What runs the trials, connected for as long as the context lasts."""
     if options.in_process:
         from musiclab.execution.executor import InProcess
@@ -192,14 +230,33 @@ def opened_executor(options: argparse.Namespace) -> Iterator["Executor"]:
 
 
 def _prepare(design: Design, storage: Storage) -> None:
-    """Cut the windows that are not there yet, and make sure before anything starts that every block has enough."""
+    """Cut the windows that are missing, and make sure before anything starts that every block has enough of them."""
     from musiclab.storage.windows import trial_windows
 
     checked = set()
-    for cell in design.trial_specs_of(design.most):
-        config = design.config(cell)
-        need = (cell.variant.data, cell.block, config.max_train, config.max_eval, config.starts)
+    for trial in design.trial_specs_of(design.most):
+        config = design.config(trial)
+        need = (trial.variant.data, trial.block, config.max_train, config.max_eval, config.starts)
         if need not in checked:
-            ensure_store(design.source, cell.variant.data, config.window_spec, storage)
-            trial_windows(storage, cell, config)
+            with _script_hidden():
+                ensure_store(design.source, trial.variant.data, config.window_spec, storage)
+            trial_windows(storage, trial, config)
             checked.add(need)
+
+
+@contextlib.contextmanager
+def _script_hidden() -> Iterator[None]:
+    """Within it, new worker processes do not run the user's script again.
+
+    Python would do so in each of them, and a script that runs a study without `if __name__ == "__main__":` would start
+    it once more. Workers that read songs need nothing of the script.
+    """
+    attributes = vars(sys.modules["__main__"])
+    before: dict[str, Any] = {name: attributes[name] for name in ("__file__", "__spec__") if name in attributes}
+    attributes.pop("__file__", None)
+    attributes["__spec__"] = None
+    try:
+        yield
+    finally:
+        attributes.pop("__spec__", None)
+        attributes.update(before)

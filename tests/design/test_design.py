@@ -187,7 +187,7 @@ def test_the_plan_states_the_design_and_what_it_confounds(designed, tmp_path: Pa
     [
         (4, "This fraction cannot tell apart: noise_place x kl and noise_sd x alpha; noise_place x noise_sd and kl x"),
         (3, "8 of all 16 combinations, a fraction of resolution 3."),
-        (3, "The 4 main effects are tested by themselves: for them 8 blocks suffice likewise."),
+        (3, "The 4 main effects are a family of tests of their own: 8 blocks suffice for them."),
     ],
 )
 def test_plan_says_what_a_fraction_confounds(

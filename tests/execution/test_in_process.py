@@ -150,7 +150,7 @@ def test_variants_that_differ_in_generation_only_share_one_training_a_block(
     assert len(generated) == 6
     longer = run_study(*asked, "--plan", "--set", "continuation=3", storage=storage, file=study).out
     assert "0 done, 6 to run" in longer
-    assert "Nothing is trained: all the models are there." in longer
+    assert "Nothing is trained: all models exist already." in longer
 
 
 def test_a_study_takes_the_networks_that_another_one_has_trained(
@@ -159,8 +159,8 @@ def test_a_study_takes_the_networks_that_another_one_has_trained(
     study = tmp_path / "noise.py"
     study.write_text(_NOISE)
     plan = run_study(*options, "--plan", storage=kept.path, file=study).out
-    assert "stage vae: is there already, nothing runs for 2 trials" in plan
-    assert "Nothing is trained: all the models are there." in plan
+    assert "stage vae: is done already, nothing runs for 2 trials" in plan
+    assert "Nothing is trained: all models exist already." in plan
     run = run_study(*options, "--in-process", storage=kept.path, file=study)
     new = [cost for cost in run.costs if cost not in finished.costs]
     # The trial of noise_sd 0.5 is one of latent_dim's own; the other two have continued, and trained nothing.

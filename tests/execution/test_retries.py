@@ -1,6 +1,5 @@
 """A trial that fails: which try again can help, how often, what is said and kept of it, and that others go on."""
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,7 +48,7 @@ def ran(song_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
             name="q", system="vae_nn", space={"latent_dim": Grid(8, 16)}, control={"latent_dim": 16}, blocks=1,
             objective="frechet", question="?",
         )  # fmt: skip
-        parsed: argparse.Namespace = parse_options("?", ["--data", f"midi:{song_folder}", "--in-process", *options])
+        parsed = parse_options("?", ["--data", f"midi:{song_folder}", "--in-process", *options])
         records = Records(Storage(str(tmp_path)))
         running = StudyRun(design_of(asked, parsed), records, parsed.max_failures)
         running.calls = calls
@@ -63,7 +62,7 @@ def ran(song_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
 
 def _names(running: StudyRun) -> tuple[set[str], set[str]]:
     of_key = {cell.key: cell.variant.name for cell in running.design.trial_specs}
-    return {of_key[key] for key in running.found}, {of_key[key] for key in running.failed}
+    return {of_key[key] for key in running.finished}, {of_key[key] for key in running.failed}
 
 
 @pytest.mark.parametrize(
@@ -139,7 +138,7 @@ def test_a_run_that_was_taken_for_dead_makes_way(ran, tmp_path: Path) -> None:
         lease.unlink()
         return StopRequested()
 
-    with pytest.raises(UserError, match="Another run of this study took this one for dead"):
+    with pytest.raises(UserError, match="Another run of this study has taken over, because"):
         ran(stopped)
     assert not [*tmp_path.glob("trials/*/failed.json")]
 

@@ -46,7 +46,7 @@ def test_once_is_a_checkpoint_a_summary_and_a_study_that_goes_on(
     stopped = ended(under_way, storage, code=130)
     epoch = int(re.search(r"^Stopped: 0 of 2 trials done, 1 resumes from epoch (\d+), 1 new; the same command goes on "
                           r"from here\.$", stopped.out, re.MULTILINE)[1])  # fmt: skip
-    assert "Ctrl-C again ends it at once." in stopped.err and "Traceback" not in stopped.err
+    assert "Press Ctrl-C again to quit now." in stopped.err and "Traceback" not in stopped.err
     assert "No trial has finished, so there is no answer." in stopped.out
     (curves,) = storage.glob("stages/*/curves.json")
     before = json.loads(curves.read_text())

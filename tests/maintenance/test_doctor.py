@@ -381,7 +381,9 @@ def test_an_installation_that_cannot_begin_says_so_in_a_sentence(tmp_path: Path)
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
     assert ended.returncode == 1
-    assert ended.stderr.startswith("error: what musiclab requires is not there: No module named pyarrow. To do: pip ")
+    assert ended.stderr.startswith(
+        "error: A package that musiclab requires is missing: No module named pyarrow. To do: "
+    )
     assert ended.stderr.count("\n") == 1
 
 

@@ -63,14 +63,14 @@ def test_nothing_is_said_where_nothing_was_or_all_still_applies(designed: Made, 
                  designed("--workers", "1", margin=3.0)):  # fmt: skip
         assert _said(same, records) == []
     more = StudyRun(designed("--blocks", "5", values=(8, 16, 32)), records)
-    assert (len(more.found), len(more.todo)) == (6, 9)
+    assert (len(more.finished), len(more.todo)) == (6, 9)
     assert len(StudyRun(designed(objective="recall"), records).todo) == 0
 
 
 def test_a_field(designed: Made, records: Records) -> None:
     _run(designed(), records, designed().trial_specs[:4])
     (said,) = _said(designed("--set", "beta=0.25"), records)
-    assert said == "4 records of an earlier run do not apply here, and stay as they are: beta was 1.0, is 0.25."
+    assert said == "4 records from an earlier run cannot be reused (they are kept): beta was 1.0, is 0.25."
 
 
 def test_the_data(designed: Made, records: Records, song_folder: Path, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_the_code(designed: Made, records: Records, monkeypatch: pytest.MonkeyPa
     records.plans.put(designed().folder, replace(plan, code={"musiclab.training": "0123456789ab"}))
     monkeypatch.setattr(VaeNN, "stages", VaeNN.stages | {"latent": 2})
     (said,) = _said(designed(), records)
-    assert said.endswith(": an earlier version of musiclab made them, which did not know revisions of code yet.")
+    assert said.endswith(": they come from an earlier version of musiclab, which did not know revisions of code.")
 
 
 def test_what_it_is_to_run_on(designed: Made, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,4 +134,4 @@ def test_the_newest_plan_is_known_whatever_the_clock_was_set_to(
 def test_one_record(designed: Made, records: Records) -> None:
     _run(designed(), records, designed().trial_specs[:1])
     (said,) = _said(designed("--set", "beta=0.25"), records)
-    assert said.startswith("1 record of an earlier run does not apply here, and stays as it is: ")
+    assert said.startswith("1 record from an earlier run cannot be reused (it is kept): ")

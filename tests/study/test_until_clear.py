@@ -1,6 +1,5 @@
 """Blocks added until every comparison is clear: when it stops, what it keeps, and that a real study does so."""
 
-import argparse
 import contextlib
 import json
 import re
@@ -24,7 +23,7 @@ from musiclab.storage.leases import Lease
 from musiclab.storage.records import Records
 from musiclab.study import Grid, Study, session
 from musiclab.study.forecast import forecast
-from musiclab.study.options import design_of, parse_options
+from musiclab.study.options import RunOptions, design_of, parse_options
 from musiclab.study.plan_file import PlanFile
 from musiclab.study.run import StudyRun
 from tests.support.made_records import made_cost, made_record
@@ -88,7 +87,7 @@ def designed(song_folder: Path) -> Callable[..., Design]:
     return made
 
 
-def _options(song_folder: Path, *options: str) -> argparse.Namespace:
+def _options(song_folder: Path, *options: str) -> RunOptions:
     return parse_options("?", ["--data", f"midi:{song_folder}", "--in-process", *options])
 
 
@@ -98,7 +97,7 @@ def _run(design: Design, folder: Path, made: Made) -> Results:
     plan_file = PlanFile(running)
     plan_file.write()
     lease = Lease(running.records.storage, f"{design.folder}/runner")
-    with lease.take(), session.Progress("trials", len(running.trial_specs), len(running.found)) as progress:
+    with lease.take(), session.Progress("trials", len(running.trial_specs), len(running.finished)) as progress:
         session.run_trials(running, plan_file, made, lease, False, progress)
     return Results.read(running.records.storage, "q")
 
@@ -246,8 +245,8 @@ def test_the_plan_says_the_least_and_the_most(designed, tmp_path: Path, song_fol
     assert "  noise_sd=1.0: 0 done, 6 to 12 to run" in said
     assert "stage vae: runs 6 to 12 times for 12 to 24 trials" in said
     assert "Differences within 3 squared sds of frechet are tested to be equivalent." in said
-    assert "Blocks are added until every comparison is better, worse or equivalent, 12 at most; tests hold when" in said
-    assert "6 suffice where they agree." in said
+    assert "Blocks are added until every comparison is better, worse or equivalent, 12 at most. The tests are" in said
+    assert "6 blocks suffice if they all agree." in said
     assert not list(tmp_path.iterdir())
     # Once it is clear there is nothing to be said of more.
     _run(designed(*UNTIL_CLEAR), tmp_path, Made(_effect({0.5: 0, 1.0: -30})))
@@ -291,7 +290,7 @@ def test_the_executor_stays_open_between_batches_and_a_report_that_fails_is_one_
     opened, made = [], Made(_effect({0.5: 0, 1.0: 2.0}))
 
     @contextlib.contextmanager
-    def executor(_: argparse.Namespace) -> Iterator[Made]:
+    def executor(_: RunOptions) -> Iterator[Made]:
         opened.append(made)
         yield made
 

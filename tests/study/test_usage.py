@@ -73,9 +73,9 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture, song_folder: Path) ->
         (["--block", "3"], "Unrecognized arguments: --block 3; --help lists the options."),  # no abbreviations either
         (["7"], "Unrecognized arguments: 7; --help lists the options."),
         (["--set"], "Argument --set: expected one argument; --help lists the options."),
-        (["--set", "beta"], "Argument --set: takes FIELD=VALUE, not 'beta'; --help lists the options."),
-        (["--set", "=2"], "Argument --set: takes FIELD=VALUE, not '=2'; --help lists the options."),
-        (["--set", "beta="], "Argument --set: takes FIELD=VALUE, not 'beta='; --help lists the options."),
+        (["--set", "beta"], "Argument --set: must be FIELD=VALUE; got 'beta'; --help lists the options."),
+        (["--set", "=2"], "Argument --set: must be FIELD=VALUE; got '=2'; --help lists the options."),
+        (["--set", "beta="], "Argument --set: must be FIELD=VALUE; got 'beta='; --help lists the options."),
         (["--set", "bta=1"], "There is no field 'bta' in VaeNNConfig; did you mean 'beta'?"),
         (["--set", "beta=much"], "beta must be a number from 0 to 100; got 'much'."),
         (["--set", "beta=nan"], "beta must be a number from 0 to 100; got 'nan'."),
@@ -88,35 +88,38 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture, song_folder: Path) ->
         (["--set", "latent_dim=4"], "--set latent_dim is not possible: latent_dim compares values of latent_dim."),
         (
             ["--blocks", "0"],
-            "Argument --blocks: takes a whole number of at least 1 and at most 10000, not '0'; --help lists the "
-            "options.",
+            "Argument --blocks: must be a whole number from 1 to 10000; got '0'; --help lists the options.",
         ),
         (
             ["--blocks", "2.5"],
-            "Argument --blocks: takes a whole number of at least 1 and at most 10000, not '2.5'; --help lists the "
-            "options.",
+            "Argument --blocks: must be a whole number from 1 to 10000; got '2.5'; --help lists the options.",
         ),
-        (["--until-clear"], "--until-clear takes --max-blocks N with it: how many blocks there may be at most."),
-        (["--max-blocks", "9"], "--max-blocks is for --until-clear; give both, or --blocks."),
+        (["--until-clear"], "--until-clear needs --max-blocks too: how many blocks there may be at most."),
+        (
+            ["--max-blocks", "9"],
+            "--max-blocks needs --until-clear too; for a fixed number of blocks use --blocks instead.",
+        ),
         (
             ["--until-clear", "--max-blocks", "9", "--blocks", "8"],
-            "--until-clear finds out how many blocks it takes; leave out --blocks, or --until-clear.",
+            "--until-clear decides how many blocks there are; leave out --blocks or --until-clear.",
         ),
         (
             ["--until-clear", "--max-blocks", "5"],
-            "--max-blocks 5 is too few for anything to become clear: with tests that hold at any time 1 comparison can "
-            "take no fewer than 6.",
+            "--max-blocks 5 is too few for anything to become clear: anytime-valid tests of 1 comparison need at least "
+            "6 blocks.",
         ),
         (
             ["--until-clear", "--max-blocks", "0"],
-            "Argument --max-blocks: takes a whole number of at least 1 and at most 1000, not '0'; --help lists the "
-            "options.",
+            "Argument --max-blocks: must be a whole number from 1 to 1000; got '0'; --help lists the options.",
         ),
-        (["--workers", "2"], "--in-process runs one trial at a time; leave out --workers, or --in-process."),
-        (["--gpus-per-trial", "1"], "--gpus-per-trial is for Ray's trials; leave it out, or --in-process."),
+        (["--workers", "2"], "--in-process runs one trial at a time; leave out --workers or --in-process."),
+        (
+            ["--gpus-per-trial", "1"],
+            "--gpus-per-trial is for trials on Ray; leave out --gpus-per-trial or --in-process.",
+        ),
         (
             ["--gpus-per-trial", "1.5"],
-            "Argument --gpus-per-trial: takes a fraction up to 1 or a whole number, not '1.5'; --help lists the "
+            "Argument --gpus-per-trial: must be a fraction up to 1 or a whole number; got '1.5'; --help lists the "
             "options.",
         ),
         (
@@ -225,10 +228,10 @@ def test_wrong_data(
         (["midi:/no/such/folder"], "--data: /no/such/folder does not exist; give a folder or an archive of "),
         ([], "The following arguments are required: SOURCE; --help lists the options."),
         (["chorales", "--resolution", "5"], "resolution must be a divisor of 24; got 5."),
-        (["chorales", "--resolution", "two"], "Argument --resolution: takes a whole number of at least 1 and at mo"),
-        (["chorales", "--steps", "0"], "Argument --steps: takes a whole number of at least 1 and at most 512, not '0'"),
-        (["chorales", "--hop", "-1"], "Argument --hop: takes a whole number of at least 1 and at most 512, not '-1'"),
-        (["chorales", "--workers", "0"], "Argument --workers: takes a whole number of at least 1 and at most 256"),
+        (["chorales", "--resolution", "two"], "Argument --resolution: must be a whole number from 1 to 24; got 'two'"),
+        (["chorales", "--steps", "0"], "Argument --steps: must be a whole number from 1 to 512; got '0'"),
+        (["chorales", "--hop", "-1"], "Argument --hop: must be a whole number from 1 to 512; got '-1'"),
+        (["chorales", "--workers", "0"], "Argument --workers: must be a whole number from 1 to 256; got '0'"),
         (["chorales", "--storage", "nonsense://x"], "--storage 'nonsense://x' cannot be written to: "),
         (["chorales", "--stage", "x"], "Unrecognized arguments: --stage x; --help lists the options."),
     ],
