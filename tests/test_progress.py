@@ -12,9 +12,15 @@ from musiclab.wording import duration, size
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (0, "0 s"), (45.4, "45 s"), (89, "89 s"), (90, "2 min"), (150, "2 min"), (3600, "60 min"), (7800, "2 h 10 min"),
+        (0, "0 s"),
+        (45.4, "45 s"),
+        (89, "89 s"),
+        (90, "2 min"),
+        (150, "2 min"),
+        (3600, "60 min"),
+        (7800, "2 h 10 min"),
         (273_600, "3 d 4 h"),
-    ],  # fmt: skip
+    ],
 )
 def test_durations_as_people_say_them(seconds: float, said: str) -> None:
     assert duration(seconds) == said
