@@ -26,7 +26,9 @@ from musiclab.report.html import sections, tables
 from musiclab.report.html.page import page
 from musiclab.report.write import write_report
 from musiclab.storage.files import Storage
+from musiclab.storage.plans import StudyPlan
 from musiclab.storage.records import Records
+from musiclab.storage.trial_documents import TrialCost, TrialData, TrialRecord
 from musiclab.training.streams import Block
 
 NAME = "thousand"
@@ -77,23 +79,22 @@ def make(storage: Storage, variants: int, blocks: int) -> None:
                 ]
                 storage.write(f"stages/{stages[stage]}/curves.json", json.dumps(points).encode())
     names = [cell.variant.name for cell in cells[:variants]]
-    plan = {
-        "study": NAME, "question": "Which of very many is best?", "edition": "e", "base": {"data": "made", "seed": 0},
-        "controls": dict.fromkeys(names, names[variants // 2]), "objective": "set/frechet", "margin": None,
-        "sequential": False, "claims": [], "scale": "demo", "blocks": blocks,
-        "cells": [cell.to_json() for cell in cells], "began": 1.7e9, "command": ["made.py"],
-        "environment": {"musiclab": "0", "python": "3", "platform": "made", "commit": ""},
-    }  # fmt: skip
+    plan = StudyPlan(
+        study=NAME, question="Which of very many is best?", edition="e", base={"data": "made", "seed": 0},
+        controls=dict.fromkeys(names, names[variants // 2]), objective="set/frechet", blocks=blocks,
+        trial_specs=tuple(cells), began=1.7e9, command=("made.py",),
+        environment={"musiclab": "0", "python": "3", "platform": "made", "commit": ""},
+    )  # fmt: skip
     records.plans.put(f"studies/{NAME}/e", plan)
 
 
-RUN = {
-    "began": 1.7e9, "ended": 1.7e9 + 60, "seconds": {"vae": 40.0, "latent": 10.0, "generate": 5.0, "measure": 5.0},
-    "reused": [], "peak_memory_mib": 900, "device": "cpu", "host": "made", "pid": 1, "source": "made", "versions": {},
-}  # fmt: skip
+RUN = TrialCost(
+    began=1.7e9, ended=1.7e9 + 60, seconds={"vae": 40.0, "latent": 10.0, "generate": 5.0, "measure": 5.0},
+    peak_memory_mib=900, device="cpu", host="made", pid=1, source="made",
+)  # fmt: skip
 
 
-def record(cell: TrialSpec, distance: float, rng: np.random.Generator) -> dict[str, Any]:
+def record(cell: TrialSpec, distance: float, rng: np.random.Generator) -> TrialRecord:
     """A record whose every value grows with the distance from the best variant."""
     parts = {measure: TRACKS if measure.group in ("music", "latent", "next") else () for measure in MEASURES}
     names = [f"{measure.full_name}{part}" for measure in MEASURES for part in ("", *(f".{t}" for t in parts[measure]))]
@@ -104,12 +105,11 @@ def record(cell: TrialSpec, distance: float, rng: np.random.Generator) -> dict[s
         kind: {name: rng.integers(1, 40, len(feature.edges) - 1).tolist() for name, feature in FEATURES.items()}
         for kind in ("generated", "real")
     }
-    return {
-        "key": cell.key, "system": cell.variant.system, "config": cell.variant.config,
-        "block": {"seed": 0, "index": cell.block.index}, "stages": cell.stages,
-        "data": {"fingerprint": "data", "split": f"split-{cell.block.index}", "songs": {}, "windows": {}},
-        "measures": measures, "scale": scale, "histograms": counts, "samples": {},
-    }  # fmt: skip
+    return TrialRecord(
+        key=cell.key, system=cell.variant.system, config=cell.variant.config, block=cell.block, stages=cell.stages,
+        data=TrialData(fingerprint="data", split=f"split-{cell.block.index}"), measures=measures, baselines=scale,
+        histograms=counts,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -124,14 +124,14 @@ def _best(storage: Storage, study: str | None, system: System) -> Trained:
     records = Records(storage)
     studies = [study] if study else storage.names("studies")
     plans = [plan for name in studies for plan in records.plans.of_study(name).values()]
-    for plan in sorted(plans, key=lambda plan: plan["began"], reverse=True):
-        cells = [cell for value in plan["cells"] if (cell := TrialSpec.from_json(value)).variant.system == system.name]
+    for plan in sorted(plans, key=lambda plan: plan.began, reverse=True):
+        cells = [cell for cell in plan.trial_specs if cell.variant.system == system.name]
         found = {cell.key: record for cell in cells if (record := records.get(cell.key))}
         if found:
-            leader = best_so_far(cells, found, find_measure(plan["objective"]))
+            leader = best_so_far(cells, found, find_measure(plan.objective))
             name = leader or next(cell.variant.name for cell in cells if cell.key in found)
             cell = next(cell for cell in cells if cell.variant.name == name and cell.key in found)
-            where = f"the best variant of {plan['study']}, {name}, block {cell.block.index} (trial {cell.key})"
+            where = f"the best variant of {plan.study}, {name}, block {cell.block.index} (trial {cell.key})"
             return Trained(cell, where)
     of = f"the study {study}" if study else "any study"
     raise UserError(
@@ -143,9 +143,9 @@ def _trial(storage: Storage, key: str, system: System) -> Trained:
     record = Records(storage).get(key)
     if record is None:
         raise UserError(f"--trial {key}: {storage.root} has no finished trial of that key.")
-    if record["system"] != system.name:
-        raise UserError(f"--trial {key} is of {record['system']}, not of {system.name}.")
-    return Trained(TrialSpec.of_record(record), f"trial {key}")
+    if record.system != system.name:
+        raise UserError(f"--trial {key} is of {record.system}, not of {system.name}.")
+    return Trained(record.trial_spec, f"trial {key}")
 
 
 def _checked(storage: Storage, system: System, cell: TrialSpec) -> Any:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from musiclab.design.criteria import Criteria
 from musiclab.design.trials import TrialSpec
 from musiclab.measures.registry import MEASURES, Measure
 from musiclab.measures.rolls import nan_mean
+from musiclab.storage.trial_documents import TrialRecord
 
 T = TypeVar("T")
 
@@ -59,7 +60,7 @@ class Answer:
 
 
 def answer(
-    cells: list[TrialSpec], records: dict[str, dict[str, Any]], criteria: Criteria, failed: Collection[str] = ()
+    cells: list[TrialSpec], records: dict[str, TrialRecord], criteria: Criteria, failed: Collection[str] = ()
 ) -> Answer:
     """Summarise the records of a study. The comparisons of all variants with their controls are one family.
 
@@ -76,11 +77,11 @@ def answer(
             missing[cell.variant.name] += 1
             failures[cell.variant.name] += cell.key in failed
     records_by_block = values_by_block(cells, records, lambda record: record)
-    measures_by_block = values_by_block(cells, records, lambda record: record["measures"])
+    measures_by_block = values_by_block(cells, records, lambda record: record.measures)
     # Baselines depend on the block's real music; variants share it unless they cut windows differently.
     baselines: dict[str, float] = {}
     for name in dict.fromkeys([*criteria.controls.values(), *records_by_block]):
-        baselines |= _means([record["scale"] for record in records_by_block[name].values()], baselines)
+        baselines |= _means([record.baselines for record in records_by_block[name].values()], baselines)
     scores = scores_by_block(cells, records, criteria.objective)
     return Answer(
         criteria=criteria,
@@ -106,13 +107,13 @@ def best(answer: Answer) -> str | None:
     return _leader(answer.scores, answer.objective)
 
 
-def best_so_far(cells: list[TrialSpec], records: dict[str, dict[str, Any]], objective: Measure) -> str | None:
+def best_so_far(cells: list[TrialSpec], records: dict[str, TrialRecord], objective: Measure) -> str | None:
     """As `best`, from the records alone and without intervals, so that it may be asked after every trial."""
     return _leader(_mean_scores(scores_by_block(cells, records, objective)), objective)
 
 
 def values_by_block(
-    cells: list[TrialSpec], records: dict[str, dict[str, Any]], value: Callable[[dict[str, Any]], T]
+    cells: list[TrialSpec], records: dict[str, TrialRecord], value: Callable[[TrialRecord], T]
 ) -> dict[str, dict[int, T]]:
     """A value of each record, by variant and block. Variants without a record have no blocks."""
     values: dict[str, dict[int, T]] = {}
@@ -124,19 +125,18 @@ def values_by_block(
 
 
 def scores_by_block(
-    cells: list[TrialSpec], records: dict[str, dict[str, Any]], objective: Measure
+    cells: list[TrialSpec], records: dict[str, TrialRecord], objective: Measure
 ) -> dict[str, dict[int, float]]:
     """The scores by variant and block."""
     return values_by_block(cells, records, lambda record: score(record, objective))
 
 
-def score(record: dict[str, Any], objective: Measure) -> float:
+def score(record: TrialRecord, objective: Measure) -> float:
     """What a trial is judged by: the objective, or its distance to its value for the block's real music."""
-    value: float = record["measures"].get(objective.full_name, math.nan)
+    value = record.measures.get(objective.full_name, math.nan)
     if objective.better != "real":
         return value
-    real: float = record["scale"].get(objective.full_name, math.nan)
-    return abs(value - real)
+    return abs(value - record.baselines.get(objective.full_name, math.nan))
 
 
 def _mean_scores(scores: dict[str, dict[int, float]]) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Claims: whether the article's claims hold in what was measured."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from musiclab.design.claims import Claim, Expect, full_measure_name, has_fields
 from musiclab.design.trials import TrialSpec
 from musiclab.measures.baselines import FLOOR
 from musiclab.measures.rolls import nan_mean
+from musiclab.storage.trial_documents import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class ClaimVerdict:
 
 
 def judgements(
-    claims: list[Claim], cells: list[TrialSpec], records: dict[str, dict[str, Any]], sequential: bool = False
+    claims: Sequence[Claim], cells: list[TrialSpec], records: dict[str, TrialRecord], sequential: bool = False
 ) -> list[ClaimVerdict]:
     """Each claim's verdict, by sign flips over blocks, or by anytime-valid tests if the study is sequential.
 
@@ -79,16 +80,15 @@ def _judged(claim: Claim, evidence: tuple[Evidence, ...]) -> ClaimVerdict:
 
 
 def _evidence(
-    expect: Expect, cells: list[TrialSpec], records: dict[str, dict[str, Any]], test: Callable[[list[float]], float]
+    expect: Expect, cells: list[TrialSpec], records: dict[str, TrialRecord], test: Callable[[list[float]], float]
 ) -> Evidence:
     name, reference = full_measure_name(expect.measure), expect.than
 
-    def measure(record: dict[str, Any]) -> float:
-        value: float = record["measures"].get(name, math.nan)
-        return value
+    def measure(record: TrialRecord) -> float:
+        return record.measures.get(name, math.nan)
 
-    def baseline(record: dict[str, Any]) -> float:
-        return _baseline(record["scale"], name, str(reference))
+    def baseline(record: TrialRecord) -> float:
+        return _baseline(record.baselines, name, str(reference))
 
     values = _means_by_block(cells, records, expect.of, measure)
     if isinstance(reference, dict):
@@ -112,9 +112,9 @@ def _evidence(
 
 def _means_by_block(
     cells: list[TrialSpec],
-    records: dict[str, dict[str, Any]],
+    records: dict[str, TrialRecord],
     fields: dict[str, Any],
-    value: Callable[[dict[str, Any]], float],
+    value: Callable[[TrialRecord], float],
 ) -> dict[int, float]:
     """By block, the mean value of the variants that have the fields; a block that lacks one of them is left out."""
     chosen = [cell for cell in cells if has_fields(cell.variant, fields)]

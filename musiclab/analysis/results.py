@@ -1,16 +1,15 @@
 """Results: a study's plan with all that there is of its trials, read once, for whoever shows it."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from musiclab.analysis.answer import Answer, answer
 from musiclab.analysis.claims import ClaimVerdict, judgements
-from musiclab.design.claims import Claim
-from musiclab.design.criteria import Criteria
 from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError
 from musiclab.storage.files import Storage
+from musiclab.storage.plans import StudyPlan
 from musiclab.storage.records import Records
+from musiclab.storage.trial_documents import Failure, TrialCost, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -20,10 +19,10 @@ class Results:
     Attributes:
         storage: where it all lies.
         folder: the edition's folder in the storage, `studies/<name>/<edition>`.
-        plan: what `Design.write` wrote: question, edition, terms, claims, base, command, environment, cells.
+        plan: what the run was to do.
         trial_specs: those of the plan.
         records: by key, of the cells that have finished.
-        runs: by key, what a finished trial cost and where it ran.
+        runs: by key, what a finished trial cost and where it ran, if that is known.
         failures: by key, why a cell without a record failed when it was last tried.
         answer: the statistics.
         judgements: the plan's claims, judged.
@@ -31,11 +30,11 @@ class Results:
 
     storage: Storage
     folder: str
-    plan: dict[str, Any]
+    plan: StudyPlan
     trial_specs: list[TrialSpec]
-    records: dict[str, dict[str, Any]]
-    runs: dict[str, dict[str, Any]]
-    failures: dict[str, dict[str, Any]]
+    records: dict[str, TrialRecord]
+    runs: dict[str, TrialCost]
+    failures: dict[str, Failure]
     answer: Answer
     judgements: list[ClaimVerdict]
 
@@ -47,14 +46,13 @@ class Results:
         if not plans:
             damaged = f" (damaged: {', '.join(kept.damage)})" if kept.damage else ""
             raise UserError(f"{storage.root} has no study {study!r}{damaged}; run it first, or name another storage.")
-        folder = max(plans, key=lambda path: plans[path]["began"])
+        folder = max(plans, key=lambda path: plans[path].began)
         plan = plans[folder]
-        cells = [TrialSpec.from_json(value) for value in plan["cells"]]
+        cells = list(plan.trial_specs)
         records = {cell.key: record for cell in cells if (record := kept.get(cell.key))}
         lacking = [cell.key for cell in cells if cell.key not in records]
         failures = {key: failure for key in lacking if (failure := kept.failure(key))}
-        runs = {key: kept.run(key) for key in records}
-        found = answer(cells, records, Criteria.of_plan(plan), failures)
-        claims = [Claim.from_json(claim) for claim in plan["claims"]]
-        verdicts = judgements(claims, cells, records, plan["sequential"])
+        runs = {key: cost for key in records if (cost := kept.run(key))}
+        found = answer(cells, records, plan.criteria, failures)
+        verdicts = judgements(plan.claims, cells, records, plan.sequential)
         return cls(storage, folder, plan, cells, records, runs, failures, found, verdicts)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from musiclab.design.trials import SYSTEM, Variant
 from musiclab.errors import UserError
+from musiclab.fields import Fields, known_fields
 from musiclab.measures.registry import find_measure
 
 Against = dict[str, Any] | float | Literal["real", "shuffled", "random"]
@@ -48,9 +49,11 @@ class Claim:
     expect: Sequence[Expect]
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Claim":
-        """Read a claim from a plan."""
-        return cls(value["id"], value["says"], tuple(Expect(**each) for each in value["expect"]))
+    def from_json(cls, value: object) -> "Claim":
+        """Read a claim from a plan; fields that this version does not know are ignored."""
+        fields = Fields(value)
+        expect = tuple(Expect(**known_fields(Expect, each)) for each in fields.take("expect", list))
+        return cls(id=fields.take("id", str), says=fields.take("says", str), expect=expect)
 
 
 def check_claims(claims: list[Claim], variants: list[Variant]) -> None:

@@ -1,9 +1,8 @@
 """Criteria: how a study is judged, stated before anything runs."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from musiclab.measures.registry import Measure, find_measure
+from musiclab.measures.registry import Measure
 
 
 @dataclass(frozen=True)
@@ -21,8 +20,3 @@ class Criteria:
     controls: dict[str, str]
     margin: float | None = None
     sequential: bool = False
-
-    @classmethod
-    def of_plan(cls, plan: dict[str, Any]) -> "Criteria":
-        """The criteria in a plan."""
-        return cls(find_measure(plan["objective"]), plan["controls"], plan["margin"], plan["sequential"])

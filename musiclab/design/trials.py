@@ -1,9 +1,10 @@
 """Trials as they are planned: variants, blocks, stages and keys; pure, nothing is read or started."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from musiclab.fields import Fields, known_fields
 from musiclab.hashing import content_hash
 from musiclab.training.runtime import Runtime
 from musiclab.training.streams import Block
@@ -65,19 +66,39 @@ class TrialSpec:
         return asdict(self) | {"stages": list(self.stages.items())}  # pairs: JSON that sorts keys would lose the order
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "TrialSpec":
-        """Read what `to_json` wrote."""
-        runtime = Runtime(**value["runtime"]) if value.get("runtime") else None
-        return cls(Variant(**value["variant"]), Block(**value["block"]), dict(value["stages"]), runtime)
+    def from_json(cls, value: object) -> "TrialSpec":
+        """Read what `to_json` wrote; fields that this version does not know are ignored.
 
-    @classmethod
-    def of_record(cls, record: dict[str, Any]) -> "TrialSpec":
-        """The trial that a record came from, of no particular study."""
-        variant = Variant(record["system"], {}, record["config"], record["data"]["fingerprint"])
-        # A record's JSON has sorted its stages. The last one is the one whose key is the trial's.
-        stages = sorted(record["stages"].items(), key=lambda stage: stage[1] == record["key"])
-        runtime = Runtime(**record["runtime"]) if record.get("runtime") else None
-        return cls(variant, Block(**record["block"]), dict(stages), runtime)
+        Raises:
+            ValueError: if it makes no sense.
+        """
+        fields = Fields(value)
+        variant = Fields(fields.take("variant", dict))
+        stages = [(name, key) for name, key in fields.take("stages", list)]
+        if not stages or not all(isinstance(text, str) for pair in stages for text in pair):
+            raise ValueError("stages must be pairs of a name and a key")
+        return cls(
+            variant=Variant(
+                system=variant.take("system", str),
+                values=variant.table("values", object),
+                config=variant.table("config", object),
+                data=variant.take("data", str),
+            ),
+            block=block_from_json(fields.take("block", dict)),
+            stages=dict(stages),
+            runtime=runtime_from_json(fields.take_or("runtime", dict, None)),
+        )
+
+
+def block_from_json(value: object) -> Block:
+    """Read a block; fields that this version does not know are ignored."""
+    fields = Fields(value)
+    return Block(seed=fields.take("seed", int), index=fields.take("index", int))
+
+
+def runtime_from_json(value: Mapping[str, Any] | None) -> Runtime | None:
+    """Read a runtime; None if there is none, as earlier versions wrote it."""
+    return Runtime(**known_fields(Runtime, value)) if value else None
 
 
 def trial_specs(

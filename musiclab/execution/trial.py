@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,9 +26,11 @@ from musiclab.storage.files import Storage, StorageFailed
 from musiclab.storage.leases import should_continue
 from musiclab.storage.records import Records
 from musiclab.storage.stages import DamagedStage, StopRequested, StoredFiles
+from musiclab.storage.trial_documents import Baselines, TrialCost, TrialData, TrialRecord
 from musiclab.storage.windows import trial_windows
 from musiclab.systems import find_system
-from musiclab.systems.base import GENERATE, MEASURE, StageRun, System, read_generated
+from musiclab.systems.base import StageRun, System, read_generated
+from musiclab.systems.config import GENERATE, MEASURE
 from musiclab.systems.evaluation import baselines_key, measured, real_baselines
 from musiclab.training.fit import Diverged
 from musiclab.training.runtime import Runtime, WrongRuntime
@@ -56,16 +58,17 @@ class TrialRunner:
         try:
             storage = Storage(self.storage)
         except UserError as error:  # the study's own could be written to
-            raise StorageFailed(self.storage, error.__cause__) from error
+            cause = error.__cause__
+            raise StorageFailed(self.storage, cause if isinstance(cause, Exception) else error) from error
         cell = TrialSpec.from_json(cell_json)
         records = Records(storage)
         if records.get(cell.key):
             return
         try:
-            made = _run(cell, find_system(cell.variant.system), storage, self._going_on(storage))
+            finished = _run(cell, find_system(cell.variant.system), storage, self._going_on(storage))
             # Another study with the same trial, or the last worker of a killed driver, may have been faster.
             if not records.get(cell.key):
-                records.put(cell.key, *made)
+                records.put(cell.key, *finished)
         except StorageFailed:
             raise
         except StopRequested:
@@ -75,7 +78,7 @@ class TrialRunner:
                 records.put_failure(cell.key, _reason(error), traceback.format_exc(), _again(error))
             except OSError as failed:
                 raise StorageFailed(storage.root, failed) from error
-            if torch.cuda.is_initialized():
+            if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch ships no type for it
                 torch.cuda.empty_cache()  # the next trial of this worker, and its neighbours, need the memory
 
     def _going_on(self, storage: Storage) -> Callable[[], bool]:
@@ -109,9 +112,15 @@ def _again(error: Exception) -> bool:
     return lacks_memory or isinstance(error, OSError | DamagedStage)
 
 
-def _run(
-    cell: TrialSpec, system: Any, storage: Storage, go_on: Callable[[], bool]
-) -> tuple[dict, dict, dict[str, bytes]]:
+class _Finished(NamedTuple):
+    """What a trial leaves."""
+
+    record: TrialRecord
+    cost: TrialCost
+    samples: dict[str, bytes]
+
+
+def _run(cell: TrialSpec, system: System, storage: Storage, go_on: Callable[[], bool]) -> _Finished:
     # One thread: as fast as more for models of this size, and sums come out the same on machines of any width.
     torch.set_num_threads(1)
     threadpool_limits(1)  # the same for numpy's
@@ -128,15 +137,18 @@ def _run(
 
     stop_if_asked()  # before the windows are opened: if the storage cannot be seen, they cannot be either
     windows = trial_windows(storage, cell, config)
-    seconds, reused = {}, []
+    seconds: dict[str, float] = {}
+    reused: list[str] = []
     for stage, key in cell.stages.items():
         stop_if_asked()
         files = StoredFiles(storage, cell, stage)
         run = StageRun(config, cell.block, windows, files, device, after_epoch=stop_if_asked)
         start = time.perf_counter()
         if stage == MEASURE:
-            scale = _scale(records, run)
-            measures, histograms = measured(system, run, scale)
+            baselines = _baselines(records, run)
+            measures, histograms = measured(
+                system, run, {"values": baselines.values, "histograms": baselines.histograms}
+            )
         elif records.stages.done(key):
             reused.append(stage)
             continue
@@ -147,52 +159,53 @@ def _run(
     start = time.perf_counter()
     samples = _samples(cell, system, run)
     seconds["samples"] = round(time.perf_counter() - start, 3)
-    record = {
-        "key": cell.key,
-        "system": system.name,
-        "config": cell.variant.config,
-        "block": {"seed": cell.block.seed, "index": cell.block.index},
-        "stages": cell.stages,
-        "runtime": runtime.to_json(),
-        "data": {
-            "fingerprint": windows.store.fingerprint,
-            "split": _keep_split(storage, windows),
-            "songs": {part: len(getattr(windows.split, part)) for part in ("train", "validation", "test")},
-            "windows": {part: len(getattr(windows, part)) for part in ("train", "validation", "reference", "starts")},
-        },
-        "measures": measures,
-        "scale": scale["values"],
-        "histograms": histograms,
-        "samples": {name: content_hash(data.hex()) for name, data in samples.items()},
-    }
-    cost = {
-        "began": began,
-        "ended": began + time.perf_counter() - start_of_all,  # later than it began, whatever clocks are set to
-        "seconds": seconds,
-        "reused": reused,
-        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-        "host": platform.node(),
-        "pid": os.getpid(),
-        "source": windows.store.source,
-        "versions": {
+    record = TrialRecord(
+        key=cell.key,
+        system=system.name,
+        config=cell.variant.config,
+        block=cell.block,
+        stages=cell.stages,
+        runtime=runtime,
+        data=TrialData(
+            fingerprint=windows.store.fingerprint,
+            split=_keep_split(storage, windows),
+            songs={part: len(getattr(windows.split, part)) for part in ("train", "validation", "test")},
+            windows={part: len(getattr(windows, part)) for part in ("train", "validation", "reference", "starts")},
+        ),
+        measures=measures,
+        baselines=baselines.values,
+        histograms=histograms,
+        samples={name: content_hash(data.hex()) for name, data in samples.items()},
+    )
+    cost = TrialCost(
+        began=began,
+        ended=began + time.perf_counter() - start_of_all,  # later than it began, whatever clocks are set to
+        seconds=seconds,
+        reused=tuple(reused),
+        peak_memory_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        device=torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        host=platform.node(),
+        pid=os.getpid(),
+        source=windows.store.source,
+        versions={
             "musiclab": __version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": np.__version__,
         },
-    }
-    return record, cost, samples
+    )
+    return _Finished(record, cost, samples)
 
 
-def _scale(records: Records, run: StageRun) -> dict[str, Any]:
+def _baselines(records: Records, run: StageRun) -> Baselines:
     """What the block's measures are read on, worked out by the first of its trials to come here."""
     key = baselines_key(run)
-    scale = records.baselines(key)
-    if scale is None:
-        scale = real_baselines(run)
-        records.put_baselines(key, scale)
-    return scale
+    baselines = records.baselines(key)
+    if baselines is None:
+        values = real_baselines(run)
+        baselines = Baselines(values=values["values"], histograms=values["histograms"])
+        records.put_baselines(key, baselines)
+    return baselines
 
 
 def _keep_split(storage: Storage, windows: BlockWindows) -> str:

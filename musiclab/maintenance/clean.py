@@ -68,12 +68,22 @@ def _print(leftovers: list[Leftover]) -> None:
 
 def _print_what_stays(inventory: Inventory) -> None:
     """What a user might want gone too, and has to decide upon."""
-    if inventory.unknown:
-        names = [printable(name) for name in inventory.unknown]
+    newer = inventory.records.newer
+    for error in newer.values():
+        print(printable(str(error)))
+    names = [printable(name) for name in inventory.unknown if name not in newer]
+    if inventory.unknown and not names:
+        print("No stage is removed, because it is unclear which stages those files need.")
+    if names:
         print(
             f"All stages stay, for which of them are needed is not known: {len(names)} damaged or older files cannot "
             f"be read ({', '.join(names[:3])}{', ...' if names[3:] else ''}). Run their studies again, or delete them."
         )
+    for origin, stages in inventory.stages_of_old_code.items():
+        held = sum(stage.size for stage in stages)
+        print(f"stages made by {origin}: {len(stages)}, {size(held)}; they stay, because records or plans need them.")
+        for stage in stages:
+            print(f"  {printable(stage.name)}  {size(stage.size)}")
     for name, held in inventory.unnamed_windows.items():
         print(f"{inventory.storage.path(name)} stays: windows that no plan names, {size(held)}; delete it as you like.")
 

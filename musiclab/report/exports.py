@@ -29,20 +29,20 @@ def results_csv(results: Results) -> str:
     spreadsheet would take for a formula begins with a quote.
     """
     fields = list(dict.fromkeys(name for cell in results.trial_specs for name in cell.variant.values if name != SYSTEM))
-    names = list(dict.fromkeys(name for record in results.records.values() for name in record["measures"]))
+    names = list(dict.fromkeys(name for record in results.records.values() for name in record.measures))
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     columns = ["study", "variant", SYSTEM, *fields, "block", "seed", "trial", "status", "failure"]
     table.writerow([*columns, "seconds", "peak_memory_mib", *names])
     for cell in results.trial_specs:
-        record, run = results.records.get(cell.key), results.runs.get(cell.key, {})
+        record, run = results.records.get(cell.key), results.runs.get(cell.key)
         failure = results.failures.get(cell.key)
         status = "finished" if record else "failed" if failure else "missing"
-        row = [results.plan["study"], cell.variant.name, cell.variant.system]
+        row = [results.plan.study, cell.variant.name, cell.variant.system]
         row += [cell.variant.values.get(name, cell.variant.config.get(name)) for name in fields]
-        row += [cell.block.index, cell.block.seed, cell.key, status, failure["reason"] if failure else ""]
-        row += [run["ended"] - run["began"] if run else None, run.get("peak_memory_mib")]
-        row += [_number(record["measures"].get(name)) if record else None for name in names]
+        row += [cell.block.index, cell.block.seed, cell.key, status, failure.reason if failure else ""]
+        row += [run.wall_seconds if run else None, run.peak_memory_mib if run else None]
+        row += [_number(record.measures.get(name)) if record else None for name in names]
         table.writerow([_plain(value) for value in row])
     return text.getvalue()
 
@@ -66,20 +66,20 @@ def results_json(results: Results) -> str:
         for name, intervals in answer.measures.items()
     ]
     whole = {
-        "study": plan["study"],
-        "question": plan["question"],
+        "study": plan.study,
+        "question": plan.question,
         "answer": describe(answer),
         "objective": answer.objective.full_name,
         "unit": answer.objective.unit,
         "better": answer.objective.better,
         "margin": answer.criteria.margin,
         "sequential": answer.criteria.sequential,
-        "blocks": plan["blocks"],
+        "blocks": plan.blocks,
         "variants": variants,
         "scale": answer.baselines,
         "effects": _json(answer.effects),
         "claims": _json(results.judgements),
-        "plan": {name: value for name, value in plan.items() if name not in ("cells", "claims")},
+        "plan": plan.to_summary(),
     }
     return json.dumps(_finite(whole), indent=1) + "\n"
 
@@ -87,7 +87,7 @@ def results_json(results: Results) -> str:
 def table_tex(results: Results) -> str:
     """A booktabs table: each variant's objective with its interval, the difference to its control, p and a mark."""
     answer = results.answer
-    subject = f"{_tex(answer.objective.title)} ({_tex(answer.objective.unit)}), {_tex(results.plan['study'])}"
+    subject = f"{_tex(answer.objective.title)} ({_tex(answer.objective.unit)}), {_tex(results.plan.study)}"
     lines = [
         r"% needs \usepackage{booktabs}",
         r"\begin{table}",

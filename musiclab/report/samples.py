@@ -58,7 +58,7 @@ class Samples:
         variants_by_place: Counter[Place] = Counter()
         for cell in self._results.trial_specs:
             record = self._results.records.get(cell.key)
-            for name in record["samples"] if record else ():
+            for name in record.samples if record else ():
                 if match := _NAME.fullmatch(name):
                     variants_by_place[Place(cell.block.index, int(match[1]))] += 1
         return variants_by_place
@@ -70,7 +70,7 @@ class Samples:
             failed = cell is not None and cell.key in self._results.failures
             return missing.TRIAL_FAILED if failed else missing.TRIAL_UNFINISHED
         name = f"start-{place.start}"
-        if f"{name}.mid" not in self._results.records[cell.key]["samples"]:
+        if f"{name}.mid" not in self._results.records[cell.key].samples:
             return missing.SAMPLE_NEVER_MADE
         midi = self._records.sample(cell.key, f"{name}.mid")
         if midi is None:

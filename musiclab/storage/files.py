@@ -75,7 +75,7 @@ class Storage:
                 f"--storage {root!r} cannot be written to: {reason}; name a folder or URI that can."
             ) from error
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[type["Storage"], tuple[str]]:
         return Storage, (self.root,)
 
     def path(self, name: str) -> str:
@@ -88,7 +88,8 @@ class Storage:
     def read(self, name: str) -> bytes:
         """The file's bytes; FileNotFoundError where there is none."""
         with self._fs.open_input_stream(f"{self._base}/{name}") as stream:
-            return stream.read()
+            data: bytes = stream.read()
+            return data
 
     def write(self, name: str, data: bytes) -> None:
         """Replace the file in one step; parents are made. StorageFailed where trying again would not help."""
@@ -128,7 +129,7 @@ class Storage:
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file or folder."""
-        return self._fs.get_file_info(f"{self._base}/{name}").type != pyarrow.fs.FileType.NotFound
+        return bool(self._fs.get_file_info(f"{self._base}/{name}").type != pyarrow.fs.FileType.NotFound)
 
     def names(self, folder: str) -> list[str]:
         """Names of the files and folders in `folder`, sorted; none where it does not exist."""
@@ -195,7 +196,8 @@ class Storage:
 def _opened(root: str) -> tuple[pyarrow.fs.FileSystem, str]:
     """The file system of a folder or URI, and where the root lies in it."""
     if "://" in root:
-        return pyarrow.fs.FileSystem.from_uri(root)
+        system, base = pyarrow.fs.FileSystem.from_uri(root)
+        return system, str(base)
     return LOCAL, str(Path(root).expanduser().absolute())
 
 

@@ -2,31 +2,30 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
+from musiclab.code_lock import locked
 from musiclab.data.abandoned import abandoned
 from musiclab.design.trials import TrialSpec
 from musiclab.progress import Progress
-from musiclab.storage.documents import OTHER_FORM
 from musiclab.storage.files import HALF, PROBE, FileInfo, Storage
 from musiclab.storage.leases import lease_holders
+from musiclab.storage.plans import StudyPlan
 from musiclab.storage.records import Records
 from musiclab.storage.stages import DONE
 from musiclab.training.files import CHECKPOINT
 
 # What a storage of ours may hold; all else in its folder, such as MLflow's database, is somebody else's.
 FOLDERS = ("trials", "stages", "scales", "splits", "studies", "data")
-_UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan that can be read: its study, its folder, what it says, and its cells."""
+    """A plan that can be read: the study and the folder that it lies in, what it says, and its trials."""
 
     study: str
     folder: str
-    says: dict[str, Any]
-    trial_specs: list[TrialSpec]
+    says: StudyPlan
+    trial_specs: tuple[TrialSpec, ...]
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Inventory:
     """
 
     def __init__(self, storage: Storage) -> None:
-        self.storage, self.records = storage, Records(storage)
+        self.storage, self.records = storage, Records(storage, notes_newer=True)
         self._leases = _leases(storage)  # before the rest: whoever has ended by then has left all that is read next
         self.at_work = [f"{who} is {what}" for what, who, alive in self._leases.values() if alive]
         self.files: dict[str, FileInfo] = {}
@@ -71,31 +70,17 @@ class Inventory:
                 progress.update()
 
     def _plan(self, folder: str) -> Plan | None:
-        try:
-            says = self.records.plans.get(folder)
-            if says is None:
-                return None
-            says["began"] = float(says["began"])
-            cells = [TrialSpec.from_json(cell) for cell in says["cells"]]
-            if not all(isinstance(key, str) for cell in cells for key in (cell.key, *cell.stages.values())):
-                raise ValueError("keys are text")
-            return Plan(folder.split("/")[1], folder, says, cells)
-        except _UNREADABLE:
-            self.records.damage[f"{folder}/plan.json"] = OTHER_FORM
-            return None
+        says = self.records.plans.get(folder)
+        return Plan(folder.split("/")[1], folder, says, says.trial_specs) if says else None
 
     def _finished(self, key: str) -> Finished | None:
-        try:
-            record = self.records.get(key)
-            return record and Finished(dict(record["stages"]), str(record["data"]["fingerprint"]))
-        except _UNREADABLE:
-            self.records.damage[f"trials/{key}/record.json"] = OTHER_FORM
-            return None
+        record = self.records.get(key)
+        return Finished(record.stages, record.data.fingerprint) if record else None
 
     @cached_property
     def newest(self) -> dict[str, Plan]:
         """Each study's newest plan."""
-        return {plan.study: plan for plan in sorted(self.plans, key=lambda plan: plan.says["began"])}
+        return {plan.study: plan for plan in sorted(self.plans, key=lambda plan: plan.says.began)}
 
     @cached_property
     def unfinished(self) -> dict[str, list[TrialSpec]]:
@@ -113,19 +98,24 @@ class Inventory:
 
     @cached_property
     def unknown(self) -> list[str]:
-        """Damaged files of which nothing tells which stages they needed."""
+        """Files that cannot be read, damaged or of a newer format, and so may need any stage."""
         planned = {f"trials/{cell.key}/record.json" for plan in self.plans for cell in plan.trial_specs}
         return [
             name
-            for name in self.records.damage
+            for name in self._unread
             if _is_like(name, "studies/*/*/plan.json")
             or (_is_like(name, "trials/*/record.json") and name not in planned)
         ]
 
+    @property
+    def _unread(self) -> list[str]:
+        """Damaged documents, and those of a newer format."""
+        return [*self.records.damage, *self.records.newer]
+
     @cached_property
     def _needed(self) -> set[str]:
         """Keys of the stages that are not to be touched: of records, of damaged ones too where a plan has them."""
-        damaged = {name.split("/")[1] for name in self.records.damage if _is_like(name, "trials/*/record.json")}
+        damaged = {name.split("/")[1] for name in self._unread if _is_like(name, "trials/*/record.json")}
         cells = [cell for plan in self.plans for cell in plan.trial_specs if cell.key in damaged]
         of_trials = [finished.stages for finished in self.finished.values()] + [cell.stages for cell in cells]
         return self.wanted | {key for stages in of_trials for key in stages.values()}
@@ -167,14 +157,51 @@ class Inventory:
 
     def _unneeded_stages(self) -> list[Leftover]:
         return [
-            Leftover(
-                f"stages/{key}/",
-                sum(info.size for info in files.values()),
-                "a finished stage of no record" if DONE in files else "an unfinished stage that no study takes up",
-            )
+            Leftover(f"stages/{key}/", sum(info.size for info in files.values()), self._why_unneeded(key))
             for key, files in self.stages.items()
-            if key not in self._needed
+            if key not in self._needed and not self._is_newer(key)
         ]
+
+    def _why_unneeded(self, key: str) -> str:
+        if DONE not in self.stages[key]:
+            return "an unfinished stage that no study takes up"
+        origin = self._old_code.get(key)
+        return "a finished stage of no record" + (f", made by {origin}" if origin else "")
+
+    def _is_newer(self, key: str) -> bool:
+        """Whether a newer version finished the stage, so that it is not for this one to remove."""
+        if DONE in self.stages[key]:
+            self.records.stages.digests(key)
+        return f"stages/{key}/{DONE}" in self.records.newer
+
+    @cached_property
+    def stages_of_old_code(self) -> dict[str, list[Leftover]]:
+        """By the code that made them: the stages of other code than the present one that something needs, so they stay.
+
+        A stage whose plan is gone is not among them, because nothing tells which code made it.
+        """
+        kept: dict[str, list[Leftover]] = {}
+        for key, origin in self._old_code.items():
+            if key in self.stages and (self.unknown or key in self._needed):
+                size = sum(info.size for info in self.stages[key].values())
+                kept.setdefault(origin, []).append(Leftover(f"stages/{key}/", size, origin))
+        return kept
+
+    @cached_property
+    def _old_code(self) -> dict[str, str]:
+        """By a stage's key: the code that made it, in words, if it or a stage before it has other code now."""
+        origins: dict[str, str] = {}
+        for plan in self.plans:
+            origin_by_name = old_code(plan.says.code)
+            for trial in plan.trial_specs:
+                # The windows' code comes before all stages, and only a plan's own lies among its names.
+                names = [name for name in plan.says.code if name.startswith("data/")]
+                for stage, key in trial.stages.items():
+                    names.append(f"{trial.variant.system}/{stage}")
+                    old = [origin_by_name[name] for name in ("", *names) if name in origin_by_name]
+                    if old:
+                        origins.setdefault(key, old[0])
+        return origins
 
     def _served_checkpoints(self) -> list[Leftover]:
         """Checkpoints beside a whole `done`, which a kill between the two leaves."""
@@ -210,6 +237,23 @@ class Inventory:
     def _size(self, folder: str) -> int:
         """Bytes of what is in a folder, whose name ends with a slash."""
         return sum(info.size for file, info in self.files.items() if file.startswith(folder))
+
+
+def old_code(code: dict[str, str]) -> dict[str, str]:
+    """By a stage's name: which code made it, in words, of those whose code a plan names and is another one now.
+
+    Under the empty name for all stages, if the plan is from a version that did not know revisions of code.
+    """
+    now = {name: f"revision {revision}" for name, (revision, _) in locked().items()}
+    if code and now.keys().isdisjoint(code):
+        return {"": "an earlier version of musiclab"}
+    return {
+        name: f"{identity} of {name}, now {now[name].removeprefix('revision ')}"
+        if identity.startswith("revision ")
+        else f"other code of {name} than {now[name]}"
+        for name, identity in code.items()
+        if name in now and identity != now[name]
+    }
 
 
 def _leases(storage: Storage) -> dict[str, tuple[str, str, bool]]:

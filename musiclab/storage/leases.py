@@ -8,32 +8,106 @@ import platform
 import threading
 import time
 import uuid
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Literal, Self
 
+from musiclab.fields import Fields
+from musiclab.storage.documents import FORMAT, NewerFormat, check_format
 from musiclab.storage.files import Storage, StorageFailed
 
 _BEAT_S = 3.0
-_FIELDS = {
-    "user": str,
-    "host": str,
-    "machine": str,
-    "pid": int,
-    "started": str,
-    "since": str,
-    "phase": str,
-    "beat": int,
-}
 CLEANING = "cleaning"  # the folder of whoever removes things from a storage, beside whom no study may start
 _MISSED_BEATS = 5  # as many without one, and a holder on another machine counts as dead
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaseState:
+    """What the file of a lease says: which process holds it, and how that is getting on.
+
+    Attributes:
+        user: whose process it is.
+        host: the machine's name.
+        machine: equal for processes that see each other's ids.
+        pid: the process's id.
+        started: when the process began, in the system's own count.
+        since: when it first asked for the lease, as ISO 8601.
+        phase: `asking`, `holding` or `stopping`.
+        beat: counts heartbeats.
+        extra: fields that this version does not know.
+    """
+
+    FORMAT: ClassVar[int] = 1
+
+    user: str
+    host: str
+    machine: str
+    pid: int
+    started: str
+    since: str
+    phase: str
+    beat: int
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """See `Document`."""
+        fields = Fields(value)
+        fields.take_or(FORMAT, int, 0)
+        pid = fields.take("pid", int)
+        if not 0 < pid < 1 << 31:
+            raise ValueError("pid must be a process's id")
+        return cls(
+            user=fields.take("user", str),
+            host=fields.take("host", str),
+            machine=fields.take("machine", str),
+            pid=pid,
+            started=fields.take("started", str),
+            since=fields.take("since", str),
+            phase=fields.take("phase", str),
+            beat=fields.take("beat", int),
+            extra=fields.rest,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """See `Document`."""
+        return {
+            FORMAT: self.FORMAT,
+            "user": self.user,
+            "host": self.host,
+            "machine": self.machine,
+            "pid": self.pid,
+            "started": self.started,
+            "since": self.since,
+            "phase": self.phase,
+            "beat": self.beat,
+        } | self.extra
+
+    @property
+    def holder(self) -> str:
+        """Who holds it, in words."""
+        since = self.since.replace("T", " ")[:19]
+        return f"{self.user} on {self.host} (process {self.pid}, since {since})"
+
+
+@dataclass(frozen=True)
+class _NewerLease:
+    """A lease of a newer format: it counts as held, because nothing tells whether its process is alive."""
+
+    error: NewerFormat
+    name: str
+
+    @property
+    def holder(self) -> str:
+        return f"a newer musiclab ({self.name} {self.error.reason}; install a newer musiclab to read it)"
 
 
 class LeaseTaken(Exception):
     """Another process has the lease; `str` of it names who, where and since when."""
 
 
-class Lease(contextlib.AbstractContextManager):
+class Lease(contextlib.AbstractContextManager["Lease"]):
     """The right to do one thing in a storage, held by one process at a time; a context manager that has it.
 
     Whoever wants it puts a file into `folder` and looks at the others' there. It needs nothing of the storage but that
@@ -44,7 +118,7 @@ class Lease(contextlib.AbstractContextManager):
     def __init__(self, storage: Storage, folder: str) -> None:
         self._storage, self._folder = storage, folder
         self.name = f"{folder}/{uuid.uuid4().hex}.json"
-        self._state: dict[str, Any] = _this_process() | {"phase": "asking", "beat": 0}
+        self._state = _this_process()
         self._over, self._lock = threading.Event(), threading.Lock()
 
     def take(self, wait: bool = False) -> Self:
@@ -82,11 +156,16 @@ class Lease(contextlib.AbstractContextManager):
             other = _read(self._storage, name)
             # Of two that ask at once, the later name gives way and the earlier waits for what the later does: that one
             # may have looked before this one's file was there.
-            while other and other["phase"] == "asking" and name > self.name and _is_alive(self._storage, name, other):
+            while (
+                isinstance(other, LeaseState)
+                and other.phase == "asking"
+                and name > self.name
+                and _is_alive(self._storage, name, other)
+            ):
                 time.sleep(_BEAT_S / 30)
                 other = _read(self._storage, name)
-            if other and _is_alive(self._storage, name, other):
-                return _described(other)
+            if isinstance(other, LeaseState | _NewerLease) and _is_alive(self._storage, name, other):
+                return other.holder
             if other is not None:
                 self._storage.remove(name)  # of one that is dead, or no lease at all
         return ""
@@ -99,16 +178,16 @@ class Lease(contextlib.AbstractContextManager):
                     return
                 if not self._storage.exists(self.name):  # another took this process, suspended say, for dead
                     return
-                self._state["beat"] += 1
+                self._state = replace(self._state, beat=self._state.beat + 1)
                 self._write()
 
-    def _put(self, phase: str) -> None:
+    def _put(self, phase: Literal["asking", "holding", "stopping"]) -> None:
         with self._lock:
-            self._state["phase"] = phase
+            self._state = replace(self._state, phase=phase)
             self._write()
 
     def _write(self) -> None:
-        self._storage.write(self.name, json.dumps(self._state, indent=1).encode())
+        self._storage.write(self.name, json.dumps(self._state.to_json(), indent=1).encode())
 
 
 def should_continue(storage: Storage, name: str) -> bool:
@@ -117,7 +196,7 @@ def should_continue(storage: Storage, name: str) -> bool:
         holder = _read(storage, name)
     except OSError:
         return True
-    return bool(holder) and holder["phase"] != "stopping"
+    return isinstance(holder, _NewerLease) or (isinstance(holder, LeaseState) and holder.phase != "stopping")
 
 
 def active_holders(storage: Storage, folder: str) -> list[str]:
@@ -127,23 +206,29 @@ def active_holders(storage: Storage, folder: str) -> list[str]:
 
 def lease_holders(storage: Storage, folder: str) -> dict[str, tuple[str, bool]]:
     """By file: who has, had or asks for the lease of `folder`, in words, and whether that process is alive."""
-    found = {name: _read(storage, name) for name in _names(storage, folder)}
-    return {name: (_described(of), _is_alive(storage, name, of)) for name, of in found.items() if of}
+    leases = {name: _read(storage, name) for name in _names(storage, folder)}
+    return {
+        name: (lease.holder, _is_alive(storage, name, lease))
+        for name, lease in leases.items()
+        if isinstance(lease, LeaseState | _NewerLease)
+    }
 
 
-def _this_process() -> dict[str, Any]:
+def _this_process() -> LeaseState:
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container may know its user by number only
         user = f"user {os.getuid()}"
-    return {
-        "user": user,
-        "host": platform.node(),
-        "machine": _machine(),
-        "pid": os.getpid(),
-        "started": _started(os.getpid()),
-        "since": datetime.now().astimezone().isoformat(timespec="seconds"),
-    }
+    return LeaseState(
+        user=user,
+        host=platform.node(),
+        machine=_machine(),
+        pid=os.getpid(),
+        started=_started(os.getpid()),
+        since=datetime.now().astimezone().isoformat(timespec="seconds"),
+        phase="asking",
+        beat=0,
+    )
 
 
 def _machine() -> str:
@@ -164,21 +249,23 @@ def _started(pid: int) -> str:
     return "" if state == "Z" else fields[18]  # a zombie has ended
 
 
-def _is_alive(storage: Storage, name: str, holder: dict[str, Any]) -> bool:
-    if holder["machine"] == _machine():
+def _is_alive(storage: Storage, name: str, holder: LeaseState | _NewerLease) -> bool:
+    if isinstance(holder, _NewerLease):
+        return True
+    if holder.machine == _machine():
         try:
-            os.kill(holder["pid"], 0)
+            os.kill(holder.pid, 0)
         except ProcessLookupError:
             return False
         except PermissionError:  # somebody else's process
             pass
-        return _started(holder["pid"]) == holder["started"]
+        return _started(holder.pid) == holder.started
     until = time.monotonic() + _MISSED_BEATS * _BEAT_S
     while time.monotonic() < until:
         time.sleep(_BEAT_S / 10)
         now = _read(storage, name)
         if now != holder:
-            return bool(now)
+            return isinstance(now, LeaseState | _NewerLease)
     return False
 
 
@@ -186,19 +273,15 @@ def _names(storage: Storage, folder: str) -> list[str]:
     return [f"{folder}/{file}" for file in storage.names(folder)]
 
 
-def _read(storage: Storage, name: str) -> dict[str, Any] | None:
-    """What the file says; None where there is none, and nothing where it is no lease (none is half written)."""
+def _read(storage: Storage, name: str) -> LeaseState | _NewerLease | Literal["no lease"] | None:
+    """The lease in the file, or that it is none (nobody writes one by halves); None if there is no such file."""
     try:
-        holder = json.loads(storage.read(name))
-        if all(type(holder[field]) is kind for field, kind in _FIELDS.items()) and 0 < holder["pid"] < 1 << 31:
-            return holder
+        value = json.loads(storage.read(name))
+        check_format(name, value, LeaseState.FORMAT)
+        return LeaseState.from_json(value)
     except FileNotFoundError:
         return None
-    except (ValueError, RecursionError, LookupError, TypeError):
-        pass
-    return {}
-
-
-def _described(holder: dict[str, Any]) -> str:
-    since = holder["since"].replace("T", " ")[:19]
-    return f"{holder['user']} on {holder['host']} (process {holder['pid']}, since {since})"
+    except NewerFormat as error:
+        return _NewerLease(error, name)
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return "no lease"

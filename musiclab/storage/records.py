@@ -1,22 +1,23 @@
 """Records: what lasts of a trial, written so that it is there whole or not at all.
 
-Under the storage: `stages/<key>/` holds a stage's product (with `done`, the digests of its files, written last),
+Under the storage: `stages/<key>/` holds a stage's product (with `done`, the checksums of its files, written last),
 `trials/<key>/` a trial's samples, `run.json` (what it cost and where it ran) and, written last, `record.json`, which is
-equal to the bit wherever the trial ran; where the trial failed `failed.json` stands there instead, with `failed.log`.
-`studies/<name>/` holds plans, `data/` window stores, `splits/` the splits that records name, `scales/` what the
-measures of a block are read on.
+equal to the bit wherever the trial ran; if the trial failed, `failed.json` and `failed.log` stand there instead.
+`studies/<name>/` holds plans, `data/` window stores, `splits/` the splits that records name, `scales/` the baselines
+that the measures of a block are read on.
 
-Each JSON file carries a digest of what it says. One that does not match is as good as none, so what it stood for is
-done again; `Records.damage` remembers which.
+Each document carries its format number and a checksum. One whose checksum does not match counts as missing, so what it
+stood for is done again; `Records.damage` remembers which. One of a newer format is never replaced or removed.
 """
 
 import time
-from typing import Any
+from dataclasses import replace
 
-from musiclab.storage.documents import Documents, with_nan, without_nan
+from musiclab.storage.documents import Documents, NewerFormat
 from musiclab.storage.files import Storage
 from musiclab.storage.plans import Plans
 from musiclab.storage.stages import Stages
+from musiclab.storage.trial_documents import Baselines, Failure, TrialCost, TrialRecord
 
 FAILURE_LOG = "failed.log"
 
@@ -24,12 +25,13 @@ FAILURE_LOG = "failed.log"
 class Records:
     """All records of one storage, with its `stages` and `plans`.
 
-    `damage` has the files that were found damaged, with what is wrong with them.
+    Reading or replacing a document of a newer format raises NewerFormat. If `notes_newer`, reading one notes it in
+    `newer` instead and gives nothing, for whoever only looks.
     """
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, notes_newer: bool = False) -> None:
         self.storage = storage
-        self._documents = Documents(storage)
+        self._documents = Documents(storage, notes_newer)
         self.stages, self.plans = Stages(self._documents), Plans(self._documents)
 
     @property
@@ -37,31 +39,33 @@ class Records:
         """What is wrong with each damaged file that was read, by name."""
         return self._documents.damage
 
+    @property
+    def newer(self) -> dict[str, NewerFormat]:
+        """The documents of a newer format that were read, by name; see `notes_newer`."""
+        return self._documents.newer
+
     def has(self, key: str) -> bool:
         """Whether there is a record of that trial, not looked into."""
         return self.storage.exists(f"trials/{key}/record.json")
 
-    def get(self, key: str) -> dict[str, Any] | None:
-        """The record of a finished trial, or None; measures without a value are NaN."""
-        record = self._documents.read(f"trials/{key}/record.json")
-        if record is not None:
-            record |= {part: with_nan(record[part]) for part in ("measures", "scale")}
-        return record
+    def get(self, key: str) -> TrialRecord | None:
+        """The record of a finished trial, or None."""
+        return self._documents.read(f"trials/{key}/record.json", TrialRecord)
 
-    def run(self, key: str) -> dict[str, Any]:
-        """What the trial cost and where it ran; empty where that is not known."""
-        return self._documents.read(f"trials/{key}/run.json") or {}
+    def run(self, key: str) -> TrialCost | None:
+        """What the trial cost and where it ran; None if that is not known."""
+        return self._documents.read(f"trials/{key}/run.json", TrialCost)
 
-    def failure(self, key: str) -> dict[str, Any] | None:
+    def failure(self, key: str) -> Failure | None:
         """Why the trial failed when it was last tried, or None."""
-        failure = self._documents.read(f"trials/{key}/failed.json")
-        if failure is not None:
-            try:
-                log = self.storage.read(f"trials/{key}/{FAILURE_LOG}").decode(errors="replace")
-            except FileNotFoundError:
-                log = failure["reason"]
-            failure |= {"log": log}
-        return failure
+        failure = self._documents.read(f"trials/{key}/failed.json", Failure)
+        if failure is None:
+            return None
+        try:
+            log = self.storage.read(f"trials/{key}/{FAILURE_LOG}").decode(errors="replace")
+        except FileNotFoundError:
+            log = failure.reason
+        return replace(failure, log=log)
 
     def samples(self, key: str) -> dict[str, bytes]:
         """The trial's sample files by name."""
@@ -75,31 +79,31 @@ class Records:
         except FileNotFoundError:
             return None
 
-    def put(self, key: str, record: dict[str, Any], run: dict[str, Any], samples: dict[str, bytes]) -> None:
+    def put(self, key: str, record: TrialRecord, cost: TrialCost, samples: dict[str, bytes]) -> None:
         """Write a finished trial; `record.json` comes last and makes it count."""
         for name, data in samples.items():
             self.storage.write(f"trials/{key}/samples/{name}", data)
-        self._documents.write(f"trials/{key}/run.json", run)
-        plain = record | {part: without_nan(record[part]) for part in ("measures", "scale")}
-        self._documents.write(f"trials/{key}/record.json", plain)
+        self._documents.write(f"trials/{key}/run.json", cost)
+        self._documents.write(f"trials/{key}/record.json", record)
         self.forget_failure(key)
 
     def put_failure(self, key: str, reason: str, log: str, again: bool) -> None:
         """Write why a trial failed: one line, and all that is known; `again` is whether another try can help."""
+        failure = Failure(reason=reason, again=again, time=time.time())
+        self._documents.keep_newer(f"trials/{key}/failed.json", Failure)
         self.storage.write(f"trials/{key}/{FAILURE_LOG}", log.encode(errors="replace"))
-        failure = {"reason": reason, "again": again, "time": time.time()}
         self._documents.write(f"trials/{key}/failed.json", failure)
 
     def forget_failure(self, key: str) -> None:
-        """The trial is tried again, or has gone well."""
+        """Remove the failure: the trial is tried again, or has gone well."""
+        self._documents.keep_newer(f"trials/{key}/failed.json", Failure)
         for name in ("failed.json", FAILURE_LOG):
             self.storage.remove(f"trials/{key}/{name}")
 
-    def baselines(self, key: str) -> dict[str, Any] | None:
-        """The scale of that key, or None where no trial has worked it out yet; `values` without a number are NaN."""
-        scale = self._documents.read(f"scales/{key}.json")
-        return scale and scale | {"values": with_nan(scale["values"])}
+    def baselines(self, key: str) -> Baselines | None:
+        """The baselines of that key, or None if no trial has worked them out yet."""
+        return self._documents.read(f"scales/{key}.json", Baselines)
 
-    def put_baselines(self, key: str, scale: dict[str, Any]) -> None:
-        """Write a scale. Two workers that do so at once write the same, so neither waits for the other."""
-        self._documents.write(f"scales/{key}.json", scale | {"values": without_nan(scale["values"])})
+    def put_baselines(self, key: str, baselines: Baselines) -> None:
+        """Write baselines. Two workers that do so at once write the same, so neither waits for the other."""
+        self._documents.write(f"scales/{key}.json", baselines)

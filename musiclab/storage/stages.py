@@ -2,15 +2,51 @@
 
 import hashlib
 import json
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
 from musiclab.design.trials import TrialSpec
-from musiclab.storage.documents import Documents, verified, with_checksum
+from musiclab.fields import Fields
+from musiclab.storage.documents import FORMAT, Documents, NewerFormat, check_format, verified, with_checksum
 from musiclab.storage.files import Storage
 from musiclab.training.files import CHECKPOINT, CURVES, Files
 
 DONE = "done"
 _POINT = {"name": (str,), "step": (int,), "value": (int, float), "time": (int, float)}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A value of a curve or a metric: `step` is epochs, or 0 for a result; `time` in seconds since 1970."""
+
+    name: str
+    step: int
+    value: float
+    time: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedStage:
+    """What makes a stage count as finished (`done`): the checksum of each of its files, by name.
+
+    In format 0 the names stood in the file itself.
+    """
+
+    FORMAT: ClassVar[int] = 1
+
+    files: dict[str, str]
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """See `Document`."""
+        fields = Fields({"files": value} if FORMAT not in value else value)
+        fields.take_or(FORMAT, int, 0)
+        return cls(files=fields.table("files", str), extra=fields.rest)
+
+    def to_json(self) -> dict[str, Any]:
+        """See `Document`."""
+        return {FORMAT: self.FORMAT, "files": self.files} | self.extra
 
 
 class StopRequested(Exception):
@@ -21,12 +57,12 @@ class DamagedStage(Exception):
     """A finished stage's file is not what was written; its stage counts as not done from now on."""
 
 
-def _points(data: bytes) -> list[dict[str, Any]]:
-    """The points in a file of curves; one of the errors of reading it where it holds anything else."""
+def _points(data: bytes) -> list[Point]:
+    """The points in a file of curves; one of the errors of reading it if it holds anything else."""
     points = json.loads(data)
     if not all(type(point[field]) in kinds for point in points for field, kinds in _POINT.items()):
         raise ValueError("it holds no curves")
-    return list(points)
+    return [Point(point["name"], point["step"], point["value"], point["time"]) for point in points]
 
 
 class StoredFiles(Files):
@@ -59,7 +95,7 @@ class StoredFiles(Files):
         """Mark the stage as done; its checkpoint has served."""
         names = [name for name in self._storage.names(self._folder) if name not in (CHECKPOINT, DONE)]
         digests = {name: _digest(self._storage.read(f"{self._folder}/{name}")) for name in names}
-        self.write(DONE, with_checksum(digests))
+        self.write(DONE, with_checksum(FinishedStage(files=digests).to_json()))
         self._storage.remove(f"{self._folder}/{CHECKPOINT}")
 
 
@@ -68,9 +104,15 @@ def _digest(data: bytes) -> str:
 
 
 def _stage_digests(storage: Storage, folder: str) -> dict[str, str] | None:
-    """The digests of a finished stage's files, none of them where these are damaged; None where it is not finished."""
+    """The checksums of a finished stage's files, none if they are damaged; None if the stage is not finished.
+
+    NewerFormat if a newer version finished it.
+    """
+    name = f"{folder}/{DONE}"
     try:
-        return verified(storage.read(f"{folder}/{DONE}"))
+        value = verified(storage.read(name))
+        check_format(name, value, FinishedStage.FORMAT)
+        return FinishedStage.from_json(value).files
     except FileNotFoundError:
         return None
     except ValueError:
@@ -88,8 +130,12 @@ class Stages:
         return self._documents.storage.exists(f"stages/{key}/{DONE}")
 
     def digests(self, key: str) -> dict[str, str] | None:
-        """The digests of a finished stage's files; none where these are damaged, None where it is not finished."""
-        return _stage_digests(self._documents.storage, f"stages/{key}")
+        """The checksums of a finished stage's files, none if they are damaged; None if the stage is not finished."""
+        try:
+            return _stage_digests(self._documents.storage, f"stages/{key}")
+        except NewerFormat as error:
+            self._documents.note_newer(f"stages/{key}/{DONE}", error)
+            return None
 
     def check(self, key: str) -> None:
         """Read a finished stage's files and note in `damage` those that are not what was written."""
@@ -108,13 +154,14 @@ class Stages:
         from musiclab.training.tensors import from_bytes  # torch, which the mirror does without
 
         try:
-            return from_bytes(self._documents.storage.read(f"stages/{key}/{CHECKPOINT}"))[1]["epochs"]
+            epochs: int = from_bytes(self._documents.storage.read(f"stages/{key}/{CHECKPOINT}"))[1]["epochs"]
+            return epochs
         except (FileNotFoundError, ValueError):
             return None
 
-    def curves(self, cell_stages: dict[str, str]) -> list[dict[str, Any]]:
+    def curves(self, cell_stages: dict[str, str]) -> list[Point]:
         """Points of all curves that the trial's stages have written so far, `step` counted in epochs of each stage."""
-        points = []
+        points: list[Point] = []
         for key in cell_stages.values():
             name = f"stages/{key}/{CURVES}"
             try:

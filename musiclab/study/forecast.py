@@ -157,7 +157,8 @@ class _Steps:
         self.timed: dict[str, float] = {}
         self.unbuilt, self.untimed = False, False
         for cell in design.trial_specs:
-            for stage, seconds in records.run(cell.key).get("seconds", {}).items():
+            cost = records.run(cell.key)
+            for stage, seconds in (cost.seconds if cost else {}).items():
                 for of in (cell.variant.name, cell.variant.system):
                     self._took.setdefault((of, stage), []).append(seconds)
 

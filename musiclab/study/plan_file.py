@@ -5,10 +5,10 @@ import platform
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 
 from musiclab import ROOT, __version__
 from musiclab.design.space import described
+from musiclab.storage.plans import StudyPlan
 from musiclab.study.run import StudyRun
 from musiclab.tracking import masked
 
@@ -23,35 +23,38 @@ class PlanFile:
         """Write the plan as it stands now; more blocks change it."""
         running, design, records = self._running, self._running.design, self._running.records
         spec = design.spec
-        others = [plan for folder, plan in records.plans.of_study(spec.name).items() if folder != design.folder]
+        plans = records.plans.of_study(spec.name)
+        others = [plan for folder, plan in plans.items() if folder != design.folder]
+        before = plans.get(design.folder)
         # The newest plan is known by this, whatever the clock has been set to.
-        self._began = max([self._began, *(plan["began"] + 0.001 for plan in others)])
-        plan = {
-            "study": spec.name,
-            "question": spec.question,
-            "edition": design.edition,
-            "base": design.base() | {"data": design.source.spec, "seed": spec.seed},
-            "design": described(spec.space) | {"aliases": design.aliases},
-            "controls": design.controls,
-            "objective": design.objective.full_name,
-            "margin": running.criteria.margin,
-            "sequential": running.criteria.sequential,
-            "claims": [asdict(claim) for claim in spec.claims],
-            "scale": design.scale,
-            "blocks": running.blocks,
-            "cells": [cell.to_json() for cell in running.trial_specs],
-            "began": self._began,
-            "songs": design.source.fingerprint(),
-            "code": {name: code.identity for system in design.systems for name, code in design.code(system).items()},
-            "command": [masked(word) for word in sys.argv],
-            "tracking": masked(self._tracking),
-            "environment": {
+        self._began = max([self._began, *(plan.began + 0.001 for plan in others)])
+        plan = StudyPlan(
+            study=spec.name,
+            question=spec.question,
+            edition=design.edition,
+            base=design.base() | {"data": design.source.spec, "seed": spec.seed},
+            design=described(spec.space) | {"aliases": design.aliases},
+            controls=design.controls,
+            objective=design.objective.full_name,
+            margin=running.criteria.margin,
+            sequential=running.criteria.sequential,
+            claims=tuple(spec.claims),
+            scale=design.scale,
+            blocks=running.blocks,
+            trial_specs=tuple(running.trial_specs),
+            began=self._began,
+            songs=design.source.fingerprint(),
+            code={name: code.identity for system in design.systems for name, code in design.code(system).items()},
+            command=tuple(masked(word) for word in sys.argv),
+            tracking=masked(self._tracking),
+            environment={
                 "musiclab": __version__,
                 "python": platform.python_version(),
                 "platform": platform.platform(),
                 "commit": checkout_commit(),
             },
-        }
+            extra=before.extra if before else {},
+        )
         records.plans.put(design.folder, plan)
 
 

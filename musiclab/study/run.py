@@ -1,7 +1,6 @@
 """A run of a study: what it has come to, and which trials it asks for next: those missing, then more blocks."""
 
 from collections import Counter
-from typing import Any
 
 from musiclab.analysis.answer import scores_by_block, undecided
 from musiclab.analysis.comparisons import compare
@@ -11,6 +10,7 @@ from musiclab.design.design import Design
 from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError
 from musiclab.storage.records import Records
+from musiclab.storage.trial_documents import TrialRecord
 from musiclab.systems.config import GENERATE, MEASURE
 from musiclab.wording import counted
 
@@ -33,7 +33,7 @@ class StudyRun:
     def __init__(self, design: Design, records: Records, max_failures: int = 0) -> None:
         self.design, self.records, self._max_failures = design, records, max_failures
         self._tries: Counter[str] = Counter()
-        self.found: dict[str, dict[str, Any]] = {}
+        self.found: dict[str, TrialRecord] = {}
         self.failed: dict[str, str] = {}
         self.sequential = design.adding
         self.blocks = first_blocks(design) if design.adding else design.most
@@ -59,7 +59,7 @@ class StudyRun:
     def progress_summary(self) -> str:
         """How far the study is, in words: trials that are done, that resume, and from where, and that are new."""
         todo, kept = self.todo, self.records
-        epochs, others = [], Counter()
+        epochs, others = list[int](), Counter[str]()
         begun = set(kept.storage.names("stages"))  # at once: asking for each takes minutes where it is far away
         for cell in todo:
             missing = next(stage for stage, key in cell.stages.items() if key not in begun or not kept.stages.done(key))
@@ -90,9 +90,9 @@ class StudyRun:
         if failure is None:
             return ""  # it was stopped
         self._tries[cell.key] += 1
-        if failure["again"] and self._tries[cell.key] <= self._max_failures:
-            return failure["reason"]
-        self.failed[cell.key] = failure["reason"]
+        if failure.again and self._tries[cell.key] <= self._max_failures:
+            return failure.reason
+        self.failed[cell.key] = failure.reason
         return ""
 
     def add_blocks(self, workers: int) -> None:
@@ -119,9 +119,9 @@ class StudyRun:
         With a number of blocks that is fixed only now, after looking, tests must still be those that hold at any time.
         """
         if before := self.records.plans.get(self.design.folder):
-            if before["sequential"] and self.design.adding:
-                self.blocks = min(self.design.most, max(self.blocks, before["blocks"]))
-            self.sequential = self.sequential or before["sequential"]
+            if before.sequential and self.design.adding:
+                self.blocks = min(self.design.most, max(self.blocks, before.blocks))
+            self.sequential = self.sequential or before.sequential
 
     def _read(self) -> None:
         for cell in self.todo:

@@ -1,19 +1,19 @@
 """Staleness: which records of earlier runs of a study do not apply to this one, and why."""
 
 from collections import Counter
-from typing import Any
 
 from musiclab.design.design import Design
 from musiclab.design.trials import TrialSpec
+from musiclab.storage.plans import StudyPlan
 from musiclab.storage.records import Records
 
 
 def outdated(design: Design, records: Records, todo: list[TrialSpec]) -> list[str]:
     """A line for each reason why records of the same variants on the same blocks do not serve for trials `todo`."""
-    plans = sorted(records.plans.of_study(design.spec.name).values(), key=lambda plan: plan["began"], reverse=True)
-    before: dict[tuple[str, int], tuple[TrialSpec, dict[str, Any]]] = {}
+    plans = sorted(records.plans.of_study(design.spec.name).values(), key=lambda plan: plan.began, reverse=True)
+    before: dict[tuple[str, int], tuple[TrialSpec, StudyPlan]] = {}
     for plan in plans:
-        for cell in map(TrialSpec.from_json, plan["cells"]):
+        for cell in plan.trial_specs:
             if _place(cell) not in before and records.has(cell.key):
                 before[_place(cell)] = cell, plan
     reasons = Counter(_reason(design, cell, *before[_place(cell)]) for cell in todo if _place(cell) in before)
@@ -28,7 +28,7 @@ def _place(cell: TrialSpec) -> tuple[str, int]:
     return cell.variant.name, cell.block.index
 
 
-def _reason(design: Design, cell: TrialSpec, old: TrialSpec, plan: dict[str, Any]) -> str:
+def _reason(design: Design, cell: TrialSpec, old: TrialSpec, plan: StudyPlan) -> str:
     """What is in the cell's key and was another one in that of its predecessor, in words."""
     now, then = cell.variant.config, old.variant.config
     fields = [name for name in {**now, **then} if now.get(name) != then.get(name)]
@@ -38,12 +38,12 @@ def _reason(design: Design, cell: TrialSpec, old: TrialSpec, plan: dict[str, Any
     if cell.block.seed != old.block.seed:
         reasons.append(f"the seed was {old.block.seed}, is {cell.block.seed}")
     reasons += _other_runtime(cell, old)
-    source = plan["base"].get("data")
+    source = plan.base.get("data")
     if source != design.source.spec:
         reasons.append(f"the data was {source}, is {design.source.spec}")
-    elif plan.get("songs") != design.source.fingerprint() and not fields:
+    elif plan.songs != design.source.fingerprint() and not fields:
         reasons.append(f"the songs of {source} have changed")
-    code, stages = plan.get("code", {}), design.code(cell.variant.system)
+    code, stages = plan.code, design.code(cell.variant.system)
     if code and code.keys().isdisjoint(stages):
         reasons.append("an earlier version of musiclab made them, which did not know revisions of code yet")
     else:

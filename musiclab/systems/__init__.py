@@ -2,8 +2,12 @@
 
 import difflib
 import importlib
+from typing import TYPE_CHECKING
 
 from musiclab.errors import UserError
+
+if TYPE_CHECKING:
+    from musiclab.systems.base import System
 
 # Where each is, not the classes: a driver that only plans asks for one system and does not pay for the others.
 SYSTEMS = {
@@ -16,11 +20,12 @@ SYSTEMS = {
 }
 
 
-def find_system(name: str):
+def find_system(name: str) -> "System":
     """The system called `name`, as an instance; UserError with the names there are."""
     if name not in SYSTEMS:
         near = difflib.get_close_matches(str(name), SYSTEMS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(SYSTEMS)}."
         raise UserError(f"There is no system {name!r}; {hint}")
     module, _, kind = SYSTEMS[name].rpartition(".")
-    return getattr(importlib.import_module(f"{__name__}.{module}"), kind)()
+    system: System = getattr(importlib.import_module(f"{__name__}.{module}"), kind)()
+    return system

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from musiclab.errors import UserError, one_line
-from musiclab.tracking.snapshot import Point
+from musiclab.storage.stages import Point
 from musiclab.tracking.uri import is_database, masked
 
 # Before MLflow is imported, which reads them then. A server that is down is asked again on the next round, not within a

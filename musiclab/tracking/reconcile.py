@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import quote
 
 from musiclab.analysis.answer import Answer, answer
-from musiclab.design.criteria import Criteria
 from musiclab.design.trials import SYSTEM, TrialSpec
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
@@ -16,7 +15,9 @@ from musiclab.measures.registry import MEASURES
 from musiclab.report.sentences import describe, verdict
 from musiclab.report.text_table import table
 from musiclab.storage.files import Storage, cache_folder
+from musiclab.storage.plans import StudyPlan
 from musiclab.storage.records import Records
+from musiclab.storage.trial_documents import TrialRecord
 from musiclab.tracking.mlflow_runs import Run, Runs, is_refused, why
 from musiclab.tracking.snapshot import Unreadable, stored_trial
 from musiclab.tracking.uri import is_database, masked
@@ -36,7 +37,7 @@ class Reconciler:
         self, storage: Storage, folder: str, uri: str, progress: Callable[[int, int], None] = lambda level, of: None
     ) -> None:
         self._records, self._folder, self._uri, self._progress = Records(storage), folder, uri, progress
-        self._found: dict[str, dict[str, Any]] = {}
+        self._found: dict[str, TrialRecord] = {}
         self._ended: dict[str, float] = {}
         self._failed: dict[str, float] = {}
         self._looked_at: set[str] = set()
@@ -81,10 +82,10 @@ class Reconciler:
             storage = self._records.storage
             # Not in a remote storage: MLflow would need that kind's own client library.
             place = f"{storage.root if storage.is_local else cache_folder()}/mlflow-artifacts"
-            self._runs = Runs(self._uri, plan["study"], plan["edition"], place, self.changes)
-        cells = [TrialSpec.from_json(value) for value in plan["cells"]]
-        study = self._runs.get("study", plan["edition"], plan["study"], None, plan["began"], plan["base"])
-        variants = self._variants(cells, study, plan["began"])
+            self._runs = Runs(self._uri, plan.study, plan.edition, place, self.changes)
+        cells = list(plan.trial_specs)
+        study = self._runs.get("study", plan.edition, plan.study, None, plan.began, plan.base)
+        variants = self._variants(cells, study, plan.began)
         for cell in cells:
             if cell.key not in self.points:
                 self._one(cell, variants[cell.variant.name], last)
@@ -93,7 +94,7 @@ class Reconciler:
         began = time.monotonic()
         # Thousands of resamples a measure are nothing for every round: a tenth of the time goes to them at most.
         if self._answered != state and (last or began >= self._rests_until):
-            found = answer(cells, self._found, Criteria.of_plan(plan), self._failed)
+            found = answer(cells, self._found, plan.criteria, self._failed)
             self._show(plan, study, variants, found, state)
             self._answered, self._rests_until = state, began + 10 * (time.monotonic() - began)
         if last:
@@ -161,19 +162,19 @@ class Reconciler:
     def _note(self, reason: str) -> None:
         self._behind = self._behind or reason
 
-    def _state(self, plan: dict[str, Any]) -> str:
+    def _state(self, plan: StudyPlan) -> str:
         """What an answer rests on: which trials the plan has and how many are there or failed, and its terms."""
-        keys = sorted(cell["stages"][-1][1] for cell in plan["cells"])
-        what = content_hash([keys, plan["margin"], plan["sequential"], self._failed], 8)
-        return f"{len(self._found)} of the {len(plan['cells'])} trials {what}"
+        keys = sorted(cell.key for cell in plan.trial_specs)
+        what = content_hash([keys, plan.margin, plan.sequential, self._failed], 8)
+        return f"{len(self._found)} of the {len(plan.trial_specs)} trials {what}"
 
-    def _show(self, plan: dict[str, Any], study: Run, variants: dict[str, Run], found: Answer, state: str) -> None:
+    def _show(self, plan: StudyPlan, study: Run, variants: dict[str, Run], found: Answer, state: str) -> None:
         """The answer: each variant's means and intervals, with the number of finished blocks as the step.
 
         Of fewer blocks than an answer was that is there already, it takes that one's step and so its place.
         """
         # The trials' own time and not this one: whoever does it again, an answer having been lost, makes equal points.
-        ended = max(self._ended.values(), default=plan["began"])
+        ended = max(self._ended.values(), default=plan.began)
         for name, run in variants.items():
             blocks = max((interval.n for interval in found.measures[name].values()), default=0)
             mark = f"{blocks} blocks, {state}" if name in found.comparisons else f"{blocks} blocks"
@@ -185,12 +186,12 @@ class Reconciler:
                 tags["musiclab.verdict"] = verdict(found, name)
             self._runs.end(run, "FINISHED", ended, tags)
             self._runs.mark_in_sync(run, mark)
-            self._progress(len(self.points), len(plan["cells"]))
+            self._progress(len(self.points), len(plan.trial_specs))
         if self._found and study.mark != state:
-            question, numbers = plan["question"], table(found)
+            question, numbers = plan.question, table(found)
             words = "\n\n".join(describe(found))
             text = f"{question}\n\n{numbers}\n\n{words}\n"
-            files = {"answer.txt": text.encode(), "plan.json": json.dumps(plan, indent=1).encode()}
+            files = {"answer.txt": text.encode(), "plan.json": json.dumps(plan.to_json(), indent=1).encode()}
             tags = {"mlflow.note.content": f"{question}\n\n{words}\n\n```\n{numbers}\n```"}
             put = not self._unput and self._put(study, "answer", files)
             self._runs.end(study, "FINISHED", ended, tags)

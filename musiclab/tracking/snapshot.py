@@ -4,25 +4,16 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from musiclab.design.trials import TrialSpec
 from musiclab.storage.records import Records
+from musiclab.storage.stages import Point
+from musiclab.storage.trial_documents import TrialCost, TrialRecord
 
 
 class Unreadable(Exception):
     """A trial's files cannot be read, or are whole and yet say nothing."""
-
-
-@dataclass(frozen=True)
-class Point:
-    """A value of a metric: `step` is epochs, or 0 for a result; `time` in Unix seconds."""
-
-    name: str
-    step: int
-    value: float
-    time: float
 
 
 @dataclass(frozen=True)
@@ -40,7 +31,7 @@ class Trial:
     points: list[Point]
     tags: dict[str, str]
     files: Callable[[], dict[str, bytes]]
-    record: dict[str, Any] | None
+    record: TrialRecord | None
 
 
 @contextlib.contextmanager
@@ -58,22 +49,21 @@ def stored_trial(records: Records, cell: TrialSpec, over: bool) -> Trial | None:
     What is missing or damaged beside the record is left out. Unreadable where the rest makes no sense.
     """
     record, failure, cost = records.get(cell.key), records.failure(cell.key), records.run(cell.key)
-    curves = [
-        Point(str(p["name"]), int(p["step"]), float(p["value"]), p["time"]) for p in records.stages.curves(cell.stages)
-    ]
+    curves = [replace(point, value=float(point.value)) for point in records.stages.curves(cell.stages)]
     last = max((point.time for point in curves), default=0.0)
-    began = cost.get("began") or min((point.time for point in curves), default=time.time())
+    began = cost.began if cost else min((point.time for point in curves), default=time.time())
     if record:
-        ended = cost.get("ended") or last or began
+        ended = cost.ended if cost else last or began
         points = curves + _results(record, ended, cost)
         files = _Finished(records, cell.key, record)
-        tags = {f"musiclab.{name}": cost[name] for name in ("device", "host") if name in cost}
+        about = {"device": cost.device, "host": cost.host} if cost else {}
+        tags = {f"musiclab.{name}": value for name, value in about.items() if value}
         return Trial("FINISHED", "finished", began, ended, _numbers(points), tags, files, record)
     # Curves that go on after it say that it is tried again, unless a clock was set back.
-    if failure and (over or last <= failure["time"]):
-        mark, tags = f"failed {failure['time']}", {"musiclab.failure": failure["reason"]}
-        log = {"failed.txt": failure["log"].encode(errors="replace")}
-        return Trial("FAILED", mark, began, failure["time"], _numbers(curves), tags, lambda: log, None)
+    if failure and (over or last <= failure.time):
+        mark, tags = f"failed {failure.time}", {"musiclab.failure": failure.reason}
+        log = {"failed.txt": failure.log.encode(errors="replace")}
+        return Trial("FAILED", mark, began, failure.time, _numbers(curves), tags, lambda: log, None)
     return Trial("", "", began, last, _numbers(curves), {}, dict, None) if curves else None
 
 
@@ -83,21 +73,21 @@ class _Finished:
 
     records: Records
     key: str
-    record: dict[str, Any]
+    record: TrialRecord
 
     @_reading()
     def __call__(self) -> dict[str, bytes]:
         storage = self.records.storage
         places = {name: f"trials/{self.key}/{name}" for name in ("record.json", "run.json")}
-        places["split.json"] = f"splits/{self.record['data']['split']}.json"
+        places["split.json"] = f"splits/{self.record.data.split}.json"
         there = {name: storage.read(place) for name, place in places.items() if storage.exists(place)}
         return there | {f"samples/{name}": data for name, data in self.records.samples(self.key).items()}
 
 
-def _results(record: dict[str, Any], ended: float, cost: dict[str, Any]) -> list[Point]:
-    values = record["measures"] | {f"scale/{name}": value for name, value in record["scale"].items()}
-    if {"began", "ended"} <= cost.keys():
-        values["cost/seconds"] = cost["ended"] - cost["began"]
+def _results(record: TrialRecord, ended: float, cost: TrialCost | None) -> list[Point]:
+    values = record.measures | {f"scale/{name}": value for name, value in record.baselines.items()}
+    if cost:
+        values["cost/seconds"] = cost.wall_seconds
     return [Point(name, 0, value, ended) for name, value in values.items()]
 
 

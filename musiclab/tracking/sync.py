@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from musiclab.errors import UserError, printable
 from musiclab.progress import Progress
+from musiclab.storage.documents import NewerFormat
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease, LeaseTaken, active_holders
 from musiclab.storage.records import Records
@@ -22,16 +23,24 @@ def sync_studies(studies: list[tuple[Storage, str]], tracking_uri: str | None) -
     level, failed = True, {}  # by address, which is not asked again
     for storage, name in studies:
         records = Records(storage)
-        plans = records.plans.of_study(name)
+        try:
+            plans = records.plans.of_study(name)
+        except NewerFormat as newer:
+            print(f"{name}: {newer}")
+            level = False
+            continue
         if not plans:
             print(f"{name}: has no plan that can be read{''.join(f', {file} is damaged' for file in records.damage)}")
             level = False
         for folder, plan in plans.items():
-            shown = name if len(plans) == 1 else f"{name}/{plan['edition']}"
-            uri = named_uri(tracking_uri) or plan.get("tracking") or default_uri(storage)
+            shown = name if len(plans) == 1 else f"{name}/{plan.edition}"
+            uri = named_uri(tracking_uri) or plan.tracking or default_uri(storage)
             if uri not in failed:
                 try:
-                    level &= _synced(storage, folder, shown, len(plan["cells"]), uri)
+                    level &= _synced(storage, folder, shown, len(plan.trial_specs), uri)
+                except NewerFormat as newer:
+                    print(f"{shown}: {newer}")
+                    level = False
                 except UserError as error:
                     failed[uri] = error
     for error in [*failed.values()][1:]:

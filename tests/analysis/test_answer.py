@@ -13,6 +13,7 @@ from musiclab.measures.registry import MEASURES, find_measure
 from musiclab.report.sentences import beside_baselines, describe, lacking, sentence, verdict
 from musiclab.report.text_table import table
 from musiclab.training.streams import Block
+from tests.support.made_records import made_record
 
 FRECHET, F1 = find_measure("frechet"), find_measure("frame_f1")
 VARIANTS = {"k=8": 8, "k=16": 16, "k=32": 32}
@@ -36,7 +37,7 @@ def _answer(
             cells.append(TrialSpec(Variant("vae_nn", {"k": k}, {}, "d"), Block(0, block), {"measure": key}))
             if block < len(of_blocks) and of_blocks[block] is not None:
                 measures = {objective.full_name: of_blocks[block]} | (more or {})
-                records[key] = {"measures": measures, "scale": {f"{objective.full_name}.floor": 0.125} | (scale or {})}
+                records[key] = made_record(measures, {f"{objective.full_name}.floor": 0.125} | (scale or {}))
     return answer(cells, records, Criteria(objective, dict.fromkeys(values, "k=16"), **criteria), failed)
 
 
@@ -252,7 +253,7 @@ def test_an_objective_that_the_system_does_not_have_is_said() -> None:
     cells = [
         TrialSpec(Variant("vae_nn", {"k": k}, {}, "d"), Block(0, 0), {"measure": name}) for name, k in VARIANTS.items()
     ]
-    records = {name: {"measures": {"set/frechet": 1.0}, "scale": {}} for name in VARIANTS}
+    records = {name: made_record({"set/frechet": 1.0}) for name in VARIANTS}
     found = answer(cells, records, Criteria(F1, dict.fromkeys(VARIANTS, "k=16")))
     assert sentence(found) == "No finished trial has a value of frame_f1, so there is no answer."
     assert "set/frechet" in table(found)
@@ -311,7 +312,7 @@ def test_where_real_music_is_the_aim_its_value_stands_beside_its_floor() -> None
     ]
     measures = {"set/frechet": 1.0, "set/diversity_ratio": 0.5}
     floor = {"set/diversity_ratio": 1.0, "set/diversity_ratio.floor": 0.25, "set/frechet.floor": 3.0}
-    records = {str(block): {"measures": measures, "scale": floor} for block in (0, 1)}
+    records = {str(block): made_record(measures, floor) for block in (0, 1)}
     shown = table(answer(cells, records, Criteria(FRECHET, {"k=16": "k=16"})))
     assert "1 ± 0.25" in shown
 
@@ -326,9 +327,7 @@ def test_where_real_music_is_the_aim_what_counts_is_the_distance_to_it() -> None
         for b in range(7)
     ]
     floor = {"set/diversity_ratio": 1.0, "set/diversity_ratio.floor": 0.01}
-    records = {
-        f"{n}{b}": {"measures": {"set/diversity_ratio": of[n] + b / 1e4}, "scale": floor} for n in of for b in range(7)
-    }
+    records = {f"{n}{b}": made_record({"set/diversity_ratio": of[n] + b / 1e4}, floor) for n in of for b in range(7)}
     found = answer(cells, records, Criteria(diversity, dict.fromkeys(of, "k=16")))
     assert best(found) == "k=32" == best_so_far(cells, records, diversity)
     assert found.comparisons["k=8"].difference.mean == pytest.approx(0.5 - 0.1, abs=1e-3)
@@ -356,7 +355,7 @@ def test_several_controls_are_one_family() -> None:
                     Variant("vae_nn", {"k": VARIANTS[name]}, {}, "d"), Block(0, block), {"measure": f"{name}{block}"}
                 )
             )
-            records[f"{name}{block}"] = {"measures": {"set/frechet": value}, "scale": {}}
+            records[f"{name}{block}"] = made_record({"set/frechet": value})
     controls = {"k=8": "k=8", "k=16": "k=8", "k=32": "k=32"}
     found = answer(cells, records, Criteria(FRECHET, controls))
     assert set(found.comparisons) == {"k=16"}
@@ -383,7 +382,7 @@ def test_what_does_not_beat_its_baseline_is_said() -> None:
                 )
             )
             measures = {"set/frechet": values[name][block], "next/gain_over_repeat": gain}
-            records[f"{name}{block}"] = {"measures": measures, "scale": {}}
+            records[f"{name}{block}"] = made_record(measures)
     found = answer(cells, records, Criteria(FRECHET, dict.fromkeys(gains, "k=16")))
     assert beside_baselines(found) == [
         "next/gain_over_repeat, compared with repeating the last window: above for k=8 (0.2); below for k=32 (-0.2); "
@@ -399,7 +398,7 @@ def test_what_does_not_beat_its_baseline_is_said() -> None:
 
 def test_many_variants_stand_below_one_another() -> None:
     cells = [TrialSpec(Variant("vae_nn", {"k": k}, {}, "d"), Block(0, 0), {"measure": str(k)}) for k in range(8)]
-    records = {str(k): {"measures": {"set/frechet": float(k)}, "scale": {}} for k in range(8)}
+    records = {str(k): made_record({"set/frechet": float(k)}) for k in range(8)}
     shown = table(answer(cells, records, Criteria(FRECHET, {f"k={k}": "k=0" for k in range(8)})))
     upper, lower = shown.split("\n\n")
     assert upper.splitlines()[0].split()[-6:] == ["k=0*", "k=1", "k=2", "k=3", "k=4", "k=5"]
@@ -410,7 +409,7 @@ def test_a_long_name_takes_a_line_a_field() -> None:
     cells = [
         TrialSpec(Variant("gan", {"a": k, "system": "gan"}, {}, "d"), Block(0, 0), {"measure": str(k)}) for k in (1, 2)
     ]
-    records = {str(k): {"measures": {"set/frechet": float(k)}, "scale": {}} for k in (1, 2)}
+    records = {str(k): made_record({"set/frechet": float(k)}) for k in (1, 2)}
     lines = table(
         answer(cells, records, Criteria(FRECHET, {"a=1, gan": "a=1, gan", "a=2, gan": "a=1, gan"}))
     ).splitlines()

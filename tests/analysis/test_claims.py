@@ -12,14 +12,16 @@ from musiclab.design.claims import Claim, Expect, check_claims
 from musiclab.design.trials import TrialSpec, Variant
 from musiclab.errors import UserError
 from musiclab.report.sentences import evidence, evidence_mark, expectation
+from musiclab.storage.trial_documents import TrialRecord
 from musiclab.training.streams import Block
+from tests.support.made_records import made_record
 
 FRECHET = "set/frechet"
 
 
 def _trials(
     values: dict[int, list[float | None]], scale: dict[str, float] | None = None, full: str = FRECHET
-) -> tuple[list[TrialSpec], dict[str, dict[str, Any]]]:
+) -> tuple[list[TrialSpec], dict[str, TrialRecord]]:
     """Cells and records of variants by latent_dim, a value a block; None is a block without a record."""
     cells, records = [], {}
     for size, of in values.items():
@@ -28,7 +30,7 @@ def _trials(
             cell = TrialSpec(variant, Block(0, block), {"measure": f"{size}-{block}"})
             cells.append(cell)
             if value is not None:
-                records[cell.key] = {"measures": {full: value}, "scale": scale or {}}
+                records[cell.key] = made_record({full: value}, scale)
     return cells, records
 
 

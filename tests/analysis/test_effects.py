@@ -21,6 +21,7 @@ from musiclab.measures.registry import find_measure
 from musiclab.report.sentences import single_effects
 from musiclab.study import Ablation, Grid
 from musiclab.training.streams import Block
+from tests.support.made_records import made_record
 
 FRECHET = find_measure("frechet")
 ABC = {"a": (0, 1), "b": (0, 1), "c": (0, 1)}
@@ -335,9 +336,8 @@ def _answer(
     for block in range(blocks):
         for name, values in variants.items():
             cells.append(TrialSpec(Variant("s", values, {}, ""), Block(0, block), {"measure": f"{name}/{block}"}))
-            records[cells[-1].key] = {"measures": {objective.full_name: scores[name][block]}, "scale": {}}
-            if objective.better == "real":
-                records[cells[-1].key]["scale"] = {objective.full_name: 10.0 * block}
+            real = {objective.full_name: 10.0 * block} if objective.better == "real" else {}
+            records[cells[-1].key] = made_record({objective.full_name: scores[name][block]}, real)
     return answer(cells, records, Criteria(objective, dict.fromkeys(variants, next(iter(variants)))))
 
 

@@ -167,7 +167,7 @@ def test_the_plan_states_the_design_and_what_it_confounds(designed, tmp_path: Pa
     made = designed(fraction, {}, system="vae_nn")
     assert len(made.variants) == 8
     PlanFile(StudyRun(made, records)).write()
-    assert records.plans.get(made.folder)["design"] == {
+    assert records.plans.get(made.folder).design == {
         "kind": "fractional",
         "components": {name: [name] for name in NOISE},
         "resolution": 4,
@@ -179,7 +179,7 @@ def test_the_plan_states_the_design_and_what_it_confounds(designed, tmp_path: Pa
     }
     grid = designed({"kl": Grid("analytic", "sample")}, {"kl": "sample"}, system="vae_nn")
     PlanFile(StudyRun(grid, records)).write()
-    assert records.plans.get(grid.folder)["design"] == {"kind": "grid", "aliases": {}}
+    assert records.plans.get(grid.folder).design == {"kind": "grid", "aliases": {}}
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_all_trials_of_a_block_are_read_on_one_scale_and_their_windows_are_count
     scale = json.loads(file.read_text())
     for data in finished.records.values():
         record = json.loads(data)
-        assert record["scale"] == scale["values"]
+        assert record["baselines"] == scale["values"]
         assert record["histograms"]["real"] == scale["histograms"]
         for kind, count in (("generated", 16), ("real", record["data"]["windows"]["reference"])):
             assert sum(record["histograms"][kind]["tracks"]) == count
@@ -74,7 +74,7 @@ def test_a_scale_that_is_there_is_not_worked_out_again(
     (kept.path / "trials" / lost / "record.json").unlink()
     monkeypatch.setattr("musiclab.execution.trial.real_baselines", never)
     plan = json.loads(kept.plan.read_text())
-    (cell,) = (cell for cell in plan["cells"] if cell["stages"][-1][1] == lost)
+    (cell,) = (cell for cell in plan["trials"] if cell["stages"][-1][1] == lost)
     _work(kept.path, cell)
     assert (kept.path / "trials" / lost / "record.json").read_bytes() == finished.records[lost]
     # And without it, it comes out the same.
@@ -100,7 +100,7 @@ def test_a_worker_that_is_handed_a_finished_trial_leaves_it_alone(kept: Kept, mo
 
     monkeypatch.setattr("musiclab.execution.trial._run", run)
     plan = json.loads(kept.plan.read_text())
-    _work(kept.path, plan["cells"][0])
+    _work(kept.path, plan["trials"][0])
     assert not list(kept.path.glob("trials/*/failed.json"))
 
 

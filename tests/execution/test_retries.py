@@ -17,11 +17,13 @@ from musiclab.storage.files import Storage, StorageFailed
 from musiclab.storage.leases import Lease
 from musiclab.storage.records import Records
 from musiclab.storage.stages import DamagedStage, StopRequested
+from musiclab.storage.trial_documents import TrialCost, TrialRecord
 from musiclab.study import Grid, Study, session
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.plan_file import PlanFile
 from musiclab.study.run import StudyRun
 from musiclab.training.fit import Diverged
+from tests.support.made_records import made_cost, made_record
 
 OUT_OF_MEMORY = "[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory: you tried too much"
 KEY_8, KEY_16 = "latent_dim=8", "latent_dim=16"
@@ -34,13 +36,13 @@ def ran(song_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
     def run(ends: Callable[[str, int], Exception | None], *options: str, executor: object = None) -> StudyRun:
         calls: list[str] = []
 
-        def runs(cell, *_: object) -> tuple[dict, dict, dict]:
+        def runs(cell, *_: object) -> tuple[TrialRecord, TrialCost, dict[str, bytes]]:
             calls.append(cell.variant.name)
             if error := ends(cell.variant.name, calls.count(cell.variant.name)):
                 raise error
             for stage in cell.stages.values():
                 records.storage.write(f"stages/{stage}/done", b"")
-            return {"measures": {"set/frechet": 1.0}, "scale": {}}, {}, {}
+            return made_record({"set/frechet": 1.0}), made_cost(), {}
 
         monkeypatch.setattr(trial, "_run", runs)
         asked = Study(
@@ -91,9 +93,9 @@ def test_what_would_only_fail_again_is_not_and_takes_no_other_with_it(ran, error
     assert running.calls == [KEY_8, KEY_16]
     ((failed, said),) = running.failed.items()
     failure = running.records.failure(failed)
-    assert said == failure["reason"]  # also where another study with that trial tries it again, and forgets it
-    assert failure["reason"].startswith(reason) and "\n" not in failure["reason"]
-    assert "Traceback" in failure["log"] and str(error) in failure["log"]
+    assert said == failure.reason  # also where another study with that trial tries it again, and forgets it
+    assert failure.reason.startswith(reason) and "\n" not in failure.reason
+    assert "Traceback" in failure.log and str(error) in failure.log
 
 
 @pytest.mark.parametrize(("options", "tries"), [((), 4), (("--max-failures", "1"), 2), (("--max-failures", "0"), 1)])
@@ -152,7 +154,7 @@ def test_a_worker_s_death_is_told_apart_from_what_a_trial_said(ran) -> None:
     assert len(running.failed) == 2
     for key in running.failed:
         failure = running.records.failure(key)
-        assert (failure["reason"], failure["log"]) == ("its worker died (end of file)", "all that is known")
+        assert (failure.reason, failure.log) == ("its worker died (end of file)", "all that is known")
 
 
 def test_a_worker_that_cannot_open_the_storage_ends_the_study_and_is_no_trial_s_failure(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_a_trial_that_another_has_ended_meanwhile_is_left_as_it_is(
     monkeypatch.setattr(trial, "_run", ran_beside_another)
     monkeypatch.setattr(trial, "should_continue", lambda *_: True)
     (plan,) = storage.glob("studies/*/*/plan.json")
-    (cell,) = [cell for cell in json.loads(plan.read_text())["cells"] if cell["stages"][-1][1] == record.parent.name]
+    (cell,) = [cell for cell in json.loads(plan.read_text())["trials"] if cell["stages"][-1][1] == record.parent.name]
     before = files(record.parent)  # without the record
     trial.TrialRunner(str(storage), "no lease")(cell)
     assert files(record.parent).items() >= before.items()

@@ -46,8 +46,7 @@ SAFEGUARDS = [
     Safeguard(
         "a record is written last", "musiclab/storage/records.py",
         [("        for name, data in samples.items():\n            self.storage.write(",
-          '        self._documents.write(f"trials/{key}/record.json", record | {part: without_nan(record[part]) '
-          'for part in ("measures", "scale")})\n'
+          '        self._documents.write(f"trials/{key}/record.json", record)\n'
           "        for name, data in samples.items():\n            self.storage.write(")],
         RECORD,
     ),
@@ -81,7 +80,7 @@ SAFEGUARDS = [
     ),
     Safeguard(
         "a trial whose worker died is tried again", "musiclab/study/run.py",
-        [('if failure["again"] and', "if False and")],
+        [("if failure.again and", "if False and")],
         ON_RAY,
     ),
     Safeguard(

@@ -31,7 +31,8 @@ from musiclab.storage import leases
 from musiclab.storage.documents import with_checksum
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
-from musiclab.storage.stages import DamagedStage, StoredFiles
+from musiclab.storage.stages import DamagedStage, Point, StoredFiles
+from musiclab.storage.trial_documents import Baselines, TrialCost
 from musiclab.study import Ablation, Claim, Expect, Grid, Study, plan_file
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.plan_file import PlanFile
@@ -275,7 +276,7 @@ def _study(fields: dict[str, Any], folder: Path) -> None:
     made = StudyRun(design_of(Study(**fields), options), Records(Storage(options.storage)))
     PlanFile(made).write()
     (plan,) = Records(Storage(options.storage)).plans.of_study(fields["name"]).values()
-    assert [TrialSpec.from_json(cell) for cell in plan["cells"]] == made.trial_specs
+    assert list(plan.trial_specs) == made.trial_specs
 
 
 _STYLES = ("song:03", "start.mid*0.5 + song:02", "midi:start.mid", 'artist:"J. S. Bach"*2 + song:01', "drawn")
@@ -348,7 +349,7 @@ def _stored() -> dict[str, bytes]:
         trials = {"16": [measured, measured], "8": [measured, "out of memory"]}
         made_study(Path(folder), trials, music={"set/frechet": 0.5})
         storage = Storage(folder)
-        Records(storage).put_baselines("scale", {"values": {"set/frechet.real": 1.0}, "histograms": {}})
+        Records(storage).put_baselines("scale", Baselines(values={"set/frechet.real": 1.0}))
         points = [{"name": "train/loss", "step": 1, "value": 0.5, "time": 1.0}]
         storage.write("stages/madev0b0/curves.json", json.dumps(points).encode())
         storage.write("trials/madem0b0/samples/start-1.mid", b"MThd")
@@ -383,16 +384,16 @@ def _records(files: dict[str, bytes], folder: Path) -> None:
     records = Records(Storage(str(write_files(folder, files))))
     for key in ("madem0b0", "madem0b1", "madem1b0", "madem1b1"):
         if record := records.get(key):
-            assert all(isinstance(value, float | int) for value in record["measures"].values())
-            TrialSpec.of_record(record)
-        assert isinstance(records.run(key), dict)
+            assert all(isinstance(value, float | int) for value in record.measures.values())
+            assert isinstance(record.trial_spec, TrialSpec)
+        assert isinstance(records.run(key), TrialCost | None)
         if failure := records.failure(key):
-            assert isinstance(failure["reason"], str)
+            assert isinstance(failure.reason, str)
         records.samples(key)
     for point in records.stages.curves({"vae": "madev0b0"}):
-        assert {"name", "step", "value", "time"} <= point.keys()
+        assert isinstance(point, Point)
     if scale := records.baselines("scale"):
-        assert all(isinstance(value, float | int) for value in scale["values"].values())
+        assert all(isinstance(value, float | int) for value in scale.values.values())
 
 
 def _results(files: dict[str, bytes], folder: Path) -> None:

@@ -1,9 +1,9 @@
 """`musiclab clean`: what goes, what stays whatever happens, and that nobody is cleaned away under."""
 
-import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.fs
@@ -81,7 +81,7 @@ def leave(place: Storage) -> list[str]:
     dead = subprocess.run([sys.executable, "-c", "print()"], check=True, capture_output=True)
     assert dead.returncode == 0
     lease = Lease(place, "studies/made/e/runner")
-    lease._state |= {"pid": 2**31 - 2, "started": "1"}
+    lease._state = replace(lease._state, pid=2**31 - 2, started="1")
     lease._write()
     halves = [".half-1", ".half-2", ".half-3", ".writable-4"]
     return ["stages/old/", "stages/older/", f"stages/{NEEDED[0]}/{CHECKPOINT}", *halves, lease.name]
@@ -132,8 +132,9 @@ def test_what_only_an_older_plan_would_take_up_goes(tmp_path: Path) -> None:
     place = Storage(str(tmp_path))
     made(place, tmp_path)
     plan = Records(place).plans.get("studies/made/e")
-    cells = [cell for cell in plan["cells"] if UNFINISHED not in json.dumps(cell)]
-    Records(place).plans.put("studies/made/a", plan | {"cells": cells, "edition": "a", "began": plan["began"] + 1})
+    trials = tuple(trial for trial in plan.trial_specs if UNFINISHED not in trial.stages.values())
+    newer = replace(plan, trial_specs=trials, edition="a", began=plan.began + 1)
+    Records(place).plans.put("studies/made/a", newer)
     run(place.root, "--remove")
     assert sorted(path.name for path in (tmp_path / "stages").iterdir()) == list(NEEDED)
 
@@ -191,7 +192,8 @@ def test_stages_of_a_damaged_record_stay_for_its_trial_to_be_done_again(tmp_path
     for record in tmp_path.glob("trials/*/record.json"):
         record.write_bytes(record.read_bytes().replace(b"latent_dim", b"latent_din"))
     plan = Records(place).plans.get("studies/made/e")
-    Records(place).plans.put("studies/made/f", plan | {"cells": plan["cells"][-1:], "began": plan["began"] + 1})
+    newer = replace(plan, trial_specs=plan.trial_specs[-1:], began=plan.began + 1)
+    Records(place).plans.put("studies/made/f", newer)
     run(place.root, "--remove")
     assert sorted(path.name for path in (tmp_path / "stages").iterdir()) == sorted([*NEEDED, UNFINISHED])
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,14 +23,17 @@ from musiclab.hashing import content_hash
 from musiclab.maintenance import doctor
 from musiclab.maintenance.doctor import installation, room, services
 from musiclab.maintenance.doctor.isolated import call_in_child
+from musiclab.storage.documents import with_checksum
 from musiclab.storage.files import Storage
 from musiclab.storage.inventory import Inventory
 from musiclab.storage.leases import Lease
 from musiclab.storage.records import Records
 from musiclab.storage.stages import StoredFiles
+from musiclab.storage.trial_documents import Baselines
 from musiclab.training.files import CHECKPOINT
 from musiclab.training.streams import Block
 from tests.support import doctor_asked
+from tests.support.made_records import made_cost
 from tests.support.made_results import made_study
 from tests.support.study_processes import ROOT, Head, Run, files, free_port
 
@@ -43,15 +47,15 @@ def place(tmp_path: Path, store: WindowStore) -> Storage:
     place = Storage(str(tmp_path / "my store"))
     records = Records(place)
     record = records.get("madem0b0")
-    records.put("madem0b0", record | {"samples": {"start-1.mid": content_hash(SAMPLE.hex())}}, {"began": 1.0},
-                {"start-1.mid": SAMPLE})  # fmt: skip
+    record = replace(record, samples={"start-1.mid": content_hash(SAMPLE.hex())})
+    records.put("madem0b0", record, made_cost(), {"start-1.mid": SAMPLE})
     for number, block in ((0, 0), (0, 1), (1, 0), (1, 1)):
         cell = TrialSpec(Variant("vae_nn", {}, {}, "d"), Block(0, block), {"vae": f"madev{number}b{block}"})
         stored = StoredFiles(place, cell, "vae")
         stored.write("weights.safetensors", b"w" * 1000)
         if (number, block) != (1, 1):
             stored.finish()
-    records.put_baselines("s1", {"values": {}, "histograms": {}})
+    records.put_baselines("s1", Baselines(values={}))
     split = {"train": ["a"]}
     place.write(f"splits/{content_hash(split)}.json", json.dumps(split).encode())
     shutil.copytree(store.folder, place.local(f"data/{store.fingerprint}"))
@@ -189,12 +193,11 @@ def test_no_junk_brings_it_down(junk: bytes, place: Storage, capsys: pytest.Capt
 
 @pytest.mark.usefixtures("alone")
 def test_sealed_files_of_another_form_are_damage_too(place: Storage, capsys: pytest.CaptureFixture[str]) -> None:
-    records = Records(place)
     for number, plan in enumerate(
         ({}, {"began": "x", "cells": []}, {"began": 1, "cells": [{}]}, {"began": 1, "cells": 3})
     ):
-        records.plans.put(f"studies/made/{number}", plan)
-    records.put("other", {"measures": {}, "scale": {}}, {}, {})
+        place.write(f"studies/made/{number}/plan.json", with_checksum(plan))
+    place.write("trials/other/record.json", with_checksum({"measures": {}, "scale": {}}))
     lines = bad(run(capsys, place.root, code=1))
     assert len(lines) == 2 and all("another version of musiclab wrote it" in line for line in lines)
 
@@ -237,11 +240,11 @@ def test_records_of_other_code_are_said_to_be_that(place: Storage, capsys: pytes
     records = Records(place)
     plan = records.plans.get("studies/made/e")
     code = {"vae_nn/vae": "revision 99", "vae_nn/gone": "revision 1", "data/midi": "0123456789ab"}
-    records.plans.put("studies/made/e", plan | {"code": code})
+    records.plans.put("studies/made/e", replace(plan, code=code))
     (line,) = bad(run(capsys, place.root, code=0))
     assert "made by other code of vae_nn/vae, data/midi; they stay" in line and "c0ffee" in line
     # Of what an earlier version wrote, which named modules, nothing is looked up.
-    records.plans.put("studies/made/e", plan | {"code": {"musiclab.data.songs": "0", "antigravity": "0"}})
+    records.plans.put("studies/made/e", replace(plan, code={"musiclab.data.songs": "0", "antigravity": "0"}))
     (line,) = bad(run(capsys, place.root, code=0))
     assert "made by an earlier version of musiclab; they stay" in line
     assert "antigravity" not in sys.modules
@@ -416,7 +419,7 @@ def test_which_mlflow_is_meant(place: Storage, monkeypatch: pytest.MonkeyPatch) 
     assert said() == [f"MLflow at sqlite:///{place.root}/mlflow.db: not there yet, the first study makes it "
                       "(which takes ten seconds)"]  # fmt: skip
     records = Records(place)
-    records.plans.put("studies/made/e", records.plans.get("studies/made/e") | {"tracking": "http://***@host:1"})
+    records.plans.put("studies/made/e", replace(records.plans.get("studies/made/e"), tracking="http://***@host:1"))
     assert "password" in said()[0]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://other:2")
     assert said() == ["MLflow at http://other:2 answers, version 3.17.2"]

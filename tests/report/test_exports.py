@@ -49,7 +49,7 @@ def test_json_is_json_and_says_what_the_answer_says(tmp_path: Path) -> None:
     assert other["measures"]["set/frechet"]["mean"] == 7.5
     assert whole["scale"] == {"set/frechet.floor": None}
     assert whole["plan"]["environment"]["commit"] == "c0ffee"
-    assert "cells" not in whole["plan"]
+    assert "trials" not in whole["plan"]
 
 
 def test_json_has_the_claims(tmp_path: Path) -> None:

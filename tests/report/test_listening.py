@@ -28,6 +28,7 @@ from musiclab.storage.records import Records
 from musiclab.training.streams import Block
 from musiclab.training.windows import block_windows
 from tests.support.browser import THERE, Browser, browsing
+from tests.support.made_records import made_cost, made_plan, made_record
 
 STEPS, CONTINUATION, SAMPLES, SEED = 32, 2, 4, "c0ffee"
 NAMES = ("8", "16", "32")
@@ -78,14 +79,12 @@ def make(store: WindowStore, tmp_path: Path) -> Callable[..., Results]:
                         start = block_windows(store, block, 0, 32, 8).starts[number - 1, 0]
                         roll = np.concatenate([store.batch(np.array([start]))[0], roll], axis=1)
                     samples |= {f"start-{number}.mid": to_midi(roll, 2), f"start-{number}.mp3": sound(count)}
-                record = {"key": cell.key, "measures": {}, "scale": {}, "samples": dict.fromkeys(samples, "hash")}
-                records.put(cell.key, record, {}, samples)
-        plan = {
-            "study": "made", "question": "?", "edition": seed, "objective": "set/frechet", "margin": None,
-            "sequential": False, "claims": [], "began": 1.0, "base": {"data": "made"}, "scale": "demo",
-            "controls": {cell.variant.name: cells[0].variant.name for cell in cells}, "blocks": blocks,
-            "cells": [cell.to_json() for cell in cells],
-        }  # fmt: skip
+                record = made_record({}, key=cell.key, samples=dict.fromkeys(samples, "hash"))
+                records.put(cell.key, record, made_cost(), samples)
+        plan = made_plan(
+            question="?", edition=seed, began=1.0, base={"data": "made"}, blocks=blocks, trial_specs=tuple(cells),
+            controls={cell.variant.name: cells[0].variant.name for cell in cells},
+        )  # fmt: skip
         records.plans.put("studies/made/e", plan)
         return Results.read(storage, "made")
 

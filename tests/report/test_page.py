@@ -5,6 +5,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from musiclab.report.html.page import page
 from musiclab.report.html.sections import curve_plots, distribution_plots, fewer, legend
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
+from musiclab.storage.trial_documents import TrialData
 from musiclab.training.streams import Block
 from tests.support.browser import THERE, browsing
+from tests.support.made_records import made_plan, made_record
 from tests.support.made_results import RUN, made_study
 
 CSS = Path(tables.__file__).with_name("style.css").read_text(encoding="utf-8")
@@ -112,25 +115,21 @@ def crossed(
         ]
         storage.write(f"stages/{stages['train']}/curves.json", json.dumps(points).encode())
         counts = {name: list(range(1, len(feature.edges))) for name, feature in FEATURES.items()}
-        record = {
-            "key": cell.key, "system": "vae_nn", "config": values, "block": {"seed": 0, "index": block},
-            "stages": stages, "data": {"fingerprint": "d" * 8, "split": f"split{block}"}, "samples": {},
-            "measures": {"set/frechet": found, "music/empty_bars": 0.25, "set/precision": found / 100},
-            "scale": {"set/frechet.floor": 0.5, "music/empty_bars": 0.2, "music/empty_bars.floor": 0.03,
-                      "set/frechet.random": 9e9},
-        }  # fmt: skip
-        record |= {"histograms": {"generated": counts, "real": counts}} if histograms else {}
-        records.put(cell.key, record, RUN | {"seconds": {"train": 10.0, "measure": 1.0}}, {})
+        record = made_record(
+            {"set/frechet": found, "music/empty_bars": 0.25, "set/precision": found / 100},
+            {"set/frechet.floor": 0.5, "music/empty_bars": 0.2, "music/empty_bars.floor": 0.03,
+             "set/frechet.random": 9e9},
+            key=cell.key, config=values, block=cell.block, stages=stages,
+            data=TrialData(fingerprint="d" * 8, split=f"split{block}"),
+            histograms={"generated": counts, "real": counts} if histograms else {},
+        )  # fmt: skip
+        records.put(cell.key, record, replace(RUN, seconds={"train": 10.0, "measure": 1.0}), {})
     names = [cell.variant.name for cell in cells[: len(variants)]]
     written = {
-        "study": "made", "question": "Which is best?", "edition": "e",
-        "base": {"beta": 1.0, "data": "chorales", "seed": 0},
-        "controls": dict.fromkeys(names, names[0]), "objective": "set/frechet", "margin": None, "sequential": False,
-        "claims": [], "scale": "demo", "blocks": blocks, "cells": [cell.to_json() for cell in cells],
-        "began": 1_700_000_000.0, "command": ["studies/made.py", "--set", "a b=1"],
-        "environment": {"musiclab": "0", "python": "3.11", "platform": "p", "commit": "c0ffee"},
+        "controls": dict.fromkeys(names, names[0]), "blocks": blocks, "trial_specs": tuple(cells),
+        "command": ("studies/made.py", "--set", "a b=1"),
     }  # fmt: skip
-    records.plans.put("studies/made/e", written | plan)
+    records.plans.put("studies/made/e", made_plan(**(written | plan)))
     return Results.read(storage, "made")
 
 

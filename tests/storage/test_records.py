@@ -1,20 +1,25 @@
 """Records: there whole or not at all, and equal to what was written."""
 
+import json
 import math
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from musiclab.design.trials import TrialSpec, Variant
+from musiclab.storage.documents import with_checksum
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
-from musiclab.storage.stages import StoredFiles
+from musiclab.storage.stages import Point, StoredFiles
+from musiclab.storage.trial_documents import Baselines
 from musiclab.training.files import CHECKPOINT, CURVES
 from musiclab.training.streams import Block
+from tests.support.made_records import made_cost, made_plan, made_record
 
-RECORD = {"key": "k", "measures": {"set/frechet": 1.5, "latent/kl": math.nan}, "scale": {"a.floor": math.nan}}
-RUN = {"began": 1.0, "ended": 2.0}
+RECORD = made_record({"set/frechet": 1.5, "latent/kl": math.nan}, {"a.floor": math.nan})
+RUN = made_cost()
 SAMPLES = {"start-1.mid": b"MThd", "start-1.png": b"\x89PNG"}
 
 
@@ -31,26 +36,25 @@ def _files(records: Records) -> StoredFiles:
 def test_a_record_comes_back_as_it_was(records: Records) -> None:
     records.put("k", RECORD, RUN, SAMPLES)
     found = records.get("k")
-    assert found.keys() == RECORD.keys()
-    assert found["measures"]["set/frechet"] == 1.5
-    assert math.isnan(found["measures"]["latent/kl"])
-    assert math.isnan(found["scale"]["a.floor"])
+    assert replace(found, measures={}, baselines={}) == replace(RECORD, measures={}, baselines={})
+    assert found.measures["set/frechet"] == 1.5
+    assert math.isnan(found.measures["latent/kl"])
+    assert math.isnan(found.baselines["a.floor"])
     assert (records.run("k"), records.samples("k")) == (RUN, SAMPLES)
     assert b"NaN" not in records.storage.read("trials/k/record.json")  # which is no JSON
-    assert math.isnan(RECORD["measures"]["latent/kl"])  # what was given is left alone
+    assert math.isnan(RECORD.measures["latent/kl"])  # what was given is left alone
 
 
 def test_equal_records_are_equal_bytes(records: Records) -> None:
     records.put("k", RECORD, RUN, {})
-    turned = {name: RECORD[name] for name in reversed(RECORD)}
-    records.put("other", turned | {"measures": dict(reversed(RECORD["measures"].items()))}, RUN, {})
+    records.put("other", replace(RECORD, measures=dict(reversed(RECORD.measures.items()))), RUN, {})
     read = records.storage.read
     assert read("trials/k/record.json") == read("trials/other/record.json")
 
 
 def test_infinity_is_no_measure(records: Records) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        records.put("k", RECORD | {"measures": {"set/frechet": math.inf}}, RUN, {})
+        records.put("k", replace(RECORD, measures={"set/frechet": math.inf}), RUN, {})
     assert records.get("k") is None
 
 
@@ -75,16 +79,16 @@ def test_a_record_that_was_cut_off_does_not_count(
 
 
 def test_a_scale_comes_back_as_it_was_and_is_the_same_bytes_whoever_writes_it(records: Records) -> None:
-    scale = {"values": {"set/frechet.floor": 4.5, "music/x": math.nan}, "histograms": {"tracks": [1, 2]}}
+    scale = Baselines(values={"set/frechet.floor": 4.5, "music/x": math.nan}, histograms={"tracks": [1, 2]})
     assert records.baselines("s") is None
     records.put_baselines("s", scale)
     found = records.baselines("s")
-    assert math.isnan(found["values"].pop("music/x"))
-    assert found == {"values": {"set/frechet.floor": 4.5}, "histograms": {"tracks": [1, 2]}}
-    assert math.isnan(scale["values"]["music/x"])  # what was given is left alone
+    assert math.isnan(found.values.pop("music/x"))
+    assert found == Baselines(values={"set/frechet.floor": 4.5}, histograms={"tracks": [1, 2]})
+    assert math.isnan(scale.values["music/x"])  # what was given is left alone
     written = records.storage.read("scales/s.json")
     assert b"NaN" not in written
-    records.put_baselines("s", dict(reversed(scale.items())))
+    records.put_baselines("s", replace(scale, values=dict(reversed(scale.values.items()))))
     assert records.storage.read("scales/s.json") == written
     assert records.storage.names("scales") == ["s.json"]
 
@@ -92,18 +96,18 @@ def test_a_scale_comes_back_as_it_was_and_is_the_same_bytes_whoever_writes_it(re
 def test_nothing_is_known_of_a_trial_that_never_ran(records: Records) -> None:
     assert records.get("k") is None
     assert records.failure("k") is None
-    assert records.run("k") == {}
+    assert records.run("k") is None
     assert records.samples("k") == {}
 
 
 def test_a_failure_stands_until_a_success(records: Records) -> None:
     records.put_failure("k", "diverged", "line\nline", again=False)
     failure = records.failure("k")
-    assert (failure["reason"], failure["log"], failure["again"]) == ("diverged", "line\nline", False)
+    assert (failure.reason, failure.log, failure.again) == ("diverged", "line\nline", False)
     assert records.storage.read("trials/k/failed.log") == b"line\nline"  # to be read by people
     assert records.get("k") is None
     records.put_failure("k", "another", "", again=True)
-    assert (records.failure("k")["reason"], records.failure("k")["again"]) == ("another", True)
+    assert (records.failure("k").reason, records.failure("k").again) == ("another", True)
     records.put("k", RECORD, RUN, SAMPLES)
     assert records.failure("k") is None
     assert records.get("k")
@@ -146,23 +150,25 @@ def test_products_are_the_files_of_the_same_trial_s_stages(records: Records) -> 
 
 
 def test_curves_of_all_stages_one_after_another(records: Records) -> None:
-    def points(name: str) -> list[dict[str, Any]]:
-        return [{"name": name, "step": step, "value": 0.5, "time": 1.0} for step in (1, 2)]
+    def points(name: str) -> list[Point]:
+        return [Point(name, step, 0.5, 1.0) for step in (1, 2)]
 
     stages = {"vae": "v1", "latent": "l1", "generate": "g1"}
     assert records.stages.curves(stages) == []
     records.storage.write(f"stages/l1/{CURVES}", b'[{"name": "b", "step": 1, "value": 0.5, "time": 1.0}]')
     assert records.stages.curves(stages) == points("b")[:1]
-    records.storage.write(f"stages/v1/{CURVES}", str(points("a")).replace("'", '"').encode())
+    records.storage.write(f"stages/v1/{CURVES}", json.dumps([asdict(point) for point in points("a")]).encode())
     assert records.stages.curves(stages) == points("a") + points("b")[:1]
 
 
 @pytest.mark.parametrize("key", ["../../elsewhere", "/etc", "a/b", "", 3, None])
 def test_a_plan_s_keys_lead_nowhere_else(records: Records, key: Any) -> None:
-    plan = {"cells": [{"stages": [["vae", "v1"], ["measure", "m1"]]}]}
+    trial = TrialSpec(Variant("vae_nn", {}, {}, "d"), Block(0, 0), {"vae": "v1", "measure": "m1"})
+    plan = made_plan(trial_specs=(trial,))
     records.plans.put("studies/s/e", plan)
     assert records.plans.get("studies/s/e") == plan
-    plan["cells"][0]["stages"][1][1] = key
-    records.plans.put("studies/s/e", plan)
+    value = plan.to_json()
+    value["trials"][0]["stages"][1] = ["measure", key]
+    records.storage.write("studies/s/e/plan.json", with_checksum(value))
     assert records.plans.get("studies/s/e") is None
     assert list(records.damage) == ["studies/s/e/plan.json"]

@@ -1,6 +1,7 @@
 """Which records of earlier runs no longer apply, and the reason that is given."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from musiclab.study.run import StudyRun
 from musiclab.study.staleness import outdated
 from musiclab.systems.vae_nn.system import VaeNN
 from musiclab.training import runtime
+from tests.support.made_records import made_cost, made_record
 
 Made = Callable[..., Design]
 
@@ -47,7 +49,7 @@ def records(tmp_path: Path) -> Records:
 def _run(design: Design, records: Records, cells: list[TrialSpec] | None = None) -> None:
     PlanFile(StudyRun(design, records)).write()
     for cell in design.trial_specs if cells is None else cells:
-        records.put(cell.key, {"measures": {}, "scale": {}}, {}, {})
+        records.put(cell.key, made_record({}), made_cost(), {})
 
 
 def _said(design: Design, records: Records) -> list[str]:
@@ -98,7 +100,7 @@ def test_the_code(designed: Made, records: Records, monkeypatch: pytest.MonkeyPa
         (said,) = _said(designed(), records)
     assert said.startswith("6 records") and said.endswith(": the code of vae_nn/latent has changed.")
     plan = records.plans.get(designed().folder)
-    records.plans.put(designed().folder, plan | {"code": {"musiclab.training": "0123456789ab"}})
+    records.plans.put(designed().folder, replace(plan, code={"musiclab.training": "0123456789ab"}))
     monkeypatch.setattr(VaeNN, "stages", VaeNN.stages | {"latent": 2})
     (said,) = _said(designed(), records)
     assert said.endswith(": an earlier version of musiclab made them, which did not know revisions of code yet.")

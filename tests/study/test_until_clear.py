@@ -27,6 +27,7 @@ from musiclab.study.forecast import forecast
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.plan_file import PlanFile
 from musiclab.study.run import StudyRun
+from tests.support.made_records import made_cost, made_record
 from tests.support.mlflow_contents import role, study_runs
 from tests.support.study_processes import run_study
 
@@ -46,7 +47,7 @@ class Made:
     def run(self, queue: Queue, trials: TrialRunner, on_trial_end: OnTrialEnd) -> None:
         records = Records(Storage(trials.storage))
         (plan,) = Path(trials.storage).glob("studies/*/*/plan.json")
-        planned = {TrialSpec.from_json(cell).key for cell in json.loads(plan.read_text())["cells"]}
+        planned = {TrialSpec.from_json(cell).key for cell in json.loads(plan.read_text())["trials"]}
         self.batches.append([])
         while cell := queue.next():
             assert cell.key in planned  # the mirror and whoever comes after a kill know of it
@@ -56,7 +57,7 @@ class Made:
             self.batches[-1].append((field, cell.block.index))
             value = self.value(field, cell.block.index)
             if value == value:
-                records.put(cell.key, {"measures": {"set/frechet": value}, "scale": {}}, {}, {})
+                records.put(cell.key, made_record({"set/frechet": value}), made_cost(), {})
             for stage in cell.stages.values():
                 records.storage.write(f"stages/{stage}/done", b"")
             on_trial_end(queue.done(cell.key), None if value == value else ("it died", "it died"))
@@ -109,7 +110,7 @@ def test_a_planted_effect_is_found_and_then_nothing_more_is_run(designed, tmp_pa
     made = Made(_effect({0.5: 0, 1.0: -30}))
     found = _run(designed(*UNTIL_CLEAR), tmp_path, made)
     assert found.answer.comparisons["noise_sd=1.0"].verdict == "better"
-    assert found.plan["blocks"] == 6
+    assert found.plan.blocks == 6
     assert [len(batch) for batch in made.batches] == [12]
 
 
@@ -117,7 +118,7 @@ def test_one_that_is_not_planted_is_not_found_and_the_blocks_end_at_the_most(des
     made = Made(_effect({0.5: 0, 1.0: 0}))
     found = _run(designed(*UNTIL_CLEAR), tmp_path, made)
     assert found.answer.comparisons["noise_sd=1.0"].verdict == "no difference shown"
-    assert found.plan["blocks"] == 12
+    assert found.plan.blocks == 12
     assert [len(batch) for batch in made.batches] == [12, *[2] * 6]
     assert len({cell.key for cell in found.trial_specs}) == len(found.records) == 24
 
@@ -126,7 +127,7 @@ def test_with_a_margin_no_effect_becomes_clear_too(designed, tmp_path: Path) -> 
     made = Made(_effect({0.5: 0, 1.0: 0}))
     found = _run(designed(*UNTIL_CLEAR, margin=4.0), tmp_path, made)
     assert found.answer.comparisons["noise_sd=1.0"].verdict == "equivalent"
-    assert 6 <= found.plan["blocks"] < 12
+    assert 6 <= found.plan.blocks < 12
 
 
 def test_it_goes_on_until_all_comparisons_are_clear_in_whole_blocks(designed, tmp_path: Path) -> None:
@@ -151,7 +152,7 @@ def test_as_many_blocks_are_added_as_keep_the_workers_busy(designed, tmp_path: P
     found = _run(designed("--until-clear", "--max-blocks", "13", field=field), tmp_path, made)
     blocks = [len({block for _, block in of}) for of in made.batches]
     assert blocks == ([6, 4, 3] if batch == 4 else [6, 2, 2, 2, 1])
-    assert found.plan["blocks"] == 13
+    assert found.plan.blocks == 13
 
 
 def test_a_run_that_was_cut_short_goes_on_and_comes_to_the_same(designed, tmp_path: Path) -> None:
@@ -168,7 +169,7 @@ def test_a_run_that_was_cut_short_goes_on_and_comes_to_the_same(designed, tmp_pa
     found = _run(designed(*asked), cut, made)
     assert sum(map(len, made.batches)) == ran - 15
     assert found.answer == whole.answer
-    assert found.plan["cells"] == whole.plan["cells"]
+    assert found.plan.trial_specs == whole.plan.trial_specs
     assert found.folder == whole.folder
 
 
@@ -176,13 +177,13 @@ def test_run_again_it_runs_nothing_and_says_the_same(designed, tmp_path: Path) -
     value, asked = _effect({0.5: 0, 1.0: 2.5}), ("--until-clear", "--max-blocks", "40")
     # Four workers come to the end of four blocks that were begun together; one would have stopped before it.
     first = _run(designed(*asked), tmp_path / "four", Made(value, workers=4))
-    assert first.plan["blocks"] == 10
-    assert _run(designed(*asked), tmp_path / "one", Made(value)).plan["blocks"] == 8
+    assert first.plan.blocks == 10
+    assert _run(designed(*asked), tmp_path / "one", Made(value)).plan.blocks == 8
     made = Made(value)
     again = _run(designed(*asked), tmp_path / "four", made)
     assert made.batches == []
     assert again.answer == first.answer
-    assert again.plan["cells"] == first.plan["cells"]
+    assert again.plan.trial_specs == first.plan.trial_specs
 
 
 def test_a_fixed_number_of_blocks_takes_its_own_and_the_other_way_round(designed, tmp_path: Path) -> None:
@@ -192,7 +193,7 @@ def test_a_fixed_number_of_blocks_takes_its_own_and_the_other_way_round(designed
     fixed = _run(designed("--blocks", "7"), tmp_path, made)
     assert made.batches == []
     # A number of blocks that is fixed only after looking keeps the tests that hold at any time.
-    assert (fixed.plan["sequential"], fixed.plan["blocks"], len(fixed.trial_specs)) == (True, 7, 14)
+    assert (fixed.plan.sequential, fixed.plan.blocks, len(fixed.trial_specs)) == (True, 7, 14)
     assert fixed.folder == sequential.folder
     assert fixed.answer.comparisons["noise_sd=1.0"].difference.n == 7
     # Those of a fixed number serve, and are looked at from the first on.
@@ -214,7 +215,7 @@ def test_an_edition_is_read_by_its_name_and_the_newest_without(designed, tmp_pat
 def test_fewer_blocks_may_be_allowed_than_there_were(designed, tmp_path: Path) -> None:
     value = _effect({0.5: 0, 1.0: 0})
     _run(designed(*UNTIL_CLEAR), tmp_path, Made(value))
-    assert _run(designed("--until-clear", "--max-blocks", "8"), tmp_path, Made(value)).plan["blocks"] == 8
+    assert _run(designed("--until-clear", "--max-blocks", "8"), tmp_path, Made(value)).plan.blocks == 8
 
 
 def test_what_always_fails_is_not_tried_for_ever(designed, tmp_path: Path) -> None:
@@ -223,8 +224,8 @@ def test_what_always_fails_is_not_tried_for_ever(designed, tmp_path: Path) -> No
     found = _run(designed("--until-clear", "--max-blocks", "30", more=True), tmp_path, made)
     assert found.answer.comparisons["noise_sd=1.0"].verdict == "worse"
     assert found.answer.comparisons["noise_sd=2.0"].verdict == "not compared"
-    assert found.answer.failed["noise_sd=2.0"] == found.plan["blocks"] < 12
-    assert {failure["reason"] for failure in found.failures.values()} == {"it died"}
+    assert found.answer.failed["noise_sd=2.0"] == found.plan.blocks < 12
+    assert {failure.reason for failure in found.failures.values()} == {"it died"}
 
 
 def test_a_trial_that_fails_once_is_not_run_twice_in_a_run_but_in_the_next(designed, tmp_path: Path) -> None:
@@ -361,7 +362,7 @@ def test_a_real_study_grows_as_far_as_it_may_and_mlflow_and_the_report_with_it(
     assert "clear, and after 7 blocks 1 of 1 is not" in run.table
     assert "--max-blocks 7 is reached; with a larger one the same command goes on from here\n" in run.out
     (plan,) = [json.loads(path.read_text()) for path in storage.glob("studies/clear/*/plan.json")]
-    assert (plan["blocks"], plan["sequential"], len(plan["cells"])) == (7, True, 14)
+    assert (plan["blocks"], plan["sequential"], len(plan["trials"])) == (7, True, 14)
     client, runs = study_runs(f"sqlite:///{storage / 'mlflow.db'}", "clear")
     assert {each.info.status for each in runs} == {"FINISHED"}
     assert len(role(runs, "trial")) == len(run.records)

@@ -57,7 +57,7 @@ class Kept:
     def stage(self, key: str) -> Path:
         """The folder of the trial's first stage."""
         plan = verified(self.plan.read_bytes())
-        (stages,) = [cell["stages"] for cell in plan["cells"] if cell["stages"][-1][1] == key]
+        (stages,) = [cell["stages"] for cell in plan["trials"] if cell["stages"][-1][1] == key]
         return self.path / "stages" / stages[0][1]
 
     def under_way(self, of: float = 0.5) -> Callable[[], None]:

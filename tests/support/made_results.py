@@ -7,20 +7,21 @@ from musiclab.analysis.results import Results
 from musiclab.design.trials import TrialSpec, Variant
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
+from musiclab.storage.trial_documents import TrialCost, TrialData
 from musiclab.training.streams import Block
+from tests.support.made_records import made_plan, made_record
 
-RUN = {
-    "began": 1_700_000_000.0,
-    "ended": 1_700_000_012.5,
-    "seconds": {"vae": 10.0, "latent": 1.0, "generate": 0.5, "measure": 0.75},
-    "reused": [],
-    "peak_memory_mib": 700,
-    "device": "cpu",
-    "host": "a",
-    "pid": 1,
-    "source": "chorales",
-    "versions": {"musiclab": "0", "python": "3.11", "torch": "2", "numpy": "2"},
-}
+RUN = TrialCost(
+    began=1_700_000_000.0,
+    ended=1_700_000_012.5,
+    seconds={"vae": 10.0, "latent": 1.0, "generate": 0.5, "measure": 0.75},
+    peak_memory_mib=700,
+    device="cpu",
+    host="a",
+    pid=1,
+    source="chorales",
+    versions={"musiclab": "0", "python": "3.11", "torch": "2", "numpy": "2"},
+)
 
 
 def made_study(
@@ -46,37 +47,24 @@ def made_study(
             cell = TrialSpec(variant, Block(0, block), stages)
             cells.append(cell)
             if isinstance(measured, dict):
-                record = {
-                    "key": cell.key,
-                    "system": "vae_nn",
-                    "config": config,
-                    "block": {"seed": 0, "index": block},
-                    "stages": stages,
-                    "data": {"fingerprint": "d" * 8, "split": "s", "songs": {"train": 3}, "windows": {"train": 9}},
-                    "measures": measured,
-                    "scale": music or {},
-                    "samples": {},
-                }
+                record = made_record(
+                    measured,
+                    music,
+                    key=cell.key,
+                    config=config,
+                    block=cell.block,
+                    stages=stages,
+                    data=TrialData(fingerprint="d" * 8, split="s", songs={"train": 3}, windows={"train": 9}),
+                )
                 records.put(cell.key, record, RUN, {})
             elif isinstance(measured, str):
                 records.put_failure(cell.key, measured, measured, again=False)
     control = cells[0].variant.name
     written = {
         "study": name,
-        "question": "Which is best?",
-        "edition": "e",
-        "base": {"beta": 1.0, "data": "chorales", "seed": 0},
         "controls": {cell.variant.name: control for cell in cells},
-        "objective": "set/frechet",
-        "margin": None,
-        "sequential": False,
-        "claims": [],
-        "scale": "demo",
         "blocks": max(map(len, values.values())),
-        "cells": [cell.to_json() for cell in cells],
-        "began": 1_700_000_000.0,
-        "command": ["studies/made.py"],
-        "environment": {"musiclab": "0", "python": "3.11", "platform": "p", "commit": "c0ffee"},
+        "trial_specs": tuple(cells),
     }
-    records.plans.put(f"studies/{name}/e", written | plan)
+    records.plans.put(f"studies/{name}/e", made_plan(**(written | plan)))
     return Results.read(storage, name)

@@ -182,7 +182,7 @@ def test_an_answer_of_fewer_blocks_takes_the_place_of_one_of_more(kept: Kept) ->
     """MLflow shows the point of the largest step as the value: it must be the newest answer's."""
     plan, records = verified(kept.plan.read_bytes()), kept.path / "trials"
     more = []
-    for cell in plan["cells"]:  # a second block, of the same trials with other values
+    for cell in plan["trials"]:  # a second block, of the same trials with other values
         key = f"{cell['stages'][-1][1]}b"
         other = json.loads(json.dumps(cell)) | {"block": {"seed": 0, "index": 1}}
         other["stages"][-1][1] = key
@@ -191,7 +191,7 @@ def test_an_answer_of_fewer_blocks_takes_the_place_of_one_of_more(kept: Kept) ->
         record = verified((records / key / "record.json").read_bytes())
         record["measures"]["set/frechet"] *= 3
         (records / key / "record.json").write_bytes(with_checksum(record))
-    kept.write_plan(cells=plan["cells"] + more, sequential=True, blocks=2)
+    kept.write_plan(trials=plan["trials"] + more, sequential=True, blocks=2)
     kept.follower().round(last=True)
     two = _objectives(kept.uri)
     for variant in role(study_runs(kept.uri, "latent_dim")[1], "variant"):  # from the second block on

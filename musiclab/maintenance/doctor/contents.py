@@ -63,7 +63,9 @@ def work(inventory: Inventory) -> Iterator[Finding]:
 def damage(inventory: Inventory) -> Iterator[Finding]:
     """Files that are not what was written, all of them read."""
     _read_all(inventory)
-    found = inventory.records.damage
+    found, newer = inventory.records.damage, inventory.records.newer
+    for name, error in sorted(newer.items()):
+        yield Finding(FAIL, f"{name} {error.reason}", "install a newer musiclab to read it")
     groups: dict[tuple[_Kind, str], list[str]] = {}
     for name, why in sorted(found.items()):
         kind = next(kind for kind in _KINDS if name.startswith(kind.begins) and name.endswith(kind.ends))
@@ -71,7 +73,7 @@ def damage(inventory: Inventory) -> Iterator[Finding]:
     for (kind, why), names in groups.items():
         shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN:,} more" if names[_SHOWN:] else "")
         yield Finding(kind.level, f"damaged {kind.called}: {shown}: {why}", _OLDER if why == NO_DIGEST else kind.remedy)
-    if not found:
+    if not found and not newer:
         done = sum(DONE in files for files in inventory.stages.values())
         yield Finding(
             OK,
@@ -118,11 +120,11 @@ def _read_all(inventory: Inventory) -> None:
 def _read_trial(inventory: Inventory, key: str) -> None:
     """A finished trial's samples, and what it cost."""
     records = inventory.records
-    record = records.get(key) or {}
-    if record.get("key") != key:
+    record = records.get(key)
+    if record is None or record.key != key:
         records.damage[f"trials/{key}/record.json"] = "it is another trial's"
     there = inventory.storage.names(f"trials/{key}/samples")
-    for name, digest in record.get("samples", {}).items():
+    for name, digest in (record.samples if record else {}).items():
         sample = f"trials/{key}/samples/{name}"
         if name not in there:
             records.damage[sample] = "it is missing"
@@ -149,7 +151,7 @@ def leftovers(inventory: Inventory, place: str) -> Iterator[Finding]:
     if inventory.at_work:
         yield Finding(OK, "not looked for, while somebody is at work there")
         return
-    reasons, held = Counter(), Counter()
+    reasons, held = Counter[str](), Counter[str]()
     for leftover in inventory.leftovers:
         reasons[leftover.why] += 1
         held[leftover.why] += leftover.size
@@ -180,18 +182,18 @@ def studies(inventory: Inventory) -> Iterator[Finding]:
             log = inventory.storage.path(f"trials/{key}/{FAILURE_LOG}")
             yield Finding(
                 WARN,
-                f"{found}, {len(failures)} failed, such as: {first['reason']} (log: {log})",
+                f"{found}, {len(failures)} failed, such as: {first.reason} (log: {log})",
                 "run the study again once that is mended",
             )
         else:
             yield Finding(OK, found + ("; run it again and it goes on" if left else ""))
-        if changed := _changed_code(plan.says.get("code")):
+        if changed := _changed_code(plan.says.code):
             yield Finding(
                 WARN,
                 f"{study}: its records were made by {changed}; they stay and can be read, and "
                 "a run with the code of now would begin anew",
                 "check out the commit that the plan names to go on with them: "
-                f"{plan.says.get('environment', {}).get('commit') or 'it names none'}",
+                f"{plan.says.environment.get('commit') or 'it names none'}",
             )
 
 
@@ -211,9 +213,9 @@ def clock(inventory: Inventory) -> Iterator[Finding]:
     now = time.time()
     ahead = {name: info.written - now for name, info in inventory.files.items() if info.written > now + _AHEAD_S}
     ahead |= {
-        f"{plan.folder}/plan.json": plan.says["began"] - now
+        f"{plan.folder}/plan.json": plan.says.began - now
         for plan in inventory.plans
-        if plan.says["began"] > now + _AHEAD_S
+        if plan.says.began > now + _AHEAD_S
     }
     if ahead:
         name, seconds = max(ahead.items(), key=lambda item: item[1])

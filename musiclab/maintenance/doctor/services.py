@@ -53,7 +53,7 @@ def _shown_at(storage: Storage | None, inventory: Inventory | None) -> set[str]:
     if storage is None:
         return set()
     plans = inventory.newest.values() if inventory else []
-    return {plan.says.get("tracking") or default_uri(storage) for plan in plans} or {default_uri(storage)}
+    return {plan.says.tracking or default_uri(storage) for plan in plans} or {default_uri(storage)}
 
 
 def _mlflow(uri: str) -> Finding:

@@ -60,7 +60,7 @@ class Shown:
 
 def listening(results: Results, largest: int = LARGEST) -> Markup:
     """The section as HTML, with at most `largest` bytes of drawings and sounds. It needs LISTENING_CSS and _JS."""
-    seed, samples = results.plan["edition"], Samples(results)
+    seed, samples = results.plan.edition, Samples(results)
     places = drawn(samples, seed)
     candidates = places[:COLUMNS]
     variants = [Row(name, _note(results, name), partial(samples.get, name)) for name in samples.variants]

@@ -18,9 +18,9 @@ def overview(studies: list[Results]) -> str:
     here = studies[0].storage.root
     rows = [
         {
-            "name": study.plan["study"],
+            "name": study.plan.study,
             "link": _link(study, here),
-            "question": study.plan["question"].splitlines()[0],
+            "question": study.plan.question.splitlines()[0],
             "answer": describe(study.answer)[0],
             "measured_at": measured_at(study),
             "done": len(study.records),
@@ -40,9 +40,9 @@ def overview(studies: list[Results]) -> str:
 def measured_at(study: Results) -> str:
     """At what scale, on which data and on how many blocks: `demo scale, lpd5:songs, 10 blocks`."""
     plan = study.plan
-    data = plan["base"]["data"]
+    data = str(plan.base.get("data", ""))
     kind, colon, path = data.partition(":")
-    return f"{plan['scale']} scale, {kind}{colon}{PurePosixPath(path).name}, {counted(plan['blocks'], 'block')}"
+    return f"{plan.scale} scale, {kind}{colon}{PurePosixPath(path).name}, {counted(plan.blocks, 'block')}"
 
 
 def _link(study: Results, here: str) -> str:

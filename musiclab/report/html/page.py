@@ -45,7 +45,7 @@ def page(results: Results) -> str:
 def _page(results: Results) -> str:
     answer, keys = results.answer, legend(results)
     outlined, swatches = fewer(results, keys), itertools.count()
-    question, explained = _question(results.plan["question"])
+    question, explained = _question(results.plan.question)
     curves, more_curves = curve_plots(results, keys)
     verdicts = tables.verdict_rows(results)
     effects, responses = _effects(results), response_plots(results)
@@ -87,7 +87,7 @@ def _page(results: Results) -> str:
         cost=trial_tables.cost(results),
         unfinished=trial_tables.unfinished(results),
         reproduction=trial_tables.reproduction(results),
-        base=results.plan["base"],
+        base=results.plan.base,
     )
 
 
@@ -107,11 +107,11 @@ def _facts(results: Results) -> list[str]:
     """What the study is, in a line: name, scale, data, size, when."""
     plan, variants = results.plan, len(results.answer.measures)
     return [
-        plan["study"],
-        f"{plan['scale']} scale",
-        str(plan["base"].get("data", "")),
-        f"{counted(variants, 'variant')} on {counted(plan['blocks'], 'block')}",
-        moment(plan["began"]),
+        plan.study,
+        f"{plan.scale} scale",
+        str(plan.base.get("data", "")),
+        f"{counted(variants, 'variant')} on {counted(plan.blocks, 'block')}",
+        moment(plan.began),
     ]
 
 

@@ -21,6 +21,7 @@ from musiclab.report.html.tables import control_groups, variant_values, varied_f
 from musiclab.report.sentences import captions
 from musiclab.report.sentences.phrases import p_phrase
 from musiclab.storage.records import Records
+from musiclab.storage.stages import Point
 
 _MOST_ROWS = 40  # variants in the plot of blocks; the table has all
 _MOST_CURVES = 24
@@ -182,7 +183,7 @@ def _row(answer: Answer, name: str, values: dict[int, float]) -> Row:
 def _objective_by_block(results: Results) -> dict[str, dict[int, float]]:
     """The objective's value by variant and block, without NaN."""
     name = results.answer.objective.full_name
-    measures = values_by_block(results.trial_specs, results.records, lambda record: record["measures"])
+    measures = values_by_block(results.trial_specs, results.records, lambda record: record.measures)
     return {
         variant: {
             block: of_block[name]
@@ -289,13 +290,13 @@ def _lines(by_variant: dict[str, _Trained], styles: dict[str, int]) -> list[Line
     return [_curve(name, styles[name], variant.blocks) for name, variant in by_variant.items()]
 
 
-def _averaged_over_tracks(points: Iterable[dict[str, Any]]) -> dict[str, dict[int, float]]:
+def _averaged_over_tracks(points: Iterable[Point]) -> dict[str, dict[int, float]]:
     """The mean over tracks, by name without its track and by step."""
     values: dict[str, dict[int, list[float]]] = {}
     for point in points:
-        if point["value"] is not None and math.isfinite(point["value"]):
-            name, _, _ = point["name"].partition(".")
-            values.setdefault(name, {}).setdefault(point["step"], []).append(point["value"])
+        if math.isfinite(point.value):
+            name, _, _ = point.name.partition(".")
+            values.setdefault(name, {}).setdefault(point.step, []).append(point.value)
     return {
         name: {step: sum(of_tracks) / len(of_tracks) for step, of_tracks in steps.items()}
         for name, steps in values.items()
@@ -322,7 +323,7 @@ def _histograms(results: Results, names: set[str]) -> dict[str, dict[str, dict[s
         record = results.records.get(cell.key)
         if record is None or cell.variant.name not in names:
             continue
-        for kind, counts_by_feature in record.get("histograms", {}).items():
+        for kind, counts_by_feature in record.histograms.items():
             by_kind = histograms.setdefault(cell.variant.name, {"generated": {}, "real": {}})
             sums = by_kind.setdefault(kind, {})
             for feature, counts in counts_by_feature.items():

@@ -32,20 +32,20 @@ class Cost:
 
 def cost(results: Results) -> Cost:
     """Time by trial and by stage, memory, device and host of all finished trials whose run is known."""
-    runs = [run for run in results.runs.values() if run]
+    runs = list(results.runs.values())
     seconds_by_stage: dict[str, list[float]] = {}
     for run in runs:
-        for stage, seconds in run["seconds"].items():
+        for stage, seconds in run.seconds.items():
             seconds_by_stage.setdefault(stage, []).append(seconds)
-    reused = Counter(stage for run in runs for stage in run["reused"])
-    walls = [run["ended"] - run["began"] for run in runs]
+    reused = Counter(stage for run in runs for stage in run.reused)
+    walls = [run.wall_seconds for run in runs]
     facts = [
         ("trials", f"{len(results.records)} of {len(results.trial_specs)} finished"),
         ("a trial", f"{_time(sum(walls) / len(walls))} on average, {_time(max(walls))} at most" if walls else NONE),
         ("all trials", f"{_time(sum(walls))} of workers' time" if walls else NONE),
-        ("peak memory of a worker", f"{max((run['peak_memory_mib'] for run in runs), default=0):,} MiB"),
-        ("device", _tally(run["device"] for run in runs)),
-        ("host", _tally(run["host"] for run in runs)),
+        ("peak memory of a worker", f"{max((run.peak_memory_mib for run in runs), default=0):,} MiB"),
+        ("device", _tally(run.device for run in runs)),
+        ("host", _tally(run.host for run in runs)),
     ]
     stages = [
         StageCost(
@@ -91,7 +91,7 @@ def unfinished(results: Results) -> list[Failed]:
     for cell in results.trial_specs:
         if cell.key not in results.records:
             failure = results.failures.get(cell.key)
-            reason = failure["reason"] if failure else None
+            reason = failure.reason if failure else None
             blocks_by_reason.setdefault((cell.variant.name, reason), []).append(cell.block.index)
     rows = [Failed(name, _ranges(blocks), len(blocks), reason) for (name, reason), blocks in blocks_by_reason.items()]
     return sorted(rows, key=lambda row: row.reason is None)
@@ -99,29 +99,30 @@ def unfinished(results: Results) -> list[Failed]:
 
 def reproduction(results: Results) -> list[tuple[str, list[str]]]:
     """How to do it again: the command, the code and versions, data, splits and seeds, and when it ran."""
-    plan, environment = results.plan, results.plan["environment"]
+    plan, environment = results.plan, results.plan.environment
     versions = {
         f"{name} {version}"
         for run in results.runs.values()
-        for name, version in (run.get("versions") or {}).items()
+        for name, version in run.versions.items()
         if version != environment.get(name)
     }
     splits: dict[str, set[int]] = {}
     for cell in results.trial_specs:
         if cell.key in results.records:
-            splits.setdefault(results.records[cell.key]["data"]["split"], set()).add(cell.block.index)
-    ended = [run["ended"] for run in results.runs.values() if run]
+            splits.setdefault(results.records[cell.key].data.split, set()).add(cell.block.index)
+    planned_with = f"musiclab {environment.get('musiclab', NONE)}, Python {environment.get('python', NONE)}"
+    ended = [run.ended for run in results.runs.values()]
     return [
-        ("command", [shlex.join(plan["command"])]),
+        ("command", [shlex.join(plan.command)]),
         ("commit", [environment.get("commit") or "unknown, because musiclab was not run from a git checkout"]),
-        ("versions", [f"musiclab {environment['musiclab']}, Python {environment['python']}", *sorted(versions)]),
-        ("platform", [environment["platform"]]),
-        ("data", [str(plan["base"].get("data", NONE))]),
+        ("versions", [planned_with, *sorted(versions)]),
+        ("platform", [environment.get("platform", NONE)]),
+        ("data", [str(plan.base.get("data", NONE))]),
         ("data fingerprint", sorted({cell.variant.data for cell in results.trial_specs})),
         ("split", [f"{split}, block {_ranges(sorted(blocks))}" for split, blocks in splits.items()] or [NONE]),
         ("seeds", _seeds(results.trial_specs)),
-        ("edition", [plan["edition"]]),
-        ("when", [f"planned {moment(plan['began'])}", *([f"last trial ended {moment(max(ended))}"] if ended else [])]),
+        ("edition", [plan.edition]),
+        ("when", [f"planned {moment(plan.began)}", *([f"last trial ended {moment(max(ended))}"] if ended else [])]),
     ]
 
 
