@@ -38,7 +38,7 @@ def results_csv(results: Results) -> str:
         record, run = results.records.get(cell.key), results.runs.get(cell.key)
         failure = results.failures.get(cell.key)
         status = "finished" if record else "failed" if failure else "missing"
-        row = [results.plan.study, cell.variant.name, cell.variant.system]
+        row: list[Any] = [results.plan.study, cell.variant.name, cell.variant.system]
         row += [cell.variant.values.get(name, cell.variant.config.get(name)) for name in fields]
         row += [cell.block.index, cell.block.seed, cell.key, status, failure.reason if failure else ""]
         row += [run.wall_seconds if run else None, run.peak_memory_mib if run else None]
