@@ -52,7 +52,7 @@ def test_the_tree_has_the_study_its_variants_and_their_trials(finished: Run) -> 
     assert {variant.data.tags["musiclab.comparison"] for variant in variants.values()} == {"control", "variant"}
     verdicts = {name: variant.data.tags.get("musiclab.verdict") for name, variant in variants.items()}
     control = verdicts.pop("latent_dim=16")
-    assert (control, set(verdicts.values())) == (None, {"underpowered (it takes 7 blocks)"})
+    assert (control, set(verdicts.values())) == (None, {"underpowered (needs at least 7 blocks)"})
     assert "nothing can be shown yet for " in study.data.tags["mlflow.note.content"]
     for name in verdicts:
         metrics = variants[name].data.metrics
