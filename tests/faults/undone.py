@@ -110,7 +110,7 @@ SAFEGUARDS = [
     ),
     Safeguard(
         "a record's digest is checked", "musiclab/storage/documents.py",
-        [("if value.pop(_SEAL) != content_hash(value):", "if not value.pop(_SEAL):")],
+        [("if value.pop(_CHECKSUM) != content_hash(value):", "if not value.pop(_SEAL):")],
         DAMAGED,
     ),
     Safeguard(
