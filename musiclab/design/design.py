@@ -38,7 +38,7 @@ class Design:
         spec: the study's own fields.
         source: the songs.
         scale: the preset that each system starts from, `demo` or `article`.
-        fields: values fixed for this run, as text by name; they override what the study fixes.
+        fields: fixed for this run, as values or text by name; they override what the study fixes.
         blocks: instead of the study's own number.
         adding: whether blocks are added until every comparison is clear.
         device: the kind of device that trials are to run on; it is part of their keys.
@@ -60,7 +60,7 @@ class Design:
         source: Source,
         *,
         scale: str = "demo",
-        fields: Mapping[str, str] | None = None,
+        fields: Mapping[str, Any] | None = None,
         blocks: int | None = None,
         adding: bool = False,
         device: Device = "cpu",
@@ -200,7 +200,7 @@ def _system(spec: StudySpec, values: dict[str, Any]) -> str:
     return name
 
 
-def _fixed(spec: StudySpec, given: Mapping[str, str], compared: set[str]) -> dict[str, Any]:
+def _fixed(spec: StudySpec, given: Mapping[str, Any], compared: set[str]) -> dict[str, Any]:
     """What is the same for all variants: what the study fixes, then what --set gives."""
     for name in spec.fixed:
         if name in compared and not isinstance(spec.space, list):  # a listed variant may change what is fixed

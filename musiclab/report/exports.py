@@ -23,17 +23,23 @@ _TEX = {
 
 
 def results_csv(results: Results) -> str:
-    """One line a trial of the plan, finished or not: variant, its fields, block, status, cost, then every measure.
+    """`trial_table` as CSV. Text that a spreadsheet would take for a formula begins with a quote."""
+    text = io.StringIO()
+    columns, rows = trial_table(results)
+    csv.writer(text, lineterminator="\n").writerows([columns, *([_plain(value) for value in row] for row in rows)])
+    return text.getvalue()
 
-    Measures have their full names, those of single tracks with a suffix. A missing value is an empty field. Text that a
-    spreadsheet would take for a formula begins with a quote.
+
+def trial_table(results: Results) -> tuple[list[str], list[list[Any]]]:
+    """Columns, and one row a trial of the plan, finished or not: variant, fields, block, status, cost, measures.
+
+    Measures have their full names, those of single tracks with a suffix. None stands for a missing value.
     """
     fields = list(dict.fromkeys(name for cell in results.trial_specs for name in cell.variant.values if name != SYSTEM))
     names = list(dict.fromkeys(name for record in results.records.values() for name in record.measures))
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
     columns = ["study", "variant", SYSTEM, *fields, "block", "seed", "trial", "status", "failure"]
-    table.writerow([*columns, "seconds", "peak_memory_mib", *names])
+    columns += ["seconds", "peak_memory_mib", *names]
+    rows: list[list[Any]] = []
     for cell in results.trial_specs:
         record, run = results.records.get(cell.key), results.runs.get(cell.key)
         failure = results.failures.get(cell.key)
@@ -43,8 +49,8 @@ def results_csv(results: Results) -> str:
         row += [cell.block.index, cell.block.seed, cell.key, status, failure.reason if failure else ""]
         row += [run.wall_seconds if run else None, run.peak_memory_mib if run else None]
         row += [_number(record.measures.get(name)) if record else None for name in names]
-        table.writerow([_plain(value) for value in row])
-    return text.getvalue()
+        rows.append(row)
+    return columns, rows
 
 
 def results_json(results: Results) -> str:
