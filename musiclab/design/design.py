@@ -38,7 +38,7 @@ class Design:
         spec: the study's own fields.
         source: the songs.
         scale: the preset that each system starts from, `demo` or `article`.
-        fields: values fixed for this run, as values or text by name; they override what the study fixes.
+        fields: fixed for this run, as values or text by name; they override what the study fixes.
         blocks: instead of the study's own number.
         adding: whether blocks are added until every comparison is clear.
         device: the kind of device that trials are to run on; it is part of their keys.

@@ -23,23 +23,22 @@ _TEX = {
 
 
 def results_csv(results: Results) -> str:
-    """`trial_table` as CSV. A missing value is an empty field. Text that a spreadsheet would take for a formula begins
-    with a quote.
-    """
-    out = io.StringIO()
+    """`trial_table` as CSV. Text that a spreadsheet would take for a formula begins with a quote."""
+    text = io.StringIO()
     columns, rows = trial_table(results)
-    csv.writer(out, lineterminator="\n").writerows([columns, *([_plain(value) for value in row] for row in rows)])
-    return out.getvalue()
+    csv.writer(text, lineterminator="\n").writerows([columns, *([_plain(value) for value in row] for row in rows)])
+    return text.getvalue()
 
 
 def trial_table(results: Results) -> tuple[list[str], list[list[Any]]]:
     """Columns, and one row a trial of the plan, finished or not: variant, fields, block, status, cost, measures.
 
-    Measures have their full names, those of single tracks with a suffix; None stands for a value that is missing.
+    Measures have their full names, those of single tracks with a suffix. None stands for a missing value.
     """
     fields = list(dict.fromkeys(name for cell in results.trial_specs for name in cell.variant.values if name != SYSTEM))
     names = list(dict.fromkeys(name for record in results.records.values() for name in record.measures))
-    about = ["study", "variant", SYSTEM, *fields, "block", "seed", "trial", "status", "failure"]
+    columns = ["study", "variant", SYSTEM, *fields, "block", "seed", "trial", "status", "failure"]
+    columns += ["seconds", "peak_memory_mib", *names]
     rows: list[list[Any]] = []
     for cell in results.trial_specs:
         record, run = results.records.get(cell.key), results.runs.get(cell.key)
@@ -51,7 +50,7 @@ def trial_table(results: Results) -> tuple[list[str], list[list[Any]]]:
         row += [run.wall_seconds if run else None, run.peak_memory_mib if run else None]
         row += [_number(record.measures.get(name)) if record else None for name in names]
         rows.append(row)
-    return [*about, "seconds", "peak_memory_mib", *names], rows
+    return columns, rows
 
 
 def results_json(results: Results) -> str:

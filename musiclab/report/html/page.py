@@ -50,6 +50,7 @@ def _page(results: Results) -> str:
     verdicts = tables.verdict_rows(results)
     effects, responses = _effects(results), response_plots(results)
     return template("report.html.j2").render(
+        counted=counted,
         evidence=evidence,
         evidence_mark=evidence_mark,
         results=results,
