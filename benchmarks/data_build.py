@@ -4,8 +4,8 @@
     python benchmarks/data_build.py PATH/lpd_5_sample.tar.gz
 
 The plain reader is what a script does: unpack the archive, `pypianoroll.load` each file, `set_resolution`, and keep
-float32 windows in memory. Each side runs in a process of its own, ours with two workers; peak memory is of the largest
-process. The ratios are of one run; the times depend on the machine and on what else it does.
+float32 windows in memory. Each side runs in a process of its own, ours with two workers. Peak memory is that of the
+largest process. The ratios are those of one run; the times depend on the machine and its load.
 """
 
 import argparse
@@ -24,7 +24,7 @@ RESOLUTION, STEPS, WORKERS = 2, 32, 2
 
 
 def build_ours(archive: Path, folder: Path) -> tuple[int, int, float]:
-    """Songs, windows and bytes a window of our build."""
+    """Build our store; the number of songs, of windows, and of bytes a window."""
     from musiclab.data.lpd5 import Lpd5
     from musiclab.data.store import build
     from musiclab.data.windows import WindowSpec
@@ -34,7 +34,7 @@ def build_ours(archive: Path, folder: Path) -> tuple[int, int, float]:
 
 
 def build_plainly(archive: Path, folder: Path) -> tuple[int, int, float]:
-    """The same of a plain reader."""
+    """Do the same with a plain reader."""
     import pypianoroll
 
     with tarfile.open(archive) as tar:
@@ -45,8 +45,8 @@ def build_plainly(archive: Path, folder: Path) -> tuple[int, int, float]:
         length = max(len(track.pianoroll) for track in multitrack.tracks)
         roll = np.zeros((5, length - length % STEPS, 128), np.float32)
         for number, track in enumerate(multitrack.tracks):
-            part = track.pianoroll[: roll.shape[1]]
-            roll[number, : len(part)] = part / 127
+            whole_windows = track.pianoroll[: roll.shape[1]]
+            roll[number, : len(whole_windows)] = whole_windows / 127
         songs.append(roll.reshape(5, -1, STEPS, 128).transpose(1, 0, 2, 3))
     windows = np.concatenate(songs)
     return len(songs), len(windows), windows.nbytes / len(windows)
@@ -56,7 +56,7 @@ SIDES = {"ours": build_ours, "plain reader": build_plainly}
 
 
 def measure(side: str, archive: Path) -> dict[str, float]:
-    """One side's numbers, from this process."""
+    """Measure one side in this process."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         songs, windows, size = SIDES[side](archive, Path(folder))
@@ -80,11 +80,11 @@ def main() -> None:
     if options.side:
         print(json.dumps(measure(options.side, options.archive)))
         return
-    found = {}
+    measured = {}
     for side in SIDES:
         command = [sys.executable, __file__, str(options.archive), "--side", side]
-        found[side] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    ours, plain = found.values()
+        measured[side] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    ours, plain = measured.values()
     print(f"{'':<14}{'ours':>14}{'plain reader':>16}{'ours / plain':>16}")
     for name in ours:
         print(f"{name:<14}{ours[name]:>14,.1f}{plain[name]:>16,.1f}{ours[name] / plain[name]:>16.3f}")

@@ -3,11 +3,11 @@
 
     python benchmarks/measures_scale.py [--data chorales] [--generated 2000] [--reference 20000] [--training 20000]
 
-Windows are drawn, with repetition, from those of `--data`, and a few cells of each are changed, so that no two are the
-same. As generated ones stand real windows of other songs. Each group runs in a process of its own, on one thread as in
-a trial, with peak memory of the whole process, the windows themselves included; `all` is one process that does what a
-block's first trial does, the scale too. The second table sets the usual ways beside ours, on a part small enough for
-them. Where other programs run, read the CPU seconds.
+Windows are drawn with repetition from those of `--data`, and a few cells of each are changed, so that no two are the
+same. Real windows of other songs take the place of generated ones. Each group runs in a process of its own, on one
+thread as in a trial; its peak memory is that of the whole process, windows included. `all` is one process that does
+what a block's first trial does, baselines too. The second table compares the usual methods with ours, on a sample small
+enough for them. If other programs run on the machine, read the CPU seconds.
 """
 
 import argparse
@@ -27,12 +27,12 @@ RESOLUTION, STEPS, PIANO = 2, 32, 1
 MUSPY_WINDOWS, CDIST_WINDOWS = 200, 400
 
 
-def windows_like(store_folder: Path, count: int, part: int) -> tuple[np.ndarray, np.ndarray]:
-    """So many windows of a third of the songs (part 0, 1 or 2), packed, a few cells changed, and their songs."""
+def windows_like(store_folder: Path, count: int, third: int) -> tuple[np.ndarray, np.ndarray]:
+    """`count` windows of a third of the songs (number 0, 1 or 2), packed, with a few cells changed; and their songs."""
     from musiclab.data.store import open_store
 
-    store, rng = open_store(store_folder), np.random.default_rng(part)
-    own = np.concatenate([np.arange(song.first, song.first + song.count) for song in store.songs[part::3]])
+    store, rng = open_store(store_folder), np.random.default_rng(third)
+    own = np.concatenate([np.arange(song.first, song.first + song.count) for song in store.songs[third::3]])
     drawn = own[rng.integers(len(own), size=count)]
     packed, every = store.windows[drawn], np.arange(count)
     for _ in range(3):
@@ -42,20 +42,20 @@ def windows_like(store_folder: Path, count: int, part: int) -> tuple[np.ndarray,
 
 
 def groups(store: Path, generated: int, reference: int, training: int) -> dict[str, Callable[[], object]]:
-    """What is timed, by name; the windows are made before, the training windows in blocks as a trial reads them."""
+    """The work that is timed, by name. Windows are made before; training windows come in blocks, as in a trial."""
     from musiclab.data.windows import unpack
     from musiclab.measures import baselines, suite, window_set
     from musiclab.measures.originality import TrainingWindows
 
-    def window_set(count: int, part: int) -> window_set.WindowSet:
-        packed, songs = windows_like(store, count, part)
+    def drawn_set(count: int, third: int) -> window_set.WindowSet:
+        packed, songs = windows_like(store, count, third)
         rolls = unpack(packed)
         pieces = [np.concatenate(list(rolls[first : first + 8]), axis=1) for first in range(0, min(count, 2000), 8)]
         return window_set.WindowSet(rolls, songs, RESOLUTION, pieces)
 
-    made, real = window_set(generated, 0), window_set(reference, 1)
+    fake, real = drawn_set(generated, 0), drawn_set(reference, 1)
     starts = generated // 4
-    continuations = made.rolls[: 4 * starts].reshape(starts, 1, 4, *made.rolls.shape[1:])
+    continuations = fake.rolls[: 4 * starts].reshape(starts, 1, 4, *fake.rolls.shape[1:])
 
     packed = windows_like(store, training, 2)[0]
 
@@ -64,24 +64,24 @@ def groups(store: Path, generated: int, reference: int, training: int) -> dict[s
 
     def first_trial() -> None:
         of_training = trained()
-        scale = baselines.baseline_measures(made, real, of_training, np.random.default_rng(0))
-        suite.music_measures(made.rolls, RESOLUTION)
-        suite.structure_measures(list(made.pieces), RESOLUTION)
+        scale = baselines.baseline_measures(fake, real, of_training, np.random.default_rng(0))
+        suite.music_measures(fake.rolls, RESOLUTION)
+        suite.structure_measures(list(fake.pieces), RESOLUTION)
         suite.set_measures(continuations, real, generated)
-        suite.training_measures(of_training.likeness(made.rolls), scale[baselines.COPIED_FROM])
+        suite.training_measures(of_training.likeness(fake.rolls), scale[baselines.COPIED_FROM])
 
     return {
-        "music, generated": lambda: suite.music_measures(made.rolls, RESOLUTION),
+        "music, generated": lambda: suite.music_measures(fake.rolls, RESOLUTION),
         "music, reference": lambda: suite.music_measures(real.rolls, RESOLUTION),
-        "structure": lambda: suite.structure_measures(list(made.pieces), RESOLUTION),
+        "structure": lambda: suite.structure_measures(list(fake.pieces), RESOLUTION),
         "set": lambda: suite.set_measures(continuations, real, generated),
-        "training": lambda: trained().likeness(made.rolls),
+        "training": lambda: trained().likeness(fake.rolls),
         "all": first_trial,
     }
 
 
 def naive(store: Path) -> dict[str, tuple[float, float]]:
-    """CPU seconds of the usual way and of ours for the same work, by what it is."""
+    """CPU seconds of the usual method and of ours for the same work, by its name."""
     import muspy
     from scipy.spatial.distance import cdist
 
@@ -139,7 +139,7 @@ def naive(store: Path) -> dict[str, tuple[float, float]]:
 
 
 def _seconds(run: Callable[[], object]) -> tuple[float, float]:
-    """Seconds by the clock, and of the processor."""
+    """Seconds of the clock, and of the processor."""
     clock, processor = time.perf_counter(), time.process_time()
     run()
     return time.perf_counter() - clock, time.process_time() - processor

@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-"""MuseGAN's table for its training data beside what real songs give, with its wrong chroma and with the right one.
+"""MuseGAN's table for its training data, compared with real songs, with MuseGAN's wrong chroma and with the right one.
 
     python benchmarks/musegan_table.py --data lpd5:PATH
 
-Bars of 4/4 at 24 steps a beat, songs with another metre left out. The second pair of columns takes only songs in which
-all five tracks play, as MuseGAN did.
+Bars are 4/4 at 24 steps a beat; songs with another metre are left out. The second pair of columns takes only songs in
+which all five tracks play, as MuseGAN did.
 """
 
 import argparse
@@ -44,13 +44,13 @@ pattern, TD tonal distance of two tracks. The chroma makes no difference to EB, 
 Why the numbers differ from the published ones:
 - Other songs. MuseGAN's were rock in C with all five tracks, and of those only phrases that a segmentation found, over
   100,000 bars. Here are songs of any style and key, from the first bar to the last, with intros, breaks and ends in
-  which tracks are silent: EB is higher. Where songs that lack a track are left out, as theirs were, it comes down.
+  which tracks are silent, so EB is higher. If songs that lack a track are left out, as MuseGAN did, it comes down.
 - Other tracks. Their "strings" took in all that is neither bass, drums, guitar nor piano; LPD-5 drops some of it.
-- Other hands. QN and DP hang on whether a file was played in or drawn on a grid, drawn ones scoring higher. Their text
-  calls notes of 3 steps qualified, which is taken here, and their code those of 2.
-- The chroma. "wrong" adds up seven neighbouring semitones to a bin, as their code does; "right" adds up octaves. Only
-  "wrong" compares with what is published. Its bins hardly tell the notes of one hand position apart and take an octave
-  for two classes: with the right chroma bars use more classes, and tracks lie closer together."""
+- Other origins. QN and DP depend on whether a file was played in or drawn on a grid; drawn files score higher. In
+  MuseGAN's text a note of 3 steps is qualified, which is used here; in its code a note of 2 steps is.
+- The chroma. "wrong" adds up seven neighbouring semitones to a bin, as MuseGAN's code does; "right" adds up octaves.
+  Only "wrong" is comparable with the published numbers. Its bins hardly separate the notes of one hand position and
+  count an octave as two classes. With the right chroma bars use more classes, and tracks lie closer together."""
 
 
 def is_four_four(song: Song) -> bool:
@@ -69,14 +69,14 @@ def songs_of(spec: str) -> Iterator[Song]:
 
 
 class Means:
-    """Means over bars, song after song: values and their number, by measure and chroma."""
+    """Means over the bars of all songs, by measure and chroma."""
 
     def __init__(self) -> None:
         self.songs = self.bars = 0
         self._sums = {(chroma, name): np.zeros((2, len(PARTS[name]))) for chroma in CHROMAS for name in PARTS}
 
     def add(self, values: dict[str, dict[str, np.ndarray]], bars: int) -> None:
-        """The bars of one song: by chroma and measure, one row a bar."""
+        """Add the bars of one song: values by chroma and measure, a row a bar."""
         self.songs, self.bars = self.songs + 1, self.bars + bars
         for chroma, by_measure in values.items():
             for name, rows in by_measure.items():
@@ -84,8 +84,8 @@ class Means:
                 present = ~np.isnan(table)
                 self._sums[chroma, name] += np.where(present, table, 0).sum(axis=0), present.sum(axis=0)
 
-    def of(self, chroma: str, name: str, part: str) -> float:
-        """One mean; NaN where no bar has a value."""
+    def mean(self, chroma: str, name: str, part: str) -> float:
+        """One mean; NaN if no bar has a value."""
         total, count = self._sums[chroma, name][:, PARTS[name].index(part)]
         return total / count if count else float("nan")
 
@@ -115,7 +115,7 @@ def _print_table(spec: str) -> None:
     print(f"{'':24}{'wrong':>10}" + f"{'wrong':>17}{'right':>9}" * len(columns))
     for name, published in PUBLISHED.items():
         for part, value in published.items():
-            ours = "".join(f"{m.of('wrong', name, part):17.3f}{m.of('right', name, part):9.3f}" for _, m in columns)
+            ours = "".join(f"{m.mean('wrong', name, part):17.3f}{m.mean('right', name, part):9.3f}" for _, m in columns)
             print(f"{name:4}{part:20}{value:10.3f}{ours}")
     print(NOTES)
 

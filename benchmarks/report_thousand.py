@@ -1,11 +1,12 @@
 #!/usr/bin/env python
 """How long does the report of 1,000 trials take, and how large is the page?
 
-Makes the records of a study of 100 variants on 10 blocks in a temporary storage: every measure with its tracks, the
-scale, histograms, curves of 50 epochs, what trials cost; one in a hundred has failed. No samples: the listening section
-draws a few of those, however many there are. Prints seconds by part: of the clock, and of the CPU, which other work on
-the machine does not change much. Give other numbers of variants and blocks as
-arguments.
+    python benchmarks/report_thousand.py [VARIANTS BLOCKS]
+
+It makes the records of a study of 100 variants on 10 blocks in a temporary storage: every measure with its tracks,
+baselines, histograms, curves of 50 epochs, and costs; one trial in a hundred has failed. There are no samples, because
+the listening section draws only a few, however many there are. It prints the seconds of each step: of the clock, and of
+the CPU, which other work on the machine hardly changes.
 """
 
 import json
@@ -37,7 +38,7 @@ NAME = "thousand"
 def main(variants: int, blocks: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         storage = Storage(folder)
-        timed("made", lambda: make(storage, variants, blocks))
+        timed("records written", lambda: make(storage, variants, blocks))
         results = timed("records read, statistics", lambda: Results.read(storage, NAME))
         keys = sections.legend(results)
         timed("  of the page: plot of blocks", lambda: sections.objective_plot(results))
@@ -51,6 +52,7 @@ def main(variants: int, blocks: int) -> None:
 
 
 def timed(what: str, work: Callable[[], Any]) -> Any:
+    """Do the work and print how long it took; its result."""
     start, used = time.perf_counter(), time.process_time()
     result = work()
     print(f"{what:40} {time.perf_counter() - start:6.2f} s, {time.process_time() - used:6.2f} s of CPU", flush=True)
@@ -58,7 +60,7 @@ def timed(what: str, work: Callable[[], Any]) -> Any:
 
 
 def make(storage: Storage, variants: int, blocks: int) -> None:
-    """The records of a sweep over one field whose best value lies in the middle."""
+    """Write the records of a sweep over one field whose best value lies in the middle."""
     rng, records, cells = np.random.default_rng(0), Records(storage), []
     for block in range(blocks):
         for number in range(variants):

@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-"""What nine noise values cost beside one, and beside what nine separate trainings would.
+"""What nine noise values cost, compared with one value and with nine separate trainings.
 
     python benchmarks/shared_stages.py [--blocks 1]
 
-Both run `noise_sd` in one process on the default data, whole commands on windows that are already cut: start-up,
-training, continuing, measuring, samples and MLflow included.
+Both studies run in one process on the default data. The times are those of whole commands on windows that are already
+cut: start-up, training, generating, measuring, samples and MLflow included.
 """
 
 import argparse
@@ -15,6 +15,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from musiclab.wording import counted
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
@@ -45,7 +47,7 @@ def main() -> None:
         one = _timed(one_file, storages[0], blocks)
         nine = _timed(STUDY, storages[1], blocks)
         trainings = [_trainings(storage) for storage in storages]
-    print(f"{blocks} block{'' if blocks == 1 else 's'} of noise_sd at demo scale   trainings  seconds  ratio")
+    print(f"{counted(blocks, 'block')} of noise_sd at demo scale   trainings  seconds  ratio")
     for name, times, seconds in (
         ("one noise value", trainings[0], one),
         ("nine noise values", trainings[1], nine),
@@ -55,7 +57,7 @@ def main() -> None:
 
 
 def _timed(study: Path, storage: Path, blocks: int) -> float:
-    """Seconds of the whole command."""
+    """Run a study; the seconds of the whole command."""
     command = [sys.executable, study, "--storage", storage, "--blocks", str(blocks), "--in-process"]
     began = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -63,7 +65,7 @@ def _timed(study: Path, storage: Path, blocks: int) -> float:
 
 
 def _trainings(storage: Path) -> int:
-    """How often the VAEs were trained, by what the trials say of their cost."""
+    """How often the VAEs were trained, according to the costs of the trials."""
     costs = [json.loads(file.read_text()) for file in storage.glob("trials/*/run.json")]
     return sum("vae" in cost["seconds"] for cost in costs)
 

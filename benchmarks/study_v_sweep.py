@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-"""The demo study beside what a user would write without this project: a plain Ray Tune sweep of the same trials.
+"""The demo study compared with what a user would write without this project: a plain Ray Tune sweep of the same trials.
 
     python benchmarks/study_v_sweep.py [--blocks 7]
 
 The plain sweep trains the same models on the same windows, epochs and steps, generates, measures and renders the same
-samples. It does what tutorials do: a function trainable, windows as float32 tensors handed over by `with_parameters`,
+samples. It does what tutorials do: a function trainable, windows as float32 tensors passed by `with_parameters`,
 `tune.report` every epoch, and Ray's own MLflowLoggerCallback on SQLite. Nothing in it resumes, pairs or answers.
 """
 
@@ -27,12 +27,12 @@ STUDY = Path(__file__).parents[1] / "studies" / "latent_dim.py"
 
 
 def run_study(storage: Path, blocks: int) -> float:
-    """Seconds of the whole command, on windows that are already cut."""
+    """Run the study on windows that are already cut; the seconds of the whole command."""
     return _timed([sys.executable, str(STUDY), "--storage", str(storage), "--blocks", str(blocks)])
 
 
 def run_sweep(storage: Path, blocks: int) -> float:
-    """Seconds of the plain sweep, likewise a process of its own."""
+    """Run the plain sweep, likewise in a process of its own; its seconds."""
     return _timed([sys.executable, __file__, "--sweep", str(storage), "--blocks", str(blocks)])
 
 
@@ -43,7 +43,7 @@ def _timed(command: list[str]) -> float:
 
 
 def sweep(storage: Path, blocks: int) -> None:
-    """The plain Ray Tune sweep."""
+    """Run the plain Ray Tune sweep."""
     import ray
     from ray import tune
     from ray.air.integrations.mlflow import MLflowLoggerCallback
@@ -162,13 +162,13 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
         means = encode(torch.tensor(test))
         rebuilt = (decode(means) > cut).numpy()
     continuations = np.stack(generated, axis=1)[:, None]
-    made = continuations.reshape(-1, *continuations.shape[3:])
-    count, real = min(len(made), len(validation)), WindowSet(test > 0, np.arange(len(test)) // 3, c.resolution)
+    fake = continuations.reshape(-1, *continuations.shape[3:])
+    count, real = min(len(fake), len(validation)), WindowSet(test > 0, np.arange(len(test)) // 3, c.resolution)
     other = WindowSet(validation[:count] > 0, np.arange(count) // 3, c.resolution)
     training = TrainingWindows([train.numpy() > 0])
-    values = reconstruction_measures(rebuilt, real.rolls) | music_measures(made, c.resolution)
+    values = reconstruction_measures(rebuilt, real.rolls) | music_measures(fake, c.resolution)
     values |= set_measures(continuations, real, count) | baseline_measures(other, real, training, rng)
-    values |= training_measures(training.likeness(made[:count]), values[COPIED_FROM])
+    values |= training_measures(training.likeness(fake[:count]), values[COPIED_FROM])
     values |= posterior_measures({TRACKS[t]: (means[:, t].numpy(), np.zeros((len(test), c.latent_dim))) for t in vaes})
     rolls = [
         np.concatenate([starts[number].bool().numpy(), *(step[number] for step in generated)], axis=1)

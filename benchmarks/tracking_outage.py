@@ -1,15 +1,15 @@
 #!/usr/bin/env python
-"""What ten minutes without the tracking server cost a study: each trial's seconds beside the undisturbed one's.
+"""What ten minutes without the tracking server cost a study: the seconds of each trial, with and without the outage.
 
     python benchmarks/tracking_outage.py [--minutes 10] [--blocks 7]
 
 Two equal studies run side by side, each with an MLflow server of its own. Once the first points show, one server is
 frozen (it accepts and never answers) for the first half of the time, then killed, and started again when the time is
-over. At the end `musiclab sync` brings MLflow level, and each run and point is counted.
+over. At the end `musiclab sync` brings MLflow up to date, and each run and point is counted.
 
-How long a trial takes depends on what else the machine does, and on a shared one that is more than what is looked for.
-So the seconds are also shown that a trial spent neither computing nor waiting for a processor: for a disk, or for a
-server, where it waits for one. Those of the outage beyond the undisturbed ones are what the outage cost the trial.
+How long a trial takes depends on what else the machine does. On a shared machine that varies more than the cost of an
+outage. So the table also shows the seconds in which a trial neither computed nor waited for a processor: it waited for
+a disk or, perhaps, for a server. If there are more of them with the outage than without, that is its cost.
 """
 
 import argparse
@@ -50,18 +50,21 @@ def main() -> None:
         shutil.copytree(undisturbed, outage)
         servers = [_server(Path(folder) / f"server-{place.name}") for place in (undisturbed, outage)]
         try:
-            studies = [_study(*of, options.blocks) for of in zip((undisturbed, outage), servers, strict=True)]
+            studies = [
+                _study(storage, server, options.blocks)
+                for storage, server in zip((undisturbed, outage), servers, strict=True)
+            ]
             busy = [_Busy(study.pid) for study in studies]
             wait_for(lambda: logged(servers[1].uri, STUDY), 600, "the first points of a curve")
             cut = threading.Thread(target=_cut_off, args=(servers[1], 60 * options.minutes))
             cut.start()
-            said = ["".join(study.communicate()) for study in studies][1]
+            output = ["".join(study.communicate()) for study in studies][1]
             cut.join()
-            _print_seconds(*[_seconds(*of) for of in zip((undisturbed, outage), busy, strict=True)])
-            print("MLflow in the end, undisturbed:", dict(faults(servers[0].database, STUDY, undisturbed)) or "level")
-            for line in [line for line in said.splitlines() if "MLflow at" in line]:
-                print("the study with the outage said:", line)
-            print("after the study:", dict(faults(servers[1].database, STUDY, outage)) or "level")
+            _print_seconds(_seconds(undisturbed, busy[0]), _seconds(outage, busy[1]))
+            print("MLflow in the end, undisturbed:", dict(faults(servers[0].database, STUDY, undisturbed)) or "in sync")
+            for line in [line for line in output.splitlines() if "MLflow at" in line]:
+                print("the study with the outage printed:", line)
+            print("after the study:", dict(faults(servers[1].database, STUDY, outage)) or "in sync")
             _sync(outage)
             print("after sync:", dict(faults(servers[1].database, STUDY, outage)) or "nothing missing, nothing doubled")
         finally:
@@ -82,13 +85,13 @@ def _server(folder: Path) -> MlflowServer:
 
 
 def _study(storage: Path, server: MlflowServer, blocks: int) -> subprocess.Popen:
-    fields = [part for field in FIELDS.split() for part in ("--set", field)]
+    fields = [word for field in FIELDS.split() for word in ("--set", field)]
     options = ["--in-process", "--blocks", str(blocks), "--tracking-uri", server.uri, *fields]
     return start_study(*options, storage=storage)
 
 
 def _cut_off(server: MlflowServer, seconds: float) -> None:
-    """Have the server frozen, then dead, for so long in all."""
+    """Freeze the server for half of the time, then kill it, and start it again at the end."""
     server.freeze()
     time.sleep(seconds / 2)
     server.kill()
@@ -97,7 +100,7 @@ def _cut_off(server: MlflowServer, seconds: float) -> None:
 
 
 class _Busy(threading.Thread):
-    """Follows how long the main thread of a process has computed or waited for a processor."""
+    """Records how long the main thread of a process has computed or waited for a processor."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -114,13 +117,13 @@ class _Busy(threading.Thread):
                 time.sleep(0.05)
 
     def asleep(self, began: float, ended: float) -> float:
-        """The seconds of that time in which it did neither."""
+        """The seconds between `began` and `ended` in which it did neither."""
         busy = np.interp([began, ended], self._at, self._busy)
         return ended - began - float(busy[1] - busy[0])
 
 
 def _seconds(storage: Path, busy: _Busy) -> dict[str, tuple[float, float]]:
-    """What each trial took, and how much of it asleep, by its key, in the order in which they ran."""
+    """Seconds of each trial, and of those the seconds asleep; by key, in the order in which trials ran."""
     runs = {file.parent.name: json.loads(file.read_text()) for file in storage.glob("trials/*/run.json")}
     return {
         key: (run["ended"] - run["began"], busy.asleep(run["began"], run["ended"]))
@@ -138,7 +141,7 @@ def _print_seconds(undisturbed: dict[str, tuple[float, float]], outage: dict[str
             f"{key:<22}{seconds:11.2f}{asleep:8.2f}{outage[key][0]:8.2f}{outage[key][1]:8.2f}{ratios[-1]:7.2f}"
             f"{costs[-1]:+6.3f}"
         )
-    totals = [sum(seconds for seconds, _ in of.values()) for of in (outage, undisturbed)]
+    totals = [sum(seconds for seconds, _ in trials.values()) for trials in (outage, undisturbed)]
     print(
         f"{len(ratios)} trials: {totals[1]:.0f} s undisturbed, {totals[0]:.0f} s with the outage, ratio of the sums "
         f"{totals[0] / totals[1]:.3f}, median ratio {statistics.median(ratios):.3f}, {min(ratios):.2f} to "
@@ -149,8 +152,8 @@ def _print_seconds(undisturbed: dict[str, tuple[float, float]], outage: dict[str
 def _sync(storage: Path) -> None:
     command = [Path(sys.executable).with_name("musiclab"), "sync", storage]
     for _ in range(2):  # the second time changes nothing
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        print("musiclab sync:", done.stdout.strip())
+        ended = subprocess.run(command, capture_output=True, text=True, check=True)
+        print("musiclab sync:", ended.stdout.strip())
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""How often verdicts are wrong, how often they find what is there, and how often intervals hold the mean.
+"""How often verdicts are wrong, how often they find an effect, and how often intervals cover the mean.
 
     python benchmarks/verdict_errors.py [--studies 4000] [--workers 2]
 
-Studies are drawn, not run: a block's variants share a value and have noise of their own, the first variant is the
-control, and the verdicts are those of `comparisons.outcomes`. Effects and margins are in standard deviations of a
-paired difference. Behind a count stands the share in percent with its binomial (Clopper-Pearson) 95 % interval.
+Studies are simulated, not run: the variants of a block share a value and have noise of their own, the first variant is
+the control, and the verdicts are those of `comparisons.outcomes`. Effects and margins are in standard deviations of a
+paired difference. A count is followed by the share in percent with its binomial (Clopper-Pearson) 95 % interval.
 """
 
 import argparse
@@ -28,8 +28,8 @@ from musiclab.design.criteria import Criteria
 from musiclab.measures.registry import find_measure
 
 BLOCKS, VARIANTS, EFFECTS, MARGINS, MOST = (4, 7, 10), (2, 4, 8), (0.5, 1.0, 2.0), (0.5, 1.0, 2.0), 30
-FIRST_LOOK = 5  # with fewer no bet on signs can have grown twentyfold: 2^4 is 16
-SD = math.sqrt(2)  # of a paired difference where variances are equal
+FIRST_LOOK = 5  # with fewer blocks no bet on signs can have grown twentyfold: 2^4 is 16
+SD = math.sqrt(2)  # of a paired difference if variances are equal
 CLEAR = ("better", "worse", "equivalent")
 
 # Noise of mean 0 and standard deviation 1, `(blocks, variants)`.
@@ -38,8 +38,8 @@ SHAPES: dict[str, Callable[[np.random.Generator, tuple[int, int]], np.ndarray]] 
     "skewed": lambda rng, shape: (rng.lognormal(size=shape) - math.exp(0.5)) / math.sqrt((math.e - 1) * math.e),
     "heavy-tailed": lambda rng, shape: rng.standard_t(3, size=shape) / math.sqrt(3),
 }
-# The noise's shape, and how many times as much the last variant scatters as the control. Differences of skewed noise
-# are symmetric, as the tests take them to be, unless one of the two scatters more than the other.
+# The noise's shape, and the last variant's standard deviation as a multiple of the control's. Differences of skewed
+# noise are symmetric, as the tests assume, unless the two standard deviations differ.
 NOISE: dict[str, tuple[str, float]] = {name: (name, 1) for name in SHAPES} | {
     "normal 1:3": ("normal", 3),
     "skewed 1:1.5": ("skewed", 1.5),
@@ -49,7 +49,7 @@ NOISE: dict[str, tuple[str, float]] = {name: (name, 1) for name in SHAPES} | {
 
 @dataclass(frozen=True)
 class Case:
-    """One kind of study: all its variants but the control have the effect, or only the last one has."""
+    """One kind of study: all variants but the control have the effect, or only the last one has."""
 
     noise: str
     blocks: int
@@ -62,7 +62,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Table:
-    """Cases by row and column; what is counted of each are the studies whose verdicts are `counted`."""
+    """Cases by row and column. For each case the table counts the studies for whose verdicts `counted` is true."""
 
     title: str
     rows: dict[str, list[Case]]
@@ -70,7 +70,7 @@ class Table:
 
 
 def tables() -> list[Table]:
-    """All of them but that of the intervals."""
+    """All tables but that of the intervals."""
 
     def fixed(head: str, noise: str, **more: Any) -> dict[str, list[Case]]:
         return {f"{head}, {blocks} blocks": [Case(noise, blocks, v, **more) for v in VARIANTS] for blocks in BLOCKS}
@@ -78,20 +78,20 @@ def tables() -> list[Table]:
     def looking(head: str, noise: str, **more: Any) -> dict[str, list[Case]]:
         return {head: [Case(noise, MOST, v, sequential=True, **more) for v in VARIANTS]}
 
-    def table(title: str, counted: Callable[[list[str]], bool], parts: list[dict[str, list[Case]]]) -> Table:
-        return Table(title, {name: cases for part in parts for name, cases in part.items()}, counted)
+    def table(title: str, counted: Callable[[list[str]], bool], row_groups: list[dict[str, list[Case]]]) -> Table:
+        return Table(title, {name: cases for group in row_groups for name, cases in group.items()}, counted)
 
-    def any_differs(said: list[str]) -> bool:
-        return "better" in said or "worse" in said
+    def any_differs(verdicts: list[str]) -> bool:
+        return "better" in verdicts or "worse" in verdicts
 
-    def any_equivalent(said: list[str]) -> bool:
-        return "equivalent" in said
+    def any_equivalent(verdicts: list[str]) -> bool:
+        return "equivalent" in verdicts
 
-    def last_better(said: list[str]) -> bool:
-        return said[-1] == "better"
+    def last_better(verdicts: list[str]) -> bool:
+        return verdicts[-1] == "better"
 
-    def last_equivalent(said: list[str]) -> bool:
-        return said[-1] == "equivalent"
+    def last_equivalent(verdicts: list[str]) -> bool:
+        return verdicts[-1] == "equivalent"
 
     return [
         table(
@@ -138,7 +138,7 @@ def tables() -> list[Table]:
 
 
 def verdicts(job: tuple[Case, int]) -> list[tuple[list[str], int]]:
-    """Of each of so many studies the verdicts and the number of blocks they took."""
+    """Simulate studies; the verdicts of each, and the number of blocks that it took."""
     case, studies = job
     rng = _stream(case)
     names = ["control", *map(str, range(1, case.variants))]
@@ -153,10 +153,10 @@ def _stream(case: Case) -> np.random.Generator:
 
 
 def _differences(case: Case, rng: np.random.Generator) -> np.ndarray:
-    """`(blocks, comparisons)`, variant less control."""
+    """Differences of the variants from the control, `(blocks, comparisons)`."""
     shape, ratio = NOISE[case.noise]
-    of_block = 3 * SHAPES[shape](rng, (case.blocks, 1))
-    values = of_block + SHAPES[shape](rng, (case.blocks, case.variants)) * np.linspace(1, ratio, case.variants)
+    block_values = 3 * SHAPES[shape](rng, (case.blocks, 1))
+    values = block_values + SHAPES[shape](rng, (case.blocks, case.variants)) * np.linspace(1, ratio, case.variants)
     values[:, -1 if case.only_last else 1 :] += case.effect * SD
     return values[:, 1:] - values[:, :1]
 
@@ -166,28 +166,28 @@ def _at_once(differences: np.ndarray, criteria: Criteria) -> tuple[list[str], in
 
 
 def _until_clear(differences: np.ndarray, criteria: Criteria) -> tuple[list[str], int]:
-    """A look after every block; what was clear once counts, so that nothing wrong that was ever said is lost."""
-    said = ["no difference shown"] * differences.shape[1]
+    """Look after every block; a verdict that was clear once counts, so that no wrong verdict is lost."""
+    latest = ["no difference shown"] * differences.shape[1]
     for blocks in range(FIRST_LOOK, len(differences) + 1):
         now, _ = _at_once(differences[:blocks], criteria)
-        said = [new if new in CLEAR else old for new, old in zip(now, said, strict=True)]
+        latest = [new if new in CLEAR else old for new, old in zip(now, latest, strict=True)]
         if set(now) <= set(CLEAR):
             break
-    return said, blocks
+    return latest, blocks
 
 
 def coverage(job: tuple[Case, int]) -> int:
-    """How many of the intervals of so many mean differences hold 0, which the mean is."""
+    """How many intervals of mean differences cover 0, which is the true mean."""
     case, studies = job
     rng = _stream(case)
     intervals = mean_intervals([_differences(case, rng)[:, 0] for _ in range(studies)])
     return sum(interval.low <= 0 <= interval.high for interval in intervals)
 
 
-def share(count: int, of: int) -> str:
-    """`163  4.1 [ 3.5,  4.7]`: the count, and in percent what that is of all."""
-    found = stats.binomtest(count, of).proportion_ci()
-    return f"{count:>6} {100 * count / of:5.1f} [{100 * found.low:4.1f}, {100 * found.high:4.1f}]"
+def share(count: int, total: int) -> str:
+    """`163  4.1 [ 3.5,  4.7]`: the count, and its share of the total in percent with its interval."""
+    interval = stats.binomtest(count, total).proportion_ci()
+    return f"{count:>6} {100 * count / total:5.1f} [{100 * interval.low:4.1f}, {100 * interval.high:4.1f}]"
 
 
 def show(title: str, columns: list[str], rows: dict[str, list[str]]) -> None:
@@ -205,7 +205,8 @@ def main() -> None:
     options = parser.parse_args()
     studies, began = options.studies, time.perf_counter()
     print(
-        f"{studies:,} studies a cell, half as many where one looks: count, percent [95 % interval], mean blocks if any"
+        f"{studies:,} studies a cell, half as many if one looks after every block: count, percent [95 % interval], "
+        "mean blocks if any"
     )
     with multiprocessing.Pool(options.workers) as pool:
         for table in tables():
@@ -218,13 +219,13 @@ def main() -> None:
         jobs = [(Case(noise, blocks, 2), studies) for noise in NOISE for blocks in BLOCKS]
         held = iter(pool.map(coverage, jobs, 1))
         rows = {noise: [share(next(held), studies) for _ in BLOCKS] for noise in NOISE}
-        show("95 % intervals of a mean difference that hold it", [f"{blocks} blocks" for blocks in BLOCKS], rows)
+        show("95 % intervals of a mean difference that cover it", [f"{blocks} blocks" for blocks in BLOCKS], rows)
     print(f"\n{time.perf_counter() - began:.0f} s with {options.workers} workers")
 
 
-def _cell(case: Case, done: list[tuple[list[str], int]], counted: Callable[[list[str]], bool]) -> str:
-    said = share(sum(counted(verdicts) for verdicts, _ in done), len(done))
-    return f"{said} {np.mean([blocks for _, blocks in done]):4.1f}" if case.sequential else said
+def _cell(case: Case, studies: list[tuple[list[str], int]], counted: Callable[[list[str]], bool]) -> str:
+    text = share(sum(counted(verdicts) for verdicts, _ in studies), len(studies))
+    return f"{text} {np.mean([blocks for _, blocks in studies]):4.1f}" if case.sequential else text
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Which code a stage runs, by its import closure, and the lock that says which revision of the stage that code is.
+"""Which code a stage runs, found by its imports, and the lock that says which revision of the stage that code is.
 
-A key should change if behaviour does, and only then. Every stage therefore declares a `revision`, and the committed
-file `code.lock` holds, for each stage, the hash of the code of that revision. A checkout whose code has the locked hash
-is that revision. Any other code stands for itself: its own hash enters the keys, so that nobody who experiments in the
-code is ever handed old work. `make relock` writes a new hash under an old revision only if both codes compute the same
-bits.
+A key should change if behaviour changes, and only then. So every stage declares a `revision`, and the committed file
+`code.lock` holds the hash of the code of that revision. If the code of a checkout has the locked hash, it is that
+revision, and the revision enters the keys. If it has not, its own hash enters the keys, so that whoever experiments in
+the code never gets old results. `make relock` writes a new hash under an old revision only if the old and the new code
+compute the same bits.
 """
 
 import ast
@@ -22,7 +22,7 @@ from pathlib import Path
 from musiclab.hashing import content_hash
 
 LOCK = Path(__file__).with_name("code.lock")
-# A function so named computes what a trial is measured by. What only it imports belongs to the stage that measures.
+# Functions whose names end so compute measures. Code that only they import belongs to the stage `measure`.
 MEASURES_SUFFIX = "_measures"
 
 
@@ -31,9 +31,9 @@ class StageCode:
     """The code of a stage.
 
     Attributes:
-        name: as in the lock, such as `vae_nn/latent` or `data/midi`.
-        revision: what the stage declares; raised whenever its numbers change.
-        hash: of the code as it is here, see `code_hash`.
+        name: its name in the lock, such as `vae_nn/latent` or `data/midi`.
+        revision: the number that the stage declares; it is raised whenever the stage's numbers change.
+        hash: of the code in this checkout, see `code_hash`.
     """
 
     name: str
@@ -42,12 +42,12 @@ class StageCode:
 
     @property
     def is_locked(self) -> bool:
-        """Whether this code is what the lock holds for the revision."""
+        """Whether the lock has this code under this revision."""
         return locked().get(self.name) == (self.revision, self.hash)
 
     @property
     def identity(self) -> str:
-        """What enters keys: the revision if the code is the locked one, else its own hash."""
+        """What enters the keys: the revision if the code is locked, else the hash of the code."""
         return f"revision {self.revision}" if self.is_locked else self.hash
 
 
@@ -59,9 +59,9 @@ def locked() -> dict[str, tuple[int, str]]:
 
 
 def differing(codes: Iterable[StageCode]) -> str:
-    """One line about the stages whose code is not the locked one; empty if there are none.
+    """One line about the stages whose code differs from the lock; empty if there are none.
 
-    Stages that the lock does not know, such as those of a user's own system, have nothing to differ from.
+    Stages that the lock does not have, such as those of a user's own system, are left out.
     """
     names = [code.name for code in codes if code.name in locked() and not code.is_locked]
     if not names:
@@ -74,7 +74,7 @@ def differing(codes: Iterable[StageCode]) -> str:
 
 @functools.cache
 def code_hash(*modules: str, measuring: bool = True) -> str:
-    """Hash of what the modules and all that they import from their own package say, see `closure` and `essence`."""
+    """Hash of the modules and of all that they import from their own package, see `closure` and `essence`."""
     files: dict[str, Path] = {}
     for module in modules:
         files |= closure(module, measuring)
@@ -83,11 +83,17 @@ def code_hash(*modules: str, measuring: bool = True) -> str:
 
 @functools.cache
 def closure(module: str, measuring: bool = True) -> dict[str, Path]:
-    """The module and all that it imports from its own top-level package, directly or not: files by module name.
+    """The module and all modules of its top-level package that it imports, directly or not: files by module name.
 
-    Imports inside functions count; those for type checkers do not, because they never run. A package's `__init__`
-    counts if something is taken from it. Without `measuring`, imports inside functions whose name ends in `_measures`
-    are left out. Nothing is imported. ModuleNotFoundError if the module does not exist.
+    Imports inside functions count. Imports for type checkers do not, because they never run. The `__init__` of a
+    package counts if a name is imported from it. Nothing is executed.
+
+    Args:
+        module: its full name.
+        measuring: whether imports inside functions whose name ends in `_measures` count.
+
+    Raises:
+        ModuleNotFoundError: the module does not exist.
     """
     package = module.partition(".")[0]
     origin = _origin(package)
@@ -99,18 +105,19 @@ def closure(module: str, measuring: bool = True) -> dict[str, Path]:
     while top and waiting:
         name = waiting.pop()
         for candidates in _imports(files[name], name, measuring):
-            own = [candidate for candidate in candidates if candidate.partition(".")[0] == package]
-            imported = next((candidate for candidate in own if _module_file(top, candidate)), None)
+            own = (candidate for candidate in candidates if candidate.partition(".")[0] == package)
+            paths = {candidate: path for candidate in own if (path := _module_file(top, candidate))}
+            imported = next(iter(paths), None)
             if imported and imported not in files:
-                files[imported] = _module_file(top, imported)
+                files[imported] = paths[imported]
                 waiting.append(imported)
     return dict(sorted(files.items()))
 
 
 def essence(source: str) -> str:
-    """What a source says to Python: the text without comments, docstrings, trailing space and empty lines.
+    """The text of a source without comments, docstrings, trailing spaces and empty lines.
 
-    It is the same on every version of Python, unlike a syntax tree.
+    Unlike a syntax tree it is the same on every version of Python.
     """
     return _essence(source, ast.parse(source))
 
@@ -126,7 +133,8 @@ def _essence(source: str, tree: ast.Module) -> str:
             node, clean=False
         ):
             docstring = node.body[0]
-            lines[docstring.lineno - 1 : docstring.end_lineno] = [""] * (docstring.end_lineno - docstring.lineno + 1)
+            rows = slice(docstring.lineno - 1, docstring.end_lineno)
+            lines[rows] = [""] * len(lines[rows])
     return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
@@ -136,7 +144,7 @@ def _file_hash(path: Path) -> str:
 
 
 def _origin(package: str) -> Path:
-    """The file of a top-level package or module, that of the script which runs included."""
+    """The file of a top-level package or module; of `__main__` it is the script that runs."""
     if package == "__main__":
         file = getattr(sys.modules[package], "__file__", None)
     else:
@@ -161,7 +169,7 @@ def _module_file(top: Path, name: str) -> Path | None:
 
 @functools.cache
 def _imports(path: Path, module: str, measuring: bool) -> list[tuple[str, ...]]:
-    """For each name that a file imports, the modules that may hold it, the likeliest first."""
+    """For each name that a file imports, the modules that may define it, the likeliest first."""
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     names: list[tuple[str, ...]] = []
     for node in _running(_tree(path), measuring):
@@ -177,14 +185,15 @@ def _imports(path: Path, module: str, measuring: bool) -> list[tuple[str, ...]]:
 
 
 def _running(node: ast.AST, measuring: bool) -> Iterator[ast.AST]:
-    """The nodes below, but for what only type checkers read and, if asked to, for what only measures."""
+    """All nodes below, except what only type checkers read and, unless `measuring`, functions that only measure."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
             for other in child.orelse:
                 yield from (other, *_running(other, measuring))
             continue
-        is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
-        if is_function and child.name.endswith(MEASURES_SUFFIX) and not measuring:
-            continue
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            only_measures = child.name.endswith(MEASURES_SUFFIX)
+            if only_measures and not measuring:
+                continue
         yield child
         yield from _running(child, measuring)

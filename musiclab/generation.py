@@ -124,7 +124,7 @@ def generate(request: GenerateRequest) -> Generated:
     )
 
 
-def _why_fewer(system: "System[Any]", trial: TrialSpec, request: GenerateRequest) -> str:
+def _why_fewer(system: System[Any], trial: TrialSpec, request: GenerateRequest) -> str:
     """Why there are fewer samples than asked for."""
     if request.start:
         return f"{system.name} draws nothing, so all continuations of one start are the same"
@@ -141,7 +141,7 @@ def _naming_out(out: Path) -> Iterator[None]:
         ) from error
 
 
-def _best(storage: Storage, study: str | None, system: "System[Any]") -> Trained:
+def _best(storage: Storage, study: str | None, system: System[Any]) -> Trained:
     """A trial of the system's best variant in the study that is named, or in the newest study that has one."""
     records = Records(storage)
     studies = [study] if study else storage.names("studies")
@@ -162,7 +162,7 @@ def _best(storage: Storage, study: str | None, system: "System[Any]") -> Trained
     )
 
 
-def _trial(storage: Storage, key: str, system: "System[Any]") -> Trained:
+def _trial(storage: Storage, key: str, system: System[Any]) -> Trained:
     record = Records(storage).get(key)
     if record is None:
         raise UserError(f"--trial {key}: {storage.root} has no finished trial of that key.")
@@ -171,7 +171,7 @@ def _trial(storage: Storage, key: str, system: "System[Any]") -> Trained:
     return Trained(record.trial_spec, f"trial {key}")
 
 
-def _checked(storage: Storage, system: "System[Any]", trial: TrialSpec) -> Any:
+def _checked(storage: Storage, system: System[Any], trial: TrialSpec) -> Any:
     """The trial's config; UserError if its networks are missing, or are not what this code would train."""
     other_code = UserError(f"trial {trial.key} was trained by other code than this; run its study again.")
     try:
@@ -191,7 +191,7 @@ def _checked(storage: Storage, system: "System[Any]", trial: TrialSpec) -> Any:
     return config
 
 
-def _config(system: "System[Any]", config: Any, request: GenerateRequest) -> Any:
+def _config(system: System[Any], config: Any, request: GenerateRequest) -> Any:
     """The trial's config with the fields changed that are asked for.
 
     The trial's own target stays unless `--style` gives another one, or `--start` a start that it was not drawn for.
@@ -229,7 +229,7 @@ def _target(config: Any) -> str:
     return getattr(config, "target", NONE)
 
 
-def _windows(storage: Storage, trial: TrialSpec, system: "System[Any]", config: Any) -> BlockWindows:
+def _windows(storage: Storage, trial: TrialSpec, system: System[Any], config: Any) -> BlockWindows:
     """The windows that the trial started from, and in which it looks up its own targets."""
     if _store(storage, trial) is None:
         hint = "give --start FILE.mid" if "start" in system.conditions else "run its study again"
@@ -239,7 +239,7 @@ def _windows(storage: Storage, trial: TrialSpec, system: "System[Any]", config: 
 
 def _run(
     storage: Storage, trial: TrialSpec, config: Any, windows: BlockWindows | None, request: GenerateRequest
-) -> "StageRun[Any]":
+) -> StageRun[Any]:
     targets = None
     if request.style:
         targets = named_targets(request.style, _store(storage, trial), config.window_spec, option="--style")
@@ -247,7 +247,7 @@ def _run(
     return StageRun(config, block, windows, StoredFiles(storage, trial, GENERATE), torch.device("cpu"), targets)
 
 
-def _starts(system: "System[Any]", config: Any, windows: BlockWindows | None, request: GenerateRequest) -> np.ndarray:
+def _starts(system: System[Any], config: Any, windows: BlockWindows | None, request: GenerateRequest) -> np.ndarray:
     """Start windows, packed `(n, track, steps, 16)` uint8: the last one of the given file, or all of the trial's."""
     if request.start:
         last = file_windows(request.start, config.window_spec, "--start")[-1:]

@@ -9,7 +9,7 @@ _QUOTAS = (
     ("/sys/fs/cgroup/cpu.max",),
     ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
 )
-# A container's limit and what of it is taken, likewise.
+# A container's memory limit and how much of it is in use, likewise.
 _MEMORY_LIMITS = (
     ("memory.max", "memory.current"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
@@ -28,7 +28,7 @@ def available_cpus() -> int:
 
 
 def available_memory() -> int | None:
-    """Bytes that programs may still take, of the machine's or of the container's limit; None where nothing tells."""
+    """Bytes of free memory on the machine, or fewer if its container has a limit; None if the system does not tell."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))

@@ -16,28 +16,31 @@ def size(n_bytes: float) -> str:
     return f"{n_bytes:.{decimals}f} {unit}"
 
 
-def duration(seconds: float) -> str:
-    """A time span with a unit: 45 s, 3 min, 2 h 10 min."""
+def duration(seconds: float, exact: bool = False) -> str:
+    """A time span with a unit: 45 s, 3 min, 2 h 10 min, 3 d 4 h; if `exact`, 0.125 s and 2.6 min."""
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.3g} s" if exact else f"{seconds:.0f} s"
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes < 90:
+        return f"{seconds / 60:.1f} min" if exact else f"{minutes} min"
+    hours = round(seconds / 3600)
+    return f"{minutes // 60} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 def rounded(value: float) -> str:
-    """Three digits, all those before the point from a thousand to ten million; a dash for NaN."""
+    """A number to three digits; from a thousand to ten million all digits before the point; a dash for NaN."""
     if math.isnan(value):
         return "-"
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
-def counted(number: int, what: str) -> str:
-    """`1 block`, `2 blocks`."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str) -> str:
+    """A number with its noun in singular or plural: `1 block`, `2 blocks`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def listing(words: Iterable[str]) -> str:
-    """`a`, `a and b`, `a, b and c`; names that hold a comma are told apart by semicolons."""
-    *first, last = words
-    comma = "; " if any(", " in word for word in (*first, last)) else ", "
-    return f"{comma.join(first)} and {last}" if first else last
+def listing(names: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`; semicolons separate names that hold a comma. There must be at least one name."""
+    *all_but_last, last = names
+    separator = "; " if any(", " in name for name in (*all_but_last, last)) else ", "
+    return f"{separator.join(all_but_last)} and {last}" if all_but_last else last

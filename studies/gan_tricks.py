@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Do label smoothing, feature matching and TTUR keep the GAN from collapsing?  Claim C8: it collapses in spite of them.
 
-All eight combinations. set/diversity_ratio is the variety of the samples, real music's being 1; train/diversity_ratio
-and train/duplicate_rate show it epoch by epoch.
+All eight combinations. set/diversity_ratio is the variety of the samples (real music has 1). train/diversity_ratio and
+train/duplicate_rate show it epoch by epoch.
 """
 
 from musiclab.study import Ablation, Claim, Expect, Study

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """How much noise on the latents is best?  Claim C2: between 0.5 and 1.0; more is random, less repeats.
 
-latent/noise_response says how far noise of a given sd moves a decoded window, two real windows being 1 apart, and
-set/noise_sensitivity how much two continuations of one start window differ.
+latent/noise_response says how far noise of a given sd moves a decoded window (two real windows are 1 apart).
+set/noise_sensitivity says how much two continuations of one start window differ.
 """
 
 from musiclab.study import Claim, Expect, Grid, Study

@@ -3,8 +3,9 @@
 
 C4: from one start window and noise, vae_nn makes different continuations that still fit together (the drums differ, the
 harmony follows the piano). C5: the CNN pair plays coherent instruments, but almost the same for every start. Each start
-is continued four times: set/noise_sensitivity is how much these differ, set/start_sensitivity how much more those of
-different starts do, music/harmony_gain how much nearer the instruments are than if put together by chance.
+is continued four times. set/noise_sensitivity is how much these continuations differ. set/start_sensitivity is how much
+more the continuations of different starts differ. music/harmony_gain is how much nearer the instruments are to each
+other than instruments put together by chance.
 """
 
 from musiclab.study import Claim, Expect, Grid, Study

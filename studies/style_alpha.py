@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """How far does alpha steer towards a target song?  Claim C3: the more the more; 0.5 keeps resemblance and variation.
 
-Each block draws a few held-out songs as targets; alpha 0 is what goes without one. style/specificity is the likeness to
-the target above that to other songs.
+Each block draws a few held-out songs as targets. With alpha 0 there is no target. style/specificity is the likeness to
+the target minus the likeness to other songs.
 """
 
 from musiclab.study import Claim, Expect, Grid, Study

@@ -3,12 +3,12 @@
 
 C6: the multi-instrument RNN sounds random. C7: the next-note RNN is limited to one instrument and equal note lengths.
 C9: VAE + NN is the best of the article's own models, and the transformer is relatively good. All systems see the same
-songs and continue the same start windows by as many windows; the GAN, which continues nothing, makes as many.
+songs and continue the same start windows by as many windows. The GAN continues nothing, but makes as many windows.
 """
 
 from musiclab.study import Claim, Expect, Grid, Study
 
-OWN = ["note_rnn", "multitrack_rnn", "melody_harmony_cnn", "gan"]  # the article's own models but for vae_nn
+OWN = ["note_rnn", "multitrack_rnn", "melody_harmony_cnn", "gan"]  # the article's own models except vae_nn
 OTHERS = ["Drums", "Guitar", "Bass", "Strings"]
 
 study = Study(

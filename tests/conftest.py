@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["DO_NOT_TRACK"] = "true"
+os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "120"  # a server on a busy machine answers late
 os.environ["OMP_NUM_THREADS"] = "1"  # as in a trial; more threads than cores make a loaded machine crawl
 for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI"):
     os.environ.pop(name, None)
@@ -29,9 +31,14 @@ from musiclab.data.windows import WindowSpec  # noqa: E402
 from musiclab.rendering.midi import to_midi  # noqa: E402
 from tests.support.kept import Kept, empty  # noqa: E402
 from tests.support.mlflow_servers import MlflowServer, Postgres, running_postgres, sqlite  # noqa: E402
-from tests.support.study_processes import Head, Run, end, free_port, run_study, start_ray, wait_for  # noqa: E402
+from tests.support.study_processes import PAUSING, Head, Run, end, free_port, run_study, start_ray  # noqa: E402
+from tests.support.waiting import wait_until  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
+
+# How long an example takes is no reason to fail.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 Once = Callable[[str, Callable[[Path], Any]], Any]
@@ -107,12 +114,12 @@ def _make_database(folder: Path) -> Path:
 
 
 # Two variants that train for some seconds, so that there is a middle to be killed in.
-_LONG = """
+_LONG = f"""{PAUSING}
 from musiclab.study import Grid, Study
 
 if __name__ == "__main__":
     Study(
-        name="long", system="vae_nn", space={"latent_dim": Grid(8, 16)}, control={"latent_dim": 16},
+        name="long", system="vae_nn", space={{"latent_dim": Grid(8, 16)}}, control={{"latent_dim": 16}},
         blocks=1, objective="frechet",
     ).main()
 """
@@ -202,7 +209,7 @@ def head() -> Iterator[Head]:
             f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}" if with_dashboard else None, folder, environment
         )
         if with_dashboard:
-            wait_for(made.takes_jobs, 120, "Ray's dashboard")
+            wait_until(made.takes_jobs, "Ray's dashboard")
         yield made
     finally:
         end(process)

@@ -15,9 +15,10 @@ from musiclab import code_lock
 from musiclab.code_lock import LOCK, StageCode, closure, code_hash, differing, essence, locked
 from musiclab.systems import SYSTEMS, find_system
 from musiclab.systems.base import MEASURE
+from musiclab.systems.codes import stage_codes
 from tests.golden import relock
 from tests.golden.cases import BASE, cases, switches
-from tests.golden.relock import RUNNER, close, lock_of, new_cases, refused, stage_codes
+from tests.golden.relock import RUNNER, close, lock_of, new_cases, refused
 
 ROOT = Path(__file__).parents[1]
 # Six digits, the last of which may differ by some: on other processors sums come out otherwise.

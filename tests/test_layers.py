@@ -35,7 +35,7 @@ ALLOWED = {
         "report.sentences",
         "report.text_table",
     },
-    "maintenance": {"data", "training.files", "storage", "tracking.uri"},
+    "maintenance": {"data", "training.files", "systems.codes", "storage", "tracking.uri"},
     "study": {
         "data",
         "measures",

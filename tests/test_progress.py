@@ -13,10 +13,27 @@ from musiclab.wording import duration, size
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0, "0 s"), (45.4, "45 s"), (89, "89 s"), (90, "2 min"), (150, "2 min"), (3600, "60 min"), (7800, "2 h 10 min")],
+    [
+        (0, "0 s"),
+        (45.4, "45 s"),
+        (89, "89 s"),
+        (90, "2 min"),
+        (150, "2 min"),
+        (3600, "60 min"),
+        (7800, "2 h 10 min"),
+        (273_600, "3 d 4 h"),
+    ],
 )
 def test_durations_as_people_say_them(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.125, "0.125 s"), (45.44, "45.4 s"), (156, "2.6 min"), (300, "5.0 min"), (7800, "2 h 10 min")],
+)
+def test_measured_durations_have_decimals(seconds: float, said: str) -> None:
+    assert duration(seconds, exact=True) == said
 
 
 @pytest.mark.parametrize(

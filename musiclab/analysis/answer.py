@@ -1,8 +1,9 @@
-"""The answer: records of a study's cells as means, intervals and paired comparisons."""
+"""The answer: the records of a study's trials as means, intervals and paired comparisons."""
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,15 +17,25 @@ from musiclab.measures.registry import MEASURES, Measure
 from musiclab.measures.rolls import nan_mean
 from musiclab.storage.trial_documents import TrialRecord
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Answer:
-    """Everything a table, MLflow or a report shows; variants are keyed by name, in the study's order.
+    """All numbers that a table, MLflow or a report shows, by variant in the study's order.
 
-    `scores` is the mean of the objective, or of its distance to the value of real music where being like it is the aim;
-    comparisons are of the same. `above_zero` has, by measure and variant, the p of a mean of 0 where that is a question
-    of its own (sign flips over blocks, Holm over a measure's variants). `effects` are those of single fields, where the
-    design tells.
+    Attributes:
+        criteria: how the study is judged.
+        measures: mean and interval by variant and measure.
+        scores: the mean score by variant; NaN if it has none. A score is the objective, or its distance to the value of
+            real music if the aim is to be like it.
+        comparisons: each variant's scores against its control's.
+        above_zero: p of a mean of 0, by measure and variant, for measures that are read against a baseline (sign flips
+            over blocks, Holm over a measure's variants).
+        effects: of single fields, as far as the design can tell them apart.
+        baselines: what real, shuffled and random music score, by name.
+        missing: how many trials of a variant have no record.
+        failed: how many of these have failed.
     """
 
     criteria: Criteria
@@ -51,70 +62,86 @@ class Answer:
 def answer(
     cells: list[TrialSpec], records: dict[str, TrialRecord], criteria: Criteria, failed: Collection[str] = ()
 ) -> Answer:
-    """Summarise the records (by key) of the cells; a cell without one counts as missing, and as failed if it is in
-    `failed` (keys).
+    """Summarise the records of a study. The comparisons of all variants with their controls are one family.
 
-    The comparisons of all variants with their controls are one family.
+    Args:
+        cells: the study's trials.
+        records: by key; a trial without one counts as missing.
+        criteria: how the study is judged.
+        failed: keys of trials that have failed.
     """
-    controls, objective = criteria.controls, criteria.objective
-    found: dict[str, dict[int, TrialRecord]] = {}
-    missing: dict[str, int] = {}
-    failures: dict[str, int] = {}
+    missing = dict.fromkeys((cell.variant.name for cell in cells), 0)
+    failures = dict(missing)
     for cell in cells:
-        name = cell.variant.name
-        of_variant = found.setdefault(name, {})
-        missing.setdefault(name, 0)
-        failures.setdefault(name, 0)
-        if cell.key in records:
-            of_variant[cell.block.index] = records[cell.key]
-        else:
-            missing[name] += 1
-            failures[name] += cell.key in failed
-    measures = {name: _intervals([record.measures for record in of.values()]) for name, of in found.items()}
-    # Baselines are a matter of the block's real music; variants share it unless they cut windows differently.
+        if cell.key not in records:
+            missing[cell.variant.name] += 1
+            failures[cell.variant.name] += cell.key in failed
+    records_by_block = values_by_block(cells, records, lambda record: record)
+    measures_by_block = values_by_block(cells, records, lambda record: record.measures)
+    # Baselines depend on the block's real music; variants share it unless they cut windows differently.
     baselines: dict[str, float] = {}
-    for name in dict.fromkeys([*controls.values(), *found]):
-        baselines |= _means([record.baselines for record in found[name].values()], baselines)
-    by_block = scores_by_block(cells, records, objective)
+    for name in dict.fromkeys([*criteria.controls.values(), *records_by_block]):
+        baselines |= _means([record.baselines for record in records_by_block[name].values()], baselines)
+    scores = scores_by_block(cells, records, criteria.objective)
     return Answer(
-        criteria,
-        measures,
-        {name: nan_mean(np.array(list(of.values()))) for name, of in by_block.items()},
-        compare(by_block, criteria),
-        _above_zero(found, anytime_p if criteria.sequential else sign_flip_p),
-        effects({cell.variant.name: cell.variant.values for cell in cells}, by_block, criteria),
-        baselines,
-        missing,
-        failures,
+        criteria=criteria,
+        measures={name: _intervals(list(by_block.values())) for name, by_block in measures_by_block.items()},
+        scores=_mean_scores(scores),
+        comparisons=compare(scores, criteria),
+        above_zero=_above_zero(measures_by_block, anytime_p if criteria.sequential else sign_flip_p),
+        effects=effects({cell.variant.name: cell.variant.values for cell in cells}, scores, criteria),
+        baselines=baselines,
+        missing=missing,
+        failed=failures,
     )
 
 
 def undecided(comparisons: dict[str, Comparison]) -> list[str]:
-    """The variants that nothing is known of yet: neither better nor worse nor, where there is a margin, equivalent."""
-    return [name for name, of in comparisons.items() if of.verdict not in ("better", "worse", "equivalent")]
+    """The variants that are not shown to be better, worse or, if there is a margin, equivalent."""
+    decided = ("better", "worse", "equivalent")
+    return [name for name, comparison in comparisons.items() if comparison.verdict not in decided]
 
 
 def best(answer: Answer) -> str | None:
-    """The variant with the best mean objective; None where no trial has finished."""
+    """The variant with the best mean score; None if no trial has a score."""
     return _leader(answer.scores, answer.objective)
 
 
 def best_so_far(cells: list[TrialSpec], records: dict[str, TrialRecord], objective: Measure) -> str | None:
-    """The same from the records alone, without an interval: for whoever asks after every trial."""
-    by_block = scores_by_block(cells, records, objective)
-    return _leader({name: nan_mean(np.array(list(of.values()))) for name, of in by_block.items()}, objective)
+    """As `best`, from the records alone and without intervals, so that it may be asked after every trial."""
+    return _leader(_mean_scores(scores_by_block(cells, records, objective)), objective)
+
+
+def values_by_block(
+    cells: list[TrialSpec], records: dict[str, TrialRecord], value: Callable[[TrialRecord], T]
+) -> dict[str, dict[int, T]]:
+    """A value of each record, by variant and block. Variants without a record have no blocks."""
+    values: dict[str, dict[int, T]] = {}
+    for cell in cells:
+        by_block = values.setdefault(cell.variant.name, {})
+        if cell.key in records:
+            by_block[cell.block.index] = value(records[cell.key])
+    return values
 
 
 def scores_by_block(
     cells: list[TrialSpec], records: dict[str, TrialRecord], objective: Measure
 ) -> dict[str, dict[int, float]]:
-    """What the objective is judged by, by variant and block, of the cells that have a record."""
-    found: dict[str, dict[int, float]] = {}
-    for cell in cells:
-        of_variant = found.setdefault(cell.variant.name, {})
-        if cell.key in records:
-            of_variant[cell.block.index] = score(records[cell.key], objective)
-    return found
+    """The scores by variant and block."""
+    return values_by_block(cells, records, lambda record: score(record, objective))
+
+
+def score(record: TrialRecord, objective: Measure) -> float:
+    """What a trial is judged by: the objective, or its distance to its value for the block's real music."""
+    value = record.measures.get(objective.full_name, math.nan)
+    if objective.better != "real":
+        return value
+    return abs(value - record.baselines.get(objective.full_name, math.nan))
+
+
+def _mean_scores(scores: dict[str, dict[int, float]]) -> dict[str, float]:
+    """The mean over blocks, by variant; NaN if it has none."""
+    return {name: nan_mean(np.array(list(by_block.values()))) for name, by_block in scores.items()}
 
 
 def _leader(scores: dict[str, float], objective: Measure) -> str | None:
@@ -122,40 +149,43 @@ def _leader(scores: dict[str, float], objective: Measure) -> str | None:
     return max(present, key=lambda name: objective.sign * scores[name], default=None)
 
 
-def score(record: TrialRecord, objective: Measure) -> float:
-    """What the objective is judged by: its value, or its distance to that of the block's real music."""
-    value = record.measures.get(objective.full_name, math.nan)
-    return abs(value - record.baselines.get(objective.full_name, math.nan)) if objective.better == "real" else value
-
-
 def _above_zero(
-    found: dict[str, dict[int, TrialRecord]], test: Callable[[list[float]], float]
+    measures_by_block: dict[str, dict[int, dict[str, float]]], test: Callable[[list[float]], float]
 ) -> dict[str, dict[str, float]]:
+    """p by measure and variant; variants with the same values are one question."""
     result = {}
     for measure in MEASURES:
-        values = {
-            name: tuple(
-                value
-                for record in of.values()
-                if (value := record.measures.get(measure.full_name)) == value and value is not None
-            )
-            for name, of in found.items()
+        if not measure.above_zero:
+            continue
+        columns = {
+            name: _present(measures.get(measure.full_name) for measures in by_block.values())
+            for name, by_block in measures_by_block.items()
         }
-        values = {name: of for name, of in values.items() if of}
-        if measure.above_zero and values:
-            distinct = list(dict.fromkeys(values.values()))  # what variants share is one question
-            p = dict(zip(distinct, holm([test(list(of)) for of in distinct]), strict=True))
-            result[measure.full_name] = {name: p[of] for name, of in values.items()}
+        distinct = list(dict.fromkeys(column for column in columns.values() if column))
+        if distinct:
+            p_values = dict(zip(distinct, holm([test(list(column)) for column in distinct]), strict=True))
+            result[measure.full_name] = {name: p_values[column] for name, column in columns.items() if column}
     return result
 
 
-def _intervals(of_blocks: list[dict[str, float]]) -> dict[str, Interval]:
-    """The measures that the records have, by full name; values of single tracks stay in the records."""
-    names = [measure.full_name for measure in MEASURES if any(measure.full_name in values for values in of_blocks)]
-    columns = [[values.get(name, math.nan) for values in of_blocks] for name in names]
+def _present(values: Iterable[float | None]) -> tuple[float, ...]:
+    return tuple(value for value in values if value is not None and not math.isnan(value))
+
+
+def _intervals(measures_of_blocks: list[dict[str, float]]) -> dict[str, Interval]:
+    """The intervals of measures that the blocks have, by full name; values of single tracks stay in the records."""
+    names = [
+        measure.full_name
+        for measure in MEASURES
+        if any(measure.full_name in measures for measures in measures_of_blocks)
+    ]
+    columns = [[measures.get(name, math.nan) for measures in measures_of_blocks] for name in names]
     return dict(zip(names, mean_intervals(columns), strict=True))
 
 
-def _means(of_blocks: list[dict[str, float]], known: Collection[str]) -> dict[str, float]:
-    names = {name: None for values in of_blocks for name in values if name not in known}
-    return {name: nan_mean(np.array([values.get(name, math.nan) for values in of_blocks])) for name in names}
+def _means(baselines_of_blocks: list[dict[str, float]], known: Collection[str]) -> dict[str, float]:
+    """The mean over blocks of each baseline that is not known yet."""
+    names = dict.fromkeys(name for baselines in baselines_of_blocks for name in baselines if name not in known)
+    return {
+        name: nan_mean(np.array([baselines.get(name, math.nan) for baselines in baselines_of_blocks])) for name in names
+    }

@@ -1,4 +1,4 @@
-"""Claims: whether what the article says was measured."""
+"""Claims: whether the article's claims hold in what was measured."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from musiclab.analysis.answer import values_by_block
 from musiclab.analysis.sequential import anytime_p
 from musiclab.analysis.statistics import ALPHA, Interval, holm, mean_interval, sign_flip_p
 from musiclab.design.claims import Claim, Expect, full_measure_name, has_fields
@@ -18,9 +19,14 @@ from musiclab.storage.trial_documents import TrialRecord
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was measured of an expectation: value and what it is compared with, their paired difference, its p.
+    """What was measured of an expectation.
 
-    The difference is signed as the measure is, so that above 0 means above; NaN and 0 blocks where nothing is there.
+    Attributes:
+        expect: the expectation.
+        value: the measure's mean over blocks.
+        than: the mean of the reference over the same blocks.
+        difference: `value` minus `than`, paired by block; NaN and 0 blocks if nothing was measured.
+        p: two-sided, of no difference.
     """
 
     expect: Expect
@@ -31,7 +37,7 @@ class Evidence:
 
     @property
     def sign(self) -> int:
-        """1 where the mean difference lies on the expected side, -1 where on the other, 0 for neither."""
+        """1 if the mean difference is on the expected side, -1 if it is on the other, 0 if it is 0 or NaN."""
         if math.isnan(self.difference.mean) or self.difference.mean == 0:
             return 0
         return 1 if (self.difference.mean > 0) == (self.expect.relation == "above") else -1
@@ -39,7 +45,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class ClaimVerdict:
-    """A claim, what was found of each thing expected, and the verdict."""
+    """A claim, what was measured of each of its expectations, and the verdict."""
 
     claim: Claim
     found: tuple[Evidence, ...]
@@ -49,72 +55,80 @@ class ClaimVerdict:
 def judgements(
     claims: Sequence[Claim], cells: list[TrialSpec], records: dict[str, TrialRecord], sequential: bool = False
 ) -> list[ClaimVerdict]:
-    """Each claim's verdict, by sign flips over blocks; by tests that hold at any time where that is how blocks came.
+    """Each claim's verdict, by sign flips over blocks, or by anytime-valid tests if the study is sequential.
 
-    *Supported* where everything expected is shown at 5 %: each by itself, for all must be (an intersection-union test
-    needs no correction, Berger 1982). *Contradicted* where the opposite of anything expected is shown, corrected by
-    Holm over what the claim expects. Else *not shown*. Several claims are so many questions: no correction over them.
+    - *Supported*: everything expected is shown at 5 %. Each expectation is tested by itself, because all must hold (an
+      intersection-union test needs no correction, Berger 1982).
+    - *Contradicted*: the opposite of any expectation is shown, with Holm's correction over the claim's expectations.
+    - *Not shown*: neither.
+
+    Several claims are several questions, without a correction over them.
     """
     test = anytime_p if sequential else sign_flip_p
     return [
-        _judgement(claim, tuple(_found(expect, cells, records, test) for expect in claim.expect)) for claim in claims
+        _judged(claim, tuple(_evidence(expect, cells, records, test) for expect in claim.expect)) for claim in claims
     ]
 
 
-def _judgement(claim: Claim, found: tuple[Evidence, ...]) -> ClaimVerdict:
-    supported = bool(found) and all(part.p <= ALPHA and part.sign > 0 for part in found)
-    corrected = holm([part.p for part in found])
-    contradicted = any(p <= ALPHA and part.sign < 0 for p, part in zip(corrected, found, strict=True))
-    return ClaimVerdict(claim, found, "supported" if supported else "contradicted" if contradicted else "not shown")
+def _judged(claim: Claim, evidence: tuple[Evidence, ...]) -> ClaimVerdict:
+    if evidence and all(measured.p <= ALPHA and measured.sign > 0 for measured in evidence):
+        return ClaimVerdict(claim, evidence, "supported")
+    corrected = holm([measured.p for measured in evidence])
+    if any(p <= ALPHA and measured.sign < 0 for p, measured in zip(corrected, evidence, strict=True)):
+        return ClaimVerdict(claim, evidence, "contradicted")
+    return ClaimVerdict(claim, evidence, "not shown")
 
 
-def _found(
+def _evidence(
     expect: Expect, cells: list[TrialSpec], records: dict[str, TrialRecord], test: Callable[[list[float]], float]
 ) -> Evidence:
-    full, than = full_measure_name(expect.measure), expect.than
-    values = _by_block(cells, records, expect.of, lambda record: record.measures.get(full, math.nan))
-    if isinstance(than, dict):
-        others = _by_block(cells, records, than, lambda record: record.measures.get(full, math.nan))
-    elif isinstance(than, str):
-        others = _by_block(cells, records, expect.of, lambda record: _scale(record.baselines, full, than))
+    name, reference = full_measure_name(expect.measure), expect.than
+
+    def measure(record: TrialRecord) -> float:
+        return record.measures.get(name, math.nan)
+
+    def baseline(record: TrialRecord) -> float:
+        return _baseline(record.baselines, name, str(reference))
+
+    values = _means_by_block(cells, records, expect.of, measure)
+    if isinstance(reference, dict):
+        others = _means_by_block(cells, records, reference, measure)
+    elif isinstance(reference, str):
+        others = _means_by_block(cells, records, expect.of, baseline)
     else:
-        others = dict.fromkeys(values, float(than))
-    both = {
-        block: (value, others[block])
-        for block, value in sorted(values.items())
-        if block in others and not math.isnan(value + others[block])
-    }
-    differences = [value - other for value, other in both.values()]
+        others = dict.fromkeys(values, float(reference))
+    blocks = [
+        block for block, value in sorted(values.items()) if block in others and not math.isnan(value + others[block])
+    ]
+    differences = [values[block] - others[block] for block in blocks]
     return Evidence(
-        expect,
-        nan_mean(np.array(_column(both, 0))),
-        nan_mean(np.array(_column(both, 1))),
-        mean_interval(differences),
-        test(differences),
+        expect=expect,
+        value=nan_mean(np.array([values[block] for block in blocks])),
+        than=nan_mean(np.array([others[block] for block in blocks])),
+        difference=mean_interval(differences),
+        p=test(differences),
     )
 
 
-def _column(both: dict[int, tuple[float, float]], place: int) -> list[float]:
-    return [pair[place] for pair in both.values()]
-
-
-def _by_block(
+def _means_by_block(
     cells: list[TrialSpec],
     records: dict[str, TrialRecord],
     fields: dict[str, Any],
     value: Callable[[TrialRecord], float],
 ) -> dict[int, float]:
-    """By block the mean value of the variants that have the fields; a block that lacks one of them is left out."""
-    wanted = {cell.variant.name for cell in cells if has_fields(cell.variant, fields)}
-    found: dict[int, dict[str, float]] = {}
-    for cell in cells:
-        if cell.variant.name in wanted and cell.key in records:
-            found.setdefault(cell.block.index, {})[cell.variant.name] = value(records[cell.key])
-    return {block: sum(of.values()) / len(of) for block, of in found.items() if len(of) == len(wanted)}
+    """By block, the mean value of the variants that have the fields; a block that lacks one of them is left out."""
+    chosen = [cell for cell in cells if has_fields(cell.variant, fields)]
+    values = values_by_block(chosen, records, value)
+    blocks = dict.fromkeys(cell.block.index for cell in chosen)
+    return {
+        block: sum(by_block[block] for by_block in values.values()) / len(values)
+        for block in blocks
+        if all(block in by_block for by_block in values.values())
+    }
 
 
-def _scale(scale: dict[str, float], full: str, music: str) -> float:
-    """What such music scores: for real music its value, or, of a measure that compares with it, other real music's."""
+def _baseline(baselines: dict[str, float], name: str, music: str) -> float:
+    """What such music scores: for real music its value or, for a measure that compares with it, other real music's."""
     if music == "real":
-        return scale.get(full, scale.get(full + FLOOR, math.nan))
-    return scale.get(f"{full}.{music}", math.nan)
+        return baselines.get(name, baselines.get(name + FLOOR, math.nan))
+    return baselines.get(f"{name}.{music}", math.nan)

@@ -1,4 +1,4 @@
-"""`musiclab clean`: what a storage holds that nothing needs."""
+"""`musiclab clean`: lists what a storage holds that nothing needs, and removes it if asked to."""
 
 import argparse
 from typing import Any
@@ -6,15 +6,16 @@ from typing import Any
 
 def add(subjects: Any) -> None:
     """Add the subcommand to the parser of `musiclab`."""
-    doc = "show what a storage holds that nothing needs: stages and checkpoints of no record, what kills left behind"
+    doc = "list what a storage holds that nothing needs: stages and checkpoints of no record, what kills left behind"
     command = subjects.add_parser("clean", help=doc, description=doc, allow_abbrev=False)
     command.add_argument("storage", metavar="STORAGE", help="folder or URI, such as ~/musiclab")
-    command.add_argument("--remove", action="store_true", help="remove it")
+    command.add_argument("--remove", action="store_true", help="remove what would otherwise only be listed")
     command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show or remove; the exit code."""
+    """List or remove; the exit code."""
     from musiclab.maintenance.clean import clean
 
-    return clean(options.storage, options.remove)
+    clean(options.storage, options.remove, print)
+    return 0

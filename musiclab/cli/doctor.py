@@ -1,8 +1,11 @@
 """`musiclab doctor`: checks of an installation and a storage."""
 
 import argparse
+import time
+from collections import Counter
 from typing import Any
 
+from musiclab.errors import printable
 from musiclab.study.options import DEFAULT_STORAGE
 from musiclab.tracking import check_tracking_uri
 
@@ -18,13 +21,18 @@ def add(subjects: Any) -> None:
         "--tracking-uri",
         type=check_tracking_uri,
         metavar="URI",
-        help="MLflow server or database (default: MLFLOW_TRACKING_URI, else where the studies there are shown)",
+        help="MLflow server or database (default: MLFLOW_TRACKING_URI, else the one that the studies there used)",
     )
     command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check, and print what is found; the exit code."""
-    from musiclab.maintenance.doctor import doctor
+    """Check, and print each finding; the exit code is 1 if something fails."""
+    from musiclab.maintenance.doctor import FAIL, WARN, examine
 
-    return doctor(options.storage, options.tracking_uri)
+    began, levels = time.monotonic(), Counter[str]()
+    for check, finding in examine(options.storage, options.tracking_uri):
+        levels[finding.level] += 1
+        print(printable(finding.line(check)), flush=True)
+    print(f"{levels[FAIL]} failed, {levels[WARN]} to look at, in {time.monotonic() - began:.0f} s")
+    return 1 if levels[FAIL] else 0

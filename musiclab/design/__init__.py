@@ -1,1 +1,1 @@
-"""Designs: what a study asks, as values: its fields, its space, its variants, its trials, its claims."""
+"""Design: what a study asks, as values: its fields, space, variants, trials and claims."""

@@ -1,4 +1,4 @@
-"""Claims: what the article says, and what would have to be measured for it to be so."""
+"""Claims: what the article says, and what must be measured if it is true."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,20 +11,21 @@ from musiclab.measures.registry import find_measure
 
 Against = dict[str, Any] | float | Literal["real", "shuffled", "random"]
 
-
-_MUSIC = {"real": "real music", "shuffled": "tracks shuffled between songs", "random": "random notes"}
+# The music whose score a variant's may be compared with, in words.
+MUSIC = {"real": "real music", "shuffled": "tracks shuffled between songs", "random": "random notes"}
 
 
 @dataclass(frozen=True)
 class Expect:
-    """One thing that is so if a claim holds: a measure lies above or below something, block by block.
+    """One thing that must be measured if a claim holds: a measure lies above or below a reference, block by block.
 
     Attributes:
-        measure: by name, a value of one track too (`noise_sensitivity.Drums`).
-        of: fields of the variant meant (`{"latent_dim": 16}`, or a list of values); of several variants that have them,
-            the mean in each block.
-        relation: on which side of `than` it is expected.
-        than: fields of another variant; `real`, `shuffled` or `random`, what such music scores; or a number.
+        measure: its name; also of a value of one track (`noise_sensitivity.Drums`).
+        of: fields of the variant, `{"latent_dim": 16}`; a list of values means any of them. If several variants have
+            these fields, their mean in each block counts.
+        relation: the side of `than` on which the measure is expected.
+        than: the reference: fields of another variant; `real`, `shuffled` or `random`, for what such music scores; or a
+            number.
     """
 
     measure: str
@@ -32,19 +33,16 @@ class Expect:
     relation: Literal["above", "below"]
     than: Against
 
-    @property
-    def words(self) -> str:
-        """What is expected, for people: `frechet of latent_dim=8 above that of latent_dim=16`."""
-        if isinstance(self.than, dict):
-            than = f"that of {_fields(self.than)}"
-        else:
-            than = _MUSIC[self.than] if isinstance(self.than, str) else f"{self.than:g}"
-        return f"{self.measure} of {_fields(self.of)} {self.relation} {than}"
-
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement of the article: its id (`C1`), its words, and what is expected where it holds; all of it must."""
+    """A statement of the article.
+
+    Attributes:
+        id: such as `C1`.
+        says: the statement in words.
+        expect: what must be measured if it holds, all of it.
+    """
 
     id: str
     says: str
@@ -52,55 +50,75 @@ class Claim:
 
     @classmethod
     def from_json(cls, value: object) -> "Claim":
-        """The claim that a plan holds; fields that this version does not know are ignored."""
+        """Read a claim from a plan; fields that this version does not know are ignored."""
         fields = Fields(value)
         expect = tuple(Expect(**known_fields(Expect, each)) for each in fields.take("expect", list))
         return cls(id=fields.take("id", str), says=fields.take("says", str), expect=expect)
 
 
 def check_claims(claims: list[Claim], variants: list[Variant]) -> None:
-    """UserError where a claim names a measure that there is not, or fields that no variant has."""
+    """Check a study's claims.
+
+    Raises:
+        UserError: if one is no claim, or names a measure that does not exist or fields that no variant has.
+    """
     if not isinstance(claims, list | tuple) or not all(isinstance(claim, Claim) for claim in claims):
         raise UserError(
-            f"claims takes a list of Claim, such as Claim('C1', 'what is said', [Expect(...)]), not {claims!r}."
+            f"claims must be a list of Claim, such as Claim('C1', 'what is said', [Expect(...)]); got {claims!r}."
         )
     for claim in claims:
-        expected: list[Any] = list(claim.expect) if isinstance(claim.expect, list | tuple) else [None]
-        measures = [expect.measure if isinstance(expect, Expect) else None for expect in expected]
-        if not all(isinstance(text, str) for text in (claim.id, claim.says, *measures)):
-            raise UserError(
-                f"A claim takes its id, what is said and a list of Expect, each with a measure's name, not {claim!r}."
-            )
-        for expect in expected:
-            full_measure_name(expect.measure)
-            number = isinstance(expect.than, int | float) and abs(expect.than) < 1e300
-            known = isinstance(expect.than, dict) or number or expect.than in list(_MUSIC)
-            if not (known and isinstance(expect.of, dict) and expect.relation in ("above", "below")):
-                raise UserError(
-                    f"Claim {claim.id} takes fields of a variant, above or below, and fields of another, "
-                    f"{', '.join(_MUSIC)} or a number, not {expect.of!r}, {expect.relation!r} and {expect.than!r}."
-                )
-            for fields in (expect.of, expect.than):
-                if isinstance(fields, dict) and not any(has_fields(variant, fields) for variant in variants):
-                    raise UserError(f"Claim {claim.id} names {_fields(fields)}, which no variant of the study is.")
+        texts = (claim.id, claim.says)
+        if not all(isinstance(text, str) for text in texts) or not isinstance(claim.expect, list | tuple):
+            raise UserError(_shape(claim))
+        for expect in claim.expect:
+            if not isinstance(expect, Expect) or not isinstance(expect.measure, str):
+                raise UserError(_shape(claim))
+            _check_expectation(claim, expect, variants)
+
+
+def _shape(claim: Claim) -> str:
+    return f"A claim must have an id, a statement and a list of Expect, each with a measure's name; got {claim!r}."
+
+
+def _check_expectation(claim: Claim, expect: Expect, variants: list[Variant]) -> None:
+    full_measure_name(expect.measure)
+    is_number = isinstance(expect.than, int | float) and abs(expect.than) < 1e300
+    is_reference = is_number or isinstance(expect.than, dict) or expect.than in list(MUSIC)
+    if not isinstance(expect.of, dict):
+        raise UserError(f"Claim {claim.id}: of must be fields of a variant with their values; got {expect.of!r}.")
+    if expect.relation not in ("above", "below"):
+        raise UserError(f"Claim {claim.id}: relation must be above or below; got {expect.relation!r}.")
+    if not is_reference:
+        raise UserError(
+            f"Claim {claim.id}: than must be fields of another variant, {', '.join(MUSIC)} or a number; got "
+            f"{expect.than!r}."
+        )
+    for fields in (expect.of, expect.than):
+        if isinstance(fields, dict) and not any(has_fields(variant, fields) for variant in variants):
+            raise UserError(f"Claim {claim.id} names {describe_fields(fields)}, but no variant of the study has that.")
 
 
 def full_measure_name(measure: str) -> str:
-    """Full name of a measure, also of a value of one track; UserError if there is no such measure."""
-    name, dot, part = measure.partition(".")
-    return find_measure(name).full_name + dot + part
+    """Full name of a measure, also of a value of one track.
+
+    Raises:
+        UserError: if there is no such measure.
+    """
+    name, dot, track = measure.partition(".")
+    return find_measure(name).full_name + dot + track
 
 
 def has_fields(variant: Variant, fields: dict[str, Any]) -> bool:
     """Whether a variant has the given fields; a list of values means any of them."""
-    has = {SYSTEM: variant.system} | variant.config
-    return all(has.get(name) in _choices(value) for name, value in fields.items())
+    config = {SYSTEM: variant.system} | variant.config
+    return all(config.get(name) in _choices(value) for name, value in fields.items())
+
+
+def describe_fields(fields: dict[str, Any]) -> str:
+    """Fields with their values: `latent_dim=8 or 16, kl=sample`; a system by its name alone."""
+    choices_by_field = {name: " or ".join(map(str, _choices(value))) for name, value in fields.items()}
+    return ", ".join(choices if name == SYSTEM else f"{name}={choices}" for name, choices in choices_by_field.items())
 
 
 def _choices(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _fields(fields: dict[str, Any]) -> str:
-    said = {name: " or ".join(map(str, _choices(value))) for name, value in fields.items()}
-    return ", ".join(text if name == SYSTEM else f"{name}={text}" for name, text in said.items())

@@ -11,9 +11,9 @@ class Criteria:
 
     Attributes:
         objective: the measure that decides.
-        controls: the variant that each one is compared with, by name; a control is its own.
-        margin: differences of at most this count as none, in the objective's unit; None where the study states none.
-        sequential: whether the number of blocks depends on what was seen, so that tests must hold at any time.
+        controls: the variant that each variant is compared with, by name; a control's control is itself.
+        margin: differences up to this count as none, in the objective's unit; None if the study states none.
+        sequential: whether the number of blocks depends on what was seen, so that tests must be anytime-valid.
     """
 
     objective: Measure

@@ -1,4 +1,4 @@
-"""A design: a study on a data source, so that its variants, trials and their keys are known."""
+"""A design: a study on given data at a given scale, which decides its variants, its trials and their keys."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -18,12 +18,13 @@ from musiclab.measures.registry import Measure, find_measure
 from musiclab.systems import find_system
 from musiclab.training.runtime import Device, Runtime
 from musiclab.training.streams import Block
+from musiclab.wording import listing
 
 if TYPE_CHECKING:
     from musiclab.systems.base import System
 
 
-# What an objective may need, where its name does not say it.
+# What an objective may need, in words.
 _NEEDS = {
     "pairs": "predicted pairs of windows", "target": "a target song to follow", "start": "a start window",
     "piano": "a piano that the others follow", "noise": "sampling noise",
@@ -31,19 +32,23 @@ _NEEDS = {
 
 
 class Design:
-    """A study on a data source and at a scale: its variants, their controls and its cells; a value.
-
-    `controls` has the name of the variant that each one is compared with; a control is its own. `most` is the number of
-    blocks, or the largest number if blocks are added while the study runs (`adding`).
+    """A study on given data at a given scale: its variants, their controls and its trials; a value.
 
     Args:
         spec: the study's own fields.
         source: the songs.
-        scale: which of its presets each system starts from, `demo` or `article`.
-        fields: what is fixed for this run, as values or text by name; it goes before what the study fixes.
+        scale: the preset that each system starts from, `demo` or `article`.
+        fields: values fixed for this run, as values or text by name; they override what the study fixes.
         blocks: instead of the study's own number.
         adding: whether blocks are added until every comparison is clear.
         device: the kind of device that trials are to run on; it is part of their keys.
+
+    Attributes:
+        objective: the measure that decides.
+        systems: those of the variants, by name.
+        variants: in the study's order.
+        controls: the variant that each variant is compared with, by name; a control's control is itself.
+        most: the number of blocks or, if blocks are added, the largest number.
 
     Raises:
         UserError: if anything in it cannot be right.
@@ -61,50 +66,54 @@ class Design:
         device: Device = "cpu",
     ) -> None:
         check_spec(spec)
-        listed = combinations(spec.space)
+        space = combinations(spec.space)
         self.spec, self.source, self.scale, self.adding = spec, source, scale, adding
         self.objective = find_measure(spec.objective)
         if self.objective.better == "neither":
-            raise UserError(f"{spec.objective} has no better direction, so it cannot be an objective; try frechet.")
-        self.systems = {name: find_system(name) for name in dict.fromkeys(_system(spec, values) for values in listed)}
-        fixed = _fixed(spec, fields or {}, {name for values in listed for name in values})
-        self.variants = [self._variant(scale, fixed, values) for values in listed]
+            raise UserError(
+                f"The objective must be a measure with a better direction, such as frechet; got {spec.objective}, "
+                f"which has none."
+            )
+        self.systems = {name: find_system(name) for name in dict.fromkeys(_system(spec, values) for values in space)}
+        fixed = _fixed(spec, fields or {}, {name for values in space for name in values})
+        self.variants = [self._variant(scale, fixed, values) for values in space]
         for name, times in Counter(variant.name for variant in self.variants).items():
             if times > 1:
-                raise UserError(f"{spec.name} has the variant {name} {times} times; each one of a space stands once.")
+                raise UserError(f"The variants of {spec.name} must differ; got {name} {times} times.")
         check_claims(spec.claims, self.variants)
-        control = spec.control or (listed[0] if isinstance(spec.space, Ablation) else {})
+        control = spec.control or (space[0] if isinstance(spec.space, Ablation) else {})
         self.controls = {variant.name: self._control(variant, control) for variant in self.variants}
         _check_objective(self.objective, self.systems, self.variants)
         self.most = blocks or spec.blocks
         indices = [Block(spec.seed, index) for index in range(self.most)]
         self._trial_specs = trial_specs(self.systems, self.variants, indices, Runtime.here(device))
-        names: dict[str, str] = {}
+        name_by_key: dict[str, str] = {}
         for cell in self._trial_specs:
-            if names.setdefault(cell.key, cell.variant.name) != cell.variant.name:
+            if name_by_key.setdefault(cell.key, cell.variant.name) != cell.variant.name:
                 raise UserError(
-                    f"{names[cell.key]} and {cell.variant.name} are one and the same; leave one of them out."
+                    f"{name_by_key[cell.key]} and {cell.variant.name} are the same variant; leave one of them out."
                 )
 
     @property
     def trial_specs(self) -> list[TrialSpec]:
-        """Every variant on every block that there may be."""
+        """Every variant on each of the `most` blocks."""
         return self._trial_specs
 
     def trial_specs_of(self, blocks: int) -> list[TrialSpec]:
-        """Every variant on each of the first `blocks`, which are at most `most`."""
+        """Every variant on each of the first `blocks`, at most `most`."""
         return self._trial_specs[: blocks * len(self.variants)]
 
     @property
     def aliases(self) -> dict[str, list[str]]:
-        """Which effects and interactions the variants confound; empty unless they are a fraction."""
+        """Which effects and interactions the variants confound; empty if they are no fraction."""
         return aliases(self._factors)
 
     @property
     def main_effects(self) -> int:
         """How many values are tested against the control's, averaged over the other fields."""
-        of_each = [len(factor.values) - 1 for factor in self._factors]
-        return sum(of_each) if len(set(self.controls.values())) == 1 and tells_effects(self._factors) else 0
+        if len(set(self.controls.values())) != 1 or not tells_effects(self._factors):
+            return 0
+        return sum(len(factor.values) - 1 for factor in self._factors)
 
     @property
     def _factors(self) -> list[Factor]:
@@ -112,41 +121,40 @@ class Design:
 
     @property
     def comparisons(self) -> int:
-        """How many variants are compared with another one."""
+        """How many variants are compared with a control."""
         return sum(name != control for name, control in self.controls.items())
 
     def config(self, cell: TrialSpec) -> Any:
-        """The system's typed config of a cell."""
+        """The typed config of a trial."""
         return self.systems[cell.variant.system].config(**cell.variant.config)
 
     def _variant(self, scale: str, fixed: dict[str, Any], values: dict[str, Any]) -> Variant:
         name = _system(self.spec, values)
-        system, own = self.systems[name], {field: value for field, value in values.items() if field != SYSTEM}
+        system = self.systems[name]
+        varied = {field: value for field, value in values.items() if field != SYSTEM}
         for field in fixed:
-            # A study of several systems fixes what any of them has; where none has it, the first says so.
-            if not any(hasattr(of.config, field) for of in self.systems.values()):
+            # A study of several systems may fix what any of them has. If none has it, this raises the error.
+            if not any(hasattr(other.config, field) for other in self.systems.values()):
                 system.config.spec(field)
         common = {field: value for field, value in fixed.items() if hasattr(system.config, field)}
-        config = system.config().with_values(system.presets[scale] | common | own)
-        shown = {field: getattr(config, field) for field in own}
-        if SYSTEM in values:
-            shown = {SYSTEM: name} | shown
-        return Variant(name, shown, config.to_json(), store_fingerprint(self.source, config.window_spec))
+        config = system.config().with_values(system.presets[scale] | common | varied)
+        typed: dict[str, Any] = {SYSTEM: name} if SYSTEM in values else {}
+        typed |= {field: getattr(config, field) for field in varied}
+        return Variant(name, typed, config.to_json(), store_fingerprint(self.source, config.window_spec))
 
     def _control(self, variant: Variant, control: dict[str, Any]) -> str:
-        """Name of the variant that has the control's values, of the same system where the control names none."""
-        given = dict(control)
-        system = given.pop(SYSTEM, variant.system)
+        """Name of the variant that has the control's values, of the same system if the control names none."""
+        system = control.get(SYSTEM, variant.system)
         if system in self.systems:
             config = self.systems[system].config
-            given = {name: config.value(name, value) for name, value in given.items()}
+            wanted = {name: config.value(name, value) for name, value in control.items() if name != SYSTEM}
             for other in self.variants:
-                own = {name: value for name, value in other.values.items() if name != SYSTEM}
-                if other.system == system and own == given:
+                varied = {name: value for name, value in other.values.items() if name != SYSTEM}
+                if other.system == system and varied == wanted:
                     return other.name
-        example = self.variants[0].values
         raise UserError(
-            f"control takes one variant of the space with all its fields, such as {example}, not {control or 'none'}."
+            f"control must be one variant of the space with all its fields, such as {self.variants[0].values}; got "
+            f"{control or 'none'}."
         )
 
     def base(self) -> dict[str, Any]:
@@ -162,30 +170,30 @@ class Design:
 
     @cached_property
     def edition(self) -> str:
-        """The name of what makes the study's trials comparable; how many blocks there are is no part of it."""
+        """The name of what all comparable trials of the study have in common; the number of blocks is no part of it."""
         on_first_block = {cell.variant.name: cell for cell in self.trial_specs_of(1)}
         controls = [on_first_block[control] for control in dict.fromkeys(self.controls.values())]
         return edition(self.spec.name, self.objective.full_name, controls)
 
     @property
     def folder(self) -> str:
-        """Where the storage has the plan, and all else of this edition."""
+        """The folder in the storage of the plan and all else of this edition."""
         return f"studies/{self.spec.name}/{self.edition}"
 
     def code(self, system: str) -> dict[str, StageCode]:
-        """The code that decides what a trial of the system comes to, by stage; that of its windows first."""
-        made_by = self.systems[system]
-        codes = [code_of_windows(self.source), *(code for stage in made_by.stages for code in made_by.code(stage))]
+        """The code that decides the result of a trial of the system, by stage; that of its windows first."""
+        generator = self.systems[system]
+        codes = [code_of_windows(self.source), *(code for stage in generator.stages for code in generator.code(stage))]
         return {code.name: code for code in codes}
 
     @property
     def unlocked_code(self) -> str:
-        """One line about code that is not what the lock holds; empty if all is."""
+        """One line about code that differs from the lock; empty if none does."""
         return differing({name: code for system in self.systems for name, code in self.code(system).items()}.values())
 
 
 def _system(spec: StudySpec, values: dict[str, Any]) -> str:
-    """The system of the variant of those values: their own, else the study's."""
+    """The name of the system of a variant with those values: its own, else the study's."""
     name = values.get(SYSTEM, spec.system)
     if not name or not isinstance(name, str):
         raise UserError(f"{spec.name} names no system; give the study one, or each variant of its space.")
@@ -193,31 +201,31 @@ def _system(spec: StudySpec, values: dict[str, Any]) -> str:
 
 
 def _fixed(spec: StudySpec, given: Mapping[str, Any], compared: set[str]) -> dict[str, Any]:
-    """What is the same for all variants: the study's own, then what --set gives."""
+    """What is the same for all variants: what the study fixes, then what --set gives."""
     for name in spec.fixed:
-        if name in compared and not isinstance(spec.space, list):  # a listed variant says what it changes
+        if name in compared and not isinstance(spec.space, list):  # a listed variant may change what is fixed
             raise UserError(f"{spec.name} both fixes {name} and compares values of it; leave one out.")
     for name in given:
         if name in compared:
-            raise UserError(f"--set {name} is not possible: {spec.name} compares values of {name}.")
-    return {**spec.fixed, **given}
+            raise UserError(f"--set {name} is not possible, because {spec.name} compares values of {name}.")
+    return spec.fixed | dict(given)
 
 
-def _check_objective(objective: Measure, systems: dict[str, "System"], variants: list[Variant]) -> None:
-    """UserError where not every variant compared has what the objective is worked out from."""
+def _check_objective(objective: Measure, systems: dict[str, "System[Any]"], variants: list[Variant]) -> None:
+    """UserError if any variant lacks what the objective is computed from."""
     for need in objective.needs:
         without = [name for name, system in systems.items() if need not in (*system.provides, *system.conditions)]
         if without:
+            have = "has" if len(without) == 1 else "have"
             raise UserError(
-                f"The objective {objective.name} needs {_NEEDS.get(need, need)}, which {' and '.join(without)} "
-                f"{'does' if len(without) == 1 else 'do'} not have; take systems that do, or an objective that all "
-                f"have, such as frechet."
+                f"The objective {objective.name} needs {_NEEDS.get(need, need)}, but {listing(without)} {have} none; "
+                f"choose other systems, or an objective that all have, such as frechet."
             )
     if "target" in objective.needs:
-        from musiclab.systems.targets import NONE  # torch comes with it, which the systems have brought by now
+        from musiclab.systems.targets import NONE  # imports torch, which the systems have imported by now
 
         if without := [variant.name for variant in variants if variant.config["target"] == NONE]:
             raise UserError(
-                f"The objective {objective.name} needs a target song, which {without[0]} has none of; fix target, such "
-                "as fixed={'target': 'drawn'}."
+                f"The objective {objective.name} needs a target song, but {without[0]} has none; fix target, such as "
+                "fixed={'target': 'drawn'}."
             )

@@ -1,21 +1,23 @@
-"""Spaces: which variants a study compares, as crossed grids of fields, as an ablation of components, or as a list."""
+"""Spaces: the variants that a study compares, as crossed grids of fields, an ablation of components, or a list."""
 
 import itertools
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from musiclab.design.fractional import generators
 from musiclab.errors import UserError
+from musiclab.wording import counted
 
 _DESIGNS = ("leave-one-out", "add-one-in", "factorial", "fractional")
-_MOST = 10  # components that are crossed: 1,024 variants
+_MOST_CROSSED = 10  # components of a factorial or fractional design: 1,024 variants
 
 
 @dataclass(frozen=True)
 class Grid:
     """All the given values of a field; several grids of a space are crossed.
 
-    It takes anything: a study's file makes it while it is imported, where an error could only be a traceback.
+    Nothing is checked here, because a study's file makes its grids on import, when an error would be a traceback.
     """
 
     values: tuple[Any, ...]
@@ -28,15 +30,16 @@ class Grid:
 class Ablation:
     """Components that are off or on, and which combinations of them are compared.
 
-    Like a grid it takes anything, and is checked when its variants are asked for.
+    As for a grid, nothing is checked before its variants are needed.
 
     Attributes:
-        components: by name, the field's values off and on, `{"ttur": (1.0, 2.0)}`; a component of several fields has
-            all of them on both sides, `{"tricks": ({"layers": 1, "norm": "none"}, {"layers": 2, "norm": "batch"})}`.
-        design: `leave-one-out`, the full variant and each that lacks one component; `add-one-in`, the bare one and each
-            that has one; `factorial`, all combinations; `fractional`, as few of them as the resolution allows.
-        resolution: of a fraction. 3 keeps the components apart, but confounds them with interactions of two; 4 keeps
-            them clear of those, which are confounded with one another; 5 keeps all these apart.
+        components: the field's values off and on, by name: `{"ttur": (1.0, 2.0)}`. A component of several fields has
+            all of them on both sides: `{"tricks": ({"layers": 1, "norm": "none"}, {"layers": 2, "norm": "batch"})}`.
+        design: `leave-one-out`: the full variant, and each that lacks one component. `add-one-in`: the bare variant,
+            and each that has one component. `factorial`: all combinations. `fractional`: as few of them as the
+            resolution allows.
+        resolution: of a fraction. 3 keeps components apart, but confounds them with interactions of two. 4 keeps them
+            clear of these interactions, but confounds the interactions with each other. 5 keeps all of them apart.
     """
 
     components: dict[str, tuple[Any, Any]]
@@ -48,97 +51,128 @@ Space = dict[str, Grid] | list[dict[str, Any]] | Ablation
 
 
 def combinations(space: Space) -> list[dict[str, Any]]:
-    """The values of each variant: those listed, every combination of the grids', the last varying fastest, or an
-    ablation's, what the others are compared with first.
+    """The values of each variant of a space.
 
-    UserError for a space that has none, or is of another kind.
+    Returns:
+        Of grids, all combinations, with the last field varying fastest. Of an ablation, its control first. Of a list,
+        the list.
+
+    Raises:
+        UserError: if the space has no variants, or is something else.
     """
     if isinstance(space, Ablation):
-        components = _components(space)
-        return [
-            {field: value for sides, on in zip(components, run, strict=True) for field, value in sides[on].items()}
-            for run in _runs(space, len(components))
-        ]
+        return _ablated(space)
     if isinstance(space, list):
         if not space or not all(isinstance(values, dict) for values in space):
-            raise UserError(f"space takes grids, or a list of variants such as [{{}}, {{'layers': 2}}], not {space!r}.")
+            raise UserError(
+                f"space must be grids, or a list of variants such as [{{}}, {{'layers': 2}}]; got {space!r}."
+            )
         return space
     if not isinstance(space, dict) or not space:
-        raise UserError(f"space takes fields with their grids, such as {{'latent_dim': Grid(8, 16)}}, not {space!r}.")
+        raise UserError(f"space must be fields with their grids, such as {{'latent_dim': Grid(8, 16)}}; got {space!r}.")
     for name, grid in space.items():
         if not isinstance(grid, Grid):
-            raise UserError(f"space[{name!r}] takes a Grid, such as Grid(8, 16), not {grid!r}.")
+            raise UserError(f"space[{name!r}] must be a Grid, such as Grid(8, 16); got {grid!r}.")
         if not grid.values:
-            raise UserError(f"space[{name!r}] takes a Grid of at least one value, such as Grid(8, 16).")
+            raise UserError(f"space[{name!r}] must have at least one value, such as Grid(8, 16); got Grid().")
     return [
         dict(zip(space, values, strict=True)) for values in itertools.product(*(grid.values for grid in space.values()))
     ]
 
 
 def described(space: Space) -> dict[str, Any]:
-    """The space's kind, as a plan keeps it: `grid`, `list`, or an ablation's design with the fields of its components
-    and its resolution.
-    """
+    """The kind of the space, for a plan: `grid`, `list`, or an ablation's design with its components' fields."""
     if isinstance(space, Ablation):
-        components = dict(zip(space.components, ([*off] for off, _ in _components(space)), strict=True))
-        return {"kind": space.design, "components": components, "resolution": space.resolution}
+        fields = {component.name: list(component.off) for component in _components(space)}
+        return {"kind": space.design, "components": fields, "resolution": space.resolution}
     return {"kind": "list" if isinstance(space, list) else "grid"}
+
+
+def _ablated(ablation: Ablation) -> list[dict[str, Any]]:
+    """The values of each variant of an ablation, the control's first."""
+    components = _components(ablation)
+    variants = []
+    for run in _runs(ablation, len(components)):
+        values: dict[str, Any] = {}
+        for component, is_on in zip(components, run, strict=True):
+            values |= component.on if is_on else component.off
+        variants.append(values)
+    return variants
 
 
 def _runs(ablation: Ablation, n: int) -> list[tuple[bool, ...]]:
     """Which of the `n` components are on in each variant, the control's first."""
-    each = [tuple(place == one for place in range(n)) for one in range(n)]
+    only_one = [tuple(place == chosen for place in range(n)) for chosen in range(n)]
     if ablation.design == "leave-one-out":
-        return [(True,) * n, *(tuple(not on for on in one) for one in each)]
+        return [(True,) * n, *(tuple(not is_on for is_on in run) for run in only_one)]
     if ablation.design == "add-one-in":
-        return [(False,) * n, *each]
-    if n > _MOST:
-        raise UserError(f"A {ablation.design} design takes at most {_MOST} components, not {n}; try leave-one-out.")
+        return [(False,) * n, *only_one]
+    if n > _MOST_CROSSED:
+        raise UserError(
+            f"A {ablation.design} design must have at most {_MOST_CROSSED} components; got {n}. Try leave-one-out."
+        )
     if ablation.design == "factorial":
         return list(itertools.product((False, True), repeat=n))
-    sets = generators(n, ablation.resolution or 0)
-    if not sets:
+    products = generators(n, ablation.resolution or 0)
+    if not products:
         raise UserError(
-            f"{n} component{'' if n == 1 else 's'} take all {2**n} combinations for resolution {ablation.resolution}; "
-            f"give design='factorial', or a lower resolution."
+            f"A resolution of {ablation.resolution} needs all {2**n} combinations of {counted(n, 'component')}; give "
+            f"design='factorial' or a lower resolution."
         )
-    # With the bare variant in it: a product's sign is chosen so that nothing on leaves it off.
-    basic = itertools.product((False, True), repeat=n - len(sets))
-    return [(*run, *(sum(run[place] for place in of) % 2 == 1 for of in sets)) for run in basic]
+    runs = []
+    for basic in itertools.product((False, True), repeat=n - len(products)):
+        # An odd number of factors that are on switches a product on, so that the bare variant is one of the runs.
+        added = (sum(basic[place] for place in factors) % 2 == 1 for factors in products)
+        runs.append((*basic, *added))
+    return runs
 
 
-def _components(ablation: Ablation) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """The fields' values off and on of each component; UserError for a declaration that cannot be right."""
+@dataclass(frozen=True)
+class _Component:
+    """A component's fields with their values off and on."""
+
+    name: str
+    off: dict[str, Any]
+    on: dict[str, Any]
+
+
+def _components(ablation: Ablation) -> list[_Component]:
+    """The components as declared.
+
+    Raises:
+        UserError: if the declaration cannot be right.
+    """
     design, resolution, components = ablation.design, ablation.resolution, ablation.components
     if design not in _DESIGNS:
-        raise UserError(f"Ablation's design takes one of {', '.join(_DESIGNS)}, not {design!r}.")
+        raise UserError(f"Ablation's design must be one of {', '.join(_DESIGNS)}; got {design!r}.")
     if design == "fractional" and (resolution not in (3, 4, 5) or not isinstance(resolution, int)):
-        raise UserError(f"A fractional Ablation takes a resolution of 3, 4 or 5, not {resolution!r}.")
+        raise UserError(f"The resolution of a fractional Ablation must be 3, 4 or 5; got {resolution!r}.")
     if design != "fractional" and resolution is not None:
-        raise UserError(f"resolution is for design='fractional'; leave it out for {design}.")
+        raise UserError(f"resolution must be left out for design={design!r}; only 'fractional' has one.")
     if not isinstance(components, dict) or not components or not all(isinstance(name, str) for name in components):
         raise UserError(
-            f"Ablation's components take names with values off and on, such as {{'ttur': (1.0, 2.0)}}, not "
+            f"Ablation's components must be names with values off and on, such as {{'ttur': (1.0, 2.0)}}; got "
             f"{components!r}."
         )
-    sides = [_sides(name, given) for name, given in components.items()]
-    names = [field for off, _ in sides for field in off]
-    for field in names:
-        if names.count(field) > 1:
-            raise UserError(f"Two components of the Ablation set {field}; a field belongs to one of them.")
-    return sides
+    declared = [_component(name, sides) for name, sides in components.items()]
+    times_set = Counter(field for component in declared for field in component.off)
+    for field, times in times_set.items():
+        if times > 1:
+            raise UserError(f"Two components of the Ablation set {field}; a field must belong to one of them.")
+    return declared
 
 
-def _sides(name: str, given: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A component's fields off and on."""
-    if not isinstance(given, tuple | list) or len(given) != 2:
-        raise UserError(f"components[{name!r}] takes two values, off and on, such as (False, True), not {given!r}.")
-    off, on = given
+def _component(name: str, sides: Any) -> _Component:
+    if not isinstance(sides, tuple | list) or len(sides) != 2:
+        raise UserError(f"components[{name!r}] must be two values, off and on, such as (False, True); got {sides!r}.")
+    off, on = sides
     if not isinstance(off, dict) and not isinstance(on, dict):
         off, on = {name: off}, {name: on}
     if not isinstance(off, dict) or not isinstance(on, dict) or off.keys() != on.keys() or not off:
-        raise UserError(f"components[{name!r}] takes the same fields off and on, not {given!r}.")
+        raise UserError(f"components[{name!r}] must have the same fields off and on; got {sides!r}.")
     for field in off:
         if off[field] == on[field]:
-            raise UserError(f"components[{name!r}] has {field}={on[field]!r} both off and on; it takes two values.")
-    return off, on
+            raise UserError(
+                f"components[{name!r}] must have two different values of {field}; got {on[field]!r} both off and on."
+            )
+    return _Component(name, off, on)

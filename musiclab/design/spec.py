@@ -1,4 +1,4 @@
-"""The spec of a study: its fields as a value, and the checks that need nothing but the fields."""
+"""The spec of a study: its fields as a value, and the checks that need only the fields."""
 
 import math
 import re
@@ -14,15 +14,24 @@ from musiclab.errors import UserError
 class StudySpec:
     """A question about systems: which values of which fields, on how many paired blocks, judged by what.
 
-    `space` is grids to be crossed, an ablation of components or a list of variants; `system` may stand in it like a
-    field, where systems are compared. `control` has the values of the variant that the others are compared with; if
-    systems are compared and it names none, each is compared with the one of its own system. An ablation has one of its
-    own: the full variant of leave-one-out, else the bare one. `objective` is a measure that has a better direction,
-    or one that is best close to real music. `margin`, in the objective's unit, is how
-    far apart two variants may be and still count as equivalent; `claims` are the article's statements that the study
-    tests. `fixed` changes fields for all variants that have them (a listed variant
-    may change them again), `seed` gives the random streams of all blocks. Nothing is checked when it is made: a study's
-    file makes it while it is imported, where an error could only be a traceback.
+    Nothing is checked when a spec is made, because a study's file makes it on import, when an error would be a
+    traceback. `check_spec` and `Design` check it.
+
+    Attributes:
+        name: names the study's folder and its experiment in MLflow.
+        system: the system of all variants; empty if `space` has the field `system`.
+        space: what is compared: grids to be crossed, an ablation of components, or a list of variants. `system` may be
+            one of its fields.
+        control: the values of the variant that the others are compared with. If systems are compared and it names none,
+            each variant is compared with the control of its own system. An ablation needs none: its control is the full
+            variant for leave-one-out, else the bare one.
+        blocks: how many paired replicates.
+        objective: the measure that decides. It must have a better direction, or be best close to real music.
+        margin: how far apart two variants may be and still count as equivalent, in the objective's unit.
+        claims: the article's claims that the study tests.
+        fixed: changes fields for all variants that have them; a listed variant may change them again.
+        seed: of the random streams of all blocks.
+        question: in words.
     """
 
     name: str
@@ -39,30 +48,37 @@ class StudySpec:
 
 
 def is_folder_name(text: str) -> bool:
-    """Whether a study or a trial may be called so: it names a folder, and never one elsewhere."""
+    """Whether a study or a trial may have this name: it names a folder, and must never lead to another one."""
     return re.fullmatch(r"\w[\w.-]*", text) is not None and len(text.encode()) <= 200
 
 
 def check_spec(study: StudySpec) -> None:
-    """UserError if the study's own fields, those that systems and measures do not know of, cannot be right."""
+    """Check the study's own fields, as far as neither systems nor measures must be known.
+
+    Raises:
+        UserError: if one cannot be right.
+    """
     if not (isinstance(study.name, str) and is_folder_name(study.name)):
         raise UserError(
-            f"A study's name, which names folders, takes up to 200 letters, digits, '_', '-', '.', not {study.name!r}."
+            f"A study's name must be up to 200 letters, digits, '_', '-' or '.', because it becomes a folder's name; "
+            f"got {study.name!r}."
         )
     for name in ("objective", "question"):
         if not isinstance(getattr(study, name), str):
-            raise UserError(f"A study's {name} takes a text, not {getattr(study, name)!r}.")
-    for name, low, high in (("blocks", 1, 10_000), ("seed", 0, 2**63 - 1)):  # blocks as many as --blocks takes
+            raise UserError(f"A study's {name} must be a text; got {getattr(study, name)!r}.")
+    for name, low, high in (("blocks", 1, 10_000), ("seed", 0, 2**63 - 1)):  # as many blocks as --blocks allows
         value = getattr(study, name)
         if not isinstance(value, int) or not low <= value <= high:
-            raise UserError(f"A study's {name} takes a whole number from {low} to {high}, not {value!r}.")
+            raise UserError(f"A study's {name} must be a whole number from {low} to {high}; got {value!r}.")
     margin = study.margin
     if margin is not None and not (_is_number(margin) and 0 < margin < math.inf):
-        raise UserError(f"A study's margin takes a number above 0, in the objective's unit, or None, not {margin!r}.")
+        raise UserError(f"A study's margin must be a number above 0, in the objective's unit, or None; got {margin!r}.")
     if not isinstance(study.fixed, dict):
-        raise UserError(f"fixed takes fields with their values, such as {{'alpha': 0.5}}, not {study.fixed!r}.")
+        raise UserError(f"fixed must be fields with their values, such as {{'alpha': 0.5}}; got {study.fixed!r}.")
     if not isinstance(study.control, dict):
-        raise UserError(f"control takes fields with their values, such as {{'latent_dim': 16}}, not {study.control!r}.")
+        raise UserError(
+            f"control must be fields with their values, such as {{'latent_dim': 16}}; got {study.control!r}."
+        )
 
 
 def _is_number(value: Any) -> bool:

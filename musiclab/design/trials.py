@@ -1,4 +1,4 @@
-"""The planner: cells, their keys and stages, and which may run now; pure, it reads and starts nothing."""
+"""Trials as they are planned: variants, blocks, stages and keys; pure, nothing is read or started."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -9,19 +9,23 @@ from musiclab.hashing import content_hash
 from musiclab.training.runtime import Runtime
 from musiclab.training.streams import Block
 
-if TYPE_CHECKING:  # a system brings torch with it, which whoever only reads plans does without
+if TYPE_CHECKING:  # a system imports torch, and reading a plan must not
     from musiclab.systems.base import System
 
 
-# The name under which a space has systems among its fields.
+# The name of the field of a space whose values are systems.
 SYSTEM = "system"
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One configuration of a study: its system, the swept fields' values, the config they make, the store it needs.
+    """One configuration of a study.
 
-    The config is plain values here; a trial makes the system's typed one of them again.
+    Attributes:
+        system: its name.
+        values: the values of the fields that the study varies.
+        config: all fields of the system's config as plain values, from which a trial makes the typed config again.
+        data: the fingerprint of the window store that it needs.
     """
 
     system: str
@@ -31,16 +35,20 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """How people see it: `latent_dim=16`, or `note_rnn, layers=2` where systems are compared."""
-        words = [str(value) if field == SYSTEM else f"{field}={value}" for field, value in self.values.items()]
-        return ", ".join(words) or self.system
+        """How it is shown: `latent_dim=16`, or `note_rnn, layers=2` if systems are compared."""
+        settings = [str(value) if field == SYSTEM else f"{field}={value}" for field, value in self.values.items()]
+        return ", ".join(settings) or self.system
 
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """One variant on one block, to be one trial; `stages` are its stages' keys in order, the last is its own key.
+    """One variant on one block, to be run as one trial.
 
-    `runtime` is what its plan asks for to run it on; None of a trial that an earlier version planned.
+    Attributes:
+        variant: its configuration.
+        block: its replicate.
+        stages: the keys of its stages by name, in order; the last is the trial's own key.
+        runtime: what the plan asks for to run it on; None if an earlier version of musiclab planned it.
     """
 
     variant: Variant
@@ -50,18 +58,19 @@ class TrialSpec:
 
     @property
     def key(self) -> str:
-        """The trial's key: the hash of its last stage, which rests on all the others."""
+        """The trial's key: the hash of its last stage, which depends on all the others."""
         return list(self.stages.values())[-1]
 
     def to_json(self) -> dict[str, Any]:
-        """As it travels to a worker and into a plan; `from_json` makes it again."""
+        """Plain values for a worker or a plan; `from_json` reads them."""
         return asdict(self) | {"stages": list(self.stages.items())}  # pairs: JSON that sorts keys would lose the order
 
     @classmethod
     def from_json(cls, value: object) -> "TrialSpec":
-        """The trial that `to_json` was called on; ValueError if it makes no sense.
+        """Read what `to_json` wrote; fields that this version does not know are ignored.
 
-        Fields that this version does not know are ignored.
+        Raises:
+            ValueError: if it makes no sense.
         """
         fields = Fields(value)
         variant = Fields(fields.take("variant", dict))
@@ -82,31 +91,37 @@ class TrialSpec:
 
 
 def block_from_json(value: object) -> Block:
-    """The block with these fields; those that this version does not know are ignored."""
+    """Read a block; fields that this version does not know are ignored."""
     fields = Fields(value)
     return Block(seed=fields.take("seed", int), index=fields.take("index", int))
 
 
 def runtime_from_json(value: Mapping[str, Any] | None) -> Runtime | None:
-    """The runtime with these fields; None if there are none, as earlier versions wrote it."""
+    """Read a runtime; None if there is none, as earlier versions wrote it."""
     return Runtime(**known_fields(Runtime, value)) if value else None
 
 
 def trial_specs(
-    systems: dict[str, "System"], variants: Iterable[Variant], blocks: Iterable[Block], runtime: Runtime
+    systems: dict[str, "System[Any]"], variants: Iterable[Variant], blocks: Iterable[Block], runtime: Runtime
 ) -> list[TrialSpec]:
-    """Every variant on every block, block by block, so that a study cut short has whole blocks to compare."""
-    typed = [(variant, systems[variant.system].config(**variant.config)) for variant in variants]
+    """Every variant on every block, block by block, so that an interrupted study has whole blocks to compare."""
+    configured = [(variant, systems[variant.system].config(**variant.config)) for variant in variants]
     return [
         TrialSpec(variant, block, systems[variant.system].stage_keys(config, block, variant.data, runtime), runtime)
         for block in blocks
-        for variant, config in typed
+        for variant, config in configured
     ]
 
 
 def edition(study: str, objective: str, controls: Iterable[TrialSpec]) -> str:
-    """Name of what makes trials comparable: all that is in the controls' keys, so that variants and blocks may grow.
+    """The name of an edition: what all comparable trials of a study have in common.
 
-    `controls` are the controls' cells on the first block; a key stands for system, fixed fields, data, seed and code.
+    It depends on the keys of the controls, and so on system, fixed fields, data, seed and code. It does not depend on
+    the other variants or on the number of blocks, so that both may grow.
+
+    Args:
+        study: its name.
+        objective: full name of the measure.
+        controls: the controls' trials on the first block.
     """
     return content_hash([study, objective, *([control.variant.name, control.key] for control in controls)], 12)

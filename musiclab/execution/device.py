@@ -1,4 +1,4 @@
-"""The kind of device that a study's trials are planned for: it is in their keys, so it is decided before they start."""
+"""The kind of device that a study's trials are planned for; it is decided before they start, because keys hold it."""
 
 import os
 
@@ -6,9 +6,15 @@ from musiclab.training.runtime import Device
 
 
 def planned_device(in_process: bool, gpus_per_trial: float | None) -> Device:
-    """`cuda` if GPUs are asked for or, unless the user says otherwise, if the machine or cluster has any; else `cpu`.
+    """Choose `cuda` or `cpu`.
 
-    UserError if the cluster of RAY_ADDRESS cannot be reached.
+    Args:
+        in_process: trials run in this process, so a cluster does not matter.
+        gpus_per_trial: what the user asks for: `cpu` if 0, `cuda` if more. If None, `cuda` is chosen if the cluster of
+            RAY_ADDRESS, or else this machine, has a GPU.
+
+    Raises:
+        UserError: the cluster cannot be reached.
     """
     if gpus_per_trial is not None:
         return "cuda" if gpus_per_trial else "cpu"

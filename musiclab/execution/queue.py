@@ -1,4 +1,4 @@
-"""The queue: which trial may run now, so that no two that run would make the same stage."""
+"""The queue: decides which trial may run now, so that no two running trials compute the same stage."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,11 +8,16 @@ from musiclab.design.trials import TrialSpec
 
 @dataclass
 class Queue:
-    """Hands out cells so that no two running ones would make the same stage, and no worker waits for another.
+    """Hands out trials so that no two running ones compute the same stage, and no worker waits for another.
 
-    A cell is ready when every stage that it lacks is being made by nobody. `finished` tells which stages exist; it is
-    asked again only after a cell has ended, which alone can change it. This is also where a search that does not know
-    its cells in advance would add them.
+    A trial is ready if none of its missing stages is being computed by another.
+
+    Attributes:
+        waiting: the trials to run. A search that does not know its trials in advance adds them here.
+        finished: tells whether the stage of a key exists. Answers are kept until a trial ends, because only that can
+            change them.
+        closed: nothing more is handed out, because the study is to stop.
+        running: the trials that were handed out and have not ended, by key.
     """
 
     waiting: list[TrialSpec]
@@ -22,31 +27,28 @@ class Queue:
     _finished: dict[str, bool] = field(default_factory=dict)
 
     def next(self) -> TrialSpec | None:
-        """A cell that is ready, now running; None where each one left waits for a stage that is being made.
-
-        None too where the queue is closed, as it is when the study is to stop.
-        """
+        """Hand out a trial that is ready; None if there is none now, or if the queue is closed."""
         if self.closed:
             return None
-        making = {key for cell in self.running.values() for key in self._missing(cell)}
-        for cell in self.waiting:
-            if making.isdisjoint(self._missing(cell)):
-                self.waiting.remove(cell)
-                self.running[cell.key] = cell
-                return cell
+        in_progress = {key for spec in self.running.values() for key in self._missing(spec)}
+        for spec in self.waiting:
+            if in_progress.isdisjoint(self._missing(spec)):
+                self.waiting.remove(spec)
+                self.running[spec.key] = spec
+                return spec
         return None
 
     def done(self, key: str) -> TrialSpec:
-        """The cell of that key has ended, well or not; what it left behind is asked for anew."""
-        self._finished = {stage: True for stage, there in self._finished.items() if there}
+        """Note that the trial of that key has ended, well or not, and return it."""
+        self._finished = {stage: True for stage, exists in self._finished.items() if exists}
         return self.running.pop(key)
 
     def __bool__(self) -> bool:
-        """Whether there is, or may be, a cell to be handed out: one that runs may come back to be tried again."""
+        """Whether a trial may still be handed out: one that waits, or one that runs and may be retried."""
         return not self.closed and bool(self.waiting or self.running)
 
-    def _missing(self, cell: TrialSpec) -> set[str]:
-        for key in cell.stages.values():
+    def _missing(self, spec: TrialSpec) -> set[str]:
+        for key in spec.stages.values():
             if key not in self._finished:
                 self._finished[key] = self.finished(key)
-        return {key for key in cell.stages.values() if not self._finished[key]}
+        return {key for key in spec.stages.values() if not self._finished[key]}

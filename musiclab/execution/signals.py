@@ -1,4 +1,4 @@
-"""Signals: what Ctrl-C, or a machine that is about to be taken away, does to a study that is running trials."""
+"""Signals: how a running study stops on Ctrl-C, or when its machine is about to be taken away."""
 
 import contextlib
 import signal
@@ -9,22 +9,26 @@ from types import FrameType
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)  # SIGTERM is what schedulers, containers and spot machines send
-_SAME_S = 0.2  # within it a second signal is the first, passed on by a wrapper such as timeout or make
+_SAME_S = 0.2  # a second signal so soon is the first, passed on by a wrapper such as timeout or make
 
 
-class GracefulShutdown(contextlib.AbstractContextManager):
-    """Within it, the first Ctrl-C or SIGTERM asks running trials to stop and the second ends the study at once.
+class GracefulShutdown(contextlib.AbstractContextManager["GracefulShutdown"]):
+    """A context in which the first Ctrl-C or SIGTERM asks running trials to stop, and the second quits at once.
 
-    `ask` does the asking, in a thread of its own: a signal may come while locks are held. `code` is the study's exit
-    code where it was asked to stop, else 0.
+    Args:
+        ask: asks the trials to stop. It runs in a thread of its own, because a signal may come while locks are held.
+
+    Attributes:
+        code: the study's exit code if it was asked to stop, else 0.
     """
 
     def __init__(self, ask: Callable[[], None]) -> None:
         self._ask, self.code = ask, 0
+        self._first_signal_at = 0.0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "GracefulShutdown":
-        if threading.current_thread() is threading.main_thread():  # no other thread is ever signalled
+        if threading.current_thread() is threading.main_thread():  # only it receives signals
             self._before = {number: signal.signal(number, self._signalled) for number in _SIGNALS}
         return self
 
@@ -34,8 +38,8 @@ class GracefulShutdown(contextlib.AbstractContextManager):
 
     def _signalled(self, number: int, _: FrameType | None) -> None:
         if self.code:
-            if time.monotonic() - self._first > _SAME_S:
+            if time.monotonic() - self._first_signal_at > _SAME_S:
                 raise KeyboardInterrupt
             return
-        self.code, self._first = 128 + number, time.monotonic()
+        self.code, self._first_signal_at = 128 + number, time.monotonic()
         threading.Thread(target=self._ask, daemon=True).start()

@@ -197,7 +197,7 @@ def _run(cell: TrialSpec, system: System, storage: Storage, go_on: Callable[[], 
     return _Finished(record, cost, samples)
 
 
-def _baselines(records: Records, run: StageRun) -> Baselines:
+def _baselines(records: Records, run: StageRun[Any]) -> Baselines:
     """What the block's measures are read on, worked out by the first of its trials to come here."""
     key = baselines_key(run)
     baselines = records.baselines(key)
@@ -219,11 +219,11 @@ def _keep_split(storage: Storage, windows: BlockWindows) -> str:
     return name
 
 
-def _samples(cell: TrialSpec, system: System, run: StageRun) -> dict[str, bytes]:
+def _samples(cell: TrialSpec, system: System[Any], run: StageRun[Any]) -> dict[str, bytes]:
     """What the first start windows became, as MIDI, picture and sound."""
     config = run.config
     continued = read_generated(run.files.product(GENERATE))[:: config.variations][:SAMPLES]
-    rolls, start_steps = system.audible(config, run.windows.packed(run.windows.starts[:SAMPLES, 0]), continued)
+    rolls, start_steps = system.audible(config, run.data.packed(run.data.starts[:SAMPLES, 0]), continued)
     # Without the variant: studies that share the trial name it differently.
     titles = [f"start {number}, block {cell.block.index}" for number in range(1, len(rolls) + 1)]
     samples = render_samples(rolls, titles, config.resolution, 120.0, start_steps)

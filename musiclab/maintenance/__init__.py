@@ -1,1 +1,1 @@
-"""Maintenance: what can be wrong with an installation and a storage, and what a storage can do without."""
+"""Maintenance: checks of an installation and a storage, and removal of what a storage no longer needs."""

@@ -1,9 +1,9 @@
-"""`musiclab clean`: shows what a storage holds that nothing needs, and removes it if asked to."""
+"""Cleaning a storage: lists what it holds that nothing needs, and removes it if asked to."""
 
 import contextlib
 import itertools
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from musiclab.data.abandoned import remove_abandoned
 from musiclab.errors import UserError, one_line, printable
@@ -13,36 +13,38 @@ from musiclab.storage.inventory import Inventory, Leftover
 from musiclab.storage.leases import CLEANING, Lease, LeaseTaken
 from musiclab.storage.stages import DONE
 from musiclab.training.files import CHECKPOINT
-from musiclab.wording import size
+from musiclab.wording import counted, size
 
 
-def clean(place: str, remove: bool) -> int:
-    """Print what may go from the storage at `place`, and remove it where `remove` says so.
+def clean(place: str, remove: bool, say: Callable[[str], None]) -> None:
+    """List what the storage at `place` does not need, and remove it if `remove` is true.
 
-    Records, samples, plans, reports, what they rest on and what is to be taken up again always stay. UserError where
-    somebody is at work in the storage.
+    Records, samples, plans and reports are always kept, with all that they depend on or that a study would resume.
+    `say` gets the list, line by line.
+
+    Raises:
+        UserError: there is no storage, or it is in use, or something cannot be removed.
     """
     storage = storage_at(place)
     if storage is None:
-        raise UserError(f"{place!r} is no storage; name the folder or URI that studies had as --storage.")
+        raise UserError(f"STORAGE must be a folder or URI that studies used as --storage; got {place!r}.")
     with _alone(storage) if remove else contextlib.nullcontext():
         inventory = Inventory(storage)
         if inventory.at_work:
             raise UserError(
-                f"{storage.root} is in use: {'; '.join(inventory.at_work)}. Clean it once that has ended.", exit_code=1
+                f"{storage.root} is in use: {'; '.join(inventory.at_work)}. Clean it when that has ended.", exit_code=1
             )
         leftovers = inventory.leftovers
-        _print(leftovers)
-        _print_what_stays(inventory)
+        for line in [*_listed(leftovers), *_what_stays(inventory)]:
+            say(line)
         total = size(sum(leftover.size for leftover in leftovers))
         if not leftovers:
-            print("Nothing is to be removed.")
+            say("Nothing to remove.")
         elif remove:
             _remove(storage, leftovers)
-            print(f"{total} removed.")
+            say(f"{total} removed.")
         else:
-            print(f"{total} would be removed: musiclab clean {shlex.quote(place)} --remove")
-    return 0
+            say(f"{total} can be removed: musiclab clean {shlex.quote(place)} --remove")
 
 
 @contextlib.contextmanager
@@ -55,37 +57,44 @@ def _alone(storage: Storage) -> Iterator[None]:
         yield
 
 
-def _print(leftovers: list[Leftover]) -> None:
+def _listed(leftovers: list[Leftover]) -> Iterator[str]:
+    """A line for each reason, and below it one for each leftover."""
+
     def why(leftover: Leftover) -> str:
         return leftover.why
 
     for reason, group in itertools.groupby(sorted(leftovers, key=why), why):
-        listed = list(group)
-        print(f"{reason}: {len(listed)}, {size(sum(leftover.size for leftover in listed))}")
-        for leftover in listed:
-            print(f"  {printable(leftover.name)}  {size(leftover.size)}")
+        alike = list(group)
+        yield f"{reason}: {len(alike)}, {size(sum(leftover.size for leftover in alike))}"
+        for leftover in alike:
+            yield f"  {printable(leftover.name)}  {size(leftover.size)}"
 
 
-def _print_what_stays(inventory: Inventory) -> None:
-    """What a user might want gone too, and has to decide upon."""
+def _what_stays(inventory: Inventory) -> Iterator[str]:
+    """Lines about what is kept, but a user may decide to delete."""
     newer = inventory.records.newer
-    for error in newer.values():
-        print(printable(str(error)))
+    yield from (printable(str(error)) for error in newer.values())
     names = [printable(name) for name in inventory.unknown if name not in newer]
     if inventory.unknown and not names:
-        print("No stage is removed, because it is unclear which stages those files need.")
+        yield "No stage is removed, because it is unclear which stages those files need."
     if names:
-        print(
-            f"All stages stay, for which of them are needed is not known: {len(names)} damaged or older files cannot "
-            f"be read ({', '.join(names[:3])}{', ...' if names[3:] else ''}). Run their studies again, or delete them."
+        yield (
+            "No stage is removed, because it is unclear which are still needed: "
+            f"{counted(len(names), 'damaged or older file')} cannot be read "
+            f"({', '.join(names[:3])}{', ...' if names[3:] else ''}). Run their studies again, or delete them."
         )
     for origin, stages in inventory.stages_of_old_code.items():
-        held = sum(stage.size for stage in stages)
-        print(f"stages made by {origin}: {len(stages)}, {size(held)}; they stay, because records or plans need them.")
+        n_bytes = sum(stage.size for stage in stages)
+        yield (
+            f"stages made by {origin}: {len(stages)}, {size(n_bytes)}; they stay, because records or plans need them."
+        )
         for stage in stages:
-            print(f"  {printable(stage.name)}  {size(stage.size)}")
-    for name, held in inventory.unnamed_windows.items():
-        print(f"{inventory.storage.path(name)} stays: windows that no plan names, {size(held)}; delete it as you like.")
+            yield f"  {printable(stage.name)}  {size(stage.size)}"
+    for name, n_bytes in inventory.unnamed_windows.items():
+        yield (
+            f"{inventory.storage.path(name)} stays: windows that no plan names, {size(n_bytes)}; delete it if you do "
+            "not need it."
+        )
 
 
 def _remove(storage: Storage, leftovers: list[Leftover]) -> None:
@@ -96,7 +105,7 @@ def _remove(storage: Storage, leftovers: list[Leftover]) -> None:
             except OSError as error:
                 raise UserError(
                     f"{storage.path(leftover.name)} cannot be removed: {one_line(error.strerror or str(error))}; make "
-                    "it removable, and the same command goes on.",
+                    "it removable and run the same command again.",
                     exit_code=1,
                 ) from None
             progress.update()
@@ -106,7 +115,7 @@ def _remove_one(storage: Storage, name: str) -> None:
     if name.startswith("data/") and storage.is_local:
         remove_abandoned(storage.local("data"), name.removeprefix("data/").rstrip("/"))
     elif name.endswith("/"):
-        # In this order a stage that is removed by half is neither taken for a finished one nor gone on from.
+        # In this order: a half-removed stage must neither look finished nor be resumed.
         storage.remove(f"{name}{DONE}")
         storage.remove(f"{name}{CHECKPOINT}")
         storage.remove_folder(name.rstrip("/"))

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from musiclab.data.songs import DRUMS
 from musiclab.measures.notes import in_blocks, note_starts, packed
-from musiclab.measures.rolls import DRUMS, PITCHED, PITCHES, cells_by_pitch, packed_by_step, pitch_classes, ratio
+from musiclab.measures.rolls import PITCHED, PITCHES, cells_by_pitch, packed_by_step, pitch_classes, ratio
 
 # Distances of a feature are counted on a grid of this many steps between its outer edges.
 _GRID = 512

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from musiclab.data.songs import DRUMS
 from musiclab.measures.rolls import (
-    DRUMS,
     PITCH_CLASSES,
     PITCHED,
     PITCHES,

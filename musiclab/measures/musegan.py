@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from musiclab.data.songs import DRUMS
 from musiclab.measures.music import PITCHED_PAIRS, tonal_centroids
 from musiclab.measures.notes import note_starts, packed
 from musiclab.measures.rolls import (
     BEATS_PER_BAR,
-    DRUMS,
     PITCH_CLASSES,
     cells_by_pitch,
     checked,

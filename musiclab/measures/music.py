@@ -4,10 +4,9 @@ from itertools import combinations
 
 import numpy as np
 
-from musiclab.data.songs import TRACKS
+from musiclab.data.songs import DRUMS, TRACKS
 from musiclab.measures.notes import in_blocks, note_starts, packed
 from musiclab.measures.rolls import (
-    DRUMS,
     PITCH_CLASSES,
     PITCHED,
     bars,

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from musiclab.measures.rolls import DRUMS, PITCHED, checked, ratio
+from musiclab.data.songs import DRUMS
+from musiclab.measures.rolls import PITCHED, checked, ratio
 
 # Cells handled at once: 8 MB, which is 409 windows of 32 steps.
 _CELLS_AT_ONCE = 1 << 23

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from musiclab.measures.rolls import DRUMS, PITCH_CLASSES, PITCHED, PITCHES, checked
+from musiclab.data.songs import DRUMS
+from musiclab.measures.rolls import PITCH_CLASSES, PITCHED, PITCHES, checked
 
 # A window counts as copied from this quantile of the likeness of held-out real windows on.
 COPIED_QUANTILE = 0.99

@@ -6,9 +6,9 @@ the pitched tracks together, which leaves out drums, then of each track.
 
 import numpy as np
 
-from musiclab.data.songs import TRACKS
+from musiclab.data.songs import DRUMS, TRACKS
 from musiclab.measures.notes import blocks, entropy, note_starts, packed, with_pitched, without_drums
-from musiclab.measures.rolls import BEATS_PER_BAR, DRUMS, POSITIONS, packed_by_step, ratio
+from musiclab.measures.rolls import BEATS_PER_BAR, POSITIONS, packed_by_step, ratio
 
 # A 32nd note is an eighth of a beat.
 _QUALIFIED_PER_BEAT = 8

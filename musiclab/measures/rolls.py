@@ -3,14 +3,13 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from musiclab.data.songs import TRACKS
+from musiclab.data.songs import DRUMS, TRACKS
 
 BEATS_PER_BAR = 4
 # Onset positions in a bar are counted by eighth note at every resolution.
 POSITIONS = 2 * BEATS_PER_BAR
 PITCHES = 128
 PITCH_CLASSES = 12
-DRUMS = TRACKS.index("Drums")
 PITCHED = tuple(index for index in range(len(TRACKS)) if index != DRUMS)
 
 

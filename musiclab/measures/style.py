@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from musiclab.measures.rolls import DRUMS, PITCHED, PITCHES, POSITIONS, checked, onset_positions, onsets, pitch_classes
+from musiclab.data.songs import DRUMS
+from musiclab.measures.rolls import PITCHED, PITCHES, POSITIONS, checked, onset_positions, onsets, pitch_classes
 
 
 def song_likeness(ours: list[np.ndarray], songs: list[np.ndarray], resolution: int) -> np.ndarray:

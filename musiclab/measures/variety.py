@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from musiclab.measures.pairs import cells_on, flat_cells, mean_distance, pairs, pairs_of_rows
+from musiclab.measures.pairs import Pairs, cells_on, flat_cells, mean_distance, pairs, pairs_of_rows
 from musiclab.measures.rolls import (
     checked,
     ratio,
@@ -43,7 +43,7 @@ def duplicate_rate(rolls: np.ndarray) -> float:
     return pairs(rolls).duplicate_rate
 
 
-def start_sensitivity(generated: np.ndarray, starts: np.ndarray, real: np.ndarray) -> float:
+def start_sensitivity(generated: Pairs, real: Pairs) -> float:
     """How much windows depend on the start they continue: 0 not at all, 1 entirely and as varied as real music.
 
     (mean distance of windows of different starts - mean distance of windows of the same start) / mean distance of real
@@ -56,42 +56,16 @@ def start_sensitivity(generated: np.ndarray, starts: np.ndarray, real: np.ndarra
     `suite.baseline_measures`). The classic failure is 0: the output does not change with its condition.
 
     Args:
-        generated: bool `(n, track, time, pitch)`.
-        starts: `(n,)`, which start each window continues; any values that can be compared.
-        real: bool `(m, track, time, pitch)`, real windows of as many steps, such as the real continuations.
+        generated: pairs of generated windows, grouped by the start that each window continues.
+        real: pairs of real windows of as many steps, such as the real continuations.
 
     Returns:
-        Usually between 0 and 1, slightly negative by chance; NaN if there are fewer than two starts, or if `real` has
-        fewer than two windows or only equal ones.
+        Usually between 0 and 1, slightly negative by chance; NaN if there are fewer than two starts, or if there are
+        fewer than two real windows or only equal ones.
 
     Source: ours.
     """
-    return float(ratio(pairs(generated, starts).dependence, mean_distance(real)))
-
-
-def noise_sensitivity(continuations: np.ndarray, real: np.ndarray) -> tuple[float, np.ndarray]:
-    """How much noise alone changes what follows a start: 0 not at all, 1 as much as real windows differ.
-
-    Mean distance of windows that continue the same start at the same place and differ only in their noise / mean
-    distance of real windows. All are Jaccard distances, averaged over pairs. There is a value of whole windows and one
-    of each track with its own cells alone. A pair of windows in which the track is silent has distance 0 in both means.
-
-    It describes, so no direction is better. At 0 the sampler always returns the same. Far above the variety of real
-    music, noise drowns the start. The values by track show which tracks follow the noise.
-
-    Args:
-        continuations: bool `(start, variation, continuation, track, time, pitch)`.
-        real: bool `(m, track, time, pitch)`, real windows of as many steps.
-
-    Returns:
-        The value of whole windows, and the values `(track,)`, each at least 0. NaN if there are fewer than two
-        variations, if there are no real windows or only equal ones, and if nothing sounds in any continuation, because
-        a silent track neither follows the noise nor resists it.
-
-    Source: ours.
-    """
-    values = ratio(noise_distances(continuations), np.array([mean_distance(real), *track_distances(real)]))
-    return float(values[0]), values[1:]
+    return float(ratio(generated.dependence, real.mean))
 
 
 def noise_distances(continuations: np.ndarray) -> np.ndarray:

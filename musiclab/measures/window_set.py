@@ -55,7 +55,7 @@ class WindowSet:
 
     @cached_property
     def pairs(self) -> Pairs:
-        """`sets.pairs` of the windows, in groups by song."""
+        """`pairs` of the windows, in groups by song."""
         return pairs(self.rolls, self.songs)
 
     @cached_property

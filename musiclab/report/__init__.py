@@ -1,1 +1,1 @@
-"""Report: what a study has come to, in words, tables, files, samples, and as a page to read and hear."""
+"""Report: a study's results in sentences, tables, files and samples, and as a page to read and hear."""

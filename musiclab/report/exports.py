@@ -1,4 +1,4 @@
-"""What a study has come to, for other programs: every trial as CSV, the answer as JSON and as a LaTeX table."""
+"""A study's results for other programs: every trial as CSV, the answer as JSON and as a LaTeX table."""
 
 import csv
 import dataclasses
@@ -8,11 +8,11 @@ import math
 from typing import Any
 
 from musiclab.analysis.answer import Answer
-from musiclab.analysis.comparisons import Comparison
 from musiclab.analysis.results import Results
 from musiclab.analysis.statistics import Interval
 from musiclab.design.trials import SYSTEM
 from musiclab.report.sentences import describe
+from musiclab.wording import counted
 
 # Marks of the verdicts in a LaTeX table, explained in its note.
 _MARKS = {"better": r"$\uparrow$", "worse": r"$\downarrow$", "equivalent": r"$\approx$"}
@@ -23,7 +23,9 @@ _TEX = {
 
 
 def results_csv(results: Results) -> str:
-    """`trial_table` as CSV; text that a spreadsheet would take for a formula has a quote before it."""
+    """`trial_table` as CSV. A missing value is an empty field. Text that a spreadsheet would take for a formula begins
+    with a quote.
+    """
     out = io.StringIO()
     columns, rows = trial_table(results)
     csv.writer(out, lineterminator="\n").writerows([columns, *([_plain(value) for value in row] for row in rows)])
@@ -53,22 +55,22 @@ def trial_table(results: Results) -> tuple[list[str], list[list[Any]]]:
 
 
 def results_json(results: Results) -> str:
-    """The whole answer: words, terms, every variant's intervals and comparison, the scale, effects, claims, the plan.
+    """The whole answer: sentences, criteria, each variant's intervals and comparison, baselines, effects, claims, plan.
 
-    What has no value is null.
+    A missing value is null.
     """
     answer, plan = results.answer, results.plan
     variants = [
         {
             "name": name,
             "control": answer.controls[name],
-            "measures": {full: _json(interval) for full, interval in of.items()},
+            "measures": {full_name: _json(interval) for full_name, interval in intervals.items()},
             "judged": answer.scores[name],
             "comparison": _json(answer.comparisons.get(name)),
             "missing": answer.missing[name],
             "failed": answer.failed[name],
         }
-        for name, of in answer.measures.items()
+        for name, intervals in answer.measures.items()
     ]
     whole = {
         "study": plan.study,
@@ -92,11 +94,11 @@ def results_json(results: Results) -> str:
 def table_tex(results: Results) -> str:
     """A booktabs table: each variant's objective with its interval, the difference to its control, p and a mark."""
     answer = results.answer
-    what = f"{_tex(answer.objective.title)} ({_tex(answer.objective.unit)}), {_tex(results.plan.study)}"
+    subject = f"{_tex(answer.objective.title)} ({_tex(answer.objective.unit)}), {_tex(results.plan.study)}"
     lines = [
         r"% needs \usepackage{booktabs}",
         r"\begin{table}",
-        rf"\caption{{{what}: mean and 95\,\% interval over blocks.}}",
+        rf"\caption{{{subject}: mean and 95\,\% interval over blocks.}}",
         r"\begin{tabular}{lrrrc}",
         r"\toprule",
         r"variant & mean [95\,\%] & difference to control [95\,\%] & $p$ (Holm) & \\",
@@ -115,15 +117,16 @@ def _tex_row(answer: Answer, name: str) -> str:
     compared = answer.comparisons.get(name)
     cells = [_tex(name), _tex_interval(value)]
     if compared:
-        p = "--" if math.isnan(compared.p_holm) else f"{compared.p_holm:.3f}" if compared.p_holm >= 0.001 else "$<$.001"
-        cells += [_tex_interval(compared.difference), p, _tex_mark(compared)]
+        cells += [_tex_interval(compared.difference), _tex_p(compared.p_holm), _MARKS.get(compared.verdict, "")]
     else:
         cells += ["control", "", ""]
     return " & ".join(cells) + r" \\"
 
 
-def _tex_mark(compared: Comparison) -> str:
-    return _MARKS.get(compared.verdict, "")
+def _tex_p(p: float) -> str:
+    if math.isnan(p):
+        return "--"
+    return f"{p:.3f}" if p >= 0.001 else "$<$.001"
 
 
 def _tex_interval(interval: Interval | None) -> str:
@@ -138,14 +141,14 @@ def _tex_number(value: float) -> str:
 
 
 def _tex_note(answer: Answer) -> str:
-    test = "sign flips valid at any time" if answer.criteria.sequential else "exact sign flips"
+    test = "anytime-valid sign flips" if answer.criteria.sequential else "exact sign flips"
     better, worse = _MARKS["better"], _MARKS["worse"]
-    said = [rf"{better} better and {worse} worse than the control ($p \le .05$, {test}, Holm)"]
+    notes = [rf"{better} better and {worse} worse than the control ($p \le .05$, {test}, Holm)"]
     if answer.criteria.margin is not None:
-        said.append(rf"{_MARKS['equivalent']} equivalent within {answer.criteria.margin:g}")
+        notes.append(rf"{_MARKS['equivalent']} equivalent within {answer.criteria.margin:g}")
     failed = {name: count for name, count in answer.failed.items() if count}
-    said += [f"{_tex(name)}: {count} trial{'s' * (count > 1)} failed" for name, count in failed.items()]
-    return "; ".join(said) + "."
+    notes += [f"{_tex(name)}: {counted(count, 'trial')} failed" for name, count in failed.items()]
+    return "; ".join(notes) + "."
 
 
 def _tex(text: str) -> str:
@@ -157,7 +160,7 @@ def _number(value: float | None) -> float | None:
 
 
 def _plain(value: Any) -> Any:
-    """As it may stand in a spreadsheet: text that begins like a formula begins with a quote."""
+    """A value for a spreadsheet: text that begins like a formula gets a quote before it."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
@@ -165,7 +168,7 @@ def _json(value: Any) -> Any:
     """Dataclasses as dictionaries, however deep."""
     if isinstance(value, list | tuple):
         return [_json(each) for each in value]
-    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
 
 
 def _finite(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What there is to hear of a study: its trials' samples, and real music that goes on from the same start windows."""
+"""What can be heard of a study: its trials' samples, and how real music goes on from the same start windows."""
 
 import re
 from collections import Counter
@@ -12,6 +12,7 @@ from musiclab.data.store import SongRow, WindowStore, open_store
 from musiclab.errors import UserError
 from musiclab.rendering.midi import from_midi, to_midi
 from musiclab.rendering.sound import Player
+from musiclab.report.sentences import missing
 from musiclab.storage.records import Records
 from musiclab.training.windows import block_windows
 
@@ -19,7 +20,7 @@ _NAME = re.compile(r"start-([1-9]\d*)\.mid")
 
 
 class Place(NamedTuple):
-    """A block, and the number of one of its start windows as in the samples' file names, from 1."""
+    """A block, and the number of one of its start windows, which counts from 1 as in the samples' file names."""
 
     block: int
     start: int
@@ -27,9 +28,14 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Sample:
-    """A roll `(track, time, pitch)` bool, whose first `start_steps` are a start window, and its sound if there is one.
+    """A piece of music and its sound.
 
-    `resolution` is in steps a beat, `tempo` in beats a minute.
+    Attributes:
+        roll: `(track, time, pitch)` bool.
+        resolution: steps a beat.
+        tempo: beats a minute.
+        start_steps: how many steps at its beginning are a start window.
+        mp3: the sound; None if it is no longer there.
     """
 
     roll: np.ndarray
@@ -48,40 +54,41 @@ class Samples:
         self.variants = list(dict.fromkeys(cell.variant.name for cell in results.trial_specs))
 
     def places(self) -> dict[Place, int]:
-        """Where there are samples, with how many variants have one there."""
-        records = [(cell, self._results.records.get(cell.key)) for cell in self._results.trial_specs]
-        return Counter(
-            Place(cell.block.index, int(found[1]))
-            for cell, record in records
-            for name in (record.samples if record else ())
-            if (found := _NAME.fullmatch(name))
-        )
+        """How many variants have a sample, by place."""
+        variants_by_place: Counter[Place] = Counter()
+        for cell in self._results.trial_specs:
+            record = self._results.records.get(cell.key)
+            for name in record.samples if record else ():
+                if match := _NAME.fullmatch(name):
+                    variants_by_place[Place(cell.block.index, int(match[1]))] += 1
+        return variants_by_place
 
     def get(self, variant: str, place: Place) -> Sample | str:
-        """What a variant has at a place, or the sentence that says why it has nothing there."""
+        """A variant's sample at a place, or the sentence that says why there is none."""
         cell = self._cells.get((variant, place.block))
         if cell is None or cell.key not in self._results.records:
             failed = cell is not None and cell.key in self._results.failures
-            return "This trial failed." if failed else "This trial has not finished."
+            return missing.TRIAL_FAILED if failed else missing.TRIAL_UNFINISHED
         name = f"start-{place.start}"
         if f"{name}.mid" not in self._results.records[cell.key].samples:
-            return "This trial left no such sample."
+            return missing.SAMPLE_NEVER_MADE
         midi = self._records.sample(cell.key, f"{name}.mid")
         if midi is None:
-            return "This sample is no longer in the storage."
+            return missing.SAMPLE_GONE
         try:
             roll, resolution, tempo = from_midi(midi)
         except ValueError:
-            return "This sample is damaged."
+            return missing.SAMPLE_DAMAGED
         config = cell.variant.config
         start_steps = roll.shape[1] - config["continuation"] * config["steps"]  # what is not continuation is start
         return Sample(roll, resolution, tempo, start_steps, self._records.sample(cell.key, f"{name}.mp3"))
 
 
 class RealMusic:
-    """What follows the start windows of a study's trials in the songs that they are from.
+    """How the songs go on from which the start windows of a study's trials come.
 
-    UserError where it is not to be had: variants cut songs differently, or the windows are not in the storage.
+    Raises:
+        UserError: if the variants cut songs differently, or if the windows are not in the storage.
     """
 
     def __init__(self, results: Results, samples: Samples) -> None:
@@ -94,27 +101,27 @@ class RealMusic:
         self._starts: dict[int, np.ndarray] = {}
 
     def title(self, place: Place) -> str:
-        """The song that the start is from."""
+        """The song that the start window comes from."""
         song = self._song(self._start(place))
         return " – ".join(filter(None, (song.artist, song.title))) or song.id
 
     def get(self, place: Place) -> Sample | str:
-        """The start and as many windows after it as the longest continuation has, or as its song still has.
+        """The start window and what follows it in its song, up to the length of the longest continuation.
 
-        A sentence where no trial's sample is there, or shows that the start was another one: how starts are drawn may
-        have changed since.
+        A sentence instead, if no trial has a sample there, or if the samples began with another window, because starts
+        may have been drawn in another way then.
         """
         first = self._start(place)
         song, spec = self._song(first), self._store.spec
         last = min(first + self._continuation, song.first + song.count - 1)
         roll = np.concatenate(list(self._store.batch(np.arange(first, last + 1))), axis=1)
-        beside = self._beside(place)
-        if beside is None:
-            return "There is no sample to set it beside."
-        if beside.start_steps and not np.array_equal(beside.roll[:, : spec.steps], roll[:, : spec.steps]):
-            return "The trials started from something else."
-        midi = to_midi(roll, spec.resolution, beside.tempo)
-        return Sample(roll, spec.resolution, beside.tempo, spec.steps, self._player.mp3(midi))
+        sample = self._sample_of_a_variant(place)
+        if sample is None:
+            return missing.REAL_MUSIC_ALONE
+        if sample.start_steps and not np.array_equal(sample.roll[:, : spec.steps], roll[:, : spec.steps]):
+            return missing.REAL_MUSIC_DIFFERS
+        midi = to_midi(roll, spec.resolution, sample.tempo)
+        return Sample(roll, spec.resolution, sample.tempo, spec.steps, self._player.mp3(midi))
 
     def _start(self, place: Place) -> int:
         """The index of the start window in the store."""
@@ -125,26 +132,27 @@ class RealMusic:
         return int(self._starts[place.block][place.start - 1])
 
     def _song(self, window: int) -> SongRow:
-        return self._store.songs[self._store.song_numbers(np.array([window]))[0]]
+        song: SongRow = self._store.songs[self._store.song_numbers(np.array([window]))[0]]
+        return song
 
-    def _beside(self, place: Place) -> Sample | None:
-        """A variant's sample at a place, one with a start if there is one."""
-        found = None
+    def _sample_of_a_variant(self, place: Place) -> Sample | None:
+        """The first variant's sample at a place that has a start; if none has one, the first sample."""
+        without_start = None
         for variant in self._samples.variants:
             sample = self._samples.get(variant, place)
-            if isinstance(sample, Sample) and (found is None or sample.start_steps):
-                found = sample
-                if found.start_steps:
-                    break
-        return found
+            if isinstance(sample, Sample):
+                if sample.start_steps:
+                    return sample
+                without_start = without_start or sample
+        return without_start
 
 
 def _store(results: Results) -> WindowStore:
-    """The store that all variants' windows are from."""
+    """The store of all variants' windows."""
     names = {cell.variant.data for cell in results.trial_specs}
     if len(names) > 1:
-        raise UserError("the variants cut songs into different windows, so their starts are not the same")
+        raise UserError(missing.STARTS_DIFFER)
     folder = f"data/{names.pop()}"
     if not results.storage.exists(folder):
-        raise UserError("the windows of its songs are not in the storage any more")
+        raise UserError(missing.WINDOWS_GONE)
     return open_store(results.storage.local(folder))

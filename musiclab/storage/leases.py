@@ -1,4 +1,4 @@
-"""Leases: the right to be the only one who runs a study, or mirrors it, in a storage that many machines may see."""
+"""Leases: the right to be the only process that runs a study, or mirrors it, in a storage that many machines see."""
 
 import contextlib
 import getpass
@@ -18,8 +18,8 @@ from musiclab.storage.documents import FORMAT, NewerFormat, check_format
 from musiclab.storage.files import Storage, StorageFailed
 
 _BEAT_S = 3.0
-CLEANING = "cleaning"  # the folder of whoever removes things from a storage, beside whom no study may start
-_MISSED_BEATS = 5  # as many without one, and a holder on another machine counts as dead
+CLEANING = "cleaning"  # the folder of the lease of `musiclab clean`; no study may start meanwhile
+_MISSED_BEATS = 5  # after so many missed heartbeats a holder on another machine counts as dead
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,15 +104,15 @@ class _NewerLease:
 
 
 class LeaseTaken(Exception):
-    """Another process has the lease; `str` of it names who, where and since when."""
+    """Another process has the lease; the message names who, where and since when."""
 
 
 class Lease(contextlib.AbstractContextManager["Lease"]):
-    """The right to do one thing in a storage, held by one process at a time; a context manager that has it.
+    """The right to do one thing in a storage, held by one process at a time; a context manager that holds it.
 
-    Whoever wants it puts a file into `folder` and looks at the others' there. It needs nothing of the storage but that
-    a file put there is seen, and nothing of clocks: a holder on this machine is alive if its process is, one on another
-    machine if its file changes while one looks. A killed holder is so noticed and its file removed.
+    A process that wants the lease writes a file into `folder` and looks at the other files there. It relies only on
+    files becoming visible, never on clocks: a holder on this machine is alive if its process exists; a holder
+    elsewhere, if its heartbeat file changes while we watch. So a killed holder is noticed, and its file is removed.
     """
 
     def __init__(self, storage: Storage, folder: str) -> None:
@@ -122,13 +122,13 @@ class Lease(contextlib.AbstractContextManager["Lease"]):
         self._over, self._lock = threading.Event(), threading.Lock()
 
     def take(self, wait: bool = False) -> Self:
-        """Have the lease; where another has it, wait for that one's end or, by default, raise LeaseTaken."""
+        """Take the lease; if another process has it, wait until that one ends or, by default, raise LeaseTaken."""
         self._put(phase="asking")
         try:
             while holder := self._before_us():
                 if not wait:
                     raise LeaseTaken(holder)
-                self._storage.remove(self.name)  # or two that wait would wait for each other
+                self._storage.remove(self.name)  # else two that wait would wait for each other
                 time.sleep(_BEAT_S / 10)
                 self._put(phase="asking")
             self._put(phase="holding")
@@ -139,7 +139,7 @@ class Lease(contextlib.AbstractContextManager["Lease"]):
         return self
 
     def stop(self) -> None:
-        """Tell all who ask `should_continue` to stop; where nothing can be written, they notice that themselves."""
+        """Make `should_continue` false for all who ask; if the storage cannot be written to, they notice that too."""
         with contextlib.suppress(OSError, StorageFailed):
             self._put(phase="stopping")
 
@@ -149,13 +149,13 @@ class Lease(contextlib.AbstractContextManager["Lease"]):
             self._storage.remove(self.name)
 
     def _before_us(self) -> str:
-        """Who has the lease or gets it first, in words; empty where nobody does."""
+        """Who has the lease or gets it before us, in words; empty if nobody does."""
         for name in _names(self._storage, self._folder):
             if name == self.name:
                 continue
             other = _read(self._storage, name)
-            # Of two that ask at once, the later name gives way and the earlier waits for what the later does: that one
-            # may have looked before this one's file was there.
+            # If two ask at once, the later name gives way. The earlier name waits for it, because the later one may
+            # have looked before the earlier one's file existed.
             while (
                 isinstance(other, LeaseState)
                 and other.phase == "asking"
@@ -167,16 +167,16 @@ class Lease(contextlib.AbstractContextManager["Lease"]):
             if isinstance(other, LeaseState | _NewerLease) and _is_alive(self._storage, name, other):
                 return other.holder
             if other is not None:
-                self._storage.remove(name)  # of one that is dead, or no lease at all
+                self._storage.remove(name)  # its process is dead, or it is no lease
         return ""
 
     def _beat(self) -> None:
         while not self._over.wait(_BEAT_S):
-            # A storage that cannot be written to now may be soon.
+            # A storage that cannot be written to now may recover.
             with self._lock, contextlib.suppress(OSError, StorageFailed):
                 if self._over.is_set():
                     return
-                if not self._storage.exists(self.name):  # another took this process, suspended say, for dead
+                if not self._storage.exists(self.name):  # this process was suspended, say, and another took it for dead
                     return
                 self._state = replace(self._state, beat=self._state.beat + 1)
                 self._write()
@@ -191,7 +191,7 @@ class Lease(contextlib.AbstractContextManager["Lease"]):
 
 
 def should_continue(storage: Storage, name: str) -> bool:
-    """Whether the lease in file `name` is held and its holder has not asked to stop; yes where nothing can be read."""
+    """Whether the lease in file `name` is held and its holder has not asked to stop; yes if it cannot be read."""
     try:
         holder = _read(storage, name)
     except OSError:
@@ -200,12 +200,12 @@ def should_continue(storage: Storage, name: str) -> bool:
 
 
 def active_holders(storage: Storage, folder: str) -> list[str]:
-    """Those alive who have the lease of `folder` or ask for it, in words."""
+    """The live processes that have the lease of `folder` or ask for it, in words."""
     return [who for who, alive in lease_holders(storage, folder).values() if alive]
 
 
 def lease_holders(storage: Storage, folder: str) -> dict[str, tuple[str, bool]]:
-    """By file: who has, had or asks for the lease of `folder`, in words, and whether that process is alive."""
+    """Who has, had or asks for the lease of `folder`, in words, and whether that process is alive; by file."""
     leases = {name: _read(storage, name) for name in _names(storage, folder)}
     return {
         name: (lease.holder, _is_alive(storage, name, lease))
@@ -232,7 +232,7 @@ def _this_process() -> LeaseState:
 
 
 def _machine() -> str:
-    """What is equal for processes that see each other's ids: the boot and, with containers, the space of ids."""
+    """A name shared by processes that see each other's ids: the boot and, for containers, the namespace of ids."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -241,7 +241,7 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str:
-    """When the process began, in the system's own count, so that its id in another's use is told apart."""
+    """When the process began, in ticks since boot, to tell it from a later process with that id; empty if dead."""
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (OSError, ValueError):
@@ -274,7 +274,7 @@ def _names(storage: Storage, folder: str) -> list[str]:
 
 
 def _read(storage: Storage, name: str) -> LeaseState | _NewerLease | Literal["no lease"] | None:
-    """The lease in the file, or that it is none (nobody writes one by halves); None if there is no such file."""
+    """The lease in the file, or that it is none (leases are never half written); None if there is no such file."""
     try:
         value = json.loads(storage.read(name))
         check_format(name, value, LeaseState.FORMAT)

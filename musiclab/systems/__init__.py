@@ -2,14 +2,14 @@
 
 import difflib
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from musiclab.errors import UserError
 
 if TYPE_CHECKING:
     from musiclab.systems.base import System
 
-# Where each is, not the classes: a driver that only plans asks for one system and does not pay for the others.
+# Paths instead of classes, so that a driver that only plans imports the systems it asks for and no others.
 SYSTEMS = {
     "note_rnn": "note_rnn.NoteRNN",
     "multitrack_rnn": "multitrack_rnn.MultitrackRNN",
@@ -20,12 +20,16 @@ SYSTEMS = {
 }
 
 
-def find_system(name: str) -> "System":
-    """The system called `name`, as an instance; UserError with the names there are."""
+def find_system(name: str) -> "System[Any]":
+    """An instance of the system called `name`.
+
+    Raises:
+        UserError: there is no such system; the message says which there are.
+    """
     if name not in SYSTEMS:
         near = difflib.get_close_matches(str(name), SYSTEMS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(SYSTEMS)}."
         raise UserError(f"There is no system {name!r}; {hint}")
-    module, _, kind = SYSTEMS[name].rpartition(".")
-    system: System = getattr(importlib.import_module(f"{__name__}.{module}"), kind)()
+    module, _, class_name = SYSTEMS[name].rpartition(".")
+    system: System[Any] = getattr(importlib.import_module(f"{__name__}.{module}"), class_name)()
     return system

@@ -4,13 +4,14 @@ import io
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
 
 from musiclab.code_lock import StageCode, code_hash
 from musiclab.data.windows import unpack
+from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.systems.config import GENERATE, MEASURE, Config
 from musiclab.systems.targets import Targets
@@ -24,90 +25,125 @@ GENERATED = "generated.npy"
 # What a system's continuations may depend on, see `System.conditions`.
 CONDITIONS = ("start", "piano", "noise", "target", "alpha")
 
+ConfigT = TypeVar("ConfigT", bound=Config)
+ConfigT_co = TypeVar("ConfigT_co", bound=Config, covariant=True)
+
 
 @dataclass(frozen=True)
-class StageRun:
-    """What a stage works with: config, block, the block's windows, where its files are, the device.
+class StageRun(Generic[ConfigT_co]):
+    """What a stage works with.
 
-    `targets` are target songs from outside, such as a user's own; without them a system that follows any takes those
-    that its config names from the windows. A stage that trains hands `after_epoch` to `fit`, which calls it once an
-    epoch's checkpoint and curves are written; it may raise to stop the stage.
+    Attributes:
+        config: the trial's config.
+        block: the trial's block; all draws come from its streams.
+        windows: the block's windows; None if music is generated without the data of the trial. Read them as `data`.
+        files: the files of this stage, and those of earlier stages.
+        device: where the networks are.
+        targets: target songs from outside, such as a user's own. Without them a system that follows targets looks up
+            in the windows those that its config names.
+        after_epoch: called by `fit` once an epoch's checkpoint and curves are written; may raise to stop the stage.
     """
 
-    config: Any
+    config: ConfigT_co
     block: Block
-    windows: BlockWindows
+    windows: BlockWindows | None
     files: Files
     device: torch.device
     targets: Targets | None = None
     after_epoch: Callable[[], None] = lambda: None
 
+    @property
+    def data(self) -> BlockWindows:
+        """The block's windows.
 
-class System(ABC):
-    """One generator of the article. Subclasses are stateless; all that lasts is in the stages' files.
+        Raises:
+            UserError: this run has none.
+        """
+        if self.windows is None:
+            raise UserError(
+                "The windows of the trial's data are needed, to look up a target for example; none are given."
+            )
+        return self.windows
 
-    `stages` names the steps in order, each with its revision: those that train, then `generate`, then `measure`. A
-    revision is raised when the numbers of its stage change, for whatever reason; see `musiclab.code_lock`. What only
-    measures a system is imported inside functions named `*_measures`, so that a change there trains nothing anew.
-    `presets` give the `demo` and `article` scales as changes of the config's
-    defaults. `conditions` are those of CONDITIONS that its continuations depend on: the start window, the piano in it
-    (what the other instruments play hangs on it), the sampling noise, the target, alpha. `provides` is what measures
-    may need and not every system has: its latents, predicted pairs of consecutive windows, tokens.
+
+class System(ABC, Generic[ConfigT]):
+    """One generator of the article. Subclasses are stateless: all that lasts is in the stages' files.
+
+    What only measures a system is imported inside functions named `*_measures`, so that a change there retrains
+    nothing.
+
+    Attributes:
+        name: by which `find_system` knows it.
+        config: the class of its configs.
+        presets: the scales `demo` and `article`, as changes of the config's defaults.
+        stages: its steps in order, each with its revision: those that train, then `generate`, then `measure`. A
+            revision is raised if the numbers of its stage change, for whatever reason; see `musiclab.code_lock`.
+        conditions: what its continuations depend on, some of CONDITIONS: the start window, the piano in it (from which
+            the other instruments follow), the sampling noise, the target, alpha.
+        provides: what measures may need and not every system has: its `latents`, its predictions of `pairs` of
+            consecutive windows, its `tokens`.
     """
 
     name: ClassVar[str]
-    config: ClassVar[type[Config]]
+    config: type[ConfigT]
     presets: ClassVar[dict[str, dict[str, Any]]]
     stages: ClassVar[dict[str, int]]
     conditions: ClassVar[tuple[str, ...]]
     provides: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
-    def train(self, stage: str, run: StageRun) -> None:
-        """Do one of the stages that train, resuming from its checkpoint if it left one."""
+    def train(self, stage: str, run: StageRun[ConfigT]) -> None:
+        """Do one of the stages that train; resume from its checkpoint if there is one."""
 
     @abstractmethod
-    def continuations(self, run: StageRun, starts: np.ndarray) -> np.ndarray:
+    def continuations(self, run: StageRun[ConfigT], starts: np.ndarray) -> np.ndarray:
         """Continue packed start windows `(n, track, steps, 16)`: `(n, continuation, track, steps, 16)`, packed too.
 
-        All draws come from the block's streams, so that the same starts in the same places give the same
-        continuations. Of `run`, the windows may be asked for nothing that a stage could have kept: whoever generates
-        from a trained trial has no data.
+        All draws come from the block's streams, so that the same starts in the same order give the same continuations.
+        The run may have no windows, because whoever generates from a trained trial need not have its data. So anything
+        from the training data that is needed here must be kept by a stage that trains.
         """
 
-    def run_stage(self, stage: str, run: StageRun) -> None:
-        """Do one stage, all but `measure`: train, or continue the block's start windows and keep what comes."""
+    def run_stage(self, stage: str, run: StageRun[ConfigT]) -> None:
+        """Do any stage but `measure`: train, or continue the block's start windows and keep the result."""
         if stage == GENERATE:
-            starts = run.windows.packed(run.windows.starts[:, 0])
+            starts = run.data.packed(run.data.starts[:, 0])
             write_generated(run.files, self.continuations(run, np.repeat(starts, run.config.variations, axis=0)))
         else:
             self.train(stage, run)
 
-    def audible(self, config: Any, starts: np.ndarray, continued: np.ndarray) -> tuple[list[np.ndarray], int]:
-        """What there is to listen to of packed starts and their continuations: rolls `(track, time, pitch)` bool.
+    def audible(self, config: ConfigT, starts: np.ndarray, continued: np.ndarray) -> tuple[list[np.ndarray], int]:
+        """What can be listened to of packed starts and their continuations.
 
-        And the steps of the start in each: none of a system that continues nothing, where a real start would pass for
-        its own music.
+        Returns:
+            Rolls `(track, time, pitch)` bool, and how many steps of each are the start. A system that continues nothing
+            has no start in its rolls, because a real start would pass for its own music.
         """
         follows = "start" in self.conditions
         windows = unpack(np.concatenate([starts[:, None], continued], axis=1) if follows else continued)
         return [np.concatenate(list(roll), axis=1) for roll in windows], config.steps * follows
 
     @abstractmethod
-    def own_measures(self, run: StageRun) -> dict[str, float]:
+    def own_measures(self, run: StageRun[ConfigT]) -> dict[str, float]:
         """Measures that only this kind of system has, by full name (`latent/...`, `tokens/...`)."""
 
     @abstractmethod
-    def estimated_seconds(self, config: Any, windows: int) -> float:
-        """Seconds of a trial's training that sees `windows` training windows, from a few steps timed here and now."""
+    def estimated_seconds(self, config: ConfigT, windows: int) -> float:
+        """Seconds of training in a trial with `windows` training windows, from a few steps timed here and now."""
 
-    def stage_keys(self, config: Config, block: Block, data: str, runtime: Runtime) -> dict[str, str]:
-        """Content hash of each stage: all that its numbers depend on, the stage before included.
+    def stage_keys(self, config: ConfigT, block: Block, data: str, runtime: Runtime) -> dict[str, str]:
+        """The content hash of each stage: of all that its numbers depend on, the stage before included.
 
-        `data` is the fingerprint of the windows, `runtime` what the trial is to run on. The last key, of `measure`,
-        depends on everything and is the trial's key.
+        The last key, that of `measure`, depends on everything and is the trial's key.
+
+        Args:
+            config: the trial's config.
+            block: the trial's block.
+            data: fingerprint of the windows.
+            runtime: what the trial is to run on.
         """
-        keys, before = {}, ""
+        keys: dict[str, str] = {}
+        before = ""
         for stage in self.stages:
             trains = stage not in (GENERATE, MEASURE)  # the other two follow from what was trained
             keys[stage] = before = content_hash(
@@ -125,9 +161,9 @@ class System(ABC):
         return keys
 
     def code(self, stage: str) -> list[StageCode]:
-        """The code whose behaviour decides what a stage makes; that of the windows is in their fingerprint.
+        """The code whose behaviour decides what a stage makes. For `measure` the code of the common measures is second.
 
-        Of `measure` that of the measures which all systems have comes second.
+        The code that makes the windows is not in it, because their fingerprint covers it.
         """
         measures = stage == MEASURE
         own = code_hash(type(self).__module__, measuring=measures)
@@ -135,14 +171,17 @@ class System(ABC):
 
 
 def common_code() -> StageCode:
-    """The code of the measures that all systems share, and of the baselines they are read on."""
+    """The code of the measures that all systems share, and of the baselines they are compared with."""
     from musiclab.measures import REVISION
 
     return StageCode("measures", REVISION, code_hash("musiclab.systems.evaluation"))
 
 
 def write_generated(files: Files, rolls: np.ndarray) -> None:
-    """Keep continuations, packed `(starts x variations, continuation, track, steps, 16)` uint8, a start's together."""
+    """Keep continuations, packed `(starts x variations, continuation, track, steps, 16)` uint8.
+
+    The variations of a start are adjacent.
+    """
     buffer = io.BytesIO()
     np.save(buffer, rolls, allow_pickle=False)
     files.write(GENERATED, buffer.getvalue())
@@ -150,4 +189,5 @@ def write_generated(files: Files, rolls: np.ndarray) -> None:
 
 def read_generated(files: Files) -> np.ndarray:
     """What `write_generated` kept."""
-    return np.load(io.BytesIO(files.read(GENERATED)), allow_pickle=False)
+    rolls: np.ndarray = np.load(io.BytesIO(files.read(GENERATED)), allow_pickle=False)
+    return rolls

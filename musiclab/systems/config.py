@@ -1,4 +1,4 @@
-"""Typed configurations: every field has a type, a range, a sentence, and the one stage of the system it belongs to."""
+"""Typed configurations: every field has a type, a range, a sentence, and the one stage that it belongs to."""
 
 import dataclasses
 import difflib
@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from musiclab.data.windows import WindowSpec
 from musiclab.errors import UserError
 
-# The stages that every system ends with: GENERATE continues the start windows, MEASURE's product is a trial's measures.
+# The stages that every system ends with: GENERATE continues the start windows, MEASURE makes the trial's measures.
 GENERATE, MEASURE = "generate", "measure"
 
 
@@ -22,7 +22,16 @@ def field(
     high: float | None = None,
     choices: tuple[str, ...] = (),
 ) -> Any:
-    """A config field; its type is that of `default`, `low` and `high` are inclusive, `choices` are its only values."""
+    """A field of a config. It takes values of the type of `default`.
+
+    Args:
+        default: its value if none is given.
+        stage: the stage whose numbers depend on it.
+        doc: what it means, for the help text.
+        low: the least value allowed.
+        high: the largest value allowed.
+        choices: the only values allowed.
+    """
     metadata = {"stage": stage, "doc": doc, "low": low, "high": high, "choices": choices}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -31,8 +40,10 @@ def field(
 class Config:
     """Base of every system's config: frozen, checked when made, comparable, JSON-serialisable.
 
-    It has the fields that all systems share: how songs are cut into windows, and how much is generated. `steps_factor`
-    is what a system's convolutions divide the steps of a window by.
+    Its own fields are those that all systems share: how songs are cut into windows, and how much is generated.
+
+    Attributes:
+        steps_factor: by what a system's convolutions divide the steps of a window.
     """
 
     steps_factor: ClassVar[int] = 1
@@ -45,7 +56,7 @@ class Config:
 
     starts: int = field(64, "generate", "start windows, from validation songs", low=2, high=100_000)
     continuation: int = field(4, "generate", "windows generated after each start window", low=1, high=1000)
-    variations: int = field(1, "generate", "continuations of each start window, by other noise", low=1, high=1000)
+    variations: int = field(1, "generate", "continuations of each start window, with other noise", low=1, high=1000)
 
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):
@@ -58,16 +69,20 @@ class Config:
                 f"got {self.steps}."
             )
         if self.hop != self.steps:
-            # Generated windows are laid end to end and compared with the windows that follow a start in its song.
+            # Generated windows lie end to end; they are compared with those that follow the start in its song.
             raise UserError(f"hop must equal steps ({self.steps}), so that windows lie end to end; got {self.hop}.")
         self.check()
 
     def check(self) -> None:
-        """Raise UserError if fields that are right alone do not fit together."""
+        """Raise UserError if values that are allowed by themselves do not fit together."""
 
     @classmethod
     def spec(cls, name: str) -> dataclasses.Field[Any]:
-        """The field called `name`; UserError with the nearest name if there is none."""
+        """The field called `name`.
+
+        Raises:
+            UserError: there is no such field; the message has the nearest name.
+        """
         by_name = {spec.name: spec for spec in dataclasses.fields(cls)}
         if name not in by_name:
             near = difflib.get_close_matches(name, by_name, n=1)
@@ -77,11 +92,19 @@ class Config:
 
     @classmethod
     def value(cls, name: str, given: Any) -> Any:
-        """`given`, a value or its text, as a value of the field; UserError if its type or its range is wrong."""
+        """A value of the field `name`, from a value or its text.
+
+        Raises:
+            UserError: the type or the range is wrong, or there is no such field.
+        """
         return _checked(cls.spec(name), given)
 
     def with_values(self, values: dict[str, Any]) -> Self:
-        """A copy with some fields replaced; UserError for an unknown field or a wrong value."""
+        """A copy in which some fields have other values.
+
+        Raises:
+            UserError: there is no such field, or the value is wrong.
+        """
         return dataclasses.replace(self, **{name: self.value(name, given) for name, given in values.items()})
 
     @property
@@ -94,7 +117,7 @@ class Config:
         return dataclasses.asdict(self)
 
     def of_stages(self, stages: tuple[str, ...]) -> dict[str, Any]:
-        """The fields that belong to the named stages."""
+        """The values of the fields that belong to the named stages."""
         return {
             spec.name: getattr(self, spec.name) for spec in dataclasses.fields(self) if spec.metadata["stage"] in stages
         }
@@ -115,7 +138,7 @@ def _checked(spec: dataclasses.Field[Any], given: Any) -> Any:
 
 
 def _converted(kind: type[Any], given: Any) -> Any:
-    """`given` as `kind`, or None if it is something else: 3.5 is no int, "yes" no bool, True no number."""
+    """`given` as a value of type `kind`; None if it is something else: 3.5 is no int, "yes" no bool, True no number."""
     if isinstance(given, kind) and not (isinstance(given, bool) and kind is not bool):
         return None if kind is float and not math.isfinite(given) else given
     if kind is float and isinstance(given, int) and not isinstance(given, bool):

@@ -9,15 +9,15 @@ import torch
 _STEPS, _SECONDS = 12, 5.0
 
 
-def seconds_a_step(step: Callable[[], None]) -> float:
-    """Median seconds of a dozen calls of `step`, of fewer where they take long, on one thread as in a trial.
+def seconds_a_step(step: Callable[[], object]) -> float:
+    """Median seconds of a dozen calls of `step`, or of fewer if they take long, on one thread as in a trial.
 
-    The median: the first calls pay for memory and kernels, and others may want the machine at times.
+    The median, because the first calls pay for memory and kernels, and other processes may interrupt some calls.
     """
     torch.set_num_threads(1)
-    took: list[float] = []
-    while len(took) < _STEPS and sum(took) < _SECONDS:
+    durations: list[float] = []
+    while len(durations) < _STEPS and sum(durations) < _SECONDS:
         began = time.perf_counter()
         step()
-        took.append(time.perf_counter() - began)
-    return statistics.median(took)
+        durations.append(time.perf_counter() - began)
+    return statistics.median(durations)

@@ -1,8 +1,8 @@
-"""The MLflow mirror: a process of its own that brings MLflow level with the records.
+"""The MLflow mirror: a process of its own that keeps MLflow in sync with the records.
 
-It follows what trials write to the storage, so no trial and no scheduler ever waits for a tracking server, and it can
-start over at any time: runs are found by their tags, and each is told only what it lacks. `Mirror` starts and stops it
-from a study, `python -m musiclab.tracking` is that process, and `musiclab sync` does one round of it by hand.
+It reads what trials write to the storage, so no trial and no scheduler ever waits for a tracking server. It can start
+over at any time, because runs are found by their tags and each is sent only what it lacks. `Mirror` starts and stops
+the process from a study, `python -m musiclab.tracking` is that process, and `musiclab sync` does one round by hand.
 """
 
 from musiclab.tracking.process import Mirror

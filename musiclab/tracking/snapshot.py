@@ -1,4 +1,4 @@
-"""What the storage holds of a trial, in the terms in which MLflow shows it."""
+"""A snapshot of a trial: what the storage holds of it, in the terms in which MLflow shows it."""
 
 import contextlib
 import math
@@ -13,15 +13,20 @@ from musiclab.storage.trial_documents import TrialCost, TrialRecord
 
 
 class Unreadable(Exception):
-    """A trial's files cannot be read, or are whole and yet say nothing."""
+    """A trial's files cannot be read, or make no sense although they are whole."""
 
 
 @dataclass(frozen=True)
 class Trial:
     """A trial that has begun.
 
-    `status` is MLflow's, empty while it is under way; `mark` tells this end of it from any other; `points` leave out
-    NaN, which says nothing; `files` reads what is to be put beside them.
+    Attributes:
+        status: MLflow's word for how it ended; empty while it runs.
+        mark: tells this end of the trial from any other; it is stored with the run.
+        began: when it began, in Unix seconds; likewise `ended`.
+        points: without NaN.
+        files: reads the files that become the run's artifacts.
+        record: None unless it has finished.
     """
 
     status: str
@@ -44,9 +49,12 @@ def _reading() -> Iterator[None]:
 
 @_reading()
 def stored_trial(records: Records, cell: TrialSpec, over: bool) -> Trial | None:
-    """The trial of a cell; None where it has not begun. `over` is whether none can be under way any more.
+    """The trial as the storage has it; None if it has not begun. If `over`, no trial can be running any more.
 
-    What is missing or damaged beside the record is left out. Unreadable where the rest makes no sense.
+    What is missing or damaged beside the record is left out.
+
+    Raises:
+        Unreadable: the rest makes no sense.
     """
     record, failure, cost = records.get(cell.key), records.failure(cell.key), records.run(cell.key)
     curves = [replace(point, value=float(point.value)) for point in records.stages.curves(cell.stages)]
@@ -59,7 +67,7 @@ def stored_trial(records: Records, cell: TrialSpec, over: bool) -> Trial | None:
         about = {"device": cost.device, "host": cost.host} if cost else {}
         tags = {f"musiclab.{name}": value for name, value in about.items() if value}
         return Trial("FINISHED", "finished", began, ended, _numbers(points), tags, files, record)
-    # Curves that go on after it say that it is tried again, unless a clock was set back.
+    # Curves that continue after the failure mean that the trial is being retried, unless a clock was set back.
     if failure and (over or last <= failure.time):
         mark, tags = f"failed {failure.time}", {"musiclab.failure": failure.reason}
         log = {"failed.txt": failure.log.encode(errors="replace")}
@@ -69,7 +77,7 @@ def stored_trial(records: Records, cell: TrialSpec, over: bool) -> Trial | None:
 
 @dataclass(frozen=True)
 class _Finished:
-    """The files of a finished trial, those that are there."""
+    """Reads the files of a finished trial, those that exist."""
 
     records: Records
     key: str
@@ -80,8 +88,8 @@ class _Finished:
         storage = self.records.storage
         places = {name: f"trials/{self.key}/{name}" for name in ("record.json", "run.json")}
         places["split.json"] = f"splits/{self.record.data.split}.json"
-        there = {name: storage.read(place) for name, place in places.items() if storage.exists(place)}
-        return there | {f"samples/{name}": data for name, data in self.records.samples(self.key).items()}
+        files = {name: storage.read(place) for name, place in places.items() if storage.exists(place)}
+        return files | {f"samples/{name}": data for name, data in self.records.samples(self.key).items()}
 
 
 def _results(record: TrialRecord, ended: float, cost: TrialCost | None) -> list[Point]:

@@ -1,4 +1,4 @@
-"""Sync: MLflow brought level with studies that have run, whatever it missed while they did."""
+"""Sync: brings MLflow up to date with studies that have run, whatever it missed while they did."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -12,106 +12,113 @@ from musiclab.storage.records import Records
 from musiclab.tracking.mlflow_runs import why
 from musiclab.tracking.reconcile import Reconciler
 from musiclab.tracking.uri import default_uri, is_masked, masked, named_uri
+from musiclab.wording import counted
 
 
-def sync_studies(studies: list[tuple[Storage, str]], tracking_uri: str | None) -> int:
-    """Bring MLflow level with all editions of the studies, each a storage and a name, and print what that took.
+def sync_studies(studies: list[tuple[Storage, str]], tracking_uri: str | None, say: Callable[[str], None]) -> bool:
+    """Bring MLflow up to date with all editions of the studies.
 
-    Into the address given, else that of MLFLOW_TRACKING_URI, else the one with which the study was last run. The exit
-    code is 1 where one is not level now; UserError, after all others, where an MLflow does not answer.
+    Args:
+        studies: storage and name of each.
+        tracking_uri: where MLflow is; by default MLFLOW_TRACKING_URI, else the address that the study last used.
+        say: gets a line about each edition.
+
+    Returns:
+        Whether MLflow is now in sync with all of them.
+
+    Raises:
+        UserError: an MLflow does not answer. It is raised after all other studies were synced.
     """
-    level, failed = True, {}  # by address, which is not asked again
+    in_sync = True
+    failures: dict[str, UserError] = {}  # by address; one that has failed is not tried again
     for storage, name in studies:
         records = Records(storage)
         try:
             plans = records.plans.of_study(name)
         except NewerFormat as newer:
-            print(f"{name}: {newer}")
-            level = False
+            say(f"{name}: {newer}")
+            in_sync = False
             continue
         if not plans:
-            print(f"{name}: has no plan that can be read{''.join(f', {file} is damaged' for file in records.damage)}")
-            level = False
+            say(f"{name}: no plan can be read{''.join(f', {file} is damaged' for file in records.damage)}")
+            in_sync = False
         for folder, plan in plans.items():
-            shown = name if len(plans) == 1 else f"{name}/{plan.edition}"
+            shown_name = name if len(plans) == 1 else f"{name}/{plan.edition}"
             uri = named_uri(tracking_uri) or plan.tracking or default_uri(storage)
-            if uri not in failed:
+            if uri not in failures:
                 try:
-                    level &= _synced(storage, folder, shown, len(plan.trial_specs), uri)
+                    in_sync &= _sync_edition(storage, folder, shown_name, len(plan.trial_specs), uri, say)
                 except NewerFormat as newer:
-                    print(f"{shown}: {newer}")
-                    level = False
+                    say(f"{shown_name}: {newer}")
+                    in_sync = False
                 except UserError as error:
-                    failed[uri] = error
-    for error in [*failed.values()][1:]:
-        print(printable(str(error)))
-    if failed:
-        raise next(iter(failed.values()))
-    return 0 if level else 1
+                    failures[uri] = error
+    first, *others = failures.values() or [None]
+    for failure in others:
+        say(printable(str(failure)))
+    if first is not None:
+        raise first
+    return in_sync
 
 
-def _synced(storage: Storage, folder: str, name: str, cells: int, uri: str) -> bool:
-    """Whether MLflow is level now with the edition in `folder`; says so, or why not."""
+def _sync_edition(storage: Storage, folder: str, name: str, trials: int, uri: str, say: Callable[[str], None]) -> bool:
+    """Sync the edition in `folder`; whether MLflow is now in sync with it."""
     if is_masked(uri):
         raise UserError(
-            f"{name} was run with MLflow at {uri}, whose password is not kept; give the address by --tracking-uri or "
-            "MLFLOW_TRACKING_URI."
+            f"{name} was run with MLflow at {uri}, and its password was not stored; give the address by --tracking-uri "
+            "or MLFLOW_TRACKING_URI."
         )
     if runners := active_holders(storage, f"{folder}/runner"):
-        print(f"{name}: is being run by {runners[0]}, whose own mirror brings MLflow level", flush=True)
+        say(f"{name}: is being run by {runners[0]}; that run keeps MLflow in sync")
         return False
     try:
-        with Lease(storage, f"{folder}/mirror").take(), Progress(f"{name}: trials", cells) as progress:
-            follower = Reconciler(storage, folder, uri, _counting(progress))
-            _, behind = follower.round(last=True)
+        with Lease(storage, f"{folder}/mirror").take(), Progress(f"{name}: trials", trials) as progress:
+            reconciler = Reconciler(storage, folder, uri, _advance(progress))
+            _, behind = reconciler.round(last=True)
     except LeaseTaken as holder:
-        print(f"{name}: the mirror of its last run is still bringing MLflow level: {holder}", flush=True)
+        say(f"{name}: the mirror of its last run is still updating MLflow: {holder}")
         return False
     except UserError:
         raise
     except Exception as error:
         raise UserError(
-            f"MLflow at {masked(uri)} cannot be brought level with {name}: {why(error)}; the same command goes on from "
-            "there.",
+            f"MLflow at {masked(uri)} cannot be brought up to date with {name}: {why(error)}; run the same command "
+            "again to continue.",
             exit_code=1,
         ) from None
-    for file in follower.damage:
-        print(f"{name}: {file} is damaged and left out", flush=True)
-    print(f"{name}: {_described(follower, behind)} (MLflow at {masked(uri)})", flush=True)
+    for file in reconciler.damage:
+        say(f"{name}: {file} is damaged and was left out")
+    say(f"{name}: {_described(reconciler, behind)} (MLflow at {masked(uri)})")
     return not behind
 
 
-def _counting(progress: Progress) -> Callable[[int, int], None]:
-    """What tells `progress` how many trials are level now."""
+def _advance(progress: Progress) -> Callable[[int, int], None]:
+    """A callback that shows on `progress` how many trials are in sync."""
     before = 0
 
-    def count(level: int, _: int) -> None:
+    def advance(in_sync: int, _: int) -> None:
         nonlocal before
-        if level > before:
-            progress.update(level - before)
-        before = level
+        if in_sync > before:
+            progress.update(in_sync - before)
+        before = in_sync
 
-    return count
+    return advance
 
 
-def _described(follower: Reconciler, behind: str) -> str:
-    told = _told(follower.changes)
+def _described(reconciler: Reconciler, behind: str) -> str:
+    changes = _described_changes(reconciler.changes)
     if behind:
-        return f"behind: {behind}" + (f"; {told}" if told else "")
-    trials, points = len(follower.points), sum(follower.points.values())
-    return f"level: {_number(trials, 'trial')}, {_number(points, 'point')}, {told or 'nothing was missing'}"
+        return f"behind: {behind}" + (f"; {changes}" if changes else "")
+    trials, points = len(reconciler.points), sum(reconciler.points.values())
+    return f"in sync: {counted(trials, 'trial')}, {counted(points, 'point')}, {changes or 'nothing was missing'}"
 
 
-def _told(changes: Counter[str]) -> str:
-    """What MLflow had to be told, in words; empty where it knew all."""
-    added = [_number(changes[what], what[:-1]) for what in ("runs", "points", "files") if changes[what]]
-    parts = [f"added {', '.join(added)}"] if added else []
+def _described_changes(changes: Counter[str]) -> str:
+    """What was changed in MLflow; empty if nothing was."""
+    added = [counted(changes[what], what.removesuffix("s")) for what in ("runs", "points", "files") if changes[what]]
+    phrases = [f"added {', '.join(added)}"] if added else []
     if changes["closed"]:
-        parts.append(f"closed {_number(changes['closed'], 'run')} that looked as if running")
+        phrases.append(f"closed {counted(changes['closed'], 'run')} still marked as running")
     if changes["doubles"]:
-        parts.append(f"removed {_number(changes['doubles'], 'run')} that stood there twice")
-    return ", ".join(parts)
-
-
-def _number(times: int, what: str) -> str:
-    return f"{times} {what}{'' if times == 1 else 's'}"
+        phrases.append(f"removed {counted(changes['doubles'], 'duplicate run')}")
+    return ", ".join(phrases)

@@ -1,4 +1,4 @@
-"""Where MLflow is: the addresses it takes, which one is meant, and how one is shown without its password."""
+"""Addresses of MLflow: which are valid, which one is meant, and how one is shown without its password."""
 
 import os
 import re
@@ -12,44 +12,49 @@ _HIDDEN = "***"
 
 
 def check_tracking_uri(uri: str) -> str:
-    """`uri` if MLflow can take it: a server or a database; else UserError."""
+    """Return `uri` if it is the address of a server or a database that MLflow takes; UserError if not."""
     try:
-        parts = urlsplit(uri)
-        server = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        split_uri = urlsplit(uri)
+        is_server = split_uri.scheme in ("http", "https") and bool(split_uri.hostname) and (split_uri.port or 1) > 0
     except ValueError:
-        server, parts = False, urlsplit("")
-    database = parts.scheme.split("+")[0] in _DATABASES and len(uri) > len(parts.scheme) + len("://")
-    if not (server or (database and "://" in uri)):
+        is_server, split_uri = False, urlsplit("")
+    scheme = split_uri.scheme
+    names_database = scheme.split("+")[0] in _DATABASES and len(uri) > len(scheme) + len("://") and "://" in uri
+    if not (is_server or names_database):
         raise UserError(
-            f"The tracking address {masked(uri)!r} is none that MLflow takes; give http://HOST:PORT or sqlite:////FOLDER/mlflow.db."
+            f"The tracking address must be http://HOST:PORT or a database such as sqlite:////FOLDER/mlflow.db; got "
+            f"{masked(uri)!r}."
         )
     return uri
 
 
 def masked(text: str) -> str:
-    """`text` with the user and password of any address in it hidden, to be printed or kept."""
+    """`text` with the user and password of every address in it hidden, so that it may be printed or stored."""
     return re.sub(r"://[^/@\s]+@", f"://{_HIDDEN}@", text)
 
 
 def is_masked(uri: str) -> bool:
-    """Whether `masked` has hidden something of the address."""
+    """Whether `masked` has hidden a part of the address."""
     return f"://{_HIDDEN}@" in uri
 
 
 def is_database(uri: str) -> bool:
-    """Whether it names a database itself, and no server in front of one."""
+    """Whether the address is that of a database, not of a server in front of one."""
     return uri.startswith(_DATABASES)
 
 
 def named_uri(option: str | None) -> str:
-    """The address that a user has named: by the option, else by MLFLOW_TRACKING_URI; empty where neither is there."""
+    """The address that a user has named: by the option, else by MLFLOW_TRACKING_URI; empty if by neither."""
     named = option or os.environ.get("MLFLOW_TRACKING_URI") or ""
     return named and check_tracking_uri(named)
 
 
 def default_uri(storage: Storage) -> str:
-    """Where no address is named: a database beside the records."""
+    """The address if none is named: a database beside the records. UserError if there can be none."""
     folder = str(storage.root if storage.is_local else cache_folder())
-    if "?" in folder:  # which begins the options of an address, and cannot be written otherwise
-        raise UserError(f"MLflow can have no database in {folder!r}: name a folder without '?', or a --tracking-uri.")
+    if "?" in folder:  # it begins the options of an address, and there is no escape for it
+        raise UserError(
+            f"The folder of MLflow's database must have no '?' in its name; got {folder!r}. Name another folder, or a "
+            "--tracking-uri."
+        )
     return f"sqlite:///{folder}/mlflow.db"

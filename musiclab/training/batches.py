@@ -22,7 +22,7 @@ def shuffled(n: int, size: int, generator: torch.Generator) -> Iterator[torch.Te
 def in_order(windows: BlockWindows, indices: npt.NDArray[np.int64], device: torch.device) -> Iterator[torch.Tensor]:
     """The windows at `indices` (n, ...) as float32 rolls `(up to EVAL_BATCH, ..., track, steps, 128)` on the device."""
     for first in range(0, len(indices), EVAL_BATCH):
-        yield unpack(windows.packed(indices[first : first + EVAL_BATCH]), device)
+        yield float_rolls(windows.packed(indices[first : first + EVAL_BATCH]), device)
 
 
 def windows_on(windows: BlockWindows, indices: npt.NDArray[np.int64], device: torch.device) -> torch.Tensor:
@@ -46,7 +46,7 @@ def shares_on(windows: BlockWindows, device: torch.device, pitches: slice = slic
     return dict(zip(TRACKS, shares.tolist(), strict=True))
 
 
-def unpack(packed_NTB: npt.NDArray[np.uint8] | torch.Tensor, device: torch.device) -> torch.Tensor:
+def float_rolls(packed_NTB: npt.NDArray[np.uint8] | torch.Tensor, device: torch.device) -> torch.Tensor:
     """Packed windows `(..., 16)` uint8 as float32 `(..., 128)` on `device`; only the bits are copied to the device."""
     packed = torch.as_tensor(np.ascontiguousarray(packed_NTB) if isinstance(packed_NTB, np.ndarray) else packed_NTB)
     shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=device)

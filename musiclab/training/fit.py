@@ -5,7 +5,7 @@ import json
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypedDict
 
 import torch
@@ -37,8 +37,8 @@ class Learner(ABC):
     are all of the state.
     """
 
-    modules: dict[str, torch.nn.Module]
-    optimizers: dict[str, torch.optim.Optimizer]
+    modules: Mapping[str, torch.nn.Module]
+    optimizers: Mapping[str, torch.optim.Optimizer]
 
     @abstractmethod
     def epoch(self, number: int) -> dict[str, float]:

@@ -97,10 +97,10 @@ def test_no_difference_is_said_as_such() -> None:
     found = _answer({"k=8": _about(5), "k=16": [5.0] * 7})
     assert sentence(found) == (
         "On frechet (squared sds, lower is better), against the control k=16 (5): no difference is shown for k=8 "
-        "(5.01), where one of 0.245 would have been. Best mean: k=16."
+        "(5.01); a difference of 0.245 would have been detected. Best mean: k=16."
     )
     assert found.comparisons["k=8"].smallest == pytest.approx(0.245, abs=1e-3)
-    assert verdict(found, "k=8") == "no difference shown (one of 0.245 squared sds would be)"
+    assert verdict(found, "k=8") == "no difference shown (0.245 squared sds or more would have been detected)"
 
 
 def test_what_only_the_uncorrected_p_shows_is_not_said() -> None:
@@ -113,12 +113,12 @@ def test_too_few_blocks_are_said_to_be_too_few() -> None:
     found = _answer({"k=8": _about(1, 3), "k=16": [5.0] * 3})
     assert sentence(found) == (
         "On frechet (squared sds, lower is better), against the control k=16 (5): nothing can be shown yet for k=8 "
-        "(1.07). Best mean: k=8. Underpowered by design: with 3 blocks and 1 comparison the smallest p attainable is "
-        "0.25; it takes 6 blocks to reach 0.05."
+        "(1.07). Best mean: k=8. Underpowered by design: with 3 blocks and 1 comparison, the smallest attainable p "
+        "is 0.25; at least 6 blocks are needed to reach 0.05."
     )
-    assert verdict(found, "k=8") == "underpowered (it takes 6 blocks)"
+    assert verdict(found, "k=8") == "underpowered (needs at least 6 blocks)"
     later = _answer({"k=8": _about(1, 3), "k=16": [5.0] * 3}, sequential=True)
-    assert f"the smallest p attainable is {anytime_p([1.0] * 3):.3g}; it takes 6 blocks" in sentence(later)
+    assert f"the smallest attainable p is {anytime_p([1.0] * 3):.3g}; at least 6 blocks" in sentence(later)
     assert anytime_p([1.0] * 3) > 0.25
 
 
@@ -147,14 +147,14 @@ def test_many_variants_are_said_in_few_words() -> None:
     none = sentence(_answer(same))
     assert none == (
         "On frechet (squared sds, lower is better), against the control k=16 (5): no difference is shown for any of 19 "
-        "variants, where one of 0.233 to 0.466 would have been. Best mean: k=1 (5)."
+        "variants; a difference of 0.233 to 0.466 would have been detected. Best mean: k=1 (5)."
     )
     mixed = same | {name: _about(20 + index) * 2 for index, name in enumerate(names[:10])}
     said = sentence(_answer(mixed))
     assert "k=1, k=2, k=3, k=4, k=5, k=6, k=7, k=8, k=9 and k=10 (p at most 0.002) are worse; " in said
     long = same | {f"k={10**40 + index}": _about(20) * 2 for index in range(10)}
     assert "10 variants (p at most 0.004) are worse; " in sentence(_answer(long))
-    assert "no difference is shown for the other 9, where one of " in said
+    assert "no difference is shown for the other 9; a difference of " in said
     assert all(said.count(f"{name} ") <= 1 for name in names[:10])
 
 
@@ -168,10 +168,10 @@ def test_trials_that_failed_are_counted_and_blocks_that_lack_one_of_a_pair_are_n
     found = _answer(values, failed=failed)
     assert found.failed == {"k=8": 1, "k=16": 0, "k=32": 9}
     assert found.missing == {"k=8": 1, "k=16": 1, "k=32": 9}
-    assert "k=32 is not compared, for want of a value" in sentence(found)
+    assert "k=32 is not compared, because no block has a value of both" in sentence(found)
     assert lacking(found) == [
         "Failed: 1 of 9 trials of k=8, all 9 trials of k=32.",
-        "Left out, since one of the pair is missing: blocks 1 and 2 for k=8.",
+        "Left out, because one of the pair has no value: blocks 1 and 2 for k=8.",
     ]
     assert describe(found)[1:3] == lacking(found)
     shown = {line.split("  ")[0]: line.split() for line in table(found).splitlines()}
@@ -185,13 +185,13 @@ def test_an_answer_that_blocks_were_added_for_says_so() -> None:
     values = {"k=8": _about(1) * 2, "k=16": [5.0] * 14, "k=32": _about(5) * 2}
     said = sentence(_answer(values, sequential=True))
     assert said.endswith(
-        "Blocks were added until every comparison is clear, and after 14 blocks 1 of 2 is not; the tests hold whenever "
-        "one stops."
+        "Blocks were added until every comparison is clear; after 14 blocks, 1 of 2 is not clear yet. The tests are "
+        "valid whenever one stops."
     )
     del values["k=32"]
     found = _answer(values, sequential=True)
     assert found.comparisons["k=8"].p_holm == anytime_p([value - 5 for value in values["k=8"]]) > 2 / 2**14
-    assert sentence(found).endswith("which took 14 blocks; the tests hold whenever one stops.")
+    assert sentence(found).endswith("that took 14 blocks. The tests are valid whenever one stops.")
     assert "added" not in sentence(_answer(values))
 
 
@@ -221,8 +221,8 @@ def test_only_the_control_finished() -> None:
     assert best(found) == "k=16"
     assert math.isnan(found.comparisons["k=8"].p)
     assert sentence(found) == (
-        "On frechet (squared sds, lower is better), against the control k=16 (1.5): k=8 is not compared, for want of a "
-        "value. Best mean: k=16."
+        "On frechet (squared sds, lower is better), against the control k=16 (1.5): k=8 is not compared, because "
+        "no block has a value of both. Best mean: k=16."
     )
     assert lacking(found) == []  # nothing has failed: it has not been run
     assert "nan" not in (table(found) + sentence(found)).lower()
@@ -342,7 +342,7 @@ def test_where_real_music_is_the_aim_what_counts_is_the_distance_to_it() -> None
     assert "nothing can be shown yet for k=8 (0.5) and k=32 (1). Nearest to real music on average: k=32." in sentence(
         nothing
     )
-    assert "distance to real, less *" in table(found)
+    assert "distance to real, minus *" in table(found)
 
 
 def test_several_controls_are_one_family() -> None:
@@ -385,13 +385,15 @@ def test_what_does_not_beat_its_baseline_is_said() -> None:
             records[f"{name}{block}"] = made_record(measures)
     found = answer(cells, records, Criteria(FRECHET, dict.fromkeys(gains, "k=16")))
     assert beside_baselines(found) == [
-        "next/gain_over_repeat. Above repeating the last window: k=8 (0.2). Below repeating the last window: k=32 "
-        "(-0.2). Not shown to be above or below repeating the last window: k=16 (0)."
+        "next/gain_over_repeat, compared with repeating the last window: above for k=8 (0.2); below for k=32 (-0.2); "
+        "no difference shown for k=16 (0)."
     ]
     assert beside_baselines(_answer(values)) == []
     # Two blocks show nothing, whatever an interval of two values says.
     few = answer(cells[:2], records, Criteria(FRECHET, {"k=8": "k=8"}))
-    assert beside_baselines(few)[0].startswith("next/gain_over_repeat. Not shown to be above or below")
+    assert beside_baselines(few)[0].startswith(
+        "next/gain_over_repeat, compared with repeating the last window: no diff"
+    )
 
 
 def test_many_variants_stand_below_one_another() -> None:
@@ -421,7 +423,7 @@ def test_what_is_the_same_for_all_is_said_once() -> None:
     assert table(found).count("latent/kl") == 1
     assert "all variants" in table(found)
     assert beside_baselines(found) == [
-        "next/gain_over_repeat. Not shown to be above or below repeating the last window: all variants (-0.25)."
+        "next/gain_over_repeat, compared with repeating the last window: no difference shown for all variants (-0.25)."
     ]
     alone = _answer({"k=16": [3.0]}, more={"latent/kl": 3.5})
     assert "all variants" not in table(alone)

@@ -11,7 +11,7 @@ from musiclab.analysis.statistics import sign_flip_p
 from musiclab.design.claims import Claim, Expect, check_claims
 from musiclab.design.trials import TrialSpec, Variant
 from musiclab.errors import UserError
-from musiclab.report.sentences import evidence, evidence_mark
+from musiclab.report.sentences import evidence, evidence_mark, expectation
 from musiclab.storage.trial_documents import TrialRecord
 from musiclab.training.streams import Block
 from tests.support.made_records import made_record
@@ -102,7 +102,7 @@ def test_words_say_what_was_expected_and_found() -> None:
         "frechet of latent_dim=8 below that of latent_dim=16: 7.5 against 3.5, difference 4 [3.75, 4.25], p"
     )
     assert evidence(found).endswith("p = 0.031, 6 blocks")
-    assert Expect("frechet", {"system": ["gan", "vae_nn"]}, "above", "shuffled").words == (
+    assert expectation(Expect("frechet", {"system": ["gan", "vae_nn"]}, "above", "shuffled")) == (
         "frechet of gan or vae_nn above tracks shuffled between songs"
     )
 
@@ -118,18 +118,21 @@ def test_json_gives_the_claim_back() -> None:
 @pytest.mark.parametrize(
     ("claims", "said"),
     [
-        (["C1"], "claims takes a list of Claim"),
+        (["C1"], "claims must be a list of Claim"),
         (
             [Claim("C1", "", [Expect("freshet", {"latent_dim": 8}, "above", 1.0)])],
             "must have a known name; got 'freshet'",
         ),
         ([Claim("C1", "", [Expect("frechet", {"latent_dim": 9}, "above", 1.0)])], "Claim C1 names latent_dim=9"),
         ([Claim("C1", "", [Expect("frechet", {"latent_dim": 8}, "above", {"alpha": 9})])], "Claim C1 names alpha=9"),
-        ([Claim("C1", "", [Expect("frechet", {"latent_dim": 8}, "over", 1.0)])], "above or below"),
+        (
+            [Claim("C1", "", [Expect("frechet", {"latent_dim": 8}, "over", 1.0)])],
+            "relation must be above or below; got 'over'",
+        ),
         ([Claim("C1", "", [Expect("frechet", {"latent_dim": 8}, "above", "reel")])], "'reel'"),
         ([Claim("C1", "", [Expect("frechet", {"latent_dim": 8}, "above", None)])], "or a number"),
         ([Claim("C1", "", [Expect("frechet", {"latent_dim": 8}, "above", math.nan)])], "or a number"),
-        ([Claim("C1", "", [Expect("frechet", "vae_nn", "above", 1.0)])], "takes fields of a variant"),
+        ([Claim("C1", "", [Expect("frechet", "vae_nn", "above", 1.0)])], "of must be fields of a variant"),
     ],
 )
 def test_a_claim_that_cannot_be_is_a_sentence(claims: list[Any], said: str) -> None:

@@ -266,7 +266,7 @@ def test_a_fraction_of_resolution_five_tells_all_interactions_apart() -> None:
     }  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(3, 6), st.sampled_from([3, 4, 5]), st.data())
 def test_additive_effects_are_measured_without_error(n: int, resolution: int, data: st.DataObject) -> None:
     space = _fraction(n, resolution)
@@ -351,18 +351,18 @@ def test_the_sentences_of_a_factorial_design() -> None:
     assert interaction.endswith("p = 0.006).")
     assert rest == "The other 2 interactions of two fields are not shown."
     assert flag_a.startswith(
-        "Leave-one-out and add-one-in would disagree on a: what 1 instead of 0 does to frechet is +"
+        "Leave-one-out and add-one-in would disagree on a: the effect of 1 instead of 0 on frechet is +"
     )
-    assert " where it alone is changed, -2.98 [-3.06, -2.85] (p = 0.006) where all others are changed too" in flag_a
+    assert " if a alone is changed, -2.98 [-3.06, -2.85] (p = 0.006) if all other fields are changed too" in flag_a
     assert flag_a.endswith(" and -0.511 [-0.541, -0.454] (p = 0.006) on average.")
     assert flag_b.startswith(
-        "Leave-one-out and add-one-in would disagree on b: what 1 instead of 0 does to frechet is "
+        "Leave-one-out and add-one-in would disagree on b: the effect of 1 instead of 0 on frechet is "
     )
 
 
 def test_too_few_blocks_for_any_interaction_are_said() -> None:
     said = single_effects(_answer(FACTORIAL, lambda a, b, c: 1.0 * a, 4))
-    assert said[-1] == "No interaction of two fields is shown (of 3). 4 blocks can show none; it takes 7."
+    assert said[-1] == "No interaction of two fields is shown (of 3). 4 blocks cannot show any; at least 7 are needed."
 
 
 def test_of_many_interactions_that_are_shown_some_are_named_and_the_rest_counted() -> None:
@@ -377,7 +377,8 @@ def test_a_factor_without_any_whole_block_is_said_to_lack_it() -> None:
     found = _answer(FACTORIAL, lambda a, b, c: float("nan") if a and b and c else 1.0, 7)
     said = single_effects(found)
     assert said[0] == (
-        "a, averaged over the other fields: 1 instead of 0 has no block with a value of frechet in all its variants."
+        "a, averaged over the other fields: 1 instead of 0 cannot be judged, because no block has a value of frechet "
+        "for every variant."
     )
     assert len(said) == 4
 
@@ -392,9 +393,9 @@ def test_the_sentences_of_a_fraction_name_what_it_confounds() -> None:
 
 def test_the_sentences_of_a_trend() -> None:
     rising = single_effects(_answer({"k": Grid(1, 2, 4)}, lambda k: 2.0 * k, 8))
-    assert rising[0].startswith("With more k frechet rises: rank correlation +1 [1, 1], p = 0.008; +2")
+    assert rising[0].startswith("As k grows, frechet rises: rank correlation +1 [1, 1], p = 0.008; slope +2")
     assert rising[0].endswith(" for each 1 of k.")
     flat = single_effects(_answer({"k": Grid(1, 2, 4)}, lambda k: 0.0, 8))
-    assert flat[0].startswith("With more k frechet is not shown to rise or fall: rank correlation ")
+    assert flat[0].startswith("As k grows, frechet is not shown to rise or fall: rank correlation ")
     real = _answer({"k": Grid(1, 2, 4)}, lambda k: 2.0 * k, 8, objective=find_measure("diversity_ratio"))
-    assert single_effects(real)[0].startswith("With more k the distance of diversity_ratio to real rises")
+    assert single_effects(real)[0].startswith("As k grows, the distance of diversity_ratio to real music rises")

@@ -137,7 +137,7 @@ def test_a_header_that_claims_gigabytes_allocates_nothing() -> None:
         Lpd5.parse("x.npz", file.getvalue())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_any_bytes_give_a_song_or_a_reason(data: st.DataObject) -> None:
     # Stored, so that a changed byte reaches the arrays; the checksums are left out of the way by writing anew.

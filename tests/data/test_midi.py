@@ -91,7 +91,7 @@ def test_nonsense_meters_and_tempos_are_passed_over() -> None:
     assert song.tempo == 120.0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_any_bytes_give_a_song_or_a_reason(data: st.DataObject) -> None:
     changed = bytearray(midi_bytes(MUSIC[38:], meters=[(0, 3, 2), (6, 4, 2)]))

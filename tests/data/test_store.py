@@ -3,7 +3,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from musiclab.data.windows import WindowSpec, cut, unpack
 from musiclab.data.workers import CRASHED
 from musiclab.errors import UserError
 from tests.support.made_songs import MUSIC, midi_bytes, npz_bytes, write_files, write_tar
+from tests.support.waiting import outcome, run_to_end, wait_until
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT.parent / "shared" / "data"
@@ -165,16 +165,26 @@ def test_a_damaged_store_is_named(store: WindowStore, source: Midi, name: str, d
         build(source, SPEC, store.folder.parent, 1)
 
 
-# A source whose songs take their time, or crash or hang the process that reads them, told by their names.
+# A source whose songs crash or hang the process that reads them, told by their names. From number HOLD_FROM on, slow
+# ones wait until there is a file "go on".
 SCRIPT = """
-import os, sys, time
+import faulthandler, os, sys, time
 from pathlib import Path
-from musiclab.data import store, workers
+from musiclab.data import store
 from musiclab.data.midi import Midi
 from musiclab.data.windows import WindowSpec
 
 store._CHUNK_SONGS = 4
-workers._SECONDS_A_SONG = 3
+limit, limits = faulthandler.dump_traceback_later, []
+
+
+def remembered(seconds, **options):
+    limits.append(options)
+    limit(seconds, **options)
+
+
+faulthandler.dump_traceback_later = remembered
+
 
 
 class Slow(Midi):
@@ -182,12 +192,14 @@ class Slow(Midi):
     def read(cls, name, data):
         with open(os.environ["READ_LOG"], "a") as log:
             print(name, file=log)
-        if "slow" in name:
-            time.sleep(0.05)
+        if "slow" in name and int(name[:3]) >= int(os.environ.get("HOLD_FROM", "1000")):
+            while not Path(os.environ["READ_LOG"]).with_name("go on").exists():
+                time.sleep(0.05)
         if "crash" in name:
             os.abort()
         if "hang" in name:
-            time.sleep(60)
+            limit(1, **limits[-1])  # the limit that was set for this song, but sooner
+            time.sleep(600)
         return super().read(name, data)
 
 
@@ -209,7 +221,7 @@ def test_songs_that_kill_or_stall_their_reader_are_skipped_alone(script: list[st
     files = {f"{number:02}.mid": song_of(1, 40 + number) for number in range(10)}
     bad = ("05 crash.mid", "06 crash.mid", "08 hang.mid")
     write_files(tmp_path / "songs", files | {name: song_of(1, 90) for name in bad})
-    done = subprocess.run([*script, str(tmp_path / "stores"), "2"], capture_output=True, text=True, timeout=60)
+    done = run_to_end([*script, str(tmp_path / "stores"), "2"])
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"10 {[(name, CRASHED) for name in bad]}"
 
@@ -218,19 +230,21 @@ def test_a_killed_build_goes_on_where_it_stopped(script: list[str], tmp_path: Pa
     names = [f"{number:03} slow.mid" for number in range(60)]
     write_files(tmp_path / "songs", {name: song_of(1, 30 + number) for number, name in enumerate(names)})
     stores, log = tmp_path / "stores", tmp_path / "log"
-    with subprocess.Popen([*script, str(stores), "2"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as killed:
-        wait_for(lambda: len(list(stores.glob("*.building/*.json"))) >= 4)
+    environment, quiet = os.environ | {"HOLD_FROM": "40"}, {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([*script, str(stores), "2"], env=environment, **quiet) as killed:
+        wait_until(lambda: len(list(stores.glob("*.building/*.json"))) >= 4, "four parts", process=killed)
         assert len(orphans(tmp_path / "script.py")) == 2
         killed.send_signal(signal.SIGKILL)
     assert not [path for path in stores.iterdir() if path.is_dir() and path.suffix != ".building"]
-    wait_for(lambda: not orphans(tmp_path / "script.py"))  # the workers do not outlive it
+    (tmp_path / "go on").touch()
+    wait_until(lambda: not orphans(tmp_path / "script.py"), "the workers' end")  # they do not outlive it
     kept = {f"{int(path.stem):06}" for path in stores.glob("*.building/*.json")}
     log.unlink()
-    done = subprocess.run([*script, str(stores), "2"], capture_output=True, text=True, timeout=60)
+    done = run_to_end([*script, str(stores), "2"])
     assert done.stdout == "60 []\n", done.stderr
     assert sorted(log.read_text().splitlines()) == [n for i, n in enumerate(names) if f"{i // 4:06}" not in kept]
     assert not list(stores.glob("*.building"))
-    fresh = subprocess.run([*script, str(tmp_path / "fresh"), "1"], capture_output=True, text=True, timeout=60)
+    fresh = run_to_end([*script, str(tmp_path / "fresh"), "1"])
     assert fresh.returncode == 0
     one, two = (files_of(next(p for p in root.iterdir() if p.is_dir())) for root in (stores, tmp_path / "fresh"))
     assert one == two
@@ -240,16 +254,22 @@ def test_two_builds_at_once_make_one_store(script: list[str], tmp_path: Path) ->
     names = [f"{number:03} slow.mid" for number in range(20)]
     write_files(tmp_path / "songs", {name: song_of(1, 30 + number) for number, name in enumerate(names)})
     command = [*script, str(tmp_path / "stores"), "1"]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    outputs = [process.communicate(timeout=60) for process in both]
-    assert [out for out, _ in outputs] == ["20 []\n"] * 2
-    assert sum("waiting for it" in err for _, err in outputs) == 1
+    logs = [tmp_path / "one.err", tmp_path / "two.err"]
+    both = []
+    for log in logs:
+        with log.open("w") as errors:
+            environment = os.environ | {"HOLD_FROM": "10"}
+            both.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment))
+    wait_until(lambda: any("waiting for it" in log.read_text() for log in logs), "the second one's waiting")
+    (tmp_path / "go on").touch()
+    assert [outcome(process, "the build")[0] for process in both] == ["20 []\n"] * 2
+    assert sum("waiting for it" in log.read_text() for log in logs) == 1
     assert sorted((tmp_path / "log").read_text().splitlines()) == names  # each song was read once
 
 
 def test_progress_says_what_is_done(script: list[str], tmp_path: Path) -> None:
     write_files(tmp_path / "songs", {"a.mid": song_of(1, 60)})
-    done = subprocess.run([*script, str(tmp_path / "stores"), "1"], capture_output=True, text=True, timeout=60)
+    done = run_to_end([*script, str(tmp_path / "stores"), "1"])
     assert done.stderr.endswith("songs cut into windows 1/1, left 0 s\n")
     assert "1/1" in done.stderr
 
@@ -265,13 +285,6 @@ def orphans(script: Path) -> list[str]:
         if str(script.parent / "log").encode() in environment and b"spawn_main" in command:
             found.append(process.parent.name)
     return found
-
-
-def wait_for(condition, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="the sample data beside the repository is absent")
@@ -300,6 +313,6 @@ def test_a_script_without_a_guard_ends_with_a_sentence(song_folder: Path, tmp_pa
         "from musiclab.data.windows import WindowSpec\n"
         f"build(open_source('midi:{song_folder}'), WindowSpec(), Path('{tmp_path}'), workers=1)\n"
     )
-    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, timeout=60)
+    ended = run_to_end([sys.executable, script])
     assert ended.returncode != 0
     assert "needs `if __name__ == '__main__':` around what it does" in ended.stderr

@@ -111,7 +111,7 @@ def slow_cut(made: Song, spec: WindowSpec) -> np.ndarray:
     return np.array(windows).reshape(-1, 5, spec.steps, 128)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     notes=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(0, 900), st.integers(1, 300))),
     bar=st.sampled_from([36, 72, 84, 96]),

@@ -58,7 +58,7 @@ def test_a_list_of_variants_is_compared_each_with_its_own_system_s_control(desig
     assert set(designed(space, VAE).controls.values()) == {"vae_nn"}
     with pytest.raises(UserError, match="There is no field 'layers' in VaeNNConfig"):
         designed(space, {"layers": 2})
-    with pytest.raises(UserError, match="control takes one variant of the space"):
+    with pytest.raises(UserError, match="control must be one variant of the space"):
         designed(space, {"temperature": 1.0} | RNN)
 
 
@@ -151,9 +151,9 @@ def test_systems_may_be_components(designed) -> None:
 
 
 def test_grids_need_a_control_and_components_take_no_fixed_value(designed) -> None:
-    with pytest.raises(UserError, match=r"control takes one variant .* such as \{'kl': 'analytic'\}, not none."):
+    with pytest.raises(UserError, match=r"control must be one variant .* such as \{'kl': 'analytic'\}; got none."):
         designed({"kl": Grid("analytic", "sample")}, {}, system="vae_nn")
-    with pytest.raises(UserError, match="--set kl is not possible: q compares values of kl"):
+    with pytest.raises(UserError, match="--set kl is not possible, because q compares values of kl"):
         designed(Ablation(NOISE), {}, "--set", "kl=sample", system="vae_nn")
     with pytest.raises(UserError, match="q both fixes kl and compares values of it"):
         designed(Ablation(NOISE), {}, system="vae_nn", fixed={"kl": "sample"})
@@ -204,4 +204,4 @@ def test_a_wrong_ablation_is_one_sentence(capsys: pytest.CaptureFixture) -> None
     study = Study(name="q", question="?", system="vae_nn", space=Ablation(NOISE, "some"), blocks=2, objective="frechet")
     with pytest.raises(SystemExit, match="2"):
         study.main(["--plan"])
-    assert "Ablation's design takes one of leave-one-out" in capsys.readouterr().err
+    assert "Ablation's design must be one of leave-one-out" in capsys.readouterr().err

@@ -35,9 +35,9 @@ def test_grids_are_crossed_in_order() -> None:
 def test_wrong_grids_are_refused() -> None:
     with pytest.raises(UserError, match="at least one"):
         combinations({"a": Grid(1), "b": Grid()})
-    with pytest.raises(UserError, match="takes fields"):
+    with pytest.raises(UserError, match="must be fields"):
         combinations({})
-    with pytest.raises(UserError, match="takes a Grid"):
+    with pytest.raises(UserError, match="must be a Grid"):
         combinations({"a": [1, 2]})
 
 

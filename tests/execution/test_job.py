@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.study_processes import ROOT, Head, Run
+from tests.support.waiting import run_to_end
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +31,7 @@ def test_a_submitted_study_streams_and_leaves_the_same_records(
     assert code == 0, out
     assert "0 of 4 trials done, 4 new" in out
     assert "trials 1/4, left" in out
-    assert Run(code, out, "", storage, 0).records == finished.records
+    assert Run(code, out, "", storage).records == finished.records
     assert "the variants compared" in out  # the mirror ran too, and to its end
 
 
@@ -61,7 +62,7 @@ def test_the_uploaded_code_runs_and_nothing_else_travels(
 
     code, out = _submit(cluster, checkout, "python", "uploaded.py", *options, "--storage", str(storage))
     assert code == 0, out
-    costs = Run(code, out, "", storage, 0).costs
+    costs = Run(code, out, "", storage).costs
     assert len(costs) == 2
     assert all(cost["versions"]["musiclab"].startswith("uploaded-") for cost in costs)
     (plan,) = storage.glob("studies/long/*/plan.json")
@@ -75,9 +76,9 @@ def test_the_uploaded_code_runs_and_nothing_else_travels(
 def _submit(cluster: Head, folder: Path, *entrypoint: str) -> tuple[int, str]:
     """Exit status and output of a job as `ray job submit` gives them."""
     command = [sys.executable, "-m", "ray.scripts.scripts", "job", "submit", "--address", cluster.dashboard]
-    done = subprocess.run(
+    done = run_to_end(
         [*command, "--working-dir", ".", "--", *entrypoint],
-        cwd=folder, env=cluster.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300,
+        cwd=folder, env=cluster.environment, stderr=subprocess.STDOUT,
     )  # fmt: skip
     return done.returncode, done.stdout
 

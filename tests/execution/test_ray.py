@@ -15,8 +15,8 @@ from tests.support.study_processes import (
     kill,
     run_study,
     start_study,
-    wait_for,
 )
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,7 @@ def test_a_killed_worker_costs_no_trial_and_no_digit(
     undisturbed: Run, storage: Path, long_study: Path, long_options: list[str]
 ) -> None:
     process = start_study(*long_options, storage=storage, file=long_study)
-    curves = wait_for(lambda: [*storage.glob("stages/*/curves.json")], 120, "a training")[0]
+    curves = wait_until(lambda: [*storage.glob("stages/*/curves.json")], "a training")[0]
     before = json.loads(curves.read_text())
     workers = descendants(process.pid, "ray::ResourceTrainable")
     assert workers
@@ -64,16 +64,15 @@ def test_a_cluster_that_declares_gpus_runs_trials_on_shares_of_them(
 def test_more_gpus_than_there_are_is_one_sentence(head: Head, storage: Path, options: list[str]) -> None:
     environment = head.environment | {"RAY_ADDRESS": head.address}
     refused = run_study(*options, "--gpus-per-trial", "2", storage=storage, code=2, env=environment)
-    assert _error(refused) == "error: --gpus-per-trial 2 is more than the cluster has: 1."
+    assert _error(refused) == "error: --gpus-per-trial must be at most what the cluster has, 1; got 2."
     assert refused.records == {}
 
 
-def test_a_cluster_that_is_not_there_is_one_sentence_soon(storage: Path, options: list[str]) -> None:
+def test_a_cluster_that_is_not_there_is_one_sentence(storage: Path, options: list[str]) -> None:
     address = f"127.0.0.1:{free_port()}"
     refused = run_study(*options, storage=storage, code=2, env={"RAY_ADDRESS": address})
     assert _error(refused).startswith(f"error: The Ray cluster at RAY_ADDRESS={address} cannot be reached (")
     assert _error(refused).endswith("start it, or unset RAY_ADDRESS to run on this machine.")
-    assert refused.seconds < 60
 
 
 def _error(run: Run) -> str:
@@ -88,7 +87,8 @@ def test_a_worker_killed_for_memory_is_tried_again_and_named(
 ) -> None:
     # Ray's own memory monitor, told that two per cent of the machine's memory is all there is.
     short_of_memory = {"RAY_memory_usage_threshold": "0.02", "RAY_memory_monitor_refresh_ms": "300"}
-    options = [*long_options, "--max-failures", "1"]
+    # A training that would not end before the monitor looks.
+    options = [*long_options, "--set", "vae_epochs=10000", "--max-failures", "1"]
     run = run_study(*options, storage=storage, file=long_study, code=1, env=short_of_memory)
     reason = "its worker was killed because the machine ran low on memory"
     assert run.err.count(f"is tried again: {reason}") == 2

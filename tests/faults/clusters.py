@@ -14,7 +14,7 @@ from tests.support.study_processes import descendants, end, free_port, kill, sta
 _NOTICE = {
     "RAY_health_check_initial_delay_ms": "2000",
     "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_timeout_ms": "20000",  # a busy node answers late, a killed one refuses at once
     "RAY_health_check_failure_threshold": "4",
 }
 

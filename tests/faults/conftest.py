@@ -11,7 +11,7 @@ import pytest
 from tests.faults.forks import Nursery
 from tests.faults.judging import STUDY, Truth, points_in, records_in
 from tests.faults.tally import TALLY
-from tests.support.study_processes import run_study
+from tests.support.study_processes import PAUSING, run_study
 
 _FILE = """
 from musiclab.study import Grid, Study
@@ -36,7 +36,7 @@ def truth(song_folder: Path, tiny: list[str], database: Path, once: Callable[...
     def run(folder: Path) -> Truth:
         file, storage = folder / "killed.py", folder / "storage"
         for study, of in ((file, _WHOLE), (folder / "half.py", _HALF)):
-            study.write_text(_FILE.format(name=STUDY, **of))
+            study.write_text(PAUSING + _FILE.format(name=STUDY, **of))
         shutil.copy(database, folder / "empty.db")
         storage.mkdir()
         shutil.copy(database, storage / "mlflow.db")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.faults.judging import Truth
 from tests.support.study_processes import ROOT
+from tests.support.waiting import outcome
 
 KILLED = -9
 
@@ -48,4 +49,4 @@ class Nursery:
 
     def end(self) -> None:
         """No more."""
-        self._process.communicate(timeout=60)
+        outcome(self._process, "the nursery")

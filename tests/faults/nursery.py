@@ -25,7 +25,7 @@ from musiclab.storage.files import Storage
 
 
 class NoMirror:
-    """MLflow is brought level afterwards."""
+    """MLflow is brought up to date afterwards."""
 
     def __init__(self, *_: object) -> None: ...
 

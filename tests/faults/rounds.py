@@ -15,9 +15,9 @@ from typing import Protocol
 
 from tests.faults.judging import Truth, Watch, faults
 from tests.faults.tally import TALLY
-from tests.support.study_processes import ROOT, descendants, kill, wait_for
+from tests.support.study_processes import ROOT, descendants, kill
+from tests.support.waiting import run_to_end, wait_until
 
-_STILL_S = 120.0  # without a step: it hangs
 _SUBREAPER = 36  # of prctl
 
 
@@ -130,12 +130,7 @@ class Round:
 
     def _wait(self, true: Callable[[], object]) -> None:
         """Wait for it as long as the study gets on."""
-        steps, since = self._watch.steps, time.monotonic()
-        while not true():
-            if self._watch.steps != steps:
-                steps, since = self._watch.steps, time.monotonic()
-            assert time.monotonic() - since < _STILL_S, f"it hangs at step {steps}"
-            time.sleep(0.02)
+        wait_until(true, "the study's next step", lambda: self._watch.steps, poll_s=0.02)
 
     def _kill(self, target: str) -> bool:
         """Whether there was one to be killed."""
@@ -152,8 +147,7 @@ class Round:
             self._start()
             return True
         if target in ("worker", "raylet"):  # what a killed driver's last worker writes is no sign of the new one's
-            with contextlib.suppress(AssertionError):
-                wait_for(lambda: self._pids("worker") or self._process.poll() is not None, 60, "a worker")
+            self._wait(lambda: self._pids("worker") or self._process.poll() is not None)
         self._may_give_up |= target == "raylet"
         if pids := self._pids(target):
             kill(self._random.choice(pids))
@@ -177,17 +171,15 @@ class Round:
             self._sync()
 
     def _sync(self) -> None:
-        """Bring MLflow level by the command that the study names."""
+        """Bring MLflow up to date by the command that the study names."""
         command = [sys.executable, "-c", "from musiclab.cli.main import main; main()", "sync", str(self.storage)]
 
         def synced() -> bool:
-            done = subprocess.run(
-                command, cwd=ROOT, env=os.environ | self._env, text=True, capture_output=True, timeout=300
-            )
+            done = run_to_end(command, cwd=ROOT, env=os.environ | self._env)
             self._note(f"--- sync\n{done.stdout}{done.stderr}")
             return done.returncode == 0
 
-        wait_for(synced, 120, "MLflow to be level")
+        wait_until(synced, "MLflow to be in sync")
 
     def _note(self, text: str) -> None:
         with self._log.open("a") as log:
@@ -198,11 +190,11 @@ class Round:
 
         What is left of a Ray that was killed may outlive it by more than a minute: that is Ray's doing, and only noted.
         """
-        for seconds, whose in ((10, b""), (60, b"ray::")):
-            with contextlib.suppress(AssertionError):
-                wait_for(lambda whose=whose: not self._alive(before, whose), seconds, "the end of all processes")
         killed = self.kills["driver"] or self.kills["raylet"] or self.kills["node"]
-        ours = self._alive(before, b"ray::" if killed else b"")
+        noted = b"ray::" if killed else b""
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: not self._alive(before, noted), "the end of all processes")
+        ours = self._alive(before, noted)
         TALLY.orphans += len(self._alive(before)) - len(ours)
         for pid in ours:
             self._note(f"--- left: {_command(pid)}")

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.judging import Truth, Watch, faults
-from tests.support.study_processes import Run, ended, run_study, start_study, wait_for
+from tests.support.study_processes import Run, ended, paused_study, resume, run_study
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -50,9 +51,9 @@ def test_a_disk_that_becomes_read_only(half: Truth, disk: Path, tmp_path: Path) 
     watch = Watch(storage)
     watch.start()
     asked = [*half.options, "--in-process", "--tracking-uri", uri]
-    process = start_study(*asked, storage=storage, file=half.file)
-    wait_for(lambda: watch.steps > 3, 120, "a training")
-    wait_for(lambda: _remount(disk, "ro", check=False), 30, "a moment in which nothing is being written")
+    process = paused_study(*asked, storage=storage, file=half.file, curves=2)
+    wait_until(lambda: _remount(disk, "ro", check=False), "a moment in which nothing is being written")
+    resume(process)
     _assert_said(ended(process, storage, code=1), "Read-only file system")
     _remount(disk, "rw")
     run_study(*asked, storage=storage, file=half.file)

@@ -1,4 +1,4 @@
-"""Processes are killed at seeded moments: nothing finished is lost, changed or done again, and MLflow gets level."""
+"""Processes are killed at seeded moments: nothing finished is lost, changed or done again, and MLflow gets in sync."""
 
 import itertools
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from tests.faults.clusters import Cluster
 from tests.faults.judging import Truth
 from tests.faults.rounds import Round
 from tests.faults.tally import seeds
-from tests.support.mlflow_servers import MlflowServer, Postgres, running_postgres, sqlite
+from tests.support.mlflow_servers import MlflowServer, Postgres, sqlite
 
 _names = (f"round{number}" for number in itertools.count())
 
@@ -24,12 +24,6 @@ def cluster() -> Iterator[Cluster]:
         yield made
     finally:
         made.end()
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with running_postgres() as made:
-        yield made
 
 
 def _on_sqlite(seed: int, truth: Truth, folder: Path, *more: str) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from musiclab.execution import trial
 from tests.faults.judging import Truth, Watch, faults, records_in
-from tests.support.study_processes import ended, files, kill, run_study, start_study, wait_for
+from tests.support.study_processes import ended, files, kill, paused_study, run_study, start_study
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -29,8 +30,7 @@ def test_of_two_who_start_a_study_one_is_refused_and_goes_on_once_the_other_is_k
     storage = half.fresh(tmp_path / "storage")
     watch, asked = Watch(storage), [*half.options, "--in-process"]
     watch.start()
-    first = start_study(*asked, storage=storage, file=half.file)
-    wait_for(lambda: watch.steps, 120, "the first's training")
+    first = paused_study(*half.options, storage=storage, file=half.file)
     refused = run_study(*asked, storage=storage, file=half.file, code=1)
     (said,) = [line for line in refused.err.splitlines() if line.startswith("error")]
     assert f"is being run in {storage} by " in said
@@ -51,7 +51,7 @@ def test_two_studies_that_share_stages_and_trials_run_at_once(truth: Truth, half
     watch = Watch(storage)
     watch.start()
     first = start_study(*truth.options, "--in-process", storage=storage, file=other)
-    wait_for(lambda: watch.steps, 120, "the first's training")
+    wait_until(lambda: watch.steps, "the first's training")
     second = start_study(*truth.options, "--in-process", storage=storage, file=truth.file)
     for process in (first, second):
         ended(process, storage)
@@ -95,7 +95,7 @@ def test_a_clock_that_was_set_between_two_runs(shifts: tuple[float, float], half
     watch, asked = Watch(storage), [*half.options, "--in-process"]
     watch.start()
     process = start_study(*asked, storage=storage, file=half.file, env=environments[0])
-    wait_for(lambda: records_in(storage), 120, "the first record")
+    wait_until(lambda: records_in(storage), "the first record")
     process.send_signal(signal.SIGKILL)
     process.communicate()
     run_study(*asked, storage=storage, file=half.file, env=environments[1])

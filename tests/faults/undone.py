@@ -69,7 +69,7 @@ SAFEGUARDS = [
     ),
     Safeguard(
         "MLflow's runs are found by their tags", "musiclab/tracking/mlflow_runs.py",
-        [("for run in sorted(self._found(), key", "for run in sorted([], key")],
+        [("for run in sorted(self._search(), key", "for run in sorted([], key")],
         IN_PROCESS,
     ),
     Safeguard(
@@ -90,7 +90,7 @@ SAFEGUARDS = [
     ),
     Safeguard(
         "runs that look as if they ran are closed", "musiclab/tracking/reconcile.py",
-        [("            self._runs.close_running()\n", "            pass\n")],
+        [("            runs.close_running()\n", "            pass\n")],
         ON_THE_WAY,
     ),
     Safeguard(
@@ -130,7 +130,7 @@ def noticed(safeguard: Safeguard, copy: Path) -> str:
     command = [sys.executable, "-m", "pytest", f"tests/{test}", *options, "-p", "no:cacheprovider", "--tb=line"]
     try:
         said = subprocess.run(
-            command, cwd=copy, env=os.environ | {"PYTHONPATH": str(copy)}, text=True, capture_output=True, timeout=900
+            command, cwd=copy, env=os.environ | {"PYTHONPATH": str(copy)}, text=True, capture_output=True
         )
     finally:
         file.write_text(before)

@@ -16,10 +16,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.waiting import STILL_S
+
 TESTS = Path(__file__).parents[1]
 SECONDS = 5.0
+_LOOK_SECONDS = 0.1
 MEMORY = 1 << 30  # beyond what the process has before the input comes
-_START_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class Counts:
 class Guard(AbstractContextManager):
     """Parsers' process, started when it is first needed; `box` is a folder for it, of which only `inside` is its own.
 
-    `modules` name where the parsers are: each has a dictionary PARSERS.
+    `modules` name where the parsers are: each has a dictionary PARSERS. An input hangs a parser if the parser computes
+    for `seconds`, or sleeps for as long. Time in which it waits for a processor or a disk does not count.
     """
 
     def __init__(self, box: Path, modules: tuple[str, ...] = ("tests.fuzz.parsers",), seconds: float = SECONDS) -> None:
@@ -90,7 +93,7 @@ class Guard(AbstractContextManager):
         process = self._running()
         process.stdin.write(f"{parser} {seed}\n".encode())
         process.stdin.flush()
-        if not _readable(process, self._seconds):
+        if not _answers(process, self._seconds):
             self._end()
             return {"outcome": f"took more than {self._seconds:g} s"}
         line = process.stdout.readline()
@@ -117,7 +120,7 @@ class Guard(AbstractContextManager):
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=self._box / "inside", env=environment,
             )  # fmt: skip
             self.started += 1
-            if not _readable(self._process, _START_SECONDS) or not (line := self._process.stdout.readline()):
+            if not _answers(self._process, STILL_S) or not (line := self._process.stdout.readline()):
                 self._end()
                 raise RuntimeError("the guarded process does not start")
             self._parsers = json.loads(line)
@@ -130,5 +133,33 @@ class Guard(AbstractContextManager):
             self._process = None
 
 
-def _readable(process: subprocess.Popen, seconds: float) -> bool:
-    return bool(select.select([process.stdout], [], [], seconds)[0])
+def _answers(process: subprocess.Popen, seconds: float) -> bool:
+    """Whether it answers before it has computed for `seconds` or slept for as long."""
+    first = last = _cpu_seconds(process.pid)
+    slept = 0.0
+    while slept < seconds and last - first < seconds:
+        if select.select([process.stdout], [], [], _LOOK_SECONDS)[0]:
+            return True
+        now = _cpu_seconds(process.pid)
+        slept = slept + _LOOK_SECONDS if now == last and _sleeps(process.pid) else 0.0
+        last = now
+    return False
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _sleeps(pid: int) -> bool:
+    """Whether each of its threads waits for something else than a processor or a disk."""
+    stats = [_text(file) for file in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return not any(stat.rpartition(")")[2].split()[:1] in (["R"], ["D"]) for stat in stats)
+
+
+def _text(file: Path) -> str:
+    """The file's text; empty if its thread has ended."""
+    try:
+        return file.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

@@ -27,7 +27,8 @@ from tests.support.browser import THERE, browsing
 from tests.support.made_results import made_study
 from tests.support.made_songs import write_tar
 from tests.support.mlflow_servers import MlflowServer
-from tests.support.study_processes import ROOT, wait_for
+from tests.support.study_processes import ROOT
+from tests.support.waiting import run_to_end, wait_until
 
 EVIL = """<script>window.evil=1</script><img src=x onerror="window.evil=1">"""
 TITLES = (
@@ -149,10 +150,8 @@ class Place:
     def run(self, *words: object) -> str:
         # Who is root may write anywhere, unless that right is given up.
         give_up = ["setpriv", "--inh-caps=-dac_override", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
-        ended = subprocess.run(
-            [*give_up, sys.executable, *map(str, words)], cwd=self.working, capture_output=True, text=True, check=False,
-            env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=300,
-        )  # fmt: skip
+        command = [*give_up, sys.executable, *map(str, words)]
+        ended = run_to_end(command, cwd=self.working, env=os.environ | {"PYTHONPATH": str(ROOT)})
         assert ended.returncode == 0, ended.stderr + ended.stdout
         return ended.stdout + ended.stderr
 
@@ -291,5 +290,5 @@ def test_no_page_runs_what_data_say(place: Place, server: MlflowServer, tmp_path
             assert "window.evil" in browser.run("return document.body.innerText")
             assert browser.run("return window.evil") is None
         browser.run("location.href = arguments[0]", f"{server.uri}/#{study.partition('#')[2]}")
-        wait_for(lambda: "matter?" in browser.run("return document.body.innerText"), 60, "MLflow's page")
+        wait_until(lambda: "matter?" in browser.run("return document.body.innerText"), "MLflow's page")
         assert browser.run("return window.evil") is None

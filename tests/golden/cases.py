@@ -1,4 +1,4 @@
-"""What the golden runs try: every choice and every switch of every system, one at a time, also those that are off."""
+"""The cases of the golden runs: every choice and every switch of every system, changed one at a time."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -7,11 +7,11 @@ from typing import Any
 from musiclab.systems import SYSTEMS, find_system
 from musiclab.systems.base import System
 
-# A case is named for what it changes; "as it is" changes nothing.
+# A case is named for what it changes. The base case changes nothing.
 BASE = "as it is"
 Cases = dict[str, dict[str, dict[str, Any]]]
 
-# Small enough for a fraction of a second, large enough that every part of a system computes something.
+# Small enough to take a fraction of a second, large enough that every part of a system computes something.
 _COMMON = {"max_train": 48, "max_eval": 24, "starts": 6, "continuation": 2}
 _TINY: dict[str, dict[str, Any]] = {
     "note_rnn": {"hidden": 12, "vocabulary": 24, "sequence": 16, "epochs": 2, "batch": 8, "lr": 1e-2},
@@ -26,7 +26,7 @@ _TINY: dict[str, dict[str, Any]] = {
         "d_model": 16, "layers": 2, "heads": 2, "memory": 32, "segment": 32, "epochs": 2, "batch": 4, "lr": 1e-2,
     },
 }  # fmt: skip
-# What no rule below finds: other numbers that take another way through the code, and switches that need a second one.
+# Cases that `switches` does not find: numbers that select other code, and switches that need a second one.
 _MORE: dict[str, list[dict[str, Any]]] = {
     "note_rnn": [{"layers": 2}],
     "multitrack_rnn": [{"layers": 1}],
@@ -43,11 +43,11 @@ _MORE: dict[str, list[dict[str, Any]]] = {
 
 
 def cases() -> Cases:
-    """By system and name of the case, the values that its config has beside the defaults."""
+    """By system and by name of the case: the values in which its config differs from the defaults."""
     return {name: dict(_cases(find_system(name))) for name in SYSTEMS}
 
 
-def _cases(system: System) -> Iterator[tuple[str, dict[str, Any]]]:
+def _cases(system: System[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     base = _COMMON | _TINY[system.name]
     yield BASE, base
     changes = [*switches(system), {"variations": 2}, *_MORE[system.name]]
@@ -55,16 +55,16 @@ def _cases(system: System) -> Iterator[tuple[str, dict[str, Any]]]:
         yield ", ".join(f"{name}={value}" for name, value in change.items()), base | change
 
 
-def switches(system: System) -> list[dict[str, Any]]:
-    """Every other choice of each field, every flag the other way round, and every number that 0 turns off or on."""
-    found = []
+def switches(system: System[Any]) -> list[dict[str, Any]]:
+    """Every other choice of each field, every flag reversed, and every number that is switched off or on by 0."""
+    changes: list[dict[str, Any]] = []
     config = system.config().with_values(_COMMON | _TINY[system.name])
     for field in dataclasses.fields(config):
         value, meta = getattr(config, field.name), field.metadata
         if meta["choices"]:
-            found += [{field.name: choice} for choice in meta["choices"] if choice != value]
+            changes += [{field.name: choice} for choice in meta["choices"] if choice != value]
         elif isinstance(value, bool):
-            found.append({field.name: not value})
+            changes.append({field.name: not value})
         elif meta["low"] == 0 and meta["stage"] != "windows":
-            found.append({field.name: 0 if value else min(1, meta["high"] / 2)})
-    return found
+            changes.append({field.name: 0 if value else min(1, meta["high"] / 2)})
+    return changes

@@ -1,9 +1,9 @@
-"""`make relock`: write `musiclab/code.lock` anew, after showing that equal revisions mean equal bits.
+"""`make relock`: write `musiclab/code.lock` anew, after a proof that equal revisions mean equal bits.
 
-The golden cases are run by the commit that the lock was last written in and by this checkout, on this machine. Where a
-stage has kept its revision, all that both make must be equal to the bit; else its revision has to be raised. Nothing is
-written if that is not so. A third run, by plain instructions, tells which numbers do not depend on the processor: only
-those are written into the lock, where they guard other machines.
+The golden cases are run twice on this machine: by the commit that last wrote the lock, and by this checkout. If a stage
+has kept its revision, both results must be equal to the bit; otherwise nothing is written, and the revision must be
+raised. A third run uses plain processor instructions. It shows which numbers do not depend on the processor, and only
+these are written into the lock, for comparisons on other machines.
 """
 
 import json
@@ -19,38 +19,35 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from musiclab.code_lock import LOCK, StageCode, closure  # noqa: E402 - they need the path
-from musiclab.data.chorales import Chorales  # noqa: E402
-from musiclab.data.lpd5 import Lpd5  # noqa: E402
-from musiclab.data.midi import Midi  # noqa: E402
-from musiclab.data.store import code_of_windows  # noqa: E402
+from musiclab.code_lock import LOCK, StageCode, closure  # noqa: E402 - these imports need the path
 from musiclab.systems import SYSTEMS, find_system  # noqa: E402
+from musiclab.systems.codes import stage_codes  # noqa: E402
 from tests.golden.cases import BASE, cases  # noqa: E402
 
 RUNNER = "tests/golden/run.py"
 NOT_EXECUTED = Path(__file__).with_name("not_executed.txt")
-# What makes the libraries compute by other instructions than they would choose here.
+# Makes the libraries use other processor instructions than they would choose here.
 PLAIN = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
-AGREEMENT = 2e-6  # between two kinds of instructions, relative: six digits
+AGREEMENT = 2e-6  # relative difference between two kinds of instructions: six digits are equal
 _NUMBERS_A_CASE = 8
 
 Results = dict[str, dict[str, dict[str, Any]]]
 
 
 def main() -> int:
-    """Compare and write; 1 and no lock if a stage's numbers have changed and its revision has not."""
+    """Compare and write; the exit code. It is 1, and nothing is written, if bits changed under an equal revision."""
     codes = stage_codes()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        tried = folder / "cases.json"
-        tried.write_text(json.dumps(cases()))
-        present = _run(ROOT, RUNNER, tried, folder / "present.json", coverage=folder / "coverage")
-        plain = _run(ROOT, RUNNER, tried, folder / "plain.json", environment=PLAIN)
+        cases_file = folder / "cases.json"
+        cases_file.write_text(json.dumps(cases()))
+        present = _run(ROOT, RUNNER, cases_file, folder / "present.json", coverage=folder / "coverage")
+        plain = _run(ROOT, RUNNER, cases_file, folder / "plain.json", environment=PLAIN)
         before: Results = {}
         if commit := _locked_commit():
             lock = json.loads(_git("show", f"{commit}:{LOCK.relative_to(ROOT)}"))
             with _checkout(commit, folder / "locked") as checkout:
-                before = _run(checkout, lock["runner"], tried, folder / "locked.json")
+                before = _run(checkout, lock["runner"], cases_file, folder / "locked.json")
             revisions = {stage: entry["revision"] for stage, entry in lock["stages"].items()}
             refusals = refused(before, present, revisions, {code.name: code.revision for code in codes})
             print(*refusals, *new_cases(before, present), sep="\n")
@@ -62,27 +59,18 @@ def main() -> int:
     return 0
 
 
-def stage_codes() -> list[StageCode]:
-    """The code of every stage that the lock knows, as it is in this checkout."""
-    systems = [find_system(name) for name in SYSTEMS]
-    codes = {code.name: code for system in systems for stage in system.stages for code in system.code(stage)}
-    # A source is made from a path, and only its class matters here.
-    codes |= {code.name: code for kind in (Chorales, Lpd5, Midi) if (code := code_of_windows(object.__new__(kind)))}
-    return [codes[name] for name in sorted(codes)]
-
-
 def refused(
     locked: Results, present: Results, locked_revisions: dict[str, int], revisions: dict[str, int]
 ) -> list[str]:
     """A sentence for every stage whose bits differ from the locked ones although its revision is the same.
 
-    A difference needs no revision of its own if an earlier stage of the same trial differs under a raised one, because
-    keys of later stages hold those of earlier ones.
+    If an earlier stage of the same trial differs and its revision was raised, a later stage may differ under an equal
+    revision, because its keys contain those of earlier stages.
     """
     sentences = []
     for stage, before in locked.items():
         if stage not in revisions:
-            continue  # a stage that there no longer is
+            continue  # the stage no longer exists
         now, was = revisions[stage], locked_revisions[stage]
         if now < was:
             sentences.append(f"The revision of {stage} must be at least {was}; got {now}.")
@@ -92,7 +80,7 @@ def refused(
             case
             for case, result in present[stage].items()
             if case in before and result["bits"] != before[case]["bits"]
-            and not _follows_from_a_raised_one(stage, case, locked, present, locked_revisions, revisions)
+            and not _follows_from_raised_stage(stage, case, locked, present, locked_revisions, revisions)
         ]  # fmt: skip
         if changed:
             sentences.append(
@@ -102,9 +90,10 @@ def refused(
     return sentences
 
 
-def _follows_from_a_raised_one(
+def _follows_from_raised_stage(
     stage: str, case: str, locked: Results, present: Results, locked_revisions: dict[str, int], now: dict[str, int]
 ) -> bool:
+    """Whether an earlier stage of the same trial differs, too, and has a raised revision."""
     system = stage.partition("/")[0]
     names = [name for name in present if name.partition("/")[0] == system]
     return any(
@@ -115,19 +104,20 @@ def _follows_from_a_raised_one(
 
 
 def new_cases(locked: Results, present: Results) -> list[str]:
-    """The cases that nothing could be compared with, a line a stage."""
-    new = {stage: [case for case in of if case not in locked.get(stage, {})] for stage, of in present.items()}
+    """A line for every stage with cases that the locked commit does not have, so that nothing was compared."""
+    new = {stage: [case for case in results if case not in locked.get(stage, {})] for stage, results in present.items()}
     return [f"new, so compared with nothing: {stage} ({'; '.join(names)})" for stage, names in new.items() if names]
 
 
 def lock_of(codes: Iterable[StageCode], present: Results, plain: Results) -> dict[str, Any]:
-    """What the lock says: of each stage its revision, its code, and numbers that no processor decides.
+    """The content of the lock: each stage's revision, the hash of its code, and numbers that no processor decides.
 
-    Of a case other than the plain one those alone that differ from it are kept.
+    A case other than the base case has only the numbers that differ from those of the base case.
     """
-    stages = {}
+    stages: dict[str, dict[str, Any]] = {}
     for code in codes:
-        base, numbers = present[code.name].get(BASE, {"bits": "", "numbers": {}}), {}
+        base = present[code.name].get(BASE, {"bits": "", "numbers": {}})
+        numbers: dict[str, dict[str, float | None]] = {}
         for case, result in present[code.name].items():
             if case != BASE and result["bits"] == base["bits"]:
                 continue
@@ -143,7 +133,7 @@ def lock_of(codes: Iterable[StageCode], present: Results, plain: Results) -> dic
 
 
 def close(one: float | None, other: float | None, relative: float) -> bool:
-    """Whether two numbers, or two that have no value, are equal up to a relative difference."""
+    """Whether two numbers are equal up to a relative difference, or both are missing."""
     if one is None or other is None:
         return one is other
     return abs(one - other) <= relative * max(abs(one), abs(other))
@@ -152,20 +142,21 @@ def close(one: float | None, other: float | None, relative: float) -> bool:
 def _run(
     checkout: Path,
     runner: str,
-    tried: Path,
+    cases_file: Path,
     results: Path,
     environment: dict[str, str] | None = None,
     coverage: Path | None = None,
 ) -> Results:
-    """What a checkout's runner makes of the cases."""
+    """The results of the cases, as the runner of a checkout computes them."""
     tool = ["-m", "coverage", "run", f"--data-file={coverage}", f"--source={checkout / 'musiclab'}"] if coverage else []
     variables = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1", **(environment or {})}
     print(f"golden runs of {checkout}", file=sys.stderr)
     subprocess.run(
-        [sys.executable, *tool, str(checkout / runner), str(tried), str(results)],
+        [sys.executable, *tool, str(checkout / runner), str(cases_file), str(results)],
         cwd=checkout, env=variables, check=True, stderr=subprocess.PIPE,
     )  # fmt: skip
-    return json.loads(results.read_text())
+    loaded: Results = json.loads(results.read_text())
+    return loaded
 
 
 def _git(*arguments: str) -> str:
@@ -173,12 +164,13 @@ def _git(*arguments: str) -> str:
 
 
 def _locked_commit() -> str:
-    """The commit that the lock was last written in; empty if none has it."""
+    """The commit that last wrote the lock; empty if there is none."""
     return _git("log", "-1", "--format=%H", "--", str(LOCK))
 
 
 @contextmanager
 def _checkout(commit: str, folder: Path) -> Iterator[Path]:
+    """A worktree of a commit, which is removed at the end."""
     _git("worktree", "add", "--detach", str(folder), commit)
     try:
         yield folder
@@ -187,7 +179,7 @@ def _checkout(commit: str, folder: Path) -> Iterator[Path]:
 
 
 def _not_executed(data: Path) -> Iterator[str]:
-    """What of the stages' code no golden run executes, a line a function."""
+    """The code of stages that no golden run executes, a line a function."""
     report = data.with_suffix(".json")
     subprocess.run(
         [sys.executable, "-m", "coverage", "json", "-q", f"--data-file={data}", "-o", str(report)], cwd=ROOT, check=True

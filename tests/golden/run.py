@@ -1,9 +1,9 @@
 """Golden runs: `python tests/golden/run.py CASES.json RESULTS.json` computes every stage's bits and numbers.
 
-An older checkout is asked by the same command, so the form of both files stays as it is:
+The same command is run in older checkouts, so the form of both files must not change:
 CASES.json is `{system: {case: {field: value}}}`; RESULTS.json is
-`{stage: {case: {"bits": hash of all that the stage made, "numbers": {name: value}}}}`, without the cases that this
-checkout's configs do not know.
+`{stage: {case: {"bits": hash of all that the stage made, "numbers": {name: value}}}}`. It has no cases that the configs
+of this checkout refuse.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 
-from musiclab.data.chorales import Chorales  # noqa: E402 - it needs the path, as all below
+from musiclab.data.chorales import Chorales  # noqa: E402 - all these imports need the path
 from musiclab.data.lpd5 import Lpd5  # noqa: E402
 from musiclab.data.midi import Midi  # noqa: E402
 from musiclab.data.source import Source  # noqa: E402
@@ -31,7 +31,8 @@ from musiclab.data.store import WindowStore, build  # noqa: E402
 from musiclab.data.windows import WindowSpec, cut, pack  # noqa: E402
 from musiclab.errors import UserError  # noqa: E402
 from musiclab.systems import find_system  # noqa: E402
-from musiclab.systems.base import GENERATE, MEASURE, System, read_generated, write_generated  # noqa: E402
+from musiclab.systems.base import StageRun, System, read_generated, write_generated  # noqa: E402
+from musiclab.systems.config import GENERATE, MEASURE, Config  # noqa: E402
 from musiclab.systems.evaluation import measured, real_baselines  # noqa: E402
 from musiclab.training import tensors  # noqa: E402
 from musiclab.training.files import CHECKPOINT, CURVES  # noqa: E402
@@ -40,17 +41,20 @@ from tests.support.made_songs import midi_bytes, mxl_bytes, npz_bytes, write_fil
 from tests.support.made_trials import MemoryFiles, made_store, stage_run  # noqa: E402
 
 Results = dict[str, dict[str, dict[str, Any]]]
+# By the fields that a stage depends on: its files by stage and name.
+Products = dict[str, dict[tuple[str, str], bytes]]
 BLOCK = Block(0, 0)
 SONGS, WINDOWS_A_SONG = 24, 5
 
 
 def run(cases: dict[str, dict[str, dict[str, Any]]]) -> Results:
-    """The results of all systems' cases, of the measures that systems share, and of every reader of songs."""
+    """The results of all systems' cases, of the measures that all systems share, and of every reader of songs."""
     torch.set_num_threads(1)
     results: Results = {}
-    for name, of_system in cases.items():
-        system, trained = find_system(name), {}
-        for case, values in of_system.items():
+    for name, system_cases in cases.items():
+        system = find_system(name)
+        trained: Products = {}
+        for case, values in system_cases.items():
             try:
                 config = system.config().with_values(values)
             except UserError:
@@ -60,19 +64,20 @@ def run(cases: dict[str, dict[str, dict[str, Any]]]) -> Results:
     return results | {"measures": _measures()} | _sources()
 
 
-def _trial(system: System, config: Any, trained: dict[str, dict[tuple[str, str], bytes]]) -> dict[str, Any]:
-    """What each stage of a trial makes; a stage that an earlier case made with the same fields is taken from there."""
+def _trial(system: System[Any], config: Config, trained: Products) -> dict[str, Any]:
+    """The result of each stage of a trial. A stage that an earlier case ran with the same fields is reused."""
     store, files = _store(config.window_spec), MemoryFiles()
-    results, key = {}, ""
+    results: dict[str, Any] = {}
+    key = ""
     for stage in system.stages:
         key += repr(sorted(config.of_stages(("windows", stage)).items()))
-        run_of_stage = stage_run(store, BLOCK, config, files.product(stage))
+        current = stage_run(store, BLOCK, config, files.product(stage))
         if stage == MEASURE:
-            measures = system.own_measures(run_of_stage)
+            measures = system.own_measures(current)
             results[stage] = _result([json.dumps(measures, sort_keys=True).encode()], measures)
             continue
         if key not in trained:
-            system.run_stage(stage, run_of_stage)
+            system.run_stage(stage, current)
             trained[key] = {name: data for name, data in files.trial.items() if name[0] == stage}
         files.trial |= trained[key]
         products = {name: data for (_, name), data in sorted(trained[key].items()) if name != CHECKPOINT}
@@ -81,13 +86,14 @@ def _trial(system: System, config: Any, trained: dict[str, dict[tuple[str, str],
 
 
 def _product(files: dict[str, bytes]) -> dict[str, Any]:
-    """Bits and numbers of a stage's files; curves without the time at which they were drawn."""
-    pieces, numbers = [], {}
+    """Bits and numbers of a stage's files; curves without the times of their points."""
+    pieces: list[bytes] = []
+    numbers: dict[str, float] = {}
     for name, data in files.items():
         if name == CURVES:
             points = [(point["name"], point["step"], point["value"]) for point in json.loads(data)]
             pieces.append(repr(points).encode())
-            numbers |= {curve: value for curve, _, value in points}  # the last of each
+            numbers |= {curve: value for curve, _, value in points}  # the last point of each
             continue
         pieces += [name.encode(), data]
         if name.endswith(".safetensors"):
@@ -104,12 +110,12 @@ def _result(pieces: Iterable[bytes], numbers: dict[str, float]) -> dict[str, Any
     digest = hashlib.sha256()
     for piece in pieces:
         digest.update(len(piece).to_bytes(8, "big") + piece)
-    kept = {name: None if math.isnan(value) else float(f"{value:.6g}") for name, value in sorted(numbers.items())}
-    return {"bits": digest.hexdigest()[:20], "numbers": kept}
+    rounded = {name: None if math.isnan(value) else float(f"{value:.6g}") for name, value in sorted(numbers.items())}
+    return {"bits": digest.hexdigest()[:20], "numbers": rounded}
 
 
 def _store(spec: WindowSpec) -> WindowStore:
-    """Made-up songs in memory: scales over triads, a bass, a beat; strings play in a third of the songs."""
+    """Artificial songs in memory: scales over triads, a bass, a beat; strings play in a third of the songs."""
     windows = []
     for number in range(SONGS):
         rng = np.random.default_rng(number)
@@ -129,17 +135,17 @@ def _store(spec: WindowSpec) -> WindowStore:
     return store
 
 
-class _Transposed(System):
-    """Continues a start by itself, a third higher each time: music whose measures no trained network decides."""
+class _Transposed(System[Config]):
+    """Continues a start by repeating it a third higher each time, so that its measures depend on no trained network."""
 
     name = "transposed"
-    stages: ClassVar = {GENERATE: 1, MEASURE: 1}
+    stages: ClassVar[dict[str, int]] = {GENERATE: 1, MEASURE: 1}
     conditions = ("start", "piano", "target")
 
-    def train(self, stage: str, run: Any) -> None:
+    def train(self, stage: str, run: StageRun[Config]) -> None:
         raise NotImplementedError
 
-    def continuations(self, run: Any, starts: np.ndarray) -> np.ndarray:
+    def continuations(self, run: StageRun[Config], starts: np.ndarray) -> np.ndarray:
         rolls = np.unpackbits(starts, axis=-1).astype(bool)
         shift = 0 if run.targets is None else int(run.targets.weights.argmax())
         return np.stack(
@@ -147,40 +153,41 @@ class _Transposed(System):
             axis=1,
         )
 
-    def own_measures(self, run: Any) -> dict[str, float]:
+    def own_measures(self, run: StageRun[Config]) -> dict[str, float]:
         return {}
 
-    def estimated_seconds(self, config: Any, windows: int) -> float:
+    def estimated_seconds(self, config: Config, windows: int) -> float:
         return 0.0
 
 
 def _measures() -> dict[str, dict[str, Any]]:
-    """What all systems are measured by, of music that nothing has learnt."""
-    results, system, config_type = {}, _Transposed(), find_system("vae_nn").config
+    """The measures that all systems share, of music that no network made."""
+    system, config_type = _Transposed(), find_system("vae_nn").config
+    results: dict[str, dict[str, Any]] = {}
     for case in ({}, {"variations": 2}, {"resolution": 4, "steps": 64, "hop": 64}, {"target": "drawn"}):
         values = {"max_train": 48, "max_eval": 24, "starts": 8, "continuation": 2} | case
         config, files = config_type().with_values(values), MemoryFiles()
-        of_case = stage_run(_store(config.window_spec), BLOCK, config, files.product(MEASURE))
-        scale = real_baselines(of_case)
-        starts = of_case.windows.packed(of_case.windows.starts[:, 0])
-        generated = system.continuations(of_case, np.repeat(starts, config.variations, axis=0))
+        current = stage_run(_store(config.window_spec), BLOCK, config, files.product(MEASURE))
+        baselines = real_baselines(current)
+        starts = current.data.packed(current.data.starts[:, 0])
+        generated = system.continuations(current, np.repeat(starts, config.variations, axis=0))
         write_generated(files.product(GENERATE), generated)
         assert read_generated(files.product(GENERATE)).shape == generated.shape
-        measures, histograms = measured(system, of_case, scale)
-        pieces = [json.dumps(part, sort_keys=True).encode() for part in (scale, measures, histograms)]
+        measures, histograms = measured(system, current, baselines)
+        pieces = [json.dumps(value, sort_keys=True).encode() for value in (baselines, measures, histograms)]
         name = ", ".join(f"{field}={value}" for field, value in case.items()) or "as it is"
-        numbers = {f"real {key}": value for key, value in scale["values"].items()} | measures
+        numbers = {f"real {key}": value for key, value in baselines["values"].items()} | measures
         results[name] = _result(pieces, numbers)
     return results
 
 
 def _sources() -> Results:
-    """What the readers make of files of every kind that they tell apart, and the windows cut from these."""
+    """What the readers make of files of every kind that they distinguish, and the windows cut from these."""
     results: Results = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        meters = [(0, 4, 2), (16, 3, 2)]
-        short = [(1, 60, 0, 2), (2, 64, 1, 3)]
+        meters: list[tuple[float, int, int]] = [(0, 4, 2), (16, 3, 2)]
+        short: list[tuple[int, int, float, float]] = [(1, 60, 0, 2), (2, 64, 1, 3)]
         midi = {"a/one.mid": midi_bytes(), "b/two.mid": midi_bytes(resolution=480, meters=meters, micros=500_000),
                 "short.mid": midi_bytes(short)}  # fmt: skip
         lpd5 = {"A/one.npz": npz_bytes(), "B/two.npz": npz_bytes(resolution=12, key="resolution"),
@@ -190,19 +197,24 @@ def _sources() -> Results:
         mxl |= {path.name: path.read_bytes() for path in sorted(chorales.path.glob("*.mxl"))[:4]}
         chorales.path = write_files(folder / "chorales", mxl)
         finer = WindowSpec(4, 16, 16)
-        tried: list[tuple[str, Source, WindowSpec]] = []
-        for source in (Midi(write_files(folder / "midi", midi)), Lpd5(write_files(folder / "lpd5", lpd5)), chorales):
-            tried += [("as it is", source, WindowSpec()), ("four steps a beat", source, finer)]
-        tried.append(("a tar", Lpd5(write_tar(folder / "songs.tar.gz", lpd5)), WindowSpec()))
-        tried.append(("a zip", Midi(write_zip(folder / "songs.zip", midi)), WindowSpec()))
-        for case, source, spec in tried:
+        builds: list[tuple[str, Source, WindowSpec]] = []
+        folders: tuple[Source, ...] = (
+            Midi(write_files(folder / "midi", midi)),
+            Lpd5(write_files(folder / "lpd5", lpd5)),
+            chorales,
+        )
+        for source in folders:
+            builds += [("as it is", source, WindowSpec()), ("four steps a beat", source, finer)]
+        builds.append(("a tar", Lpd5(write_tar(folder / "songs.tar.gz", lpd5)), WindowSpec()))
+        builds.append(("a zip", Midi(write_zip(folder / "songs.zip", midi)), WindowSpec()))
+        for case, source, spec in builds:
             store = build(source, spec, folder / "stores", workers=1)
             results.setdefault(f"data/{source.kind}", {})[case] = _built(source, spec, store)
     return results
 
 
 def _built(source: Source, spec: WindowSpec, store: WindowStore) -> dict[str, Any]:
-    """A store's bits and numbers; its songs are read once more in this process, where what runs can be seen."""
+    """A store's bits and numbers. Its songs are read again in this process, so that coverage sees the readers."""
     for name, data in source.items():
         try:
             cut(source.parse(name, data), spec)

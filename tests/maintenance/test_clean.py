@@ -10,6 +10,7 @@ import pyarrow.fs
 import pytest
 
 from musiclab.cli import main as cli
+from musiclab.code_lock import locked
 from musiclab.design.trials import TrialSpec, Variant
 from musiclab.storage import files as storage_files
 from musiclab.storage.files import LOCAL, Storage
@@ -21,7 +22,7 @@ from musiclab.training.files import CHECKPOINT
 from musiclab.training.streams import Block
 from tests.support.kept import Kept
 from tests.support.made_results import made_study
-from tests.support.study_processes import ROOT, Run, descendants, files, kill, run_study, start_study, wait_for
+from tests.support.study_processes import ROOT, Run, descendants, files, kill, paused_study, run_study
 
 # Two variants on two blocks, of which one trial is still to be run; `stage` below makes their stages.
 VALUES = {"16": [{"set/frechet": 1.0}, {"set/frechet": 2.0}], "8": [{"set/frechet": 3.0}, None]}
@@ -125,7 +126,7 @@ def test_a_clean_storage_stays_as_it_is(place: Storage, folder: Path, capsys: py
     before = files(folder)
     run(place.root, "--remove")
     assert files(folder) == before
-    assert capsys.readouterr().out == "Nothing is to be removed.\n"
+    assert capsys.readouterr().out == "Nothing to remove.\n"
 
 
 def test_what_only_an_older_plan_would_take_up_goes(tmp_path: Path) -> None:
@@ -137,6 +138,29 @@ def test_what_only_an_older_plan_would_take_up_goes(tmp_path: Path) -> None:
     Records(place).plans.put("studies/made/a", newer)
     run(place.root, "--remove")
     assert sorted(path.name for path in (tmp_path / "stages").iterdir()) == list(NEEDED)
+
+
+def test_stages_of_other_code_are_listed_with_their_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = Storage(str(tmp_path))
+    made(place, tmp_path)
+    stage(place, "old")
+    plans = Records(place).plans
+    plan = replace(plans.get("studies/made/e"), code={"vae_nn/vae": "revision 99", "data/midi": "revision 1"})
+    plans.put("studies/made/e", plan)
+    trial = TrialSpec(Variant("vae_nn", {}, {}, "d"), Block(0, 0), {"vae": "old", "measure": "never"})
+    plans.put("studies/made/a", replace(plan, edition="a", began=plan.began - 1, trial_specs=(trial,)))
+    run(place.root)
+    lines = capsys.readouterr().out.splitlines()
+    made_by = f"made by revision 99 of vae_nn/vae, now {locked()['vae_nn/vae'][0]}"
+    assert f"a finished stage of no record, {made_by}: 1, 1.2 kB" in lines
+    (kept,) = [number for number, line in enumerate(lines) if line.startswith(f"stages {made_by}: 4, ")]
+    assert [line.split()[0] for line in lines[kept + 1 : kept + 5]] == [
+        f"stages/{key}/" for key in ("madev0b0", "madev0b1", "madev1b0", UNFINISHED)
+    ]
+    plans.put("studies/made/e", replace(plan, code={"musiclab.data.songs": "0"}))
+    run(place.root, "--remove")
+    assert "stages made by an earlier version of musiclab: 4, " in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "stages").iterdir()) == sorted([*NEEDED, UNFINISHED])
 
 
 @pytest.mark.parametrize("role", ["runner", "mirror"])
@@ -183,7 +207,7 @@ def test_stages_stay_where_it_is_not_known_which_are_needed(
     stages = {file for file in files(tmp_path / "stages") if ".half-" not in file}
     run(place.root, "--remove")
     assert set(files(tmp_path / "stages")) == stages - {f"{NEEDED[0]}/{CHECKPOINT}"}
-    assert f"1 damaged or older files cannot be read ({damaged})" in capsys.readouterr().out
+    assert f"1 damaged or older file cannot be read ({damaged})" in capsys.readouterr().out
 
 
 def test_stages_of_a_damaged_record_stay_for_its_trial_to_be_done_again(tmp_path: Path) -> None:
@@ -243,7 +267,10 @@ def test_windows_are_only_named(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_what_is_no_storage_is_said_and_not_made(root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     run(str(tmp_path / root), code=2)
-    assert f"{str(tmp_path / root)!r} is no storage" in capsys.readouterr().err
+    assert (
+        f"STORAGE must be a folder or URI that studies used as --storage; got {str(tmp_path / root)!r}"
+        in capsys.readouterr().err
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -267,7 +294,7 @@ def remove_folder(self, name):
     left[0] -= 1
     rest(self, name)
 clean.Storage.remove_folder = remove_folder
-clean.clean(sys.argv[1], remove=True)
+clean.clean(sys.argv[1], remove=True, say=print)
 """
 
 
@@ -316,8 +343,8 @@ def test_a_study_runs_nothing_again_after_a_cleaning_and_others_share_its_stages
 def test_a_study_that_was_killed_resumes_from_its_epoch_after_a_cleaning(
     storage: Path, long_study: Path, long_options: list[str], undisturbed: Run
 ) -> None:
-    process = start_study(*long_options, "--in-process", storage=storage, file=long_study)
-    wait_for(lambda: list(storage.glob(f"stages/*/{CHECKPOINT}")), 120, "a checkpoint")
+    process = paused_study(*long_options, storage=storage, file=long_study)
+    assert list(storage.glob(f"stages/*/{CHECKPOINT}"))
     kill(process.pid, *descendants(process.pid))  # the mirror too
     process.communicate()
     stage(Storage(str(storage)), "old")

@@ -14,14 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from musiclab import requirements
+from musiclab import code_lock, requirements
 from musiclab.cli import main as cli
+from musiclab.code_lock import StageCode
 from musiclab.data.store import WindowStore
 from musiclab.design.trials import TrialSpec, Variant
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.maintenance import doctor
-from musiclab.maintenance.doctor import installation, room, services
+from musiclab.maintenance.doctor import Finding, contents, installation, room, services
 from musiclab.maintenance.doctor.isolated import call_in_child
 from musiclab.storage.documents import with_checksum
 from musiclab.storage.files import Storage
@@ -30,14 +31,25 @@ from musiclab.storage.leases import Lease
 from musiclab.storage.records import Records
 from musiclab.storage.stages import StoredFiles
 from musiclab.storage.trial_documents import Baselines
+from musiclab.systems.codes import stage_codes
 from musiclab.training.files import CHECKPOINT
+from musiclab.training.runtime import Runtime
 from musiclab.training.streams import Block
 from tests.support import doctor_asked
 from tests.support.made_records import made_cost
 from tests.support.made_results import made_study
 from tests.support.study_processes import ROOT, Head, Run, files, free_port
+from tests.support.waiting import STILL_S, wait_until
 
 SAMPLE = b"MThd"
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is found to be slow."""
+    monkeypatch.setattr(services, "_RAY_S", STILL_S)
+    monkeypatch.setattr(services, "_MLFLOW_S", STILL_S)
+    monkeypatch.setattr(room, "_SLOW_BYTES_S", 0.0)
 
 
 @pytest.fixture
@@ -66,8 +78,9 @@ def place(tmp_path: Path, store: WindowStore) -> Storage:
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No Ray and no MLflow is asked, which takes seconds; tests of theirs do."""
     monkeypatch.setattr(services, "call_in_child", lambda module, *_, **__: (
-        {"nodes": 1, "cpus": 2, "gpus": 0} if "ray" in module else {"here": "3.17.2", "there": ""}
+        {"nodes": 1, "cpus": 2, "gpus": 0} if "ray" in module else {"installed": "3.17.2", "server": ""}
     ))  # fmt: skip
+    monkeypatch.setattr(installation, "code", lambda: iter([Finding("ok", "locked")]))  # a test of its own does
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str, code: int) -> list[str]:
@@ -80,7 +93,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: str, code: int) -> list[str]
     *lines, last = said.out.splitlines()
     levels = [line.split()[0] for line in lines]
     assert set(levels) <= {"ok", "warn", "fail"}
-    assert last.startswith(f"{levels.count('fail')} failed, {levels.count('warn')} to be looked at, in ")
+    assert last.startswith(f"{levels.count('fail')} failed, {levels.count('warn')} to look at, in ")
     return lines
 
 
@@ -95,9 +108,9 @@ def test_a_healthy_storage_is_all_well_and_stays_as_it_is(place: Storage, capsys
     assert bad(lines) == []
     assert files(Path(place.root)) == before
     said = "\n".join(lines)
-    assert "1 plans, 3 records with their samples and 3 finished stages are as they were written" in said
-    assert "made: 3 of 4 trials done; run it again and it goes on" in said
-    assert "the 1 unfinished trials of made need about" in said
+    assert "1 plan, 3 records with samples and 3 finished stages match their checksums" in said
+    assert "made: 3 of 4 trials done; run it again to continue" in said
+    assert "needed for 1 unfinished trial of made: about" in said
 
 
 def flipped(data: bytes) -> bytes:
@@ -111,11 +124,11 @@ def flipped(data: bytes) -> bytes:
     ("name", "says", "remedy"),
     [
         ("trials/madem0b0/record.json", "fail  files: damaged records: ", "run the study again"),
-        ("trials/madem0b0/run.json", "warn  files: damaged notes of what a trial cost: ", "record.json"),
+        ("trials/madem0b0/run.json", "warn  files: damaged trial costs: ", "record.json"),
         ("trials/madem0b0/samples/start-1.mid", "fail  files: damaged samples: ", "delete record.json of that trial"),
         ("stages/madev0b0/weights.safetensors", "fail  files: damaged files of stages: ", "makes anew what it needs"),
         ("stages/madev0b0/done", "fail  files: damaged files of stages: ", "makes anew what it needs"),
-        ("scales/s1.json", "warn  files: damaged scales: ", "the next trial that needs one"),
+        ("scales/s1.json", "warn  files: damaged baselines: ", "the next trial that needs them"),
         ("splits/*.json", "fail  files: damaged splits: ", "delete it"),
         ("studies/made/e/plan.json", "fail  files: damaged plans: ", "run the study again"),
         ("data/*/songs.json", "fail  files: damaged windows: ", "delete this folder"),
@@ -209,7 +222,7 @@ def test_what_has_failed_is_said_with_its_reason_and_nothing_of_it_is_obeyed(
     Records(place).put_failure("madem1b1", "out of memory \x1b[31m\nok    all is well", "log", again=True)
     (line,) = bad(run(capsys, place.root, code=0))
     assert line.startswith("warn  studies: made: 3 of 4 trials done, 1 failed, such as: out of memory \\x1b[31m\\nok ")
-    assert f"(log: {place.root}/trials/madem1b1/failed.log). To do: run the study again" in line
+    assert f"(log: {place.root}/trials/madem1b1/failed.log). To do: correct the cause and run the study again" in line
 
 
 @pytest.mark.usefixtures("alone")
@@ -242,17 +255,45 @@ def test_records_of_other_code_are_said_to_be_that(place: Storage, capsys: pytes
     code = {"vae_nn/vae": "revision 99", "vae_nn/gone": "revision 1", "data/midi": "0123456789ab"}
     records.plans.put("studies/made/e", replace(plan, code=code))
     (line,) = bad(run(capsys, place.root, code=0))
-    assert "made by other code of vae_nn/vae, data/midi; they stay" in line and "c0ffee" in line
+    assert "made by other code of vae_nn/vae, data/midi; they are kept" in line and "c0ffee" in line
     # Of what an earlier version wrote, which named modules, nothing is looked up.
     records.plans.put("studies/made/e", replace(plan, code={"musiclab.data.songs": "0", "antigravity": "0"}))
     (line,) = bad(run(capsys, place.root, code=0))
-    assert "made by an earlier version of musiclab; they stay" in line
+    assert "made by an earlier version of musiclab; they are kept" in line
     assert "antigravity" not in sys.modules
 
 
 @pytest.mark.usefixtures("alone")
-def test_a_file_from_the_future_is_said(place: Storage, capsys: pytest.CaptureFixture[str]) -> None:
-    later = time.time() + 7200
+@pytest.mark.parametrize(
+    ("runtimes", "words"),
+    [
+        ([None, Runtime("2.13", "cpu")], []),  # an earlier version recorded none
+        ([Runtime("2.13", "cpu"), Runtime("2.13", "cpu")], []),
+        ([Runtime("2.12", "cpu"), Runtime("2.13", "cpu")], ["of torch 2.12 on cpu and", "of torch 2.13 on cpu;"]),
+        ([Runtime("2.13", "cpu"), Runtime("2.13", "cuda")], ["of torch 2.13 on cpu and", "of torch 2.13 on cuda;"]),
+    ],
+)
+def test_records_of_different_runtimes_are_said_to_be_that(
+    runtimes: list[Runtime | None], words: list[str], place: Storage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = Records(place)
+    plan = records.plans.get("studies/made/e")
+    for number, (spec, runtime) in enumerate(zip(plan.trial_specs, runtimes, strict=False)):
+        edition = replace(plan, trial_specs=(replace(spec, runtime=runtime),), edition=str(number))
+        records.plans.put(f"studies/made/{number}", edition)
+    lines = bad(run(capsys, place.root, code=0))
+    assert len(lines) == bool(words)
+    assert all(line.startswith("warn  studies: made: it has 1 record of ") for line in lines)
+    assert all(word in line for line in lines for word in words)
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_file_from_the_future_is_said(
+    place: Storage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    monkeypatch.setattr(contents.time, "time", lambda: now)
+    later = now + 7200
     os.utime(Path(place.root) / "scales/s1.json", (later, later))
     (line,) = bad(run(capsys, place.root, code=0))
     assert "scales/s1.json by 2 hours" in line and "set the clocks" in line
@@ -280,13 +321,16 @@ def test_a_study_of_which_nothing_has_finished_is_not_counted(tmp_path: Path) ->
     made_study(tmp_path, {"16": [None], "8": [None]})
     place = Storage(str(tmp_path))
     assert room.needed(Inventory(place)) == (0, ["made"])
-    assert "what the 2 unfinished trials of made need is not known" in next(room.room(place, Inventory(place))).found
+    assert (
+        "needed for 2 unfinished trials of made: unknown until one has finished"
+        in next(room.room(place, Inventory(place))).text
+    )
 
 
 @pytest.mark.usefixtures("alone")
 def test_a_storage_that_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = run(capsys, str(tmp_path / "none"), code=0)
-    assert any("is not there yet; the first study makes it" in line for line in lines)
+    assert any("does not exist yet; the first study creates it" in line for line in lines)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -343,6 +387,23 @@ def test_an_installation_that_cannot_begin_says_so_in_a_sentence(tmp_path: Path)
     assert ended.stderr.count("\n") == 1
 
 
+def test_code_that_is_not_the_locked_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = [StageCode("s/train", 2, "known"), StageCode("s/generate", 1, "other"), StageCode("mine/train", 1, "mine")]
+    monkeypatch.setattr("musiclab.systems.codes.stage_codes", lambda: codes)
+    for module in (code_lock, installation):
+        monkeypatch.setattr(module, "locked", lambda: {"s/train": (2, "known"), "s/generate": (1, "known")})
+    (finding,) = installation.code()
+    assert finding.level == "warn" and "the code of s/generate differs from code.lock" in finding.text
+    assert "make relock" in finding.remedy
+    codes.pop(1)
+    (finding,) = installation.code()
+    assert finding == Finding("ok", "the code of 2 stages is what code.lock holds")
+
+
+def test_every_stage_of_the_lock_is_checked() -> None:
+    assert {code.name for code in stage_codes()} == set(code_lock.locked())
+
+
 def test_little_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert next(installation.machine()).level in ("ok", "warn")
     monkeypatch.setattr(installation, "available_memory", lambda: 10**9)
@@ -360,7 +421,7 @@ def ours(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_an_answer_comes_through_noise(ours: str) -> None:
-    assert call_in_child(ours, "answers", 60, WORD="ü") == {"said": "ü"}
+    assert call_in_child(ours, "answers", STILL_S, WORD="ü") == {"said": "ü"}
 
 
 @pytest.mark.parametrize(
@@ -369,15 +430,19 @@ def test_an_answer_comes_through_noise(ours: str) -> None:
 )
 def test_no_answer_has_a_reason(function: str, reason: str, ours: str) -> None:
     with pytest.raises(UserError, match=f"^{reason}$"):
-        call_in_child(ours, function, 60)
+        call_in_child(ours, function, STILL_S)
 
 
 def test_what_hangs_is_ended_in_time_with_all_that_it_started(ours: str) -> None:
-    began = time.monotonic()
+    word = f"hangs-{os.getpid()}"
     with pytest.raises(UserError, match="no answer within 4 s"):
-        call_in_child(ours, "hangs", 4, WORD=f"hangs-{os.getpid()}")
-    assert time.monotonic() - began < 10
-    assert not [file for file in Path("/proc").glob("[0-9]*/environ") if _holds(file, f"WORD=hangs-{os.getpid()}")]
+        call_in_child(ours, "hangs", 4, WORD=word)
+    wait_until(lambda: not _having(f"WORD={word}"), "the end of all that it started")
+
+
+def _having(text: str) -> list[Path]:
+    """The environments of processes that hold a text."""
+    return [file for file in Path("/proc").glob("[0-9]*/environ") if _holds(file, text)]
 
 
 def _holds(file: Path, text: str) -> bool:
@@ -395,7 +460,7 @@ def _holds(file: Path, text: str) -> bool:
     [
         pytest.param("http://127.0.0.1:{port}", "fail .*nothing listens .*musiclab sync", marks=pytest.mark.slow),
         ("sqlite:////{folder}/junk.db", "fail .*junk.db cannot be read .*move it away and run `musiclab sync`"),
-        ("sqlite:////{folder}/none.db", "ok .*not there yet"),
+        ("sqlite:////{folder}/none.db", "ok .*does not exist yet"),
         pytest.param(
             "postgresql://me:secret@127.0.0.1:{port}/x",
             r"fail .*://\*\*\*@127.*nothing listens",
@@ -407,7 +472,7 @@ def test_mlflow_that_does_not_answer(uri: str, says: str, tmp_path: Path) -> Non
     (tmp_path / "junk.db").write_bytes(b"junk" * 1000)
     uri = uri.format(port=free_port(), folder=str(tmp_path)[1:])
     (finding,) = services.tracking(uri, None, None)
-    line = f"{finding.level} {finding.found} {finding.remedy}"
+    line = f"{finding.level} {finding.text} {finding.remedy}"
     assert re.match(says, line), line
     assert "secret" not in line
     assert [path.name for path in tmp_path.iterdir()] == ["junk.db"]
@@ -416,10 +481,10 @@ def test_mlflow_that_does_not_answer(uri: str, says: str, tmp_path: Path) -> Non
 @pytest.mark.usefixtures("alone")
 def test_which_mlflow_is_meant(place: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     def said(option: str | None = None) -> list[str]:
-        return [finding.found for finding in services.tracking(option, place, Inventory(place))]
+        return [finding.text for finding in services.tracking(option, place, Inventory(place))]
 
-    assert said() == [f"MLflow at sqlite:///{place.root}/mlflow.db: not there yet, the first study makes it "
-                      "(which takes ten seconds)"]  # fmt: skip
+    assert said() == [f"MLflow at sqlite:///{place.root}/mlflow.db does not exist yet; the first study creates it, "
+                      "which takes ten seconds"]  # fmt: skip
     records = Records(place)
     records.plans.put("studies/made/e", replace(records.plans.get("studies/made/e"), tracking="http://***@host:1"))
     assert "password" in said()[0]
@@ -427,7 +492,7 @@ def test_which_mlflow_is_meant(place: Storage, monkeypatch: pytest.MonkeyPatch) 
     assert said() == ["MLflow at http://other:2 answers, version 3.17.2"]
     assert said("http://option:3") == ["MLflow at http://option:3 answers, version 3.17.2"]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense")
-    assert "is none that MLflow takes" in said()[0]
+    assert "The tracking address must be " in said()[0]
 
 
 @pytest.mark.slow
@@ -439,9 +504,9 @@ def test_an_installation_and_a_storage_as_they_are_after_a_study(
     before = files(folder)
     said = "\n".join(run(capsys, str(folder), code=0))
     assert "warn" not in said and "fail" not in said
-    assert "4 records with their samples and 12 finished stages are as they were written" in said
+    assert "4 records with samples and 12 finished stages match their checksums" in said
     assert f"MLflow at sqlite:///{folder}/mlflow.db answers, version 3." in said
-    assert "a Ray of this machine starts and stops: nodes 1, CPUs " in said
+    assert "Ray starts and stops on this machine: nodes 1, CPUs " in said
     assert files(folder) == before
 
 
@@ -449,12 +514,12 @@ def test_an_installation_and_a_storage_as_they_are_after_a_study(
 def test_a_cluster_that_is_not_there_and_one_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
     (finding,) = services.cluster()
-    assert finding.level == "fail" and "cannot be reached" in finding.found and "RAY_ADDRESS" in finding.remedy
+    assert finding.level == "fail" and "cannot be reached" in finding.text and "RAY_ADDRESS" in finding.remedy
     monkeypatch.setattr(services, "_RAY_S", 8.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{silent.getsockname()[1]}")
         (finding,) = services.cluster()
-    assert finding.level == "fail" and "no answer within 8 s" in finding.found
+    assert finding.level == "fail" and "no answer within 8 s" in finding.text
 
 
 @pytest.mark.slow
@@ -464,10 +529,10 @@ def test_a_cluster_that_is_there_says_what_it_has_and_one_of_another_version_wha
     for name, value in (head.environment | {"RAY_ADDRESS": head.address}).items():
         monkeypatch.setenv(name, value)
     (finding,) = services.cluster()
-    assert finding.found == f"the cluster at {head.address} answers: nodes 1, CPUs 2, GPUs 1"
+    assert finding.text == f"the cluster at {head.address} answers: nodes 1, CPUs 2, GPUs 1"
     # A Ray that takes itself for an older one than the cluster's.
     (tmp_path / "sitecustomize.py").write_text("import ray; ray.__version__ = '2.59.0'")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     (finding,) = services.cluster()
     assert finding.level == "fail"
-    assert re.search(r"Version mismatch.*Ray: 2\.6.*Ray: 2\.59\.0", finding.found)
+    assert re.search(r"Version mismatch.*Ray: 2\.6.*Ray: 2\.59\.0", finding.text)

@@ -18,18 +18,20 @@ from musiclab.measures.latent_suite import (
     reconstruction_measures,
 )
 from musiclab.measures.originality import TrainingWindows, copied_from
+from musiclab.measures.pairs import pairs
 from musiclab.measures.registry import MEASURES, find_measure
 from musiclab.measures.suite import (
     first_variations,
     music_measures,
     next_window_measures,
+    noise_sensitivity,
     set_measures,
     structure_measures,
     style_measures,
     token_measures,
     training_measures,
 )
-from musiclab.measures.variety import diversity_ratio, duplicate_rate, noise_sensitivity, start_sensitivity
+from musiclab.measures.variety import diversity_ratio, duplicate_rate, start_sensitivity
 from musiclab.measures.window_set import WindowSet
 
 DRUMS, PIANO, GUITAR, BASS, STRINGS = range(5)
@@ -254,10 +256,10 @@ def test_set_measures_are_those_of_the_flat_windows() -> None:
     first = made[:, 0].reshape(8, 5, 32, 128)
     values = set_measures(made, real_windows(real), 8)
     assert values["set/diversity_ratio"] == diversity_ratio(flat, real)
-    assert values["set/start_sensitivity"] == start_sensitivity(flat, starts, real)
+    assert values["set/start_sensitivity"] == start_sensitivity(pairs(flat, starts), pairs(real))
     assert values["set/duplicate_rate"] == duplicate_rate(first) == 2 / 8
-    assert values["set/noise_sensitivity"] == noise_sensitivity(made, real)[0]
-    assert values["set/noise_sensitivity.Bass"] == noise_sensitivity(made, real)[1][BASS]
+    assert values["set/noise_sensitivity"] == noise_sensitivity(made, real_windows(real))[0]
+    assert values["set/noise_sensitivity.Bass"] == noise_sensitivity(made, real_windows(real))[1 + BASS]
     assert values["set/distinct_windows"] == 8 * 7 / 2
     assert values["set/frechet"] == frechet_distance(embed(first, 2), embed(real, 2), embed(real, 2))
 

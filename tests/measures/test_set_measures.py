@@ -5,7 +5,9 @@ import pytest
 
 from musiclab.measures.embedding import embed, frechet_distance
 from musiclab.measures.pairs import mean_distance, pairs
-from musiclab.measures.variety import diversity_ratio, duplicate_rate, noise_sensitivity, start_sensitivity
+from musiclab.measures.suite import noise_sensitivity
+from musiclab.measures.variety import diversity_ratio, duplicate_rate, start_sensitivity
+from musiclab.measures.window_set import WindowSet
 
 DRUMS, PIANO, GUITAR, BASS, STRINGS = range(5)
 FEATURES = 46
@@ -176,18 +178,20 @@ def test_diversity_is_zero_for_a_collapsed_set_and_about_one_for_two_halves() ->
 
 def test_a_continuation_that_follows_its_start_scores_one() -> None:
     real = random_rolls(0, 20)
-    assert start_sensitivity(real, np.arange(20), real) == pytest.approx(1)
-    assert start_sensitivity(np.repeat(real, 3, axis=0), np.repeat(np.arange(20), 3), real) == pytest.approx(1)
+    assert start_sensitivity(pairs(real, np.arange(20)), pairs(real)) == pytest.approx(1)
+    assert start_sensitivity(
+        pairs(np.repeat(real, 3, axis=0), np.repeat(np.arange(20), 3)), pairs(real)
+    ) == pytest.approx(1)
 
 
 def test_a_continuation_that_ignores_its_start_scores_zero() -> None:
     real = random_rolls(0, 20)
     equal = np.repeat(real[:1], 20, axis=0)
-    assert start_sensitivity(equal, np.arange(20), real) == 0
+    assert start_sensitivity(pairs(equal, np.arange(20)), pairs(real)) == 0
     # As varied as real music, but by chance alone: what a diversity ratio cannot tell.
     varied = random_rolls(1, 80)
     assert diversity_ratio(varied, real) == pytest.approx(1, abs=0.02)
-    assert start_sensitivity(varied, np.repeat(np.arange(20), 4), real) == pytest.approx(0, abs=0.02)
+    assert start_sensitivity(pairs(varied, np.repeat(np.arange(20), 4)), pairs(real)) == pytest.approx(0, abs=0.02)
 
 
 def test_noise_within_a_start_is_taken_off() -> None:
@@ -199,14 +203,14 @@ def test_noise_within_a_start_is_taken_off() -> None:
     real[0, PIANO, 0, [60, 62]] = True
     real[1, PIANO, 0, [60, 64]] = True  # 2/3 apart
     starts = np.array(["x", "x", "y", "y"])
-    assert start_sensitivity(rolls, starts, real) == pytest.approx((1 - (1 / 3 + 0) / 2) / (2 / 3))
+    assert start_sensitivity(pairs(rolls, starts), pairs(real)) == pytest.approx((1 - (1 / 3 + 0) / 2) / (2 / 3))
 
 
 def test_one_start_has_no_sensitivity_and_wrong_starts_are_refused() -> None:
     real = random_rolls(0, 4)
-    assert np.isnan(start_sensitivity(real, np.zeros(4), real))
+    assert np.isnan(start_sensitivity(pairs(real, np.zeros(4)), pairs(real)))
     with pytest.raises(ValueError, match="one value per window"):
-        start_sensitivity(real, np.arange(3), real)
+        pairs(real, np.arange(3))
 
 
 def bars_of(pitches: range) -> np.ndarray:
@@ -253,12 +257,18 @@ def test_pairs_within_and_between_groups_do_not_depend_on_blocks_or_order() -> N
     assert pairs(rolls[order], groups[order]).between == pytest.approx(one.between, rel=1e-12)
 
 
+def noise_response(continuations: np.ndarray, real: np.ndarray) -> tuple[float, np.ndarray]:
+    """`noise_sensitivity` of whole windows, and of each track."""
+    values = noise_sensitivity(continuations, WindowSet(real, np.arange(len(real)), 2))
+    return float(values[0]), values[1:]
+
+
 def test_noise_sensitivity_by_hand() -> None:
     a, b, c = bars_of(range(60, 62)), bars_of(range(61, 63)), bars_of(range(70, 71))
     real = np.concatenate([a, c])  # at 1 from each other
     # One start, two variations, two places: a against b (1 - 1/3), then c against c.
     made = np.stack([np.concatenate([a, c]), np.concatenate([b, c])])[None]
-    whole, by_track = noise_sensitivity(made, real)
+    whole, by_track = noise_response(made, real)
     assert whole == by_track[PIANO] == pytest.approx((2 / 3 + 0) / 2)
     assert np.isnan(np.delete(by_track, PIANO)).all()
 
@@ -267,14 +277,14 @@ def test_noise_sensitivity_is_that_of_windows_of_one_start_and_place() -> None:
     made = random_rolls(0, 12).reshape(2, 3, 2, 5, 32, 128)
     real = random_rolls(1, 9)
     expected = np.mean([mean_distance(made[start, :, place]) for start in range(2) for place in range(2)])
-    assert noise_sensitivity(made, real)[0] == pytest.approx(expected / mean_distance(real), rel=1e-12)
-    by_track = noise_sensitivity(made, real)[1]
+    assert noise_response(made, real)[0] == pytest.approx(expected / mean_distance(real), rel=1e-12)
+    by_track = noise_response(made, real)[1]
     real[:5, BASS] = real[0, BASS]  # real basses vary less, so that of the continuations does more, compared with them
-    less_real = noise_sensitivity(made, real)[1]
+    less_real = noise_response(made, real)[1]
     assert less_real[BASS] == pytest.approx(by_track[BASS] / (1 - 10 / 36), rel=0.02)
     np.testing.assert_array_equal(np.delete(less_real, BASS), np.delete(by_track, BASS))
     repeated = np.repeat(made[:, :1], 3, axis=1)  # starts and places differ as before, variations do not
-    whole, by_track = noise_sensitivity(repeated, real)
+    whole, by_track = noise_response(repeated, real)
     assert whole == 0 and not by_track.any()
 
 
@@ -283,13 +293,13 @@ def test_noise_that_moves_one_track_only_is_seen_in_that_track() -> None:
     made[:, 1, :, DRUMS] = random_rolls(1, 4)[:, None, DRUMS]
     made[..., STRINGS, :, :] = False
     real = random_rolls(2, 30)
-    whole, by_track = noise_sensitivity(made, real)
+    whole, by_track = noise_response(made, real)
     assert by_track[DRUMS] == pytest.approx(1, abs=0.05)
     assert (by_track[[PIANO, GUITAR, BASS]] == 0).all()
     assert 0.1 < whole < 0.5
     assert np.isnan(by_track[STRINGS])  # it never sounds: neither follows the noise nor resists it
     made[0, 0, 0, STRINGS, 0, 60] = True
-    assert noise_sensitivity(made, real)[1][STRINGS] == pytest.approx(1 / 4, rel=0.05)
+    assert noise_response(made, real)[1][STRINGS] == pytest.approx(1 / 4, rel=0.05)
 
 
 def test_noise_sensitivity_needs_two_variations_and_real_variety() -> None:
@@ -301,5 +311,5 @@ def test_noise_sensitivity_needs_two_variations_and_real_variety() -> None:
         (made, silence(4)),
         (np.zeros_like(made), random_rolls(1, 4)),
     ):
-        whole, by_track = noise_sensitivity(continuations, real)
+        whole, by_track = noise_response(continuations, real)
         assert np.isnan(whole) and np.isnan(by_track).all()

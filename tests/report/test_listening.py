@@ -29,11 +29,11 @@ from musiclab.training.streams import Block
 from musiclab.training.windows import block_windows
 from tests.support.browser import THERE, Browser, browsing
 from tests.support.made_records import made_cost, made_plan, made_record
+from tests.support.waiting import wait_until
 
 STEPS, CONTINUATION, SAMPLES, SEED = 32, 2, 4, "c0ffee"
 NAMES = ("8", "16", "32")
 MP3 = Player.mp3
-PLAY_S = 60  # how long a loaded machine may take to begin to play
 
 
 @pytest.fixture(autouse=True)
@@ -216,7 +216,7 @@ def test_the_draw_is_the_seed_s(make: Callable[..., Results]) -> None:
     assert set(table(section)[0]) == set(drawn(samples, SEED)[:4])
     assert SEED in text(section) and "No cherry-picking" in text(section)
     assert "one start window, the same for every row." in text(section)
-    assert "drawn from the 12 start windows where every variant has finished" in text(section)
+    assert "drawn from the 12 start windows for which every variant has a sample" in text(section)
 
 
 def test_only_places_where_every_variant_has_finished_are_drawn(make: Callable[..., Results]) -> None:
@@ -233,7 +233,7 @@ def test_a_variant_that_has_finished_nowhere_is_shown_as_such(make: Callable[...
     places, rows = table(section)
     said = {place.block: text(cell) for place, cell in zip(places, rows["latent_dim=16"], strict=True)}
     assert said == {0: "This trial failed.", 1: "This trial has not finished."}
-    assert "where the most variants, 2 of 3, have finished" in text(section)
+    assert "for which the most variants (2 of 3) have a sample" in text(section)
 
 
 def test_a_study_without_samples_says_so(make: Callable[..., Results]) -> None:
@@ -261,17 +261,17 @@ def test_samples_that_are_gone_leave_a_sentence(make: Callable[..., Results]) ->
 def test_real_music_that_is_not_to_be_had_leaves_a_sentence(
     make: Callable[..., Results], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = "Without real music to compare with: "
+    said = "Real music is left out, because "
     section = parsed(make(kept=False))
-    assert f"{said}the windows of its songs are not in the storage any more." in text(section)
+    assert f"{said}the windows of its songs are no longer in the storage." in text(section)
     assert "Real music" not in table(section)[1]
     section = parsed(make(data={"16": "0" * 20}))
     assert f"{said}the variants cut songs into different windows" in text(section)
-    assert "not the same music in every row" in text(section)
+    assert "the music there is not the same in every row" in text(section)
     results = make()
     monkeypatch.setattr("musiclab.report.samples.block_windows", lambda _, block, *rest: other(results, block))
     _, rows = table(parsed(results))
-    assert {text(cell) for cell in rows["Real music"]} == {"The trials started from something else."}
+    assert {text(cell) for cell in rows["Real music"]} == {"The trials started from other music."}
 
 
 def other(results: Results, block: Block) -> object:
@@ -323,7 +323,7 @@ def test_what_does_not_fit_is_left_out_and_named(make: Callable[..., Results]) -
     places, rows = table(section)
     assert places == sorted(order[:2]) and len(rows) == 4
     left = "; ".join(f"block {place.block}, start {place.start}" for place in sorted(order[2:4]))
-    assert f"the columns drawn next are left out: {left}." in text(section)
+    assert f"These columns would have come next: {left}." in text(section)
     small = listening(results, largest=100_000)
     section = ElementTree.fromstring(small)
     places, rows = table(section)
@@ -429,10 +429,7 @@ def player(
 
 
 def eventually(true: Callable[[], object]) -> None:
-    until = time.monotonic() + PLAY_S
-    while not true():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.05)
+    wait_until(true, "what the page shows")
 
 
 def buttons(browser: Browser) -> list[str]:

@@ -15,7 +15,7 @@ import pytest
 from musiclab.analysis.results import Results
 from musiclab.design.trials import TrialSpec, Variant
 from musiclab.measures.distributions import FEATURES
-from musiclab.report.html import tables
+from musiclab.report.html import tables, trial_tables
 from musiclab.report.html.page import page
 from musiclab.report.html.sections import curve_plots, distribution_plots, fewer, legend
 from musiclab.storage.files import Storage
@@ -242,7 +242,10 @@ def test_the_question_and_the_answer_stand_on_top(tmp_path: Path) -> None:
     assert "better" in answer
     assert "k=1" in answer
     (sure,) = [text for text in parsed.all("p", class_="note") if "paired" in text]
-    assert sure.startswith("8 paired blocks a comparison; two-sided sign flips, corrected by Holm over 2 comparisons")
+    assert sure.startswith(
+        "Each comparison has 8 paired blocks. Verdicts come from two-sided sign-flip tests at 5 %, corrected by Holm "
+        "over 2 comparisons."
+    )
     assert "The smallest p that so many blocks can give is 0.0156." in sure
 
 
@@ -279,7 +282,7 @@ def test_what_failed_or_was_not_run_is_counted_and_named(tmp_path: Path) -> None
     assert [(row.failed, row.missing, row.blocks, row.left_out) for row in rows.values()] == [
         (0, 0, 4, ""), (2, 0, 2, "0, 1"), (0, 1, 3, "3"), (0, 0, 4, "")
     ]  # fmt: skip
-    assert [(row.name, row.count, row.blocks, row.reason) for row in tables.unfinished(results)] == [
+    assert [(row.name, row.count, row.blocks, row.reason) for row in trial_tables.unfinished(results)] == [
         ("k=2", 2, "0–1", "diverged: lost"), ("k=3", 1, "3", None)
     ]  # fmt: skip
     parsed = Parsed(page(results))
@@ -300,14 +303,14 @@ def test_a_heat_map_has_every_cell_s_value(eight: Results, grid: Results, pages:
     found = tables.heat_map(grid)
     assert (found.rows, found.row_values) == ("k", ("1", "2", "3"))
     assert (found.columns, found.column_values) == ("noise", ("0.0", "0.5"))
-    means = [[float(cell[0]) for cell in row] for row in found.cells]
+    means = [[float(cell.mean) for cell in row] for row in found.cells]
     for k, row in zip((1, 2, 3), means, strict=True):
         for noise, mean in zip((0.0, 0.5), row, strict=True):
             own = [_sized({"k": k, "noise": noise}, block) for block in range(3)]
             assert mean == pytest.approx(sum(own) / 3, rel=0.01)
-    shares = [cell[2] for row in found.cells for cell in row]
+    shares = [cell.share for row in found.cells for cell in row]
     assert (min(shares), max(shares)) == (0, 1)
-    assert [cell[3] for row in found.cells for cell in row] == [True] + [False] * 5
+    assert [cell.control for row in found.cells for cell in row] == [True] + [False] * 5
     assert tables.heat_map(eight) is None
     assert [text for text in Parsed(pages["grid"]).all("caption") if "The higher the value, the deeper" in text]
 
@@ -360,12 +363,12 @@ def test_a_legend_has_few_but_the_control_the_best_and_the_worst(tmp_path: Path)
 
 
 def test_cost_and_how_to_do_it_again(eight: Results, pages: dict[str, str]) -> None:
-    found = tables.cost(eight)
+    found = trial_tables.cost(eight)
     assert dict(found.facts)["all trials"] == "5.0 min of workers' time"
     assert [(stage.stage, stage.done, stage.total) for stage in found.stages] == [
         ("train", 24, "4.0 min"), ("measure", 24, "24 s")
     ]  # fmt: skip
-    again = dict(tables.reproduction(eight))
+    again = dict(trial_tables.reproduction(eight))
     assert again["command"] == ["studies/made.py --set 'a b=1'"]
     assert again["commit"] == ["c0ffee"]
     assert again["data fingerprint"] == ["dddddddd"]
@@ -382,7 +385,7 @@ def test_claims_stand_near_the_top(tmp_path: Path) -> None:
     expect = {"measure": "frechet", "of": {"k": 1}, "relation": "below", "than": {"k": 2}}
     claims = [{"id": "C1", "says": "small is better", "expect": [expect]}]
     parsed = Parsed(page(crossed(tmp_path, {"k": [2, 1]}, 8, _sized, claims=claims)))
-    assert "What that says about the article" in parsed.all("h3")
+    assert "What this says about the article" in parsed.all("h3")
     assert "small is better" in parsed.all("td")
     assert "supported" in parsed.all("span")
 
@@ -390,7 +393,7 @@ def test_claims_stand_near_the_top(tmp_path: Path) -> None:
 def test_a_margin_and_a_sequential_test_are_said(tmp_path: Path) -> None:
     results = crossed(tmp_path, {"k": [1, 2]}, 8, _sized, margin=0.5, sequential=True)
     (sure,) = [text for text in Parsed(page(results)).all("p", class_="note") if "paired" in text]
-    assert "valid however often one looks" in sure
+    assert "They hold however often one looks." in sure
     assert "Differences of at most 0.5 squared sds count as none." in sure
 
 

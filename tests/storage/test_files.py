@@ -1,12 +1,12 @@
 """Storage: whole files or none, on this machine and elsewhere."""
 
+import itertools
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pyarrow.fs
@@ -16,6 +16,7 @@ from musiclab.errors import UserError
 from musiclab.storage import files
 from musiclab.storage.files import LOCAL, Storage
 from musiclab.study import Grid, Study, session
+from tests.support.waiting import STILL_S, wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -165,7 +166,7 @@ def test_two_workers_fetch_one_copy(elsewhere: Path, tmp_path: Path, monkeypatch
 
     def together(*given) -> None:
         copy(*given)
-        both.wait(10)
+        both.wait(STILL_S)
 
     monkeypatch.setattr(files, "_copy", together)
     got = []
@@ -228,7 +229,7 @@ def test_a_killed_write_leaves_what_was_there_and_shows_nothing(tmp_path: Path) 
     place.write("trials/a", b"old")
     code = (
         "import os, sys, time; from musiclab.storage.files import Storage;"
-        "place = Storage(sys.argv[1]); os.fsync = lambda _: (print('in it', flush=True), time.sleep(60));"
+        "place = Storage(sys.argv[1]); os.fsync = lambda _: (print('in it', flush=True), time.sleep(600));"
         "place.write('trials/a', b'new' * 1000)"
     )
     # The try-out write of the storage is over when fsync is replaced, so it is the real one that is cut off.
@@ -246,18 +247,24 @@ def test_a_reader_never_sees_half_of_a_file(tmp_path: Path) -> None:
     place = Storage(str(tmp_path))
     contents = [bytes([value]) * 300_000 for value in range(2)]
     place.write("a", contents[0])
-    seen, over = set(), time.monotonic() + 0.5
+    seen, reads, over = set(), itertools.count(1), threading.Event()
 
     def write() -> None:
-        while time.monotonic() < over:
+        while not over.is_set():
             for content in contents:
                 place.write("a", content)
 
+    def has_read_enough() -> bool:
+        seen.add(place.read("a"))
+        return next(reads) >= 500 and len(seen) >= len(contents)
+
     writer = threading.Thread(target=write)
     writer.start()
-    while writer.is_alive():
-        seen.add(place.read("a"))
-    writer.join()
+    try:
+        wait_until(has_read_enough, "both contents", lambda: len(seen), poll_s=0)
+    finally:
+        over.set()
+        writer.join()
     assert seen == set(contents)
 
 

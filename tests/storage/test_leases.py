@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ import pytest
 from musiclab.storage import leases
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease, LeaseTaken, active_holders, should_continue
-from tests.support.study_processes import wait_for
+from tests.support.waiting import wait_until
 
 FOLDER = "studies/s/e/runner"
 
@@ -47,6 +49,20 @@ def other(tmp_path: Path):
     process.communicate()
 
 
+class Clock:
+    """A `time` that moves only while somebody sleeps, and calls `tick` at each move."""
+
+    def __init__(self, tick: Callable[[], None] = lambda: None) -> None:
+        self._now, self._tick = 0.0, tick
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        self._now += seconds
+        self._tick()
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beats every tenth of a second."""
@@ -72,22 +88,30 @@ def test_a_second_is_refused_with_the_name_of_the_first(storage: Storage, other:
         pass  # another one is free
 
 
-def test_what_is_left_of_a_killed_holder_is_in_nobody_s_way(storage: Storage, other: subprocess.Popen) -> None:
+def test_what_is_left_of_a_killed_holder_is_in_nobody_s_way(
+    storage: Storage, other: subprocess.Popen, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other.kill()
     # Not yet reaped, so its id is still there.
-    wait_for(lambda: "Z" in Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2], 5, "a zombie")
+    wait_until(lambda: "Z" in Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2], "a zombie")
     assert active_holders(storage, FOLDER) == []
-    began = time.monotonic()
+    clock = Clock()
+    monkeypatch.setattr(leases, "time", clock)
     with Lease(storage, FOLDER).take() as held:
-        assert time.monotonic() - began < 1
+        assert clock.monotonic() == 0  # nobody was waited for
         assert storage.names(FOLDER) == [held.name.rpartition("/")[2]]
 
 
 def test_one_that_waits_has_it_when_the_first_ends(storage: Storage, other: subprocess.Popen) -> None:
-    threading.Timer(1.0, lambda: other.send_signal(signal.SIGINT)).start()
-    began = time.monotonic()
+    told = threading.Event()
+
+    def end() -> None:
+        told.set()
+        other.send_signal(signal.SIGINT)
+
+    threading.Timer(1.0, end).start()
     with Lease(storage, FOLDER).take(wait=True):
-        assert time.monotonic() - began > 0.9
+        assert told.is_set()
         assert len(active_holders(storage, FOLDER)) == 1
 
 
@@ -100,31 +124,29 @@ def test_a_process_with_the_id_of_a_dead_holder_is_not_taken_for_it(storage: Sto
     assert len(active_holders(storage, FOLDER)) == 1
 
 
-def test_a_holder_on_another_machine_is_alive_as_long_as_it_beats(storage: Storage, quick: None) -> None:
-    over, name = threading.Event(), _of_another_machine(storage)
+def test_a_holder_on_another_machine_is_alive_as_long_as_it_beats(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, ticks = _of_another_machine(storage), itertools.count(1)
+    holder = json.loads(storage.read(name))
 
-    def beats() -> None:
-        beat = 0
-        while not over.wait(0.05):
-            beat += 1
-            _of_another_machine(storage, beat)
+    def beat() -> None:
+        # As slowly as it does, seen ten times between two beats.
+        data = json.dumps(holder | {"beat": next(ticks) // 10}).encode()
+        storage.write(name, data)
 
-    thread = threading.Thread(target=beats)
-    thread.start()
-    try:
-        with pytest.raises(LeaseTaken, match="on far"):
-            Lease(storage, FOLDER).take()
-    finally:
-        over.set()
-        thread.join()
+    monkeypatch.setattr(leases, "time", Clock(beat))
+    with pytest.raises(LeaseTaken, match="on far"):
+        Lease(storage, FOLDER).take()
     assert storage.exists(name)
+    monkeypatch.setattr(leases, "time", Clock())
     with Lease(storage, FOLDER).take():  # now it is silent
         assert not storage.exists(name)
 
 
 def test_a_holder_beats(storage: Storage, quick: None) -> None:
     with Lease(storage, FOLDER).take() as held:
-        wait_for(lambda: json.loads(storage.read(held.name))["beat"] >= 3, 5, "beats")
+        wait_until(lambda: json.loads(storage.read(held.name))["beat"] >= 3, "beats")
     assert storage.names(FOLDER) == []
 
 
@@ -156,28 +178,31 @@ def test_a_storage_that_does_not_answer_is_no_order_to_stop(storage: Storage, mo
     assert should_continue(storage, f"{FOLDER}/0.json")
 
 
-def _ask(root: str, at: float, wait: bool, keep_s: float, answers: multiprocessing.Queue) -> None:
+def _ask(root: str, together: Barrier, wait: bool, answers: multiprocessing.Queue) -> None:
     lease = Lease(Storage(root), FOLDER)
-    time.sleep(max(0.0, at - time.time()))
+    together.wait()
     try:
         with lease.take(wait):
             began = time.monotonic()
-            time.sleep(keep_s)
+            if wait:
+                time.sleep(0.05)
             answers.put((began, time.monotonic()))
+            if not wait:  # all others ask before this one ends
+                signal.pause()
     except LeaseTaken:
         answers.put(None)
 
 
-def _all_at_once(folder: Path, wait: bool, keep_s: float) -> list[tuple[float, float] | None]:
+def _all_at_once(folder: Path, wait: bool) -> list[tuple[float, float] | None]:
     """What six processes come to: from when to when each had the lease, or None."""
     context = multiprocessing.get_context("fork")
-    answers = context.Queue()
-    arguments = (str(folder), time.time() + 0.3, wait, keep_s, answers)
-    asking = [context.Process(target=_ask, args=arguments) for _ in range(6)]
+    answers, together = context.Queue(), context.Barrier(6)
+    asking = [context.Process(target=_ask, args=(str(folder), together, wait, answers)) for _ in range(6)]
     for process in asking:
         process.start()
     try:
-        return [answers.get(timeout=20) for _ in asking]
+        wait_until(lambda: answers.qsize() == len(asking), "an answer of each", answers.qsize)
+        return [answers.get() for _ in asking]
     finally:
         for process in asking:
             process.kill()
@@ -186,11 +211,11 @@ def _all_at_once(folder: Path, wait: bool, keep_s: float) -> list[tuple[float, f
 
 @pytest.mark.parametrize("attempt", range(3))
 def test_of_many_that_ask_at_once_one_has_it(tmp_path: Path, attempt: int) -> None:
-    assert sum(had is not None for had in _all_at_once(tmp_path, wait=False, keep_s=1.5)) == 1
+    assert sum(had is not None for had in _all_at_once(tmp_path, wait=False)) == 1
 
 
 def test_all_that_wait_have_it_one_after_the_other(tmp_path: Path) -> None:
-    had = sorted(_all_at_once(tmp_path, wait=True, keep_s=0.05))
+    had = sorted(_all_at_once(tmp_path, wait=True))
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(had))
 
 

@@ -313,7 +313,7 @@ def test_the_executor_stays_open_between_batches_and_a_report_that_fails_is_one_
     assert len(opened) == 1
     assert len(made.batches) > 1
     blocks = sum(map(len, made.batches)) // 2
-    assert f"which took {blocks} blocks; the tests hold whenever one stops." in said[0]
+    assert f"that took {blocks} blocks. The tests are valid whenever one stops." in said[0]
     assert "blocks are added until every comparison is clear, 40 at most\n0 of 12 trials done, 12 new\n" in said[0]
     assert f"{2 * blocks} of {2 * blocks} trials done\n" in said[1]
     assert [re.split(r"trials done.*\n", text)[1] for text in said] == [re.split(r"trials done.*\n", said[0])[1]] * 2

@@ -85,7 +85,10 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture, song_folder: Path) ->
         (["--set", "kl=exact"], "kl must be one of analytic, sample; got 'exact'."),
         (["--set", "steps=40"], "steps must be a multiple of 16, because the convolutions divide by it; got 40."),
         (["--set", "resolution=5"], "resolution must be a divisor of 24; got 5."),
-        (["--set", "latent_dim=4"], "--set latent_dim is not possible: latent_dim compares values of latent_dim."),
+        (
+            ["--set", "latent_dim=4"],
+            "--set latent_dim is not possible, because latent_dim compares values of latent_dim.",
+        ),
         (
             ["--blocks", "0"],
             "Argument --blocks: must be a whole number from 1 to 10000; got '0'; --help lists the options.",
@@ -124,8 +127,8 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture, song_folder: Path) ->
         ),
         (
             ["--tracking-uri", "localhost:5000"],
-            "The tracking address 'localhost:5000' is none that MLflow takes; give http://HOST:PORT or "
-            "sqlite:////FOLDER/mlflow.db.",
+            "The tracking address must be http://HOST:PORT or a database such as sqlite:////FOLDER/mlflow.db; got "
+            "'localhost:5000'.",
         ),
         (
             ["--data", "mid:songs"],
@@ -141,9 +144,9 @@ def test_wrong_options(options: list[str], sentence: str, refused: Callable[...,
 
 @pytest.mark.parametrize("uri", ["http://", "http://host:port", "http://h:99999", "ftp://h", "mlflow.db", "sqlite://"])
 def test_addresses_that_are_none(uri: str, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert refused("--tracking-uri", uri).startswith(f"The tracking address {uri!r} is none")
+    assert refused("--tracking-uri", uri).endswith(f"sqlite:////FOLDER/mlflow.db; got {uri!r}.")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    assert refused().startswith(f"The tracking address {uri!r} is none")
+    assert refused().endswith(f"sqlite:////FOLDER/mlflow.db; got {uri!r}.")
 
 
 def test_scale(refused: Callable[..., str]) -> None:
@@ -264,73 +267,85 @@ def test_the_data_command_at_work(song_folder: Path, tmp_path: Path, capsys: pyt
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
-        ("space", '{"latent_dim": Grid()}', "space['latent_dim'] takes a Grid of at least one value, such as"),
-        ("space", '{"latent_dim": [2, 3]}', "space['latent_dim'] takes a Grid, such as Grid(8, 16), not [2, 3]."),
-        ("space", "{}", "space takes fields with their grids, such as {'latent_dim': Grid(8, 16)}, not {}."),
-        ("space", "None", "space takes fields with their grids"),
+        ("space", '{"latent_dim": Grid()}', "space['latent_dim'] must have at least one value, such as"),
+        ("space", '{"latent_dim": [2, 3]}', "space['latent_dim'] must be a Grid, such as Grid(8, 16); got [2, 3]."),
+        ("space", "{}", "space must be fields with their grids, such as {'latent_dim': Grid(8, 16)}; got {}."),
+        ("space", "None", "space must be fields with their grids"),
         ("space", '{"latent_dims": Grid(2)}', "There is no field 'latent_dims' in VaeNNConfig; did you mean"),
         ("space", '{"latent_dim": Grid(2, "x")}', "latent_dim must be a whole number from 1 to 256; got 'x'."),
-        ("space", '{"latent_dim": Grid(2, 3, 2)}', "q has the variant latent_dim=2 2 times; each one of a space"),
-        ("space", '{"latent_dim": Grid(2, "2")}', "q has the variant latent_dim=2 2 times; each one of a space"),
+        ("space", '{"latent_dim": Grid(2, 3, 2)}', "The variants of q must differ; got latent_dim=2 2 times."),
+        ("space", '{"latent_dim": Grid(2, "2")}', "The variants of q must differ; got latent_dim=2 2 times."),
         ("space", '{"latent_dim": Grid(2, None)}', "latent_dim must be a whole number from 1 to 256; got None."),
         ("system", '"vae_n"', "There is no system 'vae_n'; did you mean 'vae_nn'?"),
         ("system", '"x"', "There is no system 'x'; there is note_rnn, multitrack_rnn, melody_harmony_cnn, vae_nn, "),
         ("system", "None", "q names no system; give the study one, or each variant of its space."),
-        ("space", "[]", "space takes grids, or a list of variants such as [{}, {'layers': 2}], not []."),
-        ("space", "[3]", "space takes grids, or a list of variants such as [{}, {'layers': 2}], not [3]."),
+        ("space", "[]", "space must be grids, or a list of variants such as [{}, {'layers': 2}]; got []."),
+        ("space", "[3]", "space must be grids, or a list of variants such as [{}, {'layers': 2}]; got [3]."),
         ("space", '[{"latent_dim": 2}, {"latent_dims": 3}]', "There is no field 'latent_dims' in VaeNNConfig; did you"),
-        ("space", '[{"latent_dim": 2}, {"latent_dim": 2}]', "q has the variant latent_dim=2 2 times; each one of a"),
+        ("space", '[{"latent_dim": 2}, {"latent_dim": 2}]', "The variants of q must differ; got latent_dim=2 2 times."),
         ("space", '[{"latent_dim": 2, "system": "gann"}]', "There is no system 'gann'; did you mean 'gan'?"),
         (
             "space",
             '{"latent_dim": Grid(2, 3), "system": Grid("vae_nn", "note_rnn")}',
             "There is no field 'latent_dim' in N",
         ),
-        ("control", '{"latent_dim": 2, "system": "gan"}', "control takes one variant of the space with all its fields"),
-        ("fixed", "2", "fixed takes fields with their values, such as {'alpha': 0.5}, not 2."),
+        (
+            "control",
+            '{"latent_dim": 2, "system": "gan"}',
+            "control must be one variant of the space with all its fields",
+        ),
+        ("fixed", "2", "fixed must be fields with their values, such as {'alpha': 0.5}; got 2."),
         ("fixed", '{"bta": 2}', "There is no field 'bta' in VaeNNConfig; did you mean 'beta'?"),
         ("fixed", '{"beta": "x"}', "beta must be a number from 0 to 100; got 'x'."),
         ("fixed", '{"latent_dim": 4}', "q both fixes latent_dim and compares values of it; leave one out."),
-        ("control", '{"latent_dim": 4}', "control takes one variant of the space with all its fields, such as"),
+        ("control", '{"latent_dim": 4}', "control must be one variant of the space with all its fields, such as"),
         (
             "control",
             "{}",
-            "control takes one variant of the space with all its fields, such as {'latent_dim': 2}, not ",
+            "control must be one variant of the space with all its fields, such as {'latent_dim': 2}; got ",
         ),
         ("control", '{"latentdim": 2}', "There is no field 'latentdim' in VaeNNConfig; did you mean 'latent_dim'?"),
         ("control", '{"latent_dim": "two"}', "latent_dim must be a whole number from 1 to 256; got 'two'."),
-        ("control", "2", "control takes fields with their values, such as {'latent_dim': 16}, not 2."),
+        ("control", "2", "control must be fields with their values, such as {'latent_dim': 16}; got 2."),
         (
             "objective",
             '"frechett"',
             "A measure must have a known name; got 'frechett' (nearest: set/frechet). Known measures: ",
         ),
-        ("objective", '"kl"', "kl has no better direction, so it cannot be an objective; try"),
+        (
+            "objective",
+            '"kl"',
+            "The objective must be a measure with a better direction, such as frechet; got kl",
+        ),
         (
             "objective",
             '"perplexity"',
-            "The objective perplexity needs tokens, which vae_nn does not have; take systems that do, or an objective "
+            "The objective perplexity needs tokens, but vae_nn has none; choose other systems, or an objective "
             "that all have, such as frechet.",
         ),
-        ("margin", "0", "A study's margin takes a number above 0, in the objective's unit, or None, not 0."),
-        ("margin", "-0.5", "A study's margin takes a number above 0, in the objective's unit, or None, not -0.5."),
-        ("margin", '"5"', "A study's margin takes a number above 0, in the objective's unit, or None, not '5'."),
-        ("margin", "True", "A study's margin takes a number above 0, in the objective's unit, or None, not True."),
+        ("margin", "0", "A study's margin must be a number above 0, in the objective's unit, or None; got 0."),
+        ("margin", "-0.5", "A study's margin must be a number above 0, in the objective's unit, or None; got -0.5."),
+        ("margin", '"5"', "A study's margin must be a number above 0, in the objective's unit, or None; got '5'."),
+        ("margin", "True", "A study's margin must be a number above 0, in the objective's unit, or None; got True."),
         (
             "margin",
             'float("nan")',
-            "A study's margin takes a number above 0, in the objective's unit, or None, not nan.",
+            "A study's margin must be a number above 0, in the objective's unit, or None; got nan.",
         ),
         (
             "margin",
             'float("inf")',
-            "A study's margin takes a number above 0, in the objective's unit, or None, not inf.",
+            "A study's margin must be a number above 0, in the objective's unit, or None; got inf.",
         ),
-        ("blocks", "0", "A study's blocks takes a whole number from 1 to 10000, not 0."),
-        ("blocks", '"2"', "A study's blocks takes a whole number from 1 to 10000, not '2'."),
-        ("name", '"../q"', "A study's name, which names folders, takes up to 200 letters, digits, '_', '-', '.', not"),
-        ("name", '""', "A study's name, which names folders, takes"),
-        ("name", "None", "A study's name, which names folders, takes"),
+        ("blocks", "0", "A study's blocks must be a whole number from 1 to 10000; got 0."),
+        ("blocks", '"2"', "A study's blocks must be a whole number from 1 to 10000; got '2'."),
+        (
+            "name",
+            '"../q"',
+            "A study's name must be up to 200 letters, digits, '_', '-' or '.', because it beco",
+        ),
+        ("name", '""', "A study's name must be up to 200 letters"),
+        ("name", "None", "A study's name must be up to 200 letters"),
     ],
 )
 def test_wrong_study_files(
@@ -356,22 +371,22 @@ def test_wrong_study_files(
         (
             "frame_f1",
             ("vae_nn", "gan"),
-            "The objective frame_f1 needs latents, which gan does not have; take systems th",
+            "The objective frame_f1 needs latents, but gan has none; choose",
         ),
         (
             "next_f1",
             ("gan", "note_rnn"),
-            "The objective next_f1 needs predicted pairs of windows, which gan and note_rnn",
+            "The objective next_f1 needs predicted pairs of windows, but gan and note_rnn",
         ),
         (
             "start_sensitivity",
             ("vae_nn", "gan"),
-            "The objective start_sensitivity needs a start window, which gan does",
+            "The objective start_sensitivity needs a start window, but gan has none",
         ),
         (
             "specificity",
             ("note_rnn",),
-            "The objective specificity needs a target song to follow, which note_rnn does not",
+            "The objective specificity needs a target song to follow, but note_rnn has none",
         ),
     ],
 )
@@ -395,7 +410,7 @@ def test_a_target_s_objective_without_a_target_is_refused(
     )  # fmt: skip
     options = ["--storage", str(tmp_path / "s"), "--data", f"midi:{song_folder}", "--in-process"]
     said = _refused(lambda: asked.main(options), capsys)
-    assert said.startswith("The objective specificity needs a target song, which alpha=0.0 has none of; fix target")
+    assert said.startswith("The objective specificity needs a target song, but alpha=0.0 has none; fix target")
 
 
 def test_nothing_compared_can_become_clear(tmp_path: Path, song_folder: Path, capsys: pytest.CaptureFixture) -> None:

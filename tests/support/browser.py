@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.study_processes import answers, end, free_port, wait_for
+from tests.support.study_processes import answers, end, free_port
+from tests.support.waiting import STILL_S, wait_until
 
 KEYS = {"Enter": "\ue007", "Space": " ", "Left": "\ue012", "Up": "\ue013", "Right": "\ue014", "Down": "\ue015"}
 KEYS |= {"Tab": "\ue004", "Home": "\ue011"}
@@ -106,7 +107,7 @@ def browsing(folder: Path, width: int = 1280, height: int = 900, *flags: str) ->
         ["chromedriver", f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}/status"), 60, "chromedriver")
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/status"), "chromedriver")
         browser = Browser(f"http://127.0.0.1:{port}", folder, width, height, *flags)
         try:
             yield browser
@@ -120,7 +121,7 @@ def _call(method: str, url: str, body: dict[str, Any] | None = None) -> Any:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=120) as response:
+        with urllib.request.urlopen(request, timeout=STILL_S) as response:
             return json.loads(response.read())["value"]
     except urllib.error.HTTPError as error:
         raise RuntimeError(json.loads(error.read())["value"]["message"]) from None

@@ -1,4 +1,4 @@
-"""A finished study's storage whose MLflow is empty, to be brought level, in every way that this can go wrong."""
+"""A finished study's storage with an empty MLflow, which tests bring up to date in every way that can go wrong."""
 
 import json
 import shutil

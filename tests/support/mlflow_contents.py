@@ -44,7 +44,7 @@ def histories(client: MlflowClient, run: MlflowRun) -> dict[str, list[tuple[int,
 
 
 def faults(uri: str, study: str, storage: Path) -> Counter[str]:
-    """How MLflow differs from the finished trials of a storage with this one study; empty where it is level.
+    """How MLflow differs from the finished trials of a storage with this one study; empty if it is in sync.
 
     Counts runs `missing`, `doubled`, in a `wrong state` and under a `wrong parent`, and points `missing` and `doubled`.
     """

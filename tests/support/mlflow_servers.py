@@ -24,7 +24,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.study_processes import answers, descendants, end, free_port, kill, wait_for
+from tests.support.study_processes import answers, descendants, end, free_port, kill
+from tests.support.waiting import STILL_S, wait_until
 
 _MIGRATE = "import sys, mlflow; mlflow.MlflowClient(sys.argv[1]).get_experiment_by_name('none')"
 
@@ -79,7 +80,7 @@ class MlflowServer(_Tree):
             cwd=self.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip
-        wait_for(lambda: answers(f"{self.uri}/health"), 120, "the MLflow server")
+        wait_until(lambda: answers(f"{self.uri}/health"), "the MLflow server")
 
     def end(self) -> None:
         """End it, running, frozen or killed."""
@@ -126,7 +127,7 @@ class Postgres(_Tree):
                 ],
                 user=self._user, cwd=self.folder, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
-        wait_for(self._takes_connections, 60, "PostgreSQL")
+        wait_until(self._takes_connections, "PostgreSQL")
 
     def uri(self, name: str) -> str:
         """MLflow's address of a database of that name."""
@@ -202,7 +203,7 @@ class Proxy:
                 headers = {name: self.headers[name] for name in ("Content-Type",) if name in self.headers}
                 asked = urllib.request.Request(f"{server}{self.path}", body or None, headers, method=self.command)
                 try:
-                    with urllib.request.urlopen(asked, timeout=60) as response:
+                    with urllib.request.urlopen(asked, timeout=STILL_S) as response:
                         return response.status, response.headers["Content-Type"], response.read()
                 except urllib.error.HTTPError as error:
                     return error.code, error.headers["Content-Type"], error.read()

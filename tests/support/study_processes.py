@@ -7,17 +7,37 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.waiting import Progress, outcome, suspended, wait_until
+
 ROOT = Path(__file__).parents[2]
 LATENT_DIM = ROOT / "studies" / "latent_dim.py"
+
+# At the top of a study's file: see `paused_study`.
+PAUSING = """
+import os
+import signal
+
+from musiclab.storage.files import Storage
+
+if "PAUSE_AT_CURVES" in os.environ:
+    pause_at, write, curves = int(os.environ.pop("PAUSE_AT_CURVES")), Storage.write, set()
+
+    def write_and_pause(storage, name, data):
+        write(storage, name, data)
+        if name.endswith("/curves.json") and name not in curves:
+            curves.add(name)
+            if len(curves) == pause_at:
+                os.kill(os.getpid(), signal.SIGSTOP)
+
+    Storage.write = write_and_pause
+"""
 
 
 @dataclass(frozen=True)
@@ -28,7 +48,6 @@ class Run:
     out: str
     err: str
     storage: Path
-    seconds: float
 
     @property
     def table(self) -> str:
@@ -74,13 +93,12 @@ def start_study(
 
 def ended(process: subprocess.Popen, storage: Path, code: int = 0) -> Run:
     """Wait for a study's end, which must be with exit status `code`."""
-    began = time.monotonic()
     try:
-        out, err = process.communicate(timeout=300)
+        out, err = outcome(process, "the study", written(storage))
     finally:
         process.kill()
     assert process.returncode == code, f"exit status {process.returncode}, not {code}\n{out}\n{err}"
-    return Run(process.returncode, out, err, storage, time.monotonic() - began)
+    return Run(process.returncode, out, err, storage)
 
 
 def run_study(
@@ -90,14 +108,37 @@ def run_study(
     return ended(start_study(*options, storage=storage, file=file, env=env), storage, code)
 
 
-def wait_for(true: Callable[[], Any], seconds: float, what: str) -> Any:
-    """What `true` returns as soon as that is true."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if value := true():
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"waited {seconds:g} s in vain for {what}")
+def paused_study(
+    *options: str, storage: Path, file: Path, curves: int = 1, env: dict[str, str] | None = None
+) -> subprocess.Popen:
+    """A study in one process that has suspended itself in the middle of a training, until it gets a SIGCONT.
+
+    It does so in the first epoch of the training whose curves are number `curves`, so however slowly a test goes on, it
+    finds the study there. The text of `file` begins with PAUSING.
+    """
+    environment = (env or {}) | {"PAUSE_AT_CURVES": str(curves)}
+    process = start_study(*options, "--in-process", storage=storage, file=file, env=environment)
+    wait_until(lambda: suspended(process.pid), "a training", written(storage), process)
+    return process
+
+
+def resume(process: subprocess.Popen) -> None:
+    """Let a suspended process go on."""
+    process.send_signal(signal.SIGCONT)
+
+
+def written(storage: Path) -> Progress:
+    """The progress of a study: what its trials and trainings have written, without the heartbeats of leases."""
+
+    def newest() -> int:
+        places = [folder for name in ("data", "stages", "trials") for folder in storage.glob(f"{name}/*")]
+        times = [0]
+        for place in places:
+            with suppress(FileNotFoundError):
+                times.append(place.stat().st_mtime_ns)  # a write replaces a file, which changes its folder
+        return max(times)
+
+    return newest
 
 
 def descendants(pid: int, having: str = "") -> list[int]:
@@ -154,7 +195,7 @@ def start_ray(log: Path, *options: str, environment: dict[str, str]) -> subproce
         process = subprocess.Popen(
             command, env=environment, cwd=log.parent, stdout=file, stderr=file, start_new_session=True
         )
-    wait_for(lambda: "Ray runtime started" in log.read_text() or process.poll() is not None, 120, "Ray")
+    wait_until(lambda: "Ray runtime started" in log.read_text() or process.poll() is not None, "Ray", log.read_text)
     assert process.poll() is None, log.read_text()[-2000:]
     return process
 
@@ -169,7 +210,7 @@ def free_port() -> int:
 def answers(request: str | urllib.request.Request) -> bool:
     """Whether a server answers with a success."""
     try:
-        with urllib.request.urlopen(request, timeout=5) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return response.status == 200
     except (OSError, urllib.error.URLError):
         return False

@@ -13,6 +13,7 @@ from musiclab.data.windows import WindowSpec, pack, unpack
 from musiclab.measures.conditions import condition_response, without_piano
 from musiclab.measures.distributions import features, histograms
 from musiclab.measures.embedding import embed, frechet_distance
+from musiclab.measures.pairs import pairs
 from musiclab.measures.suite import structure_measures
 from musiclab.measures.variety import duplicate_rate, start_sensitivity
 from musiclab.systems import evaluation, find_system
@@ -95,10 +96,10 @@ def test_measured_against_test_songs_and_the_floor_from_validation_songs(store: 
     windows = run.windows
     reference = unpack(windows.packed(windows.reference[:8]))  # as many as are generated
     others = unpack(windows.packed(windows.validation[:8]))
-    expected = start_sensitivity(rolls.reshape(8, 5, 32, 128), np.repeat(np.arange(4), 2), reference)
+    expected = start_sensitivity(pairs(rolls.reshape(8, 5, 32, 128), np.repeat(np.arange(4), 2)), pairs(reference))
     assert measures["set/start_sensitivity"] == pytest.approx(expected)
     songs = store.song_numbers(windows.reference[:8])
-    assert floor["set/start_sensitivity"] == pytest.approx(start_sensitivity(reference, songs, reference))
+    assert floor["set/start_sensitivity"] == pytest.approx(start_sensitivity(pairs(reference, songs), pairs(reference)))
     assert floor["set/duplicate_rate.floor"] == duplicate_rate(others)
     real = embed(unpack(windows.packed(windows.reference)), 2)
     assert floor["set/frechet.floor"] == frechet_distance(embed(others, 2), real, real) > 1

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from musiclab.data.songs import DRUMS
 from musiclab.data.store import WindowStore
 from musiclab.data.windows import unpack
 from musiclab.errors import UserError
@@ -26,7 +27,7 @@ from musiclab.systems.transformer_xl.system import (
     segments,
     streams,
 )
-from musiclab.systems.transformer_xl.tokens import DRUMS, Grammar, RollTokens
+from musiclab.systems.transformer_xl.tokens import Grammar, RollTokens
 from musiclab.training.streams import Block
 from tests.support.made_trials import MemoryFiles, made_store, run_stages, stage_run
 

@@ -308,7 +308,7 @@ def test_targets_from_outside_need_no_windows(store: WindowStore, trained: Memor
     assert (VaeNN().continuations(other, starts) != expected).any()
     without = dataclasses.replace(run, windows=None)
     np.testing.assert_array_equal(VaeNN().continuations(without, starts), VaeNN().continuations(run, starts))
-    with pytest.raises(UserError, match="is looked up in data, and none is given"):
+    with pytest.raises(UserError, match="windows of the trial's data are needed"):
         VaeNN().continuations(dataclasses.replace(named, windows=None), starts)
 
 

@@ -15,7 +15,8 @@ from musiclab.tracking.mlflow_runs import Runs
 from musiclab.tracking.snapshot import Point
 from tests.support.kept import NOTHING, Kept
 from tests.support.mlflow_contents import role, study_runs
-from tests.support.study_processes import kill, wait_for
+from tests.support.study_processes import kill
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +34,7 @@ def test_two_mirrors_at_once_take_turns(kept: Kept) -> None:
 def test_a_killed_mirror_blocks_no_other(kept: Kept) -> None:
     killed, other = kept.mirror(), kept.mirror()
     killed.start(print)
-    wait_for(lambda: study_runs(kept.uri, "latent_dim")[1], 60, "the first run")
+    wait_until(lambda: study_runs(kept.uri, "latent_dim")[1], "the first run")
     kill(killed._process.pid)
     assert "is behind (its mirror ended early); `musiclab sync " in killed.stop()
     other.start(print)

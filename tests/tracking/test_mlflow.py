@@ -4,7 +4,6 @@ import json
 import math
 import re
 import shutil
-import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,8 @@ from musiclab.systems.gan.learner import GanLearner
 from tests.support.kept import Kept
 from tests.support.mlflow_contents import assert_level, logged, role, study_runs
 from tests.support.mlflow_servers import MlflowServer, sqlite
-from tests.support.study_processes import Run, descendants, ended, kill, run_study, start_study, wait_for
+from tests.support.study_processes import Run, descendants, ended, kill, paused_study, resume, run_study
+from tests.support.waiting import run_to_end, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ def test_the_tree_has_the_study_its_variants_and_their_trials(finished: Run) -> 
     assert {variant.data.tags["musiclab.comparison"] for variant in variants.values()} == {"control", "variant"}
     verdicts = {name: variant.data.tags.get("musiclab.verdict") for name, variant in variants.items()}
     control = verdicts.pop("latent_dim=16")
-    assert (control, set(verdicts.values())) == (None, {"underpowered (it takes 7 blocks)"})
+    assert (control, set(verdicts.values())) == (None, {"underpowered (needs at least 7 blocks)"})
     assert "nothing can be shown yet for " in study.data.tags["mlflow.note.content"]
     for name in verdicts:
         metrics = variants[name].data.metrics
@@ -91,9 +91,10 @@ def test_a_server_killed_in_the_middle_misses_no_point_and_doubles_none(
     server.start()
     try:
         asked = [*long_options, "--in-process", "--tracking-uri", server.uri]
-        process = start_study(*asked, storage=storage, file=long_study)
-        wait_for(lambda: logged(server.uri, "long"), 120, "the first points of a curve")
+        process = paused_study(*asked, storage=storage, file=long_study)
+        wait_until(lambda: logged(server.uri, "long"), "the first points of a curve")
         server.kill()
+        resume(process)
         cut = ended(process, storage)
         assert cut.records == undisturbed.records
         assert f"MLflow at {server.uri} is behind (" in cut.out
@@ -110,10 +111,11 @@ def test_a_mirror_killed_in_the_middle_is_made_up_for(
     undisturbed: Run, storage: Path, long_study: Path, long_options: list[str]
 ) -> None:
     uri, asked = f"sqlite:///{storage / 'mlflow.db'}", [*long_options, "--in-process"]
-    process = start_study(*asked, storage=storage, file=long_study)
-    wait_for(lambda: logged(uri, "long"), 120, "the first points of a curve")
+    process = paused_study(*asked, storage=storage, file=long_study)
+    wait_until(lambda: logged(uri, "long"), "the first points of a curve")
     (follower,) = descendants(process.pid, "musiclab.tracking")
     kill(follower)
+    resume(process)
     cut = ended(process, storage)
     assert cut.records == undisturbed.records
     assert "is behind (" in cut.out
@@ -331,13 +333,13 @@ def _objectives(uri: str) -> dict[str, float]:
 
 def _browse(link: str, folder: Path) -> str:
     """The page's text as the browser has it after its scripts have run."""
-    done = subprocess.run(
+    done = run_to_end(
         [
             "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
             f"--user-data-dir={folder / 'profile'}", "--window-size=1600,1200", "--virtual-time-budget=30000",
             f"--screenshot={folder / 'page.png'}", "--dump-dom", link,
-        ],
-        capture_output=True, text=True, timeout=120, check=True,
+        ]
     )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     return done.stdout

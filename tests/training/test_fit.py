@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from musiclab.training.batches import shuffled, unpack
+from musiclab.training.batches import float_rolls, shuffled
 from musiclab.training.files import CHECKPOINT, CURVES
 from musiclab.training.fit import Diverged, Learner, fit
 from musiclab.training.streams import Block
@@ -221,7 +221,7 @@ def test_shuffled_batches_hold_every_index_once() -> None:
 
 def test_unpacking_on_the_device_equals_unpacking_in_numpy(store) -> None:
     rolls = store.batch(range(3))
-    unpacked = unpack(np.array(store.windows[:3]), torch.device("cpu"))
+    unpacked = float_rolls(np.array(store.windows[:3]), torch.device("cpu"))
     assert unpacked.dtype == torch.float32
     assert rolls.any()
     assert (unpacked.numpy() == rolls).all()

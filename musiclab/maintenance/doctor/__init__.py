@@ -1,87 +1,67 @@
-"""`musiclab doctor`: checks an installation and a storage, and says what to do."""
+"""The doctor: checks an installation and a storage, and says what to do. It changes nothing."""
 
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from musiclab.errors import UserError, one_line, printable
+from musiclab.errors import UserError, one_line
 from musiclab.maintenance.doctor import contents, installation, room, services
 from musiclab.maintenance.doctor.finding import FAIL, OK, WARN, Finding
 from musiclab.storage.files import Storage, storage_at
 from musiclab.storage.inventory import Inventory
 
+__all__ = ["FAIL", "OK", "WARN", "Finding", "examine"]
 
-def doctor(place: str, tracking_uri: str | None) -> int:
-    """Check the installation, the cluster, MLflow and the storage at `place`; prints a line for each thing found.
 
-    The exit code is 1 where something fails. Nothing is changed, whatever is wrong.
+def examine(place: str, tracking_uri: str | None) -> Iterator[tuple[str, Finding]]:
+    """Check the installation, the cluster, MLflow and the storage at `place`.
+
+    Yields the name of each check with what it finds, as soon as it is found. Nothing is raised: a check that cannot be
+    done has failed.
     """
-    began, report = time.monotonic(), _Report()
-    report.check("versions", installation.versions)
-    report.check("machine", installation.machine)
-    report.check("GPU", installation.gpu)
-    storage = _storage(report, place)
-    inventory = _inventory(report, storage) if storage else None
-    if inventory:
-        report.check("room", partial(room.room, storage, inventory))
-        report.check("at work", partial(contents.work, inventory))
-        report.check("files", partial(contents.damage, inventory))
-        report.check("studies", partial(contents.studies, inventory))
-        report.check("leftovers", partial(contents.leftovers, inventory, place))
-        report.check("clock", partial(contents.clock, inventory))
-    report.check("MLflow", partial(services.tracking, tracking_uri, storage, inventory))
-    report.check("Ray", services.cluster)
-    print(f"{report.levels[FAIL]} failed, {report.levels[WARN]} to be looked at, in {time.monotonic() - began:.0f} s")
-    return 1 if report.levels[FAIL] else 0
-
-
-class _Report:
-    """Prints what checks find, and counts it by level."""
-
-    def __init__(self) -> None:
-        self.levels: Counter[str] = Counter()
-
-    def check(self, name: str, findings: Callable[[], Iterator[Finding]]) -> None:
-        """Print what a check finds; one that comes to grief has failed."""
-        try:
-            for finding in findings():
-                self.tell(name, finding)
-        except UserError as error:
-            self.tell(name, Finding(FAIL, str(error)))
-        except Exception as error:
-            self.tell(name, Finding(FAIL, f"cannot be checked: {one_line(f'{type(error).__name__}: {error}')}"))
-
-    def tell(self, name: str, finding: Finding) -> None:
-        """Print a line."""
-        self.levels[finding.level] += 1
-        remedy = f". To do: {finding.remedy}" if finding.remedy else ""
-        print(printable(f"{finding.level:<5} {name}: {finding.found}{remedy}"), flush=True)
-
-
-def _storage(report: _Report, place: str) -> Storage | None:
-    """The storage, where there is one that can be written to."""
+    yield from _check("versions", installation.versions)
+    yield from _check("code", installation.code)
+    yield from _check("machine", installation.machine)
+    yield from _check("GPU", installation.gpu)
     opened: list[Storage] = []
+    yield from _check("storage", partial(_open, place, opened))
+    storage = opened[0] if opened else None
+    listed: list[Inventory] = []
+    if storage:
+        yield from _check("contents", partial(_list, storage, listed))
+    inventory = listed[0] if listed else None
+    if storage and inventory:
+        yield from _check("room", partial(room.room, storage, inventory))
+        yield from _check("at work", partial(contents.work, inventory))
+        yield from _check("files", partial(contents.damage, inventory))
+        yield from _check("studies", partial(contents.studies, inventory))
+        yield from _check("leftovers", partial(contents.leftovers, inventory, place))
+        yield from _check("clock", partial(contents.clock, inventory))
+    yield from _check("MLflow", partial(services.tracking, tracking_uri, storage, inventory))
+    yield from _check("Ray", services.cluster)
 
-    def open_it() -> Iterator[Finding]:
-        storage = storage_at(place)
-        if storage is None:
-            yield Finding(OK, f"{place} is not there yet; the first study makes it")
-            return
-        opened.append(storage)
-        yield from room.writing(storage)
 
-    report.check("storage", open_it)
-    return opened[0] if opened else None
+def _check(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[tuple[str, Finding]]:
+    """What a check finds, with its name; a check that raises has failed."""
+    try:
+        for finding in check():
+            yield name, finding
+    except UserError as error:
+        yield name, Finding(FAIL, str(error))
+    except Exception as error:
+        yield name, Finding(FAIL, f"cannot be checked: {one_line(f'{type(error).__name__}: {error}')}")
 
 
-def _inventory(report: _Report, storage: Storage) -> Inventory | None:
-    """What the storage holds, where that can be listed."""
-    made: list[Inventory] = []
+def _open(place: str, opened: list[Storage]) -> Iterator[Finding]:
+    """Add the storage to `opened` if there is one that can be written to."""
+    storage = storage_at(place)
+    if storage is None:
+        yield Finding(OK, f"{place} does not exist yet; the first study creates it")
+        return
+    opened.append(storage)
+    yield from room.writing(storage)
 
-    def make() -> Iterator[Finding]:
-        made.append(Inventory(storage))
-        yield from ()
 
-    report.check("contents", make)
-    return made[0] if made else None
+def _list(storage: Storage, listed: list[Inventory]) -> Iterator[Finding]:
+    """Add the storage's inventory to `listed` if its files can be listed."""
+    listed.append(Inventory(storage))
+    yield from ()

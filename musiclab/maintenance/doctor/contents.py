@@ -1,4 +1,4 @@
-"""Checks of what a storage holds: records, stages, plans and windows, what kills have left, failures, clocks."""
+"""Checks of what a storage holds: damage, failures, leftovers, and what records were made by."""
 
 import json
 import shlex
@@ -19,15 +19,15 @@ from musiclab.storage.inventory import Inventory
 from musiclab.storage.records import FAILURE_LOG
 from musiclab.storage.stages import DONE
 from musiclab.training.files import CHECKPOINT
-from musiclab.wording import size
+from musiclab.wording import counted, listing, size
 
-_SHOWN = 3  # of files that have the same
-_AHEAD_S = 60.0  # by as much two machines' clocks may differ
+_SHOWN = 3  # files that are named if several have the same damage
+_AHEAD_S = 60.0  # by so much the clocks of two machines may differ
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """A kind of file by how its name begins and ends: what it is called, how bad damage of it is, and what helps."""
+    """A kind of file, known by how its name begins and ends: what people call it, how bad damage is, and what to do."""
 
     begins: str
     ends: str
@@ -36,57 +36,57 @@ class _Kind:
     remedy: str
 
 
-# The first that fits.
+# A file is of the first kind that fits.
 _KINDS = (
-    _Kind("trials/", "/record.json", "records", FAIL, "run the study again: it makes them anew"),
-    _Kind("trials/", "/run.json", "notes of what a trial cost", WARN, "reports do without; or delete the trial's "
-          "record.json and run the study again"),
-    _Kind("trials/", "/failed.json", "notes of a failure", WARN, "run the study again"),
+    _Kind("trials/", "/record.json", "records", FAIL, "run the study again, which makes them anew"),
+    _Kind("trials/", "/run.json", "trial costs", WARN, "nothing, because reports do without; or delete the "
+          "trial's record.json and run the study again"),
+    _Kind("trials/", "/failed.json", "failure notes", WARN, "run the study again"),
     _Kind("trials/", "", "samples", FAIL, "delete record.json of that trial and run its study again"),
-    _Kind("stages/", CHECKPOINT, "checkpoints", WARN, "nothing: training starts there afresh"),
-    _Kind("stages/", "", "files of stages", FAIL, "nothing, for a study makes anew what it needs; for `musiclab "
+    _Kind("stages/", CHECKPOINT, "checkpoints", WARN, "nothing, because training starts afresh there"),
+    _Kind("stages/", "", "files of stages", FAIL, "nothing, because a study makes anew what it needs; for `musiclab "
           "generate`, delete record.json of that trial and run its study again"),
-    _Kind("scales/", "", "scales", WARN, "nothing: the next trial that needs one makes it anew"),
+    _Kind("scales/", "", "baselines", WARN, "nothing, because the next trial that needs them makes them anew"),
     _Kind("splits/", "", "splits", FAIL, "delete it; the next trial with that split writes it anew"),
-    _Kind("studies/", "", "plans", FAIL, "run the study again: it writes its plan anew"),
+    _Kind("studies/", "", "plans", FAIL, "run the study again, which writes its plan anew"),
     _Kind("data/", "", "windows", FAIL, "delete this folder; the next run of a study builds it again"),
 )  # fmt: skip
 
-_OLDER = "read it with the version that wrote it; this one takes none of it, and running the study again begins anew"
+_OLDER = "read it with the version that wrote it; this version ignores it, and running the study again starts afresh"
 
 
 def work(inventory: Inventory) -> Iterator[Finding]:
-    """Who is at work there."""
+    """Who is at work in the storage."""
     yield Finding(OK, "; ".join(inventory.at_work) or "nobody runs or mirrors a study there now")
 
 
 def damage(inventory: Inventory) -> Iterator[Finding]:
-    """Files that are not what was written, all of them read."""
+    """Files that do not match their checksums; all are read."""
     _read_all(inventory)
-    found, newer = inventory.records.damage, inventory.records.newer
+    damaged_files, newer = inventory.records.damage, inventory.records.newer
     for name, error in sorted(newer.items()):
         yield Finding(FAIL, f"{name} {error.reason}", "install a newer musiclab to read it")
     groups: dict[tuple[_Kind, str], list[str]] = {}
-    for name, why in sorted(found.items()):
+    for name, why in sorted(damaged_files.items()):
         kind = next(kind for kind in _KINDS if name.startswith(kind.begins) and name.endswith(kind.ends))
         groups.setdefault((kind, why), []).append(name)
     for (kind, why), names in groups.items():
         shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN:,} more" if names[_SHOWN:] else "")
         yield Finding(kind.level, f"damaged {kind.called}: {shown}: {why}", _OLDER if why == NO_DIGEST else kind.remedy)
-    if not found and not newer:
+    if not damaged_files and not newer:
         done = sum(DONE in files for files in inventory.stages.values())
         yield Finding(
             OK,
-            f"{len(inventory.plans):,} plans, {len(inventory.finished):,} records with their samples and {done:,} "
-            "finished stages are as they were written",
+            f"{counted(len(inventory.plans), 'plan')}, {counted(len(inventory.finished), 'record')} with samples and "
+            f"{counted(done, 'finished stage')} match their checksums",
         )
 
 
 def _read_all(inventory: Inventory) -> None:
-    """Note in the records' `damage` all that is not what was written."""
+    """Note in the records' `damage` every file that does not match its checksum."""
     records, storage = inventory.records, inventory.storage
     others = [name for name in inventory.files if name.startswith(("scales/", "splits/")) and HALF not in name]
-    stores = inventory.stores if storage.is_local else []  # else they would be copied here
+    stores = inventory.stores if storage.is_local else []  # those of a remote storage would be copied to this machine
     total = len(inventory.finished) + len(inventory.stages) + len(others) + len(stores)
     with Progress("read", total) as progress:
         for key in inventory.finished:
@@ -98,9 +98,8 @@ def _read_all(inventory: Inventory) -> None:
             else:
                 records.stages.curves({"": key})
                 name = f"stages/{key}/{CHECKPOINT}"
-                if (
-                    CHECKPOINT in files and records.stages.epochs_kept(key) is None and storage.exists(name)
-                ):  # it may be over
+                unreadable = CHECKPOINT in files and records.stages.epochs_kept(key) is None
+                if unreadable and storage.exists(name):  # a stage that has just finished removes its checkpoint
                     records.damage[name] = "it cannot be read"
             progress.update()
         for name in others:
@@ -118,15 +117,15 @@ def _read_all(inventory: Inventory) -> None:
 
 
 def _read_trial(inventory: Inventory, key: str) -> None:
-    """A finished trial's samples, and what it cost."""
+    """Read a finished trial's samples and its cost."""
     records = inventory.records
     record = records.get(key)
     if record is None or record.key != key:
         records.damage[f"trials/{key}/record.json"] = "it is another trial's"
-    there = inventory.storage.names(f"trials/{key}/samples")
+    names = inventory.storage.names(f"trials/{key}/samples")
     for name, digest in (record.samples if record else {}).items():
         sample = f"trials/{key}/samples/{name}"
-        if name not in there:
+        if name not in names:
             records.damage[sample] = "it is missing"
         elif content_hash(inventory.storage.read(sample).hex()) != digest:
             records.damage[sample] = "it is not what was written"
@@ -134,7 +133,7 @@ def _read_trial(inventory: Inventory, key: str) -> None:
 
 
 def _read_other(inventory: Inventory, name: str) -> None:
-    """A scale, or a split, whose name is the hash of what it says."""
+    """Read baselines, or a split, whose name is the hash of what it says."""
     key = name.partition("/")[2].removesuffix(".json")
     if name.startswith("scales/"):
         inventory.records.baselines(key)
@@ -147,58 +146,85 @@ def _read_other(inventory: Inventory, name: str) -> None:
 
 
 def leftovers(inventory: Inventory, place: str) -> Iterator[Finding]:
-    """What kills and changed studies have left, which `clean` removes."""
+    """What kills and changed studies have left behind, which `clean` removes."""
     if inventory.at_work:
-        yield Finding(OK, "not looked for, while somebody is at work there")
+        yield Finding(OK, "not checked while somebody is at work there")
         return
-    reasons, held = Counter[str](), Counter[str]()
+    reasons, sizes = Counter[str](), Counter[str]()
     for leftover in inventory.leftovers:
         reasons[leftover.why] += 1
-        held[leftover.why] += leftover.size
+        sizes[leftover.why] += leftover.size
     for why, times in reasons.items():
         yield Finding(
             WARN,
-            f"{why}: {times:,}, {size(held[why])}",
-            f"musiclab clean {shlex.quote(place)} lists them, with --remove it removes them",
+            f"{why}: {times:,}, {size(sizes[why])}",
+            f"musiclab clean {shlex.quote(place)} lists them; with --remove it removes them",
         )
-    for name, bytes_held in inventory.unnamed_windows.items():
-        yield Finding(
-            OK, f"windows that no plan names: {inventory.storage.path(name)}, {size(bytes_held)}; delete it as you like"
-        )
+    for name, n_bytes in inventory.unnamed_windows.items():
+        path = inventory.storage.path(name)
+        yield Finding(OK, f"windows that no plan names: {path}, {size(n_bytes)}; delete it if you do not need it")
     if inventory.unknown:
-        yield Finding(OK, "which stages are needed is not known, for not all records and plans can be read: all stay")
+        yield Finding(
+            OK,
+            "all stages are kept, because some records or plans cannot be read and may need them",
+        )
     elif not reasons:
-        yield Finding(OK, "nothing that no record and no study needs")
+        yield Finding(OK, "there are none")
 
 
 def studies(inventory: Inventory) -> Iterator[Finding]:
-    """How far each study is, which trials have failed and why, and whether its records would still apply."""
+    """How far each study is, which trials have failed and why, and whether its records can still be reused."""
     for study, plan in inventory.newest.items():
-        left = inventory.unfinished.get(study, [])
-        failures = {cell.key: said for cell in left if (said := inventory.records.failure(cell.key))}
-        found = f"{study}: {len(plan.trial_specs) - len(left)} of {len(plan.trial_specs)} trials done"
+        missing = inventory.unfinished.get(study, [])
+        failures = {cell.key: failure for cell in missing if (failure := inventory.records.failure(cell.key))}
+        progress = f"{study}: {len(plan.trial_specs) - len(missing)} of {len(plan.trial_specs)} trials done"
         if failures:
             key, first = next(iter(failures.items()))
             log = inventory.storage.path(f"trials/{key}/{FAILURE_LOG}")
             yield Finding(
                 WARN,
-                f"{found}, {len(failures)} failed, such as: {first.reason} (log: {log})",
-                "run the study again once that is mended",
+                f"{progress}, {len(failures)} failed, such as: {first.reason} (log: {log})",
+                "correct the cause and run the study again",
             )
         else:
-            yield Finding(OK, found + ("; run it again and it goes on" if left else ""))
+            yield Finding(OK, progress + ("; run it again to continue" if missing else ""))
         if changed := _changed_code(plan.says.code):
             yield Finding(
                 WARN,
-                f"{study}: its records were made by {changed}; they stay and can be read, and "
-                "a run with the code of now would begin anew",
-                "check out the commit that the plan names to go on with them: "
+                f"{study}: its records were made by {changed}; they are kept and can be read, but a run with the "
+                "present code starts afresh",
+                "to continue them, check out the commit that the plan names: "
                 f"{plan.says.environment.get('commit') or 'it names none'}",
             )
+        yield from _runtimes(inventory, study)
+
+
+def _runtimes(inventory: Inventory, study: str) -> Iterator[Finding]:
+    """Whether the records of a study, all editions together, come from more than one version of torch or device.
+
+    Records of the version before this one do not tell.
+    """
+    trials = {
+        cell.key: cell.runtime
+        for plan in inventory.plans
+        for cell in plan.trial_specs
+        if plan.study == study and cell.runtime and cell.key in inventory.finished
+    }
+    records = Counter(trials.values())
+    if len(records) > 1:
+        runtimes = [
+            f"{counted(number, 'record')} of torch {runtime.torch} on {runtime.device}"
+            for runtime, number in records.items()
+        ]
+        yield Finding(
+            WARN,
+            f"{study}: it has {listing(runtimes)}; numbers of different versions or devices are not comparable",
+            "compare within one edition only, or run the whole study with one version on one kind of device",
+        )
 
 
 def _changed_code(code: object) -> str:
-    """Which code a plan names that is not the locked one, in words; empty if all is."""
+    """The code that a plan names and that is not the locked one, in words; empty if all of it is."""
     if not isinstance(code, dict) or not code:
         return ""
     known = {name: f"revision {revision}" for name, (revision, _) in locked().items()}
@@ -209,7 +235,7 @@ def _changed_code(code: object) -> str:
 
 
 def clock(inventory: Inventory) -> Iterator[Finding]:
-    """Whether anything is from the future."""
+    """Whether any file or plan has a time in the future."""
     now = time.time()
     ahead = {name: info.written - now for name, info in inventory.files.items() if info.written > now + _AHEAD_S}
     ahead |= {
@@ -219,10 +245,11 @@ def clock(inventory: Inventory) -> Iterator[Finding]:
     }
     if ahead:
         name, seconds = max(ahead.items(), key=lambda item: item[1])
+        times = f"{counted(len(ahead), 'file')} with a time in the future"
         yield Finding(
             WARN,
-            f"{len(ahead):,} files are from the future, {inventory.storage.path(name)} by {seconds / 3600:.2g} hours",
-            "set the clocks of all machines (timedatectl set-ntp true); no result hangs on them, times shown do",
+            f"{times}, {inventory.storage.path(name)} by {seconds / 3600:.2g} hours",
+            "set the clocks of all machines (timedatectl set-ntp true); results do not depend on them, shown times do",
         )
     else:
-        yield Finding(OK, "nothing is from the future")
+        yield Finding(OK, "no time is in the future")

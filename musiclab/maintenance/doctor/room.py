@@ -1,4 +1,4 @@
-"""Checks of the place that a storage has: how fast it is written to, and whether what is planned has room."""
+"""Checks of the room that a storage has: whether what is planned fits on its disk, and how fast it is written to."""
 
 import os
 import resource
@@ -14,13 +14,13 @@ from musiclab.maintenance.doctor.finding import FAIL, OK, WARN, Finding
 from musiclab.storage.files import PROBE, Storage
 from musiclab.storage.inventory import Inventory
 from musiclab.storage.stages import DONE
-from musiclab.wording import size
+from musiclab.wording import counted, listing, size
 
 _WRITTEN_BYTES = 4 << 20
-_SLOW_BYTES_S = 2e6  # a checkpoint of the largest demo system, some MB, would take seconds
+_SLOW_BYTES_S = 2e6  # a second; a checkpoint of the largest demo system has some MB
 _SPARE_BYTES = 1e9
 _SPARE_FILES = 10_000
-_OPEN_FILES = 1024  # Ray opens hundreds
+_OPEN_FILES = 1024  # Ray has hundreds open at a time
 
 
 def writing(storage: Storage) -> Iterator[Finding]:
@@ -35,62 +35,67 @@ def writing(storage: Storage) -> Iterator[Finding]:
         storage.remove(name)
     speed = f"{storage.root} can be written to, {size(_WRITTEN_BYTES / seconds)} a second"
     if not whole:
-        yield Finding(FAIL, f"{storage.root} gives back other bytes than were written", "use another storage")
+        yield Finding(FAIL, f"{storage.root} returns other bytes than were written", "use another storage")
     elif _WRITTEN_BYTES / seconds < _SLOW_BYTES_S:
-        yield Finding(WARN, f"{speed}: trials would wait for it after each epoch", "use a faster one")
+        yield Finding(WARN, f"{speed}, so trials would wait for it after each epoch", "use a faster storage")
     else:
         yield Finding(OK, speed)
 
 
 def room(storage: Storage, inventory: Inventory) -> Iterator[Finding]:
-    """Whether what is planned and not done yet has room on the storage's disk."""
+    """Whether the storage's disk has room for the trials that are planned and not done."""
     need, unknown = needed(inventory)
-    left = {study: len(cells) for study, cells in inventory.unfinished.items()}
-    known = {study: trials for study, trials in left.items() if study not in unknown}
-    plans = (
-        [f"the {sum(known.values())} unfinished trials of {', '.join(known)} need about {size(need)}"] if known else []
-    )
-    if unknown:
-        trials = sum(left[study] for study in unknown)
-        plans.append(
-            f"what the {trials} unfinished trials of {', '.join(unknown)} need is not known before one is done"
-        )
-    plan = "; ".join(plans) or ("no study has unfinished trials" if inventory.plans else "no study is planned")
+    unfinished = {study: len(cells) for study, cells in inventory.unfinished.items()}
+    known = [study for study in unfinished if study not in unknown]
+    needs = [
+        f"needed for {counted(sum(unfinished[study] for study in studies), 'unfinished trial')} of {listing(studies)}: "
+        f"{amount}"
+        for studies, amount in ((known, f"about {size(need)}"), (unknown, "unknown until one has finished"))
+        if studies
+    ]
+    plan = "; ".join(needs) or ("no study has unfinished trials" if inventory.plans else "no study is planned")
     if not storage.is_local:
-        yield Finding(OK, f"{plan}; how much room there is, {storage.root} does not say")
+        yield Finding(OK, f"{plan}; {storage.root} does not tell how much room it has")
         return
     free = shutil.disk_usage(storage.root).free
-    found = f"{size(free)} free; {plan}"
+    text = f"{size(free)} free; {plan}"
     remedy = f"make room (`musiclab clean {shlex.quote(storage.root)}` shows what nothing needs) or use another disk"
     if free < need:
-        yield Finding(FAIL, found, remedy)
+        yield Finding(FAIL, text, remedy)
+    elif free < need + _SPARE_BYTES:
+        yield Finding(WARN, text, remedy)
     else:
-        yield Finding(WARN if free < need + _SPARE_BYTES else OK, found, remedy if free < need + _SPARE_BYTES else "")
+        yield Finding(OK, text)
     disk = os.statvfs(storage.root)
     if disk.f_files and disk.f_favail < _SPARE_FILES:  # some file systems do not count them
-        yield Finding(WARN, f"the disk has room for only {disk.f_favail:,} more files, whatever their size", remedy)
+        yield Finding(WARN, f"the disk can hold only {disk.f_favail:,} more files, however small", remedy)
     if (limit := resource.getrlimit(resource.RLIMIT_NOFILE)[0]) < _OPEN_FILES:
-        yield Finding(WARN, f"a process may open only {limit} files at a time", f"ulimit -n {_OPEN_FILES} or more")
+        yield Finding(WARN, f"a process may have only {limit} files open", f"ulimit -n {_OPEN_FILES} or more")
 
 
 def needed(inventory: Inventory) -> tuple[float, list[str]]:
     """About how many bytes the unfinished trials of the newest plans will take, and the studies that are not counted.
 
-    As much as finished trials and stages of the same study took, or else of the same system.
+    The estimate is what finished trials and stages of the same study took, else those of the same system. A study is
+    not counted if there are none.
     """
-    took = _took(inventory)
-    need, unknown, counted = 0.0, [], set()
+    sizes = _sizes(inventory)
+    need = 0.0
+    unknown: list[str] = []
+    counted_keys: set[str] = set()
     for study, cells in inventory.unfinished.items():
         for cell in cells:
-            lacking = {
-                stage: key for stage, key in cell.stages.items() if key not in counted and not _is_done(inventory, key)
+            missing = {
+                stage: key
+                for stage, key in cell.stages.items()
+                if key not in counted_keys and not _is_done(inventory, key)
             }
-            known = [took.get((study, stage)) or took.get((cell.variant.system, stage)) for stage in lacking]
-            if not all(known):
+            earlier = [sizes.get((study, stage)) or sizes.get((cell.variant.system, stage), {}) for stage in missing]
+            if not all(earlier):
                 unknown.append(study)
                 break
-            counted |= set(lacking.values())
-            need += sum(statistics.mean(sizes.values()) for sizes in known)
+            counted_keys |= set(missing.values())
+            need += sum(statistics.mean(of_products.values()) for of_products in earlier)
     return need, unknown
 
 
@@ -98,21 +103,24 @@ def _is_done(inventory: Inventory, key: str) -> bool:
     return DONE in inventory.stages.get(key, ())
 
 
-def _took(inventory: Inventory) -> dict[tuple[str, str], dict[str, int]]:
-    """By a study or a system, and a stage: the bytes that each of its products takes; of the last, the trial's own."""
+def _sizes(inventory: Inventory) -> dict[tuple[str, str], dict[str, int]]:
+    """By a study or a system, and a stage: the bytes of each of the stage's products, by key.
+
+    The last stage has no product; its bytes are those of the trial.
+    """
     trials: Counter[str] = Counter()
     for name, info in inventory.files.items():
         if name.startswith("trials/"):
-            # MLflow, in the same place unless told otherwise, has a copy.
+            # Twice: MLflow keeps a copy, by default in the same place.
             trials[name.split("/")[1]] += 2 * info.size
-    took: dict[tuple[str, str], dict[str, int]] = {}
+    sizes: dict[tuple[str, str], dict[str, int]] = {}
     for plan in inventory.plans:
         for cell in plan.trial_specs:
             for stage, key in cell.stages.items():
-                done = key in inventory.finished if key == cell.key else _is_done(inventory, key)
-                if not done:
+                is_last = key == cell.key
+                if not (key in inventory.finished if is_last else _is_done(inventory, key)):
                     continue
-                held = trials[key] if key == cell.key else sum(file.size for file in inventory.stages[key].values())
-                for of in (plan.study, cell.variant.system):
-                    took.setdefault((of, stage), {})[key] = held
-    return took
+                n_bytes = trials[key] if is_last else sum(file.size for file in inventory.stages[key].values())
+                for name in (plan.study, cell.variant.system):
+                    sizes.setdefault((name, stage), {})[key] = n_bytes
+    return sizes

@@ -1,7 +1,8 @@
-"""Axes of plots: from where to where, linear or logarithmic, and which ticks."""
+"""Axes of plots: their ends, linear or logarithmic, and their ticks."""
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
@@ -9,14 +10,14 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from musiclab.report.formatting import number
 from musiclab.report.html.svg import COLOR
 
-_DECADES = 30  # values whose largest is that many times the smallest get a logarithmic axis
-_LEAST_SHARE = 0.25  # of the axis that values keep where a reference lies far off
+_LOGARITHMIC_FROM = 30  # the largest value divided by the smallest
+_LEAST_SHARE = 0.25  # of the axis that the values keep if a reference lies far away
 TICK_STEPS = (1, 2, 5, 10)  # between ticks, times a power of ten
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A value to read others beside, such as that of real music; `spread` to both sides makes a band of it."""
+    """A value to compare others with, such as that of real music; `spread` to both sides makes it a band."""
 
     label: str
     value: float
@@ -26,7 +27,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Scale:
-    """A value axis: its ends, whether it is logarithmic, and the references within it and beyond its ends."""
+    """A value axis: its ends, whether it is logarithmic, and the references inside it and beyond its ends."""
 
     low: float
     high: float
@@ -36,14 +37,15 @@ class Scale:
 
 
 def scale_of(values: list[float], references: list[Reference]) -> Scale:
-    """The axis for these values: logarithmic where they span decades, with those references that leave them room."""
+    """The axis for these values: logarithmic if they span decades, with the references that leave them enough room."""
     values = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = min(values), max(values)
-    logarithmic = low > 0 and high / low >= _DECADES
+    logarithmic = low > 0 and high / low >= _LOGARITHMIC_FROM
     place = math.log if logarithmic else float
     span = place(high) - place(low)
-    inside, outside = [], []
-    for reference in sorted(references, key=lambda each: beyond(each.value, low, high)):
+    inside: list[Reference] = []
+    outside: list[Reference] = []
+    for reference in sorted(references, key=lambda reference: beyond(reference.value, low, high)):
         fits = math.isfinite(reference.value) and (reference.value > 0 or not logarithmic)
         if fits:
             wider = min(low, reference.value), max(high, reference.value)
@@ -58,8 +60,8 @@ def scale_of(values: list[float], references: list[Reference]) -> Scale:
     return Scale(low - room, high + room, False, tuple(inside), tuple(outside))
 
 
-def put_axis(axes: Axes, scale: Scale, which: str, ticks: int) -> None:
-    """Make the axis `which` (x or y) that scale's, with about that many ticks and lines at them."""
+def put_axis(axes: Axes, scale: Scale, which: Literal["x", "y"], ticks: int) -> None:
+    """Give the axis `which` this scale, with about this many ticks and a grid line at each."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     if which == "x":
         axes.set_xscale("log" if scale.logarithmic else "linear")
@@ -88,5 +90,5 @@ def logarithmic_middle(scale: Scale) -> float:
 
 
 def beyond(value: float, low: float, high: float) -> float:
-    """How far outside a value lies."""
+    """How far a value lies outside `low` to `high`; inf if it is not finite."""
     return max(low - value, value - high, 0.0) if math.isfinite(value) else math.inf

@@ -1,6 +1,6 @@
-"""The listening section: variants one below another, start windows side by side, each cell a roll that plays.
+"""The listening section: variants below one another, start windows side by side, each cell a roll that plays.
 
-What is shown is drawn, not picked; real music that goes on from the same starts stands on top.
+What is shown is drawn at random, not picked. On top stands real music that goes on from the same starts.
 """
 
 import base64
@@ -19,19 +19,20 @@ from musiclab.rendering.roll_svg import HEIGHT, to_svg
 from musiclab.rendering.strips import BEATS_PER_BAR
 from musiclab.report.html.templates import template
 from musiclab.report.samples import Place, RealMusic, Sample, Samples
+from musiclab.report.sentences.missing import SOUND_GONE
 
 LISTENING_CSS, LISTENING_JS = (
     Markup(Path(__file__).with_name(name).read_text(encoding="utf-8")) for name in ("listening.css", "listening.js")
 )
 
 COLUMNS = 4
-# Bytes. A page is to stay under 25 MB, so that it can be mailed; all that is not music has the rest.
+# Bytes. A page must stay below 25 MB, so that it can be mailed; the rest is for all that is not music.
 LARGEST = 20_000_000
 
 
 @dataclass(frozen=True)
 class Row:
-    """A variant or real music, with what it has at a place, or the sentence that says why it has nothing there."""
+    """A variant or real music. `get` gives its sample at a place, or the sentence that says why there is none."""
 
     name: str
     note: str
@@ -40,7 +41,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Shown:
-    """What the page has of a sample: drawing, sound in base64, and what the player must know (times in seconds)."""
+    """A sample on the page: drawing, sound in base64, and what the player must know (times in seconds)."""
 
     label: str
     lack: str = ""
@@ -58,7 +59,7 @@ class Shown:
 
 
 def listening(results: Results, largest: int = LARGEST) -> Markup:
-    """The section as HTML, its drawings and sounds of `largest` bytes at most; with LISTENING_CSS and LISTENING_JS."""
+    """The section as HTML, with at most `largest` bytes of drawings and sounds. It needs LISTENING_CSS and _JS."""
     seed, samples = results.plan.edition, Samples(results)
     places = drawn(samples, seed)
     candidates = places[:COLUMNS]
@@ -68,7 +69,7 @@ def listening(results: Results, largest: int = LARGEST) -> Markup:
         if candidates:
             music = RealMusic(results, samples)
             songs = {place: music.title(place) for place in candidates}
-            real = [Row("Real music", "the same start, and how its song goes on until it ends", music.get)]
+            real = [Row("Real music", "the same start, and how its song goes on", music.get)]
     except UserError as error:
         no_real = str(error).rstrip(".")
     frame = _frame(results) if candidates else None
@@ -84,7 +85,7 @@ def listening(results: Results, largest: int = LARGEST) -> Markup:
             no_real=no_real,
             same_starts=frame is not None,
             drawn_from=len(places),
-            having=samples.places()[places[0]] if places else 0,
+            variants_there=samples.places()[places[0]] if places else 0,
             lacking_rows=[row.name for row in variants if row not in shown],
             lacking_places=sorted(place for place in candidates if place not in columns),
             largest=largest,
@@ -95,17 +96,18 @@ def listening(results: Results, largest: int = LARGEST) -> Markup:
 
 
 def drawn(samples: Samples, seed: str) -> list[Place]:
-    """The places where most variants have a sample (all of them, if they could), in the order that the seed draws.
+    """The places where most variants have a sample, in the order that the seed draws.
 
-    A place's rank is its hash with the seed: who knows the seed can draw again, and more blocks only add places.
+    A place's rank is its hash with the seed, so that anyone can repeat the draw, and more blocks only add places.
     """
-    having = samples.places()
-    most = max(having.values(), default=0)
-    return sorted((place for place in having if having[place] == most), key=lambda place: content_hash([seed, *place]))
+    variants_at = samples.places()
+    most = max(variants_at.values(), default=0)
+    places = [place for place, variants in variants_at.items() if variants == most]
+    return sorted(places, key=lambda place: content_hash([seed, *place]))
 
 
 def _by_weight(variants: list[Row], results: Results, seed: str) -> list[Row]:
-    """The order in which variants get into a page that cannot hold them all: controls, then as the seed draws."""
+    """The order in which a page that cannot hold all variants takes them: controls, then as the seed draws."""
     controls = set(results.answer.controls.values())
     return sorted(variants, key=lambda row: (row.name not in controls, content_hash([seed, row.name])))
 
@@ -115,9 +117,9 @@ def _note(results: Results, variant: str) -> str:
 
 
 def _frame(results: Results) -> tuple[int, int] | None:
-    """Steps of a start and of the longest continuation, so that bars of a column stand below one another.
+    """The steps of a start and of the longest continuation, so that the bars of a column are aligned.
 
-    None where variants cut songs into different windows.
+    None if variants cut songs into different windows.
     """
     if len({cell.variant.data for cell in results.trial_specs}) > 1:
         return None
@@ -129,7 +131,7 @@ def _frame(results: Results) -> tuple[int, int] | None:
 def _columns(
     rows: list[Row], places: list[Place], frame: tuple[int, int] | None, largest: int
 ) -> dict[Place, dict[Row, Shown]]:
-    """As many columns as there is room for; where not even one has room for all rows, one with as many as there is."""
+    """As many whole columns as there is room for; if there is not even room for one, as many rows of it as fit."""
     columns: dict[Place, dict[Row, Shown]] = {}
     for place in places:
         cells: dict[Row, Shown] = {}
@@ -155,12 +157,12 @@ def _shown(row: Row, place: Place, frame: tuple[int, int] | None) -> Shown:
         first, last = sample.start_steps - frame[0], sample.start_steps + frame[1]
     beat = 60 / sample.tempo
     return Shown(
-        label,
-        "" if sample.mp3 else "Its sound is no longer in the storage.",
-        Markup(to_svg(sample.roll, sample.resolution, label, sample.start_steps, first, last)),
-        Markup(base64.b64encode(sample.mp3 or b"").decode()),
-        sample.roll.shape[1],
-        sample.roll.shape[1] / sample.resolution * beat,
-        BEATS_PER_BAR * beat,
-        sample.start_steps > 0,
+        label=label,
+        lack="" if sample.mp3 else SOUND_GONE,
+        svg=Markup(to_svg(sample.roll, sample.resolution, label, sample.start_steps, first, last)),
+        sound=Markup(base64.b64encode(sample.mp3 or b"").decode()),
+        steps=sample.roll.shape[1],
+        seconds=sample.roll.shape[1] / sample.resolution * beat,
+        bar=BEATS_PER_BAR * beat,
+        has_start=sample.start_steps > 0,
     )

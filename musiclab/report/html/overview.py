@@ -1,4 +1,4 @@
-"""The overview: several studies on one page, and what they say about the article's claims."""
+"""The overview: several studies on one page, with the verdicts on the article's claims."""
 
 from pathlib import PurePosixPath
 from urllib.parse import quote
@@ -10,15 +10,14 @@ from musiclab.wording import counted
 
 
 def overview(studies: list[Results]) -> str:
-    """The page as HTML: a row a claim, with what was measured of each thing expected, and a row a study.
+    """The page as HTML: a row a claim, with what was measured of each expectation, and a row a study.
 
-    It lies in the storage itself, from where its links lead to the reports of that storage; those of another are named
-    by their path.
+    The page lies in the storage of the first study. Links to reports in that storage are relative, others are full
+    paths.
     """
     here = studies[0].storage.root
     rows = [
         {
-            "results": study,
             "name": study.plan.study,
             "link": _link(study, here),
             "question": study.plan.question.splitlines()[0],
@@ -29,19 +28,21 @@ def overview(studies: list[Results]) -> str:
         }
         for study in studies
     ]
-    claims = [(row, judgement) for row in rows for judgement in row["results"].judgements]
-    claims.sort(key=lambda each: (len(each[1].claim.id), each[1].claim.id))
+    claims = [
+        (row, claim_verdict) for row, study in zip(rows, studies, strict=True) for claim_verdict in study.judgements
+    ]
+    claims.sort(key=lambda row: (len(row[1].claim.id), row[1].claim.id))  # C2 before C10
     return template("overview.html.j2").render(
         studies=rows, claims=claims, evidence=evidence, evidence_mark=evidence_mark
     )
 
 
 def measured_at(study: Results) -> str:
-    """At what scale, on which data and on how many blocks, for people."""
+    """At what scale, on which data and on how many blocks: `demo scale, lpd5:songs, 10 blocks`."""
     plan = study.plan
     data = str(plan.base.get("data", ""))
-    kind, colon, place = data.partition(":")
-    return f"{plan.scale} scale, {kind}{colon}{PurePosixPath(place).name}, {counted(plan.blocks, 'block')}"
+    kind, colon, path = data.partition(":")
+    return f"{plan.scale} scale, {kind}{colon}{PurePosixPath(path).name}, {counted(plan.blocks, 'block')}"
 
 
 def _link(study: Results, here: str) -> str:

@@ -1,4 +1,4 @@
-"""The report's plots: what each shows is given as plain numbers, what comes back is an SVG for the page."""
+"""The report's plots: each is given plain numbers and returns an SVG for the page."""
 
 import math
 from dataclasses import dataclass, field
@@ -15,6 +15,8 @@ from musiclab.analysis.statistics import Interval
 from musiclab.report.formatting import bounds, lines, number, shortened
 from musiclab.report.html.axes import TICK_STEPS, Reference, logarithmic_middle, put_axis, scale_of
 from musiclab.report.html.svg import COLOR, drawn, ornament
+from musiclab.report.sentences import captions
+from musiclab.wording import counted
 
 # Eight series can be told apart: by marker and dashes, not by colour alone.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
@@ -32,7 +34,7 @@ _TIED_ROWS, _TIED_BLOCKS = 9, 12  # beyond these, lines between a block's dots a
 
 @dataclass(frozen=True)
 class Row:
-    """A variant in the plot of blocks: its name, what a line below it says, values by block, mean and interval."""
+    """A variant in the plot of blocks: its name, the note below it, values by block, mean and interval."""
 
     name: str
     note: str
@@ -58,25 +60,26 @@ def blocks_plot(groups: list[list[Row]], references: list[Reference], name: str,
     """Every block as a dot, each variant's mean with its interval, the control's line; for wide pages and for phones.
 
     Args:
-        groups: the variants of one control each, in rows from the top.
-        references: what to read them beside; one that lies far off is named at the edge that it lies beyond.
+        groups: the variants by control, in rows from the top.
+        references: values to compare them with; one that lies far away is named at the edge beyond which it lies.
         name, title: as `svg.drawn` takes them.
     """
-    said = "; ".join(
-        f"{shortened(row.name, 60)}: {number(row.interval.mean)} {bounds(row.interval)}, {len(row.values)} blocks"
+    values = "; ".join(
+        f"{shortened(row.name, 60)}: {number(row.interval.mean)} {bounds(row.interval)}, "
+        f"{counted(len(row.values), 'block')}"
         for group in groups
         for row in group
     )
-    said = f"A row for each variant: a dot for each block, a diamond for the mean, a bar for its 95 % interval. {said}."
+    description = f"{captions.BLOCKS_PLOT} {values}."
     plots = Markup("")
     for kind, width in (("wide", WIDE), ("narrow", NARROW)):
         rows = _Rows(groups, references, width)
-        plots += drawn(width, rows.height, rows.draw, f"{name}-{kind}", title, said, kind)
+        plots += drawn(width, rows.height, rows.draw, f"{name}-{kind}", title, description, kind)
     return plots
 
 
 class _Rows:
-    """Where the rows of `blocks_plot` go on a figure of that width, in pixels from the top."""
+    """The places of `blocks_plot`'s rows on a figure of this width, in pixels from the top."""
 
     def __init__(self, groups: list[list[Row]], references: list[Reference], width: float) -> None:
         self.groups, self.width, self.beside = groups, width, width > 500
@@ -176,14 +179,14 @@ class _Rows:
 
 
 def curves_plot(series: list[Line], name: str, title: str, description: str) -> Markup:
-    """Learning curves: a line a variant with a marker at its end, its band behind it."""
+    """Learning curves: a line for each variant, with a marker at its end and its band behind it."""
 
     def draw(figure: Figure) -> None:
         axes = _axes(figure, (46, 8, SMALL - 60, 132))
         put_axis(axes, scale_of([value for line in series for value in (*line.low, *line.high)], []), "y", 4)
         for line in series:
             keep = _thinned(len(line.x))
-            x, y, low, high = (np.array(of)[keep] for of in (line.x, line.y, line.low, line.high))
+            x, y, low, high = (np.array(values)[keep] for values in (line.x, line.y, line.low, line.high))
             color = COLOR[f"s{line.style + 1}"]
             axes.fill_between(x, low, high, color=color, alpha=0.16, linewidth=0)
             axes.plot(x, y, color=color, linewidth=1.6, **_dashed(DASHES[line.style]))
@@ -199,10 +202,10 @@ def response_plot(series: list[Line], references: list[Reference], ticks: list[f
     Args:
         series: a line for each value of another field, or one.
         references: as `blocks_plot` takes them.
-        ticks: the field's values; the axis is logarithmic where they span a decade.
+        ticks: the field's values; the axis is logarithmic if they span a decade.
         name, title: as `svg.drawn` takes them.
     """
-    said = "; ".join(
+    description = "; ".join(
         f"{line.name or 'mean'}: "
         + ", ".join(f"{number(y)} at {number(x)}" for x, y in zip(line.x, line.y, strict=True))
         for line in series
@@ -236,7 +239,7 @@ def response_plot(series: list[Line], references: list[Reference], ticks: list[f
 
     plots = Markup("")
     for kind, width in (("wide", 560), ("narrow", NARROW)):
-        plots += drawn(width, 270, draw, f"{name}-{kind}", title, f"{said}.", kind)
+        plots += drawn(width, 270, draw, f"{name}-{kind}", title, f"{description}.", kind)
     return plots
 
 
@@ -297,7 +300,7 @@ def swatch(style: int, name: str) -> Markup:
 
 
 def _axes(figure: Figure, box: tuple[float, float, float, float]) -> Axes:
-    """Axes at left, top, width and height in pixels, without a frame, with quiet ticks."""
+    """Axes at left, top, width and height in pixels, without a frame, with grey ticks."""
     wide, high = figure.get_size_inches() * 72
     left, top, width, height = box
     axes = figure.add_axes((left / wide, 1 - (top + height) / high, width / wide, height / high))
@@ -318,7 +321,7 @@ def _reference_line(axes: Axes, reference: Reference, ends: tuple[float, float])
 
 
 def _response(axes: Axes, line: Line, aside: float) -> None:
-    """One series, moved aside by so many pixels, so that bars do not cover one another."""
+    """One series, moved aside by this many pixels, so that bars do not cover each other."""
     color = COLOR["accent" if line.style < 0 else f"s{line.style + 1}"]
     moved = axes.transData + ScaledTranslation(aside / 72, 0, axes.figure.dpi_scale_trans)
     for x, low, high in zip(line.x, line.low, line.high, strict=True):
@@ -334,7 +337,7 @@ def _response(axes: Axes, line: Line, aside: float) -> None:
 
 
 def _apart(ticks: list[float], axes: Axes) -> list[float]:
-    """Those of the ticks whose labels do not touch the one before."""
+    """The ticks whose labels do not touch the label before."""
     place = np.log if axes.get_xscale() == "log" else np.asarray
     places = place(np.array(ticks, float))
     least = 0.075 * (places[-1] - places[0]) if len(ticks) > 1 else 0
@@ -350,7 +353,7 @@ def _dashed(dashes: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _thinned(count: int) -> np.ndarray:
-    """Places of at most `_MOST_POINTS` of `count` points, evenly spread, both ends among them."""
+    """Indices of at most `_MOST_POINTS` of `count` points, evenly spread, with both ends."""
     return np.unique(np.linspace(0, count - 1, min(count, _MOST_POINTS)).round().astype(int))
 
 

@@ -1,38 +1,38 @@
-"""The report's plots of a study: which ones, of which variants, and what stands beside them."""
+"""The plots of a study's report: which there are, which variants they show, and what stands beside them."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from markupsafe import Markup
 
-from musiclab.analysis.answer import Answer, best
+from musiclab.analysis.answer import Answer, best, values_by_block
 from musiclab.analysis.results import Results
-from musiclab.analysis.statistics import NO_INTERVAL
-from musiclab.design.trials import TrialSpec
+from musiclab.analysis.statistics import NO_INTERVAL, Interval
 from musiclab.measures.baselines import FLOOR, RANDOM, SHUFFLED
 from musiclab.measures.distributions import FEATURES
-from musiclab.report.formatting import MARKS, number, p_value, shortened, verdict
-from musiclab.report.html.axes import Reference  # fmt: skip
+from musiclab.report.formatting import MARKS, number, shortened, verdict
+from musiclab.report.html.axes import Reference
 from musiclab.report.html.plots import SERIES, Line, Row, blocks_plot, curves_plot, distribution_plot, response_plot
-from musiclab.report.html.tables import control_groups, variant_fields, variant_values
+from musiclab.report.html.tables import control_groups, variant_values, varied_fields
+from musiclab.report.sentences import captions
+from musiclab.report.sentences.phrases import p_phrase
 from musiclab.storage.records import Records
 from musiclab.storage.stages import Point
-from musiclab.storage.trial_documents import TrialRecord
 
 _MOST_ROWS = 40  # variants in the plot of blocks; the table has all
 _MOST_CURVES = 24
 _MOST_OUTLINES = 5
-_ALL = "all"  # names the line of what all variants share
-_MOST_LEVELS = 6  # of a second field, as lines beside one another
+_ALL = "all"  # the name of the line that all variants share
+_MOST_LINES = 6  # values of a second field, each with a line of its own
 
 
 @dataclass(frozen=True)
 class Plot:
-    """An SVG with its heading, what is to be said below it, and a legend of its own where it needs one."""
+    """An SVG with its heading, the note below it, and a legend of its own if it needs one."""
 
     heading: str
     svg: Markup
@@ -49,63 +49,58 @@ class Key:
 
 
 def objective_plot(results: Results) -> Plot | None:
-    """Every block of every variant on the objective; of more than 40 variants the controls and the best of the rest."""
+    """Every block of every variant on the objective; of more than 40 variants, the controls and the best others."""
     answer = results.answer
     shown = set(_leading(answer, _MOST_ROWS))
-    values = _by_block(results)
+    values = _objective_by_block(results)
     groups = [[_row(answer, name, values[name]) for name in group if name in shown] for group in control_groups(answer)]
     groups = [group for group in groups if group]
     if not any(row.values for group in groups for row in group):
         return None
-    objective, left_out = answer.objective, len(answer.measures) - len(shown)
-    heading = f"{objective.title} ({objective.unit}; {_aim(objective.better)})"
-    note = (
-        "A circle is a block, thin lines join the variants of a block where they are few; a diamond is the mean over "
-        "blocks, the bar its 95 % interval, the dashed line the control's mean."
-    )
-    if left_out:
-        note += f" Of {len(answer.measures)} variants these are the controls and the best; the table has all."
+    objective = answer.objective
+    heading = f"{objective.title} ({objective.unit}; {captions.aim(objective.better)})"
+    variants = len(answer.measures)
+    note = captions.BLOCKS if len(shown) == variants else f"{captions.BLOCKS} {captions.some_of(variants)}"
     return Plot(heading, blocks_plot(groups, references(answer), "objective", heading), note)
 
 
 def response_plots(results: Results) -> list[Plot]:
-    """The objective along each numeric field of three values or more: of a study with one field, or two crossed."""
+    """The objective by each numeric field of three or more values, if the study varies one field or crosses two."""
     answer, values = results.answer, variant_values(results)
-    fields = [name for name in variant_fields(results) if len({str(of.get(name)) for of in values.values()}) > 1]
-    if len(fields) > 2 or any(not of.keys() >= set(fields) for of in values.values()):
+    fields = varied_fields(results)
+    if len(fields) > 2 or any(not own.keys() >= set(fields) for own in values.values()):
         return []
-    found = []
+    plots: list[Plot] = []
     for field in fields:
-        levels = list(dict.fromkeys(of[field] for of in values.values()))
+        levels = list(dict.fromkeys(own[field] for own in values.values()))
         others = [name for name in fields if name != field]
-        beside = list(dict.fromkeys(tuple(of[name] for name in others) for of in values.values()))
+        settings = list(dict.fromkeys(tuple(own[name] for name in others) for own in values.values()))
         numeric = all(type(level) in (int, float) and math.isfinite(level) for level in levels)
-        if not numeric or len(levels) < 3 or len(beside) > _MOST_LEVELS:
+        if not numeric or len(levels) < 3 or len(settings) > _MOST_LINES:
             continue
-        series = [
-            _response(results, field, dict(zip(others, level, strict=True)), style)
-            for style, level in enumerate(beside)
+        lines = [
+            _response(results, field, dict(zip(others, setting, strict=True)), style)
+            for style, setting in enumerate(settings)
         ]
-        series = [line for line in series if line.x]
-        if series:
+        lines = [line for line in lines if line.x]
+        if lines:
             heading = f"{answer.objective.title} ({answer.objective.unit}) by {field}"
-            svg = response_plot(series, references(answer), sorted(levels), f"response-{len(found)}", heading)
-            keys = tuple(Key(line.name, line.style) for line in series if line.name)
-            note = "" if keys else "Circles are blocks. "
-            found.append(Plot(heading, svg, f"{note}Markers are means over blocks, bars their 95 % intervals.", keys))
-    return found
+            svg = response_plot(lines, references(answer), sorted(levels), f"response-{len(plots)}", heading)
+            keys = tuple(Key(line.name, line.style) for line in lines if line.name)
+            note = captions.RESPONSE if keys else f"{captions.RESPONSE_BLOCKS} {captions.RESPONSE}"
+            plots.append(Plot(heading, svg, note, keys))
+    return plots
 
 
 def legend(results: Results) -> list[Key]:
-    """The variants that plots with a line for each show, in the study's order: all, or controls, best, worst and some
-    between."""
+    """The variants that have a line in plots, in the study's order: all, or controls, best, worst and some between."""
     names = list(results.answer.measures)
     shown = _spread(results.answer, names, SERIES)
     return [Key(name, style) for style, name in enumerate(name for name in names if name in shown)]
 
 
 def fewer(results: Results, keys: list[Key]) -> list[Key]:
-    """Those of a legend that outlines of distributions show: with more of them none could be followed."""
+    """Those of a legend that plots of distributions show, because nobody could follow more outlines."""
     shown = _spread(results.answer, [key.name for key in keys], _MOST_OUTLINES)
     return [key for key in keys if key.name in shown]
 
@@ -113,101 +108,98 @@ def fewer(results: Results, keys: list[Key]) -> list[Key]:
 def curve_plots(results: Results, keys: list[Key]) -> tuple[list[Plot], int]:
     """Learning curves by system, stage and name, and how many are left out.
 
-    Means over tracks and then over blocks, with a band from the lowest to the highest block. Where all variants share
-    their training there is one line for all.
+    They are means over tracks and then over blocks, with a band from the lowest to the highest block. If all variants
+    share their training, one line stands for all.
     """
     curves = _curves(results, keys)
-    # Where they are too many, those on held-out songs say most.
-    kept = set(sorted(curves, key=lambda place: not place[2].startswith("val/"))[:_MOST_CURVES])
-    several = len({system for system, _, _ in curves}) > 1
-    plots = []
-    for (system, stage, name), lines in curves.items():
-        if (system, stage, name) not in kept:
+    # If they are too many, those on held-out songs say most.
+    kept = set(sorted(curves, key=lambda place: not place.curve.startswith("val/"))[:_MOST_CURVES])
+    several_systems = len({place.system for place in curves}) > 1
+    plots: list[Plot] = []
+    for place, lines in curves.items():
+        if place not in kept:
             continue
-        said = "; ".join(
-            f"{shortened(line.name, 60)}: {number(line.y[0])} at first, {number(line.y[-1])} at last" for line in lines
-        )
-        heading = f"{system}: {name}, {stage}" if several else f"{name}, {stage}"
-        note = "One line for all: they share this training." if lines[0].name == _ALL else ""
-        plots.append(Plot(heading, curves_plot(lines, f"curve-{len(plots)}", heading, f"By epoch. {said}."), note))
+        ends = [(shortened(line.name, 60), number(line.y[0]), number(line.y[-1])) for line in lines]
+        heading = f"{place.curve}, {place.stage}"
+        heading = f"{place.system}: {heading}" if several_systems else heading
+        note = captions.SHARED_TRAINING if lines[0].name == _ALL else ""
+        plots.append(Plot(heading, curves_plot(lines, f"curve-{len(plots)}", heading, captions.curves(ends)), note))
     return plots, len(curves) - len(plots)
 
 
 def distribution_plots(results: Results, keys: list[Key]) -> list[Plot]:
     """Each feature's distribution over windows of all blocks: real music, and variants as outlines."""
-    counts = _histograms(results, {key.name for key in keys})
+    names = {key.style: key.name for key in keys}
+    histograms = _histograms(results, set(names.values()))
     plots = []
-    for name, feature in FEATURES.items():
-        real = _shares(of["real"].get(name) for of in counts.values())
-        series = [
-            (key.style, shares)
-            for key in keys
-            if key.name in counts and (shares := _shares([counts[key.name]["generated"].get(name)])) is not None
+    for feature_name, feature in FEATURES.items():
+        real = _shares(by_kind["real"].get(feature_name) for by_kind in histograms.values())
+        outlines = [
+            (style, shares)
+            for style, name in names.items()
+            if name in histograms and (shares := _shares([histograms[name]["generated"].get(feature_name)])) is not None
         ]
-        if real is None or not series or len(feature.edges) != len(real) + 1:
+        if real is None or not outlines or len(feature.edges) != len(real) + 1:
             continue
+        edges = np.array(feature.edges)
+        middles = (edges[1:] + edges[:-1]) / 2
         heading = f"{feature.title} ({feature.unit})"
-        named = {key.style: key.name for key in keys}
-        middles = (np.array(feature.edges[1:]) + np.array(feature.edges[:-1])) / 2
-        said = "; ".join(f"{shortened(named[style], 60)} {number(float(middles @ shares))}" for style, shares in series)
-        description = f"Share of windows by value. Means: real music {number(float(middles @ real))}; {said}."
+        description = captions.distribution(
+            number(float(middles @ real)),
+            [(shortened(names[style], 60), number(float(middles @ shares))) for style, shares in outlines],
+        )
         svg = distribution_plot(
-            np.array(feature.edges), real, series, f"feature-{name.replace('_', '-')}", heading, description
+            edges, real, outlines, f"feature-{feature_name.replace('_', '-')}", heading, description
         )
         plots.append(Plot(heading, svg))
     return plots
 
 
 def references(answer: Answer) -> list[Reference]:
-    """What the objective's values are read beside: real music, shuffled tracks, random notes, as far as known."""
-    full, scale = answer.objective.full_name, answer.baselines
-    floor = scale.get(full + FLOOR, math.nan)
-    found = []
-    if full in scale:
-        found.append(Reference("real music", scale[full], spread=0.0 if math.isnan(floor) else floor))
+    """Lines to read the objective's values beside: real music, shuffled tracks, random notes, as far as known."""
+    name, baselines = answer.objective.full_name, answer.baselines
+    floor = baselines.get(name + FLOOR, math.nan)
+    if name in baselines:
+        real = Reference("real music", baselines[name], spread=0.0 if math.isnan(floor) else floor)
     else:
-        found.append(Reference("real v. real", floor))
-    found.append(Reference("tracks shuffled", scale.get(full + SHUFFLED, math.nan), (6, 3)))
-    found.append(Reference("random notes", scale.get(full + RANDOM, math.nan), (2, 3)))
-    return [reference for reference in found if math.isfinite(reference.value)]
-
-
-def _aim(better: str) -> str:
-    return "closest to real music is best" if better == "real" else f"{better} is better"
+        real = Reference("real v. real", floor)
+    shuffled = Reference("tracks shuffled", baselines.get(name + SHUFFLED, math.nan), (6, 3))
+    random = Reference("random notes", baselines.get(name + RANDOM, math.nan), (2, 3))
+    return [reference for reference in (real, shuffled, random) if math.isfinite(reference.value)]
 
 
 def _row(answer: Answer, name: str, values: dict[int, float]) -> Row:
-    compared, failed = answer.comparisons.get(name), answer.failed[name]
-    word = verdict(compared)
-    note = f"{MARKS[word]} {word}"
-    if compared and word in ("better", "worse"):
-        note += f", p {'' if compared.p_holm < 0.001 else '= '}{p_value(compared.p_holm)}"
-    note += f", {failed} failed" * bool(failed)
+    comparison, failed = answer.comparisons.get(name), answer.failed[name]
+    conclusion = verdict(comparison)
+    notes = [f"{MARKS[conclusion]} {conclusion}"]
+    if comparison and conclusion in ("better", "worse"):
+        notes.append(p_phrase(comparison.p_holm))
+    if failed:
+        notes.append(f"{failed} failed")
     interval = answer.measures[name].get(answer.objective.full_name, NO_INTERVAL)
-    return Row(name, note, values, interval, answer.controls[name] == name)
+    return Row(name, ", ".join(notes), values, interval, answer.controls[name] == name)
 
 
-def _by_block(results: Results) -> dict[str, dict[int, float]]:
+def _objective_by_block(results: Results) -> dict[str, dict[int, float]]:
     """The objective's value by variant and block, without NaN."""
-    full = results.answer.objective.full_name
-    found: dict[str, dict[int, float]] = {name: {} for name in results.answer.measures}
-    for cell, record in _finished(results):
-        value = record.measures.get(full, math.nan)
-        if not math.isnan(value):
-            found[cell.variant.name][cell.block.index] = value
-    return found
-
-
-def _finished(results: Results) -> Iterator[tuple[TrialSpec, TrialRecord]]:
-    return ((cell, results.records[cell.key]) for cell in results.trial_specs if cell.key in results.records)
+    name = results.answer.objective.full_name
+    measures = values_by_block(results.trial_specs, results.records, lambda record: record.measures)
+    return {
+        variant: {
+            block: of_block[name]
+            for block, of_block in by_block.items()
+            if not math.isnan(of_block.get(name, math.nan))
+        }
+        for variant, by_block in measures.items()
+    }
 
 
 def _leading(answer: Answer, most: int) -> list[str]:
     """All variants if they are no more than `most`, else the controls and then the best ones."""
-    sign = answer.objective.sign
+    sign, scores = answer.objective.sign, answer.scores
     controls = list(dict.fromkeys(answer.controls.values()))
-    by_value = sorted(answer.scores, key=lambda name: (math.isnan(answer.scores[name]), -sign * answer.scores[name]))
-    return list(dict.fromkeys([*controls, *by_value]))[:most]
+    best_first = sorted(scores, key=lambda name: (math.isnan(scores[name]), -sign * scores[name]))
+    return list(dict.fromkeys([*controls, *best_first]))[:most]
 
 
 def _spread(answer: Answer, names: list[str], most: int) -> set[str]:
@@ -219,80 +211,131 @@ def _spread(answer: Answer, names: list[str], most: int) -> set[str]:
     shown = dict.fromkeys(name for name in (*controls, best(answer), *ordered[-1:]) if name in names)
     others = [name for name in names if name not in shown]
     places = np.linspace(0, len(others) - 1, most - len(shown)).round().astype(int)
-    return {*shown, *(others[place] for place in places)}
+    return {name for name in shown if name} | {others[place] for place in places}
+
+
+@dataclass(frozen=True)
+class _Point:
+    """A variant in a response plot: the value of the field, the objective there, and its blocks."""
+
+    x: float
+    interval: Interval
+    blocks: list[float]
 
 
 def _response(results: Results, field: str, others: dict[str, Any], style: int) -> Line:
-    answer, values = results.answer, variant_values(results)
-    full, blocks = answer.objective.full_name, _by_block(results)
-    names = [name for name, of in values.items() if all(of[other] == value for other, value in others.items())]
-    found = ((values[name][field], answer.measures[name].get(full, NO_INTERVAL), name) for name in names)
-    points = sorted((point for point in found if not math.isnan(point[1].mean)), key=lambda point: point[0])
-    means = [interval.mean for _, interval, _ in points]
+    """The objective by `field`, of the variants that have the given values of the other field."""
+    answer, blocks = results.answer, _objective_by_block(results)
+    points = [
+        _Point(
+            x=own[field],
+            interval=answer.measures[name].get(answer.objective.full_name, NO_INTERVAL),
+            blocks=list(blocks[name].values()),
+        )
+        for name, own in variant_values(results).items()
+        if all(own[other] == value for other, value in others.items())
+    ]
+    points = sorted((point for point in points if not math.isnan(point.interval.mean)), key=lambda point: point.x)
+    intervals = [point.interval for point in points]
     return Line(
-        ", ".join(f"{name}={value}" for name, value in others.items()),
-        style if others else -1,
-        [x for x, _, _ in points],
-        means,
-        [interval.mean if math.isnan(interval.low) else interval.low for _, interval, _ in points],
-        [interval.mean if math.isnan(interval.high) else interval.high for _, interval, _ in points],
-        [] if others else [(x, value) for x, _, name in points for value in blocks[name].values()],
+        name=", ".join(f"{name}={value}" for name, value in others.items()),
+        style=style if others else -1,
+        x=[point.x for point in points],
+        y=[interval.mean for interval in intervals],
+        low=[interval.mean if math.isnan(interval.low) else interval.low for interval in intervals],
+        high=[interval.mean if math.isnan(interval.high) else interval.high for interval in intervals],
+        dots=[] if others else [(point.x, value) for point in points for value in point.blocks],
     )
 
 
-def _curves(results: Results, keys: list[Key]) -> dict[tuple[str, str, str], list[Line]]:
-    """By system, stage and name the lines of the variants in the legend."""
-    kept, styles = Records(results.storage), {key.name: key.style for key in keys}
-    read: dict[str, dict[str, dict[int, float]]] = {}
-    found: dict[tuple[str, str, str], dict[str, list[dict[int, float]]]] = {}
-    sources: dict[tuple[str, str, str], dict[str, set[str]]] = {}
+class _Place(NamedTuple):
+    """Where a curve comes from."""
+
+    system: str
+    stage: str
+    curve: str
+
+
+@dataclass
+class _Trained:
+    """What is known of a curve of one variant: its points by step, a dict a block, and the keys of its stages."""
+
+    blocks: list[dict[int, float]]
+    keys: set[str]
+
+
+def _curves(results: Results, keys: list[Key]) -> dict[_Place, list[Line]]:
+    """The lines of the variants in the legend, by system, stage and name of the curve."""
+    stages, styles = Records(results.storage).stages, {key.name: key.style for key in keys}
+    points_by_stage: dict[str, dict[str, dict[int, float]]] = {}
+    trained: dict[_Place, dict[str, _Trained]] = {}
     for cell in results.trial_specs:
         name = cell.variant.name
         for stage, key in cell.stages.items() if name in styles else ():
-            if key not in read:
-                read[key] = _tracks_averaged(kept.stages.curves({stage: key}))
-            for curve, points in read[key].items():
-                place = (cell.variant.system, stage, curve)
-                found.setdefault(place, {}).setdefault(name, []).append(points)
-                sources.setdefault(place, {}).setdefault(name, set()).add(key)
-    lines = {}
-    for place, by_variant in found.items():
-        shared = len(by_variant) > 1 and len({frozenset(of) for of in sources[place].values()}) == 1
-        if shared:
-            by_variant = {_ALL: next(iter(by_variant.values()))}
-        lines[place] = [_curve(name, styles.get(name, 0), blocks) for name, blocks in by_variant.items()]
-    return lines
+            if key not in points_by_stage:
+                points_by_stage[key] = _averaged_over_tracks(stages.curves({stage: key}))
+            for curve, points in points_by_stage[key].items():
+                by_variant = trained.setdefault(_Place(cell.variant.system, stage, curve), {})
+                of_variant = by_variant.setdefault(name, _Trained(blocks=[], keys=set()))
+                of_variant.blocks.append(points)
+                of_variant.keys.add(key)
+    return {place: _lines(by_variant, styles) for place, by_variant in trained.items()}
 
 
-def _tracks_averaged(points: Iterable[Point]) -> dict[str, dict[int, float]]:
-    """By name without its track and by step the mean over tracks."""
-    found: dict[str, dict[int, list[float]]] = {}
+def _lines(by_variant: dict[str, _Trained], styles: dict[str, int]) -> list[Line]:
+    """A line a variant, or one for all if they share their training."""
+    first, *others = by_variant.values()
+    if others and all(other.keys == first.keys for other in others):
+        return [_curve(_ALL, 0, first.blocks)]
+    return [_curve(name, styles[name], variant.blocks) for name, variant in by_variant.items()]
+
+
+def _averaged_over_tracks(points: Iterable[Point]) -> dict[str, dict[int, float]]:
+    """The mean over tracks, by name without its track and by step."""
+    values: dict[str, dict[int, list[float]]] = {}
     for point in points:
         if math.isfinite(point.value):
-            found.setdefault(point.name.partition(".")[0], {}).setdefault(point.step, []).append(point.value)
-    return {name: {step: sum(of) / len(of) for step, of in steps.items()} for name, steps in found.items()}
+            name, _, _ = point.name.partition(".")
+            values.setdefault(name, {}).setdefault(point.step, []).append(point.value)
+    return {
+        name: {step: sum(of_tracks) / len(of_tracks) for step, of_tracks in steps.items()}
+        for name, steps in values.items()
+    }
 
 
 def _curve(name: str, style: int, blocks: list[dict[int, float]]) -> Line:
     steps = sorted(set(chain.from_iterable(blocks)))
-    values = [[block[step] for block in blocks if step in block] for step in steps]
-    means = [sum(of) / len(of) for of in values]
-    return Line(name, style, list(map(float, steps)), means, list(map(min, values)), list(map(max, values)))
+    values_at = [[block[step] for block in blocks if step in block] for step in steps]
+    return Line(
+        name=name,
+        style=style,
+        x=list(map(float, steps)),
+        y=[sum(values) / len(values) for values in values_at],
+        low=list(map(min, values_at)),
+        high=list(map(max, values_at)),
+    )
 
 
 def _histograms(results: Results, names: set[str]) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-    """Counts by variant, of generated and of real windows, and by feature, added up over blocks."""
-    found: dict[str, dict[str, dict[str, np.ndarray]]] = {}
-    for cell, record in _finished(results):
-        for kind, of in record.histograms.items() if cell.variant.name in names else ():
-            sums = found.setdefault(cell.variant.name, {"generated": {}, "real": {}}).setdefault(kind, {})
-            for feature, counts in of.items():
+    """Counts by variant, by kind of window (`generated` or `real`) and by feature, added up over blocks."""
+    histograms: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+    for cell in results.trial_specs:
+        record = results.records.get(cell.key)
+        if record is None or cell.variant.name not in names:
+            continue
+        for kind, counts_by_feature in record.histograms.items():
+            by_kind = histograms.setdefault(cell.variant.name, {"generated": {}, "real": {}})
+            sums = by_kind.setdefault(kind, {})
+            for feature, counts in counts_by_feature.items():
                 sums[feature] = sums.get(feature, 0) + np.asarray(counts, float)
-    return found
+    return histograms
 
 
-def _shares(counts: Iterable[np.ndarray | None]) -> np.ndarray | None:
-    """All counts together as shares; None where there are none."""
-    there = [of for of in counts if of is not None]
-    total = sum(there) if there else np.zeros(0)
-    return total / total.sum() if total.sum() else None
+def _shares(histograms: Iterable[np.ndarray | None]) -> np.ndarray | None:
+    """All histograms together, as shares; None if they are empty or there are none."""
+    present = [counts for counts in histograms if counts is not None]
+    if not present:
+        return None
+    total = sum(present[1:], start=present[0])
+    shares: np.ndarray | None = total / total.sum() if total.sum() else None
+    return shares

@@ -1,9 +1,10 @@
-"""Matplotlib figures as SVG that can stand in a page beside others: light, themed by CSS, the same every time."""
+"""Matplotlib figures as SVG for a page with many of them: small, coloured by CSS, the same every time."""
 
 import io
 import re
 import warnings
 from collections.abc import Callable
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
@@ -11,14 +12,14 @@ from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-# Colours are names of CSS variables, so that light, dark and print are the page's affair. Matplotlib knows them as
-# these values, which stand for nothing else.
+# Colours are CSS variables, so that the page decides on light, dark and print. For matplotlib each is a value that
+# stands for nothing else.
 _NAMES = ("ink", "muted", "line", "paper", "accent", "real", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8")
 COLOR = {name: f"#0102{place:02x}" for place, name in enumerate(_NAMES, 16)}
 _VARIABLES = {value: f"var(--{name})" for name, value in COLOR.items()}
 
-_SETTINGS = {
-    "svg.fonttype": "none",  # text stays text: it can be found, read aloud and takes the page's font
+_SETTINGS: dict[Any, Any] = {
+    "svg.fonttype": "none",  # text stays text: it can be searched and read aloud, and takes the page's font
     "svg.hashsalt": "musiclab",
     "text.parse_math": False,  # names come from data
     "font.size": 12,
@@ -53,7 +54,7 @@ def drawn(
 
 
 def ornament(width: float, height: float, draw: Callable[[Figure], None], name: str) -> Markup:
-    """The same without words, for what stands beside its name anyway."""
+    """The same without title and description, for a drawing that stands beside its name."""
     body = _body(width, height, draw, name)
     return Markup('<svg class="plot" aria-hidden="true" {}>{}</svg>').format(_size(width, height), body)
 
@@ -64,19 +65,19 @@ def _size(width: float, height: float) -> Markup:
 
 def _body(width: float, height: float, draw: Callable[[Figure], None], name: str) -> Markup:
     with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
-        # A name in a script that the font lacks: the browser has a font for it.
+        # The font may lack the script of a name; the browser has a font for it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(figsize=(width / 72, height / 72), dpi=72)
         figure.patch.set_visible(False)
         FigureCanvasSVG(figure)
         draw(figure)
-        out = io.BytesIO()
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return Markup(_light(ElementTree.fromstring(out.getvalue()), name))
+        file = io.BytesIO()
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return Markup(_light(ElementTree.fromstring(file.getvalue()), name))
 
 
 def _light(root: ElementTree.Element, name: str) -> str:
-    """What is inside the SVG, without what a page does not need, ids prefixed, colours as variables."""
+    """The contents of the SVG as a page needs them: ids prefixed, colours as variables, the rest dropped."""
     referred = {
         target
         for element in root.iter()
@@ -88,8 +89,8 @@ def _light(root: ElementTree.Element, name: str) -> str:
 
 
 def _children(element: ElementTree.Element, name: str, referred: set[str]) -> list[ElementTree.Element]:
-    """The element's children remade; groups that say nothing give way to what they hold."""
-    made = []
+    """The element's children as a page needs them; groups without attributes are replaced by their children."""
+    children = []
     for child in element:
         tag = child.tag.rpartition("}")[2]
         if tag in _DROPPED:
@@ -97,13 +98,13 @@ def _children(element: ElementTree.Element, name: str, referred: set[str]) -> li
         inner = _children(child, name, referred)
         attributes = _attributes(child, name, referred)
         if tag in ("g", "defs") and not attributes and (tag == "g" or not inner):
-            made += inner
+            children += inner
             continue
         new = ElementTree.Element(tag, attributes)
         new.text = child.text if tag == "text" or tag == "tspan" else None
         new.extend(inner)
-        made.append(new)
-    return made
+        children.append(new)
+    return children
 
 
 def _attributes(element: ElementTree.Element, name: str, referred: set[str]) -> dict[str, str]:
@@ -121,7 +122,7 @@ def _attributes(element: ElementTree.Element, name: str, referred: set[str]) -> 
         elif key == "style":
             value = _style(value)
         elif key in _LENGTHS:
-            value = " ".join(_NUMBER.sub(lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), value).split())
+            value = " ".join(_NUMBER.sub(lambda match: f"{float(match[0]):.1f}".removesuffix(".0"), value).split())
             if key == "transform" and value.startswith("rotate(-0 "):
                 continue
         if value:
@@ -133,7 +134,7 @@ def _style(value: str) -> str:
     """Inline style without fonts, which are the page's, and with variables for colours."""
     kept = []
     for declaration in value.split(";"):
-        key, _, of = (part.strip() for part in declaration.partition(":"))
+        key, _, setting = (text.strip() for text in declaration.partition(":"))
         if key and key not in ("font-family", "stroke-linejoin", "stroke-linecap"):
-            kept.append(f"{key}:{_VARIABLES.get(of, of)}")
+            kept.append(f"{key}:{_VARIABLES.get(setting, setting)}")
     return ";".join(kept)

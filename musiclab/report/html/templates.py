@@ -1,4 +1,4 @@
-"""HTML from templates: all that is put into one is escaped, unless it is Markup already."""
+"""HTML from templates: every value is escaped, unless it is Markup already."""
 
 from pathlib import Path
 

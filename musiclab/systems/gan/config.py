@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from musiclab.errors import UserError
 from musiclab.systems.config import Config, field
 
-# Strides of the discriminator's first five convolutions, those of the generator mirrored: over time, and over pitch
-# for each number of pitches.
+# Strides of the discriminator's first five convolutions over time, and over pitch by the number of pitches. Those of
+# the generator are the same in reverse.
 _TIME_STRIDES = (4, 2, 2, 2, 1)
 _PITCH_STRIDES = {128: (4, 2, 2, 2, 1), 72: (3, 2, 2, 2, 1)}
 
@@ -21,7 +21,7 @@ class GANConfig(Config):
     pitches: int = field(
         128, "train", "128 as written, or 72 (24 to 95) as coded; others stay silent", low=72, high=128
     )
-    latent_dim: int = field(100, "train", "normal numbers that a window is made of", low=1, high=10_000)
+    latent_dim: int = field(100, "train", "normal numbers that a window is generated from", low=1, high=10_000)
     width: int = field(
         64, "train", "channels of the discriminator's first layer; the next have 2, 4, 8, 16 times as many",
         low=1, high=512,
@@ -95,5 +95,5 @@ class GANConfig(Config):
 
     @property
     def smallest_map(self) -> tuple[int, int]:
-        """Steps and pitches that the strides leave of a window."""
+        """Steps and pitches of the map that the strides reduce a window to."""
         return self.steps // self.steps_factor, self.pitches // math.prod(_PITCH_STRIDES[self.pitches])

@@ -1,4 +1,4 @@
-"""How the GAN learns: losses, draws, steps, and what a generator comes to."""
+"""How the GAN learns: losses, draws, steps, and the generator that results."""
 
 import copy
 import math
@@ -10,33 +10,36 @@ from torch import nn
 from torch.nn import functional as F
 
 from musiclab.data.songs import TRACKS
-from musiclab.data.windows import unpack as unpack_bits
+from musiclab.data.windows import unpack
 from musiclab.measures.variety import diversity_ratio, duplicate_rate
 from musiclab.systems.base import StageRun
 from musiclab.systems.gan.config import GANConfig
 from musiclab.systems.gan.networks import Discriminator, Generator
-from musiclab.training.batches import shares_on, shuffled, unpack
+from musiclab.training.batches import float_rolls, shares_on, shuffled
 from musiclab.training.fit import Learner
+from musiclab.training.modules import channels_last
 from musiclab.training.running_means import RunningMeans
 from musiclab.training.streams import Block
 
 # Collapse is watched on as many samples of fixed noise as the article's authors listened to.
 PROBES = 100
-
-
-# As coded, 72 pitches are these, C1 to B6 where C4 is 60.
+# The lowest pitch by the number of pitches. As coded, 72 pitches are C1 to B6 (C4 is 60).
 _LOWEST = {128: 0, 72: 24}
-_WIDEST = 0.1  # the width of the ranges that smoothed labels are drawn from
+_WIDEST = 0.1  # width of the ranges that smoothed labels are drawn from
 
 
 def discriminator_loss(
     config: GANConfig, discriminator: Discriminator, real: torch.Tensor, fake: torch.Tensor, labels_2N: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Cross-entropy on real and generated windows, with `labels_2N` for each, and R1; the mean verdicts on both.
+    """The discriminator's loss: cross-entropy on real and generated windows against `labels_2N`, and R1.
 
-    R1 is half the squared gradient of the log-odds, summed over the batch, by the real windows. With spectral norm in
-    place of BatchNorm and without the batch's spread that is Mescheder et al. 2018's penalty of each window on its own;
-    else a window's log-odds hang on the others in its batch too, and the gradient mixes them.
+    R1 is half the squared gradient of the log-odds, summed over the batch, with respect to the real windows. With
+    spectral norm instead of BatchNorm, and without the spread of the batch, that is the penalty of each window by
+    itself (Mescheder et al. 2018). Otherwise a window's log-odds depend on the others in its batch too, and the
+    gradient mixes them.
+
+    Returns:
+        The loss, and the mean probabilities of being real of the real and of the generated windows.
     """
     real = real.detach().requires_grad_(config.r1 > 0)
     (on_real, _), (on_fake, _) = discriminator(real), discriminator(fake.detach())
@@ -51,10 +54,11 @@ def discriminator_loss(
 def generator_loss(
     config: GANConfig, discriminator: Discriminator, real: torch.Tensor, fake: torch.Tensor
 ) -> torch.Tensor:
-    """Cross-entropy of generated windows being taken for real, and the two L2 terms of feature matching.
+    """The generator's loss: cross-entropy of generated windows labelled as real, and two L2 terms of feature matching.
 
-    The terms are squared L2 norms of differences of batch means, as in MidiNet (Yang et al. 2017). The first layer's
-    outputs are those after its PReLU: before it they are linear in the windows, and would repeat the other term.
+    The terms are squared L2 norms of differences of batch means, as in MidiNet (Yang et al. 2017). The outputs of the
+    first layer are taken after its PReLU, because before it they are linear in the windows and would repeat the other
+    term.
     """
     verdict, features = discriminator(fake)
     loss = F.binary_cross_entropy_with_logits(verdict, torch.ones_like(verdict))
@@ -72,10 +76,12 @@ def _squared_distance(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Draws:
-    """What one step draws; `instance_noise` is None where it is off.
+    """What one step draws.
 
-    Attributes: `z` `(n, latent_dim)` that windows are made of; `labels` `(2, n)` of real and of generated windows;
-    `instance_noise` `(2, n, track, steps, pitches)` on real and on generated windows.
+    Attributes:
+        z: `(n, latent_dim)`, what windows are generated from.
+        labels: `(2, n)`, of real and of generated windows.
+        instance_noise: `(2, n, track, steps, pitches)`, on real and on generated windows; None if it is off.
     """
 
     z: torch.Tensor
@@ -84,19 +90,20 @@ class Draws:
 
 
 class Adversaries:
-    """Both networks with their optimisers, and the average of the generators where there is one."""
+    """Both networks with their optimisers, and the average of the generators if the config asks for one."""
 
     def __init__(self, config: GANConfig, block: Block, cells_on: dict[str, float], device: torch.device) -> None:
         self.config = config
         with block.global_torch("init", "gan", "generator"):
-            generator = Generator(config, cells_on)
+            self.generator = Generator(config, cells_on)
         with block.global_torch("init", "gan", "discriminator"):
-            discriminator = Discriminator(config)
-        self.modules = {"generator": generator, "discriminator": discriminator}
-        if config.ema:
-            self.modules["average"] = copy.deepcopy(generator).requires_grad_(False)
+            self.discriminator = Discriminator(config)
+        self.average = copy.deepcopy(self.generator).requires_grad_(False) if config.ema else None
+        self.modules: dict[str, nn.Module] = {"generator": self.generator, "discriminator": self.discriminator}
+        if self.average is not None:
+            self.modules["average"] = self.average
         for module in self.modules.values():
-            module.to(device, memory_format=torch.channels_last)
+            channels_last(module, device)
         rates = {"generator": config.g_lr, "discriminator": config.g_lr * config.ttur}
         self.optimizers = {
             name: torch.optim.Adam(
@@ -107,25 +114,25 @@ class Adversaries:
 
     @property
     def sampled(self) -> Generator:
-        """The generator that windows are made with."""
-        return self.modules.get("average", self.modules["generator"])
+        """The generator that makes the windows: the average, or else the one that is trained."""
+        return self.generator if self.average is None else self.average
 
     def step(self, real: torch.Tensor, draws: Draws) -> dict[str, torch.Tensor]:
         """One step of the discriminator, then one of the generator against it, on the same generated windows."""
-        config, generator, discriminator = self.config, self.modules["generator"], self.modules["discriminator"]
+        config, generator, discriminator = self.config, self.generator, self.discriminator
         fake = generator(draws.z)
         if draws.instance_noise is not None:
             real, fake = real + draws.instance_noise[0], fake + draws.instance_noise[1]
         d_loss, on_real, on_fake = discriminator_loss(config, discriminator, real, fake, draws.labels)
         self._descend("discriminator", d_loss)
-        # The generator's loss has no business with the discriminator's weights.
+        # The generator's loss needs no gradients of the discriminator's weights.
         discriminator.requires_grad_(False)
         g_loss = generator_loss(config, discriminator, real, fake)
         self._descend("generator", g_loss)
         discriminator.requires_grad_(True)
-        if config.ema:
-            for mean, now in zip(self.sampled.parameters(), generator.parameters(), strict=True):
-                mean.lerp_(now.detach(), 1 - config.ema)
+        if self.average is not None:
+            for mean, parameter in zip(self.average.parameters(), generator.parameters(), strict=True):
+                mean.lerp_(parameter.detach(), 1 - config.ema)
         return {"d_loss": d_loss, "g_loss": g_loss, "d_real": on_real, "d_fake": on_fake}
 
     def _descend(self, name: str, loss: torch.Tensor) -> None:
@@ -135,35 +142,35 @@ class Adversaries:
 
 
 class GanLearner(Learner):
-    """Both networks, trained in turn; after each epoch collapse is measured on the same `PROBES` noise vectors."""
+    """Both networks, trained in turn. After each epoch collapse is measured on the same `PROBES` noise vectors."""
 
-    def __init__(self, run: StageRun) -> None:
+    def __init__(self, run: StageRun[GANConfig]) -> None:
         self.run = run
-        self.cells_on = shares_on(run.windows, run.device, _known(run.config))
+        self.cells_on = shares_on(run.data, run.device, _known(run.config))
         self.pair = Adversaries(run.config, run.block, self.cells_on, run.device)
         self.modules, self.optimizers = self.pair.modules, self.pair.optimizers
         self.probes = torch.randn(
             PROBES, run.config.latent_dim, generator=run.block.torch("sampling", "gan", "probes")
         ).to(run.device)
-        self.real = unpack_bits(run.windows.packed(run.windows.validation[:PROBES]))
+        self.real = unpack(run.data.packed(run.data.validation[:PROBES]))
 
     def epoch(self, number: int) -> dict[str, float]:
         run, config, sums = self.run, self.run.config, RunningMeans()
         streams = {
             name: run.block.torch("sampling", "gan", name, number) for name in ("noise", "labels", "instance noise")
         }
-        full = min(config.batch, len(run.windows.train))
-        for batch in shuffled(len(run.windows.train), config.batch, run.block.torch("data", "gan", number)):
+        full = min(config.batch, len(run.data.train))
+        for batch in shuffled(len(run.data.train), config.batch, run.block.torch("data", "gan", number)):
             if len(batch) < full:
-                continue  # BatchNorm and batch means say little about a rest of a few windows
-            windows = unpack(run.windows.packed(run.windows.train[batch.numpy()]), run.device)
+                continue  # BatchNorm and batch means tell little about a last batch of a few windows
+            windows = float_rolls(run.data.packed(run.data.train[batch.numpy()]), run.device)
             draws = draw(config, len(batch), streams, run.device)
             values = self.pair.step(windows[..., _known(config)], draws)
             sums.add(len(batch), {f"train/{name}": value for name, value in values.items()})
         return sums.means() | self._collapse()
 
     def finished(self) -> tuple[Generator, list[float]]:
-        """The generator as it makes windows, and the log-odds at which each track is as dense as in training."""
+        """The generator as it makes windows, and the log-odds above which each track is as dense as in training."""
         generator = _with_statistics(self.pair.sampled, self.probes)
         return generator, _cuts(cell_logits(generator, self.probes), self.cells_on)
 
@@ -171,62 +178,63 @@ class GanLearner(Learner):
         generator, cuts = self.finished()
         rolls = cut_rolls(cell_logits(generator, self.probes), cuts, self.run.config)
         values = {"diversity_ratio": diversity_ratio(rolls, self.real), "duplicate_rate": duplicate_rate(rolls)}
-        # Real windows that are all equal make the ratio NaN, which is no divergence: that shows in the losses.
+        # If all real windows are equal, the ratio is NaN, which is no divergence. Divergence shows in the losses.
         return {f"train/{name}": value for name, value in values.items() if math.isfinite(value)}
 
 
 def draw(config: GANConfig, n: int, streams: dict[str, torch.Generator], device: torch.device) -> Draws:
-    """A step's draws, each kind from its own stream, so that what is off shifts no other's."""
+    """A step's draws. Each kind has its own stream, so that a kind that is off does not shift the others."""
     z = torch.randn(n, config.latent_dim, generator=streams["noise"])
     labels = torch.tensor([[1.0], [0.0]]).repeat(1, n)
     if config.label_smoothing:
         labels += _WIDEST * torch.tensor([[-1.0], [1.0]]) * torch.rand(2, n, generator=streams["labels"])
-    instance = None
+    instance_noise = None
     if config.instance_noise:
         shape = (2, n, len(TRACKS), config.steps, config.pitches)
-        instance = config.instance_noise * torch.randn(shape, generator=streams["instance noise"]).to(device)
-    return Draws(z.to(device), labels.to(device), instance)
+        instance_noise = config.instance_noise * torch.randn(shape, generator=streams["instance noise"]).to(device)
+    return Draws(z.to(device), labels.to(device), instance_noise)
 
 
 def _with_statistics(generator: Generator, z_NL: torch.Tensor) -> Generator:
     """A copy whose BatchNorms hold the statistics of the batch `z_NL`.
 
-    Running averages of training would lag behind the weights, and those of the average of generators exist nowhere.
+    Running averages from training lag behind the weights, and the average of generators has none of its own.
     """
-    made = copy.deepcopy(generator).train()
-    for module in made.modules():
+    result = copy.deepcopy(generator).train()
+    for module in result.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
-            module.momentum = None  # the mean of all batches since: of this one
+            module.momentum = None  # the mean over all batches since the reset, which is this one
     with torch.no_grad():
-        made(z_NL)
-    return made.eval()
+        result(z_NL)
+    return result.eval()
 
 
 @torch.no_grad()
 def cell_logits(generator: Generator, z_NL: torch.Tensor) -> torch.Tensor:
+    """Log-odds of the cells `(n, track, steps, pitches)` on the CPU."""
     return generator.logits(z_NL).cpu()
 
 
 def _cuts(logits_NRTP: torch.Tensor, cells_on: dict[str, float]) -> list[float]:
-    """Log-odds that as large a share of each track's cells lies above as is on in the training windows."""
+    """For each track, the log-odds above which lies the share of its cells that is on in the training windows."""
     cuts = []
     for track, share in enumerate(cells_on.values()):
         cells = logits_NRTP[:, track].flatten()
-        # The cut is the first cell that is off; -inf, a silent track's cells, is no JSON.
+        # The cut is the first cell that is off. A silent track gets 0, because its -inf is no JSON.
         rank = min(round(share * len(cells)), len(cells) - 1)
         cuts.append(cells.topk(rank + 1).values[-1].item() if share else 0.0)
     return cuts
 
 
 def cut_rolls(logits_NRTP: torch.Tensor, cuts: list[float], config: GANConfig) -> np.ndarray:
-    """The cells above each track's cut `(n, track, steps, 128)` bool."""
+    """The cells above each track's cut, bool `(n, track, steps, 128)`."""
     on = (logits_NRTP > torch.tensor(cuts)[:, None, None]).numpy()
     known = _known(config)
     return np.pad(on, ((0, 0), (0, 0), (0, 0), (known.start, 128 - known.stop)))
 
 
 def _known(config: GANConfig) -> slice:
-    """The pitches that the networks know."""
+    """The pitches that the networks are made for."""
     below = _LOWEST[config.pitches]
     return slice(below, below + config.pitches)

@@ -1,7 +1,7 @@
 """Transformer-XL's network (Dai et al. 2019): attention by distance, memory of the tokens before a segment, states.
 
-The feed-forward is four times as wide as the layers, with GELU, and input and output share their embedding, as in
-MusicAutobot; layer norm comes before each block (after it in theirs), which needs no long warm-up.
+As in MusicAutobot, the feed-forward is four times as wide as the layers, with GELU, and input and output share their
+embedding. Layer norm comes before each block (in MusicAutobot after it), which needs no long warm-up.
 """
 
 import math
@@ -11,13 +11,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-# The song of what is no token but fills a shorter row up.
+from musiclab.training.modules import module_list
+
+# The number of no song: that of the tokens that fill up a shorter row.
 NO_SONG = -1
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What the tokens before a segment left: each layer's inputs `(n, time, d)`, and their songs `(n, time)`."""
+    """What is kept of the tokens before a segment: each layer's inputs `(n, time, d)`, and their songs `(n, time)`."""
 
     inputs: list[torch.Tensor]
     songs: torch.Tensor
@@ -35,7 +37,8 @@ class RelativeAttention(nn.Module):
 
     def keys_values(self, x_NSD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values, each `(n, head, time, d/heads)`."""
-        return tuple(self._by_head(part) for part in self.key_value(x_NSD).chunk(2, dim=-1))
+        keys, values = self.key_value(x_NSD).chunk(2, dim=-1)
+        return self._by_head(keys), self._by_head(values)
 
     def places(self, r_SD: torch.Tensor) -> torch.Tensor:
         """Sinusoids of distances as this layer's keys `(head, distance, d/heads)`."""
@@ -49,22 +52,24 @@ class RelativeAttention(nn.Module):
         places_HSE: torch.Tensor,
         unseen: torch.Tensor,
     ) -> torch.Tensor:
-        """What each token of `x` `(n, time, d)` takes from the S keys it sees; `unseen` as of `unseen_keys`."""
+        """What each token of `x` `(n, time, d)` takes from the S keys; `unseen` is that of `unseen_keys`."""
         q_NHTE = self._by_head(self.query(x_NTD))
         scale = q_NHTE.shape[-1] ** -0.5
         content = (q_NHTE + self.u) * scale @ k_NHSE.transpose(-1, -2)
         place = by_distance((q_NHTE + self.v) * scale @ places_HSE.transpose(-1, -2))
         weights = self.drop((content + place + unseen).softmax(-1))
-        return self.out((weights @ v_NHSE).transpose(1, 2).flatten(2))
+        attended_NTD: torch.Tensor = self.out((weights @ v_NHSE).transpose(1, 2).flatten(2))
+        return attended_NTD
 
     def _by_head(self, x_NTD: torch.Tensor) -> torch.Tensor:
-        return x_NTD.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        x_NTHE: torch.Tensor = x_NTD.unflatten(-1, (self.heads, -1))
+        return x_NTHE.transpose(1, 2)
 
 
 def by_distance(scores: torch.Tensor) -> torch.Tensor:
-    """Scores `(n, head, T, S)` of places, the farthest first, moved so that column s of row t is of that distance.
+    """Scores `(n, head, T, S)` by distance, the farthest first, shifted so that column s of row t is of key s.
 
-    Row t's own key is column S - T + t. Columns after it hold other rows' scores and are not to be seen.
+    Row t's own key is column S - T + t. Columns after it hold other rows' scores and must be masked.
     """
     n, heads, rows, columns = scores.shape
     return F.pad(scores, (1, 0)).view(n, heads, columns + 1, rows)[:, :, 1:].reshape(n, heads, rows, columns)
@@ -79,7 +84,7 @@ def sinusoids(count: int, d_model: int, device: torch.device) -> torch.Tensor:
 
 
 class Layer(nn.Module):
-    """Attention and feed-forward, each after a layer norm and added to what came in."""
+    """Attention and feed-forward, each after a layer norm and added to its input."""
 
     def __init__(self, d: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -89,17 +94,18 @@ class Layer(nn.Module):
 
     def forward(self, x_NTD: torch.Tensor, *attended: torch.Tensor) -> torch.Tensor:
         x_NTD = x_NTD + self.drop(self.attention(self.norm(x_NTD), *attended))
-        return x_NTD + self.drop(self.feed(x_NTD))
+        result: torch.Tensor = x_NTD + self.drop(self.feed(x_NTD))
+        return result
 
 
 class Network(nn.Module):
-    """Transformer-XL: tokens to logits of the next, by segments with memory or one by one with states."""
+    """Transformer-XL: from tokens to logits of the next, in segments with memory or one by one with states."""
 
     def __init__(self, vocabulary: int, d_model: int, layers: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.d_model = d_model
         self.embedding, self.drop = nn.Embedding(vocabulary, d_model), nn.Dropout(dropout)
-        self.layers = nn.ModuleList(Layer(d_model, heads, dropout) for _ in range(layers))
+        self.layers = module_list(Layer(d_model, heads, dropout) for _ in range(layers))
         self.norm, self.bias = nn.LayerNorm(d_model), nn.Parameter(torch.zeros(vocabulary))
         for name, parameter in self.named_parameters():
             if "norm" not in name and parameter.dim() > 1:
@@ -115,13 +121,15 @@ class Network(nn.Module):
     ) -> tuple[torch.Tensor, Memory]:
         """Logits `(n, time, vocabulary)` of each next token, and the memory of the last `keep` tokens.
 
-        A token sees those of its own song among the memory and the segment up to itself; with `reach`, no further back.
+        A token sees the tokens of its own song in the memory and in the segment up to itself; with `reach`, only that
+        far back.
         """
-        memory = memory or self._no_memory(tokens_NT)
+        memory = memory or self.no_memory(tokens_NT)
         songs_NS = torch.cat([memory.songs, songs_NT], dim=1)
         unseen = unseen_keys(songs_NS, songs_NT, reach)
         r_SD = sinusoids(songs_NS.shape[1], self.d_model, tokens_NT.device)
-        x_NTD, inputs = self._embedded(tokens_NT), []
+        x_NTD = self._embedded(tokens_NT)
+        inputs: list[torch.Tensor] = []
         for layer, before in zip(self.layers, memory.inputs, strict=True):
             context = torch.cat([before, x_NTD], dim=1)
             inputs.append(_last(context, keep).detach())
@@ -138,12 +146,14 @@ class Network(nn.Module):
         return self._logits(x_N1D)[:, 0]
 
     def _embedded(self, tokens_NT: torch.Tensor) -> torch.Tensor:
-        return self.drop(self.embedding(tokens_NT) * self.d_model**0.5)
+        x_NTD: torch.Tensor = self.drop(self.embedding(tokens_NT) * self.d_model**0.5)
+        return x_NTD
 
     def _logits(self, x_NTD: torch.Tensor) -> torch.Tensor:
         return F.linear(self.norm(x_NTD), self.embedding.weight, self.bias)
 
-    def _no_memory(self, tokens_NT: torch.Tensor) -> Memory:
+    def no_memory(self, tokens_NT: torch.Tensor) -> Memory:
+        """The memory at the beginning of `tokens_NT` `(n, time)`: that of no tokens."""
         n, device = len(tokens_NT), tokens_NT.device
         return Memory(
             [torch.zeros(n, 0, self.d_model, device=device)] * len(self.layers),
@@ -152,7 +162,10 @@ class Network(nn.Module):
 
 
 def unseen_keys(songs_NS: torch.Tensor, songs_NT: torch.Tensor, reach: int | None) -> torch.Tensor:
-    """`(n, 1, T, S)`: 0 where the last T of S tokens see a key, of their own song and up to themselves; else -inf."""
+    """`(n, 1, T, S)`: 0 if a token (of the last T of S) sees a key, else -inf.
+
+    A token sees the keys of its own song up to itself; with `reach`, only that far back.
+    """
     count = songs_NS.shape[1]
     place = torch.arange(count, device=songs_NS.device)
     distance_TS = place[count - songs_NT.shape[1] :, None] - place
@@ -171,8 +184,8 @@ def _last(x: torch.Tensor, keep: int) -> torch.Tensor:
 class States:
     """Each layer's keys and values of the last `reach` tokens, to which `Network.step` adds one at a time.
 
-    They lie in buffers somewhat longer than that; what has slid to a buffer's end goes back to its beginning, so that
-    a step copies next to nothing.
+    The buffers are somewhat longer than that. When a buffer is full, the last `reach` tokens are moved to its
+    beginning, so that a step hardly copies anything.
     """
 
     def __init__(self, network: Network, memory: Memory, reach: int) -> None:
@@ -181,29 +194,30 @@ class States:
         self.valid = torch.zeros(n, capacity, dtype=torch.bool, device=device)
         self.valid[:, : self.end] = memory.songs != NO_SONG
         r_SD = sinusoids(reach + 1, network.d_model, device)
-        self.places, self.buffers = [], []
+        self.places: list[torch.Tensor] = []
+        self.buffers: list[list[torch.Tensor]] = []
         for layer, inputs in zip(network.layers, memory.inputs, strict=True):
             self.places.append(layer.attention.places(r_SD))
             heads, width = layer.attention.heads, network.d_model // layer.attention.heads
             pair = [torch.zeros(n, heads, capacity, width, device=device) for _ in range(2)]
-            for buffer, part in zip(pair, layer.attention.keys_values(layer.norm(inputs)), strict=True):
-                buffer[:, :, : self.end] = part
+            for buffer, values in zip(pair, layer.attention.keys_values(layer.norm(inputs)), strict=True):
+                buffer[:, :, : self.end] = values
             self.buffers.append(pair)
 
     def opened(self) -> int:
-        """Make room for one more token; how many tokens it will see, itself included."""
+        """Make room for one more token. Returns how many tokens it will see, including itself."""
         if self.end == self.valid.shape[1]:
-            for kept in (self.valid[:, None, :, None], *(buffer for pair in self.buffers for buffer in pair)):
-                kept[:, :, : self.reach] = kept[:, :, self.end - self.reach :].clone()
+            for buffer in (self.valid[:, None, :, None], *(buffer for pair in self.buffers for buffer in pair)):
+                buffer[:, :, : self.reach] = buffer[:, :, self.end - self.reach :].clone()
             self.end = self.reach
         self.end += 1
         self.valid[:, self.end - 1] = True
         return self.end - self._first
 
     def put(self, layer: int, *keys_values: torch.Tensor) -> None:
-        """The opened token's key and value at a layer, `(n, head, 1, d/heads)`."""
-        for buffer, part in zip(self.buffers[layer], keys_values, strict=True):
-            buffer[:, :, self.end - 1 : self.end] = part
+        """Store the opened token's key and value at a layer, `(n, head, 1, d/heads)` each."""
+        for buffer, values in zip(self.buffers[layer], keys_values, strict=True):
+            buffer[:, :, self.end - 1 : self.end] = values
 
     def seen(self, layer: int) -> list[torch.Tensor]:
         """A layer's keys and values that the opened token sees."""
@@ -211,11 +225,11 @@ class States:
 
     @property
     def unseen(self) -> torch.Tensor:
-        """-inf where one of them is not a token but what a shorter prompt was filled up with, `(n, 1, 1, S)`."""
+        """`(n, 1, 1, S)`: 0 if the opened token sees a key, -inf if the key only fills up a shorter prompt."""
         return _minus_infinity(self.valid[:, None, None, self._first : self.end])
 
     def keep(self, index: torch.Tensor) -> None:
-        """Drop all rows but those at `index`."""
+        """Keep only the rows at `index`."""
         self.valid = self.valid[index]
         self.buffers = [[buffer[index] for buffer in pair] for pair in self.buffers]
 

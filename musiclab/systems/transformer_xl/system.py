@@ -1,29 +1,29 @@
 """transformer_xl: Transformer-XL over multitrack tokens; the article's second baseline, "relatively good" by ear.
 
-Facts (Dai et al. 2019; Tham and Kim 2021 ran MusicAutobot's default): a decoder of self-attention layers that reads a
-song segment by segment. Each layer also attends to its own inputs of the tokens before the segment (the memory, kept
-without gradients), so context grows with depth beyond a segment; positions enter attention as sinusoids of the distance
-between two tokens, with two learned biases u and v, so that it does not matter where in a song they are. The article's
+Facts (Dai et al. 2019; Tham and Kim 2021 ran MusicAutobot's default): a decoder of self-attention layers reads a song
+segment by segment. Each layer also attends to its own inputs of the tokens before the segment (the memory, kept without
+gradients), so the context grows with depth beyond a segment. Positions enter attention as sinusoids of the distance
+between two tokens, with two learned biases u and v, so it does not matter where in a song they are. The article's
 sizes: d_model 512, 16 layers, 8 heads, memory 512, batch 4, segments (bptt) of 128, 5 epochs.
 
-Where the article is silent: a learning rate of 1e-3 that first rises and then falls, and top-k 30 and top-p 0.6 at
-generation (the article preset; 0.9 is our default), are MusicAutobot's; gradients are clipped to 0.25 as by Dai et al.
-MusicAutobot also embeds the beat and trains on transposed copies; this does neither. Tokens are those of a published
-tokeniser (`musiclab.systems.transformer_xl.tokens`) in place of MusicAutobot's own.
+If the article is silent, values are MusicAutobot's: a learning rate of 1e-3 that first rises and then falls, and top-k
+30 and top-p 0.6 at generation (in the article preset; our default is 0.9). Gradients are clipped to 0.25 as by Dai et
+al. MusicAutobot also embeds the beat and trains on transposed copies; this system does neither. Tokens are those of a
+published tokeniser (`musiclab.systems.transformer_xl.tokens`) instead of MusicAutobot's own.
 
-A token attends to its own song alone: memory is reset at song boundaries. In training a token sees the memory and what
-of its segment lies before it; measured and in generation it sees `memory` + `segment` - 1 tokens back, the farthest it
-may have seen in training, so that nothing depends on where segments begin. Of songs whose bars do not divide a window
-(3/4 at the defaults) the steps between windows are missing where these meet, see `BlockWindows.song`.
+A token attends only to its own song: memory is reset at song boundaries. In training a token sees the memory and the
+part of its segment before it. In measuring and generation it sees `memory` + `segment` - 1 tokens back, the farthest
+that it may have seen in training, so that nothing depends on where segments begin. If the bars of a song do not divide
+a window (3/4 at the defaults), the steps between windows are missing, see `BlockWindows.song`.
 
-Encoding takes 30 to 40 ms a song of LPD-5, so ten minutes for all of it, and a resume does it again: little beside one
-epoch, while the tokens of all songs, if kept, would add hundreds of megabytes to the product.
+Encoding takes 30 to 40 ms a song of LPD-5, so ten minutes for all songs, and a resume encodes them again. That is
+little compared with one epoch, while keeping the tokens of all songs would add hundreds of megabytes to the product.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -32,8 +32,8 @@ from torch.nn import functional as F
 
 from musiclab.data.windows import pack, unpack
 from musiclab.errors import UserError
-from musiclab.systems.base import GENERATE, MEASURE, StageRun, System
-from musiclab.systems.config import Config, field
+from musiclab.systems.base import StageRun, System
+from musiclab.systems.config import GENERATE, MEASURE, Config, field
 from musiclab.systems.timing import seconds_a_step
 from musiclab.systems.transformer_xl.network import NO_SONG, Memory, Network, States, state_capacity
 from musiclab.systems.transformer_xl.tokens import Grammar, RollTokens
@@ -46,11 +46,11 @@ WEIGHTS = "weights.safetensors"
 _CLIP = 0.25
 _WARM_UP = 0.1  # share of the steps in which the learning rate rises; then it falls along a cosine
 _EVAL_SONGS = 16
-# Rows are generated as many at a time as this many bytes of states hold, and no more than _ROWS.
+# As many rows are generated at a time as have states of this many bytes, and at most _ROWS.
 _STATE_BYTES = {"cpu": 2**28, "cuda": 2**32}
 _ROWS = 256
 _DRAWS = 256
-# Between 13 of the chorales and 24 of LPD-5 at the article's resolution, for forecasts.
+# For forecasts; at the article's resolution the chorales have 13, LPD-5 has 24.
 _TOKENS_A_BEAT = 18
 
 
@@ -64,7 +64,7 @@ class TransformerXLConfig(Config):
     memory: int = field(128, "train", "tokens before a segment that it attends to; 0 is none", low=0, high=8192)
     segment: int = field(128, "train", "tokens a segment (bptt)", low=2, high=8192)
     batch: int = field(
-        8, "train", "streams of songs side by side; fewer where they would be shorter than a segment", low=1, high=4096
+        8, "train", "streams of songs side by side; fewer if they would be shorter than a segment", low=1, high=4096
     )
     epochs: int = field(5, "train", "passes over the training songs", low=1, high=10_000)
     lr: float = field(1e-3, "train", "Adam's learning rate at its highest; MusicAutobot's", low=1e-7, high=1)
@@ -80,31 +80,33 @@ class TransformerXLConfig(Config):
 
     @property
     def reach(self) -> int:
-        """How far back a token sees where segments are to make no difference."""
+        """How many tokens back a token sees in measuring and generation, where segments must make no difference."""
         return self.memory + self.segment - 1
 
 
 class TokenLearner(Learner):
-    """The network over streams of token sequences, one a song."""
+    """The network, trained on streams of token sequences, one sequence a song."""
 
-    def __init__(self, run: StageRun, songs: list[np.ndarray], validation: list[np.ndarray], vocabulary: int) -> None:
+    def __init__(
+        self, run: StageRun[TransformerXLConfig], songs: list[np.ndarray], validation: list[np.ndarray], vocabulary: int
+    ) -> None:
         self.run, self.songs, self.validation = run, songs, validation
         with run.block.global_torch("init", "train"):
             network = _network(run.config, vocabulary)
         self.network = network.to(run.device)
         self.modules = {"network": self.network}
         self.optimizers = {"network": torch.optim.Adam(self.network.parameters(), lr=run.config.lr, fused=True)}
-        # Streams are as long whatever the songs' order, so all epochs have equally many steps.
+        # The length of streams does not depend on the order of songs, so all epochs have equally many steps.
         size = sum(map(len, songs))
         self.streams = max(1, min(run.config.batch, size // (run.config.segment + 1)))
         self.steps = max(1, math.ceil((-(-size // self.streams) - 1) / run.config.segment))
 
     def epoch(self, number: int) -> dict[str, float]:
-        """Every stream from its beginning, with no memory before it: a checkpoint need not hold any."""
+        """Every stream is read from its beginning, without memory before it, so a checkpoint need not hold memory."""
         run, config, sums = self.run, self.run.config, RunningMeans()
         order = torch.randperm(len(self.songs), generator=run.block.torch("data", "train", number)).tolist()
         tokens, songs = streams([self.songs[place] for place in order], self.streams)
-        memory = None
+        memory: Memory | None = None
         self.network.train()
         with run.block.global_torch("dropout", "train", number):
             for step, segment in enumerate(segments(tokens, songs, config.segment, run.device)):
@@ -119,14 +121,14 @@ class TokenLearner(Learner):
         means = sums.means()
         if not means.get("count"):
             raise UserError("The training songs have no token after another to learn from; take more songs or bars.")
-        loss = means["loss"] / means["count"]
-        return {"train/loss": loss, "val/loss": nats_a_token(self.network, self.validation, config, run.device)}
+        mean = means["loss"] / means["count"]
+        return {"train/loss": mean, "val/loss": nats_a_token(self.network, self.validation, config, run.device)}
 
 
 def streams(songs: list[np.ndarray], count: int) -> tuple[np.ndarray, np.ndarray]:
     """The songs end to end, cut into `count` equal streams `(count, time)`: tokens uint16, song numbers int32.
 
-    What is left at the end is filled up with tokens of no song.
+    The last stream is filled up with tokens of no song.
     """
     time = -(-sum(map(len, songs)) // count)
     tokens, numbers = np.zeros(count * time, np.uint16), np.full(count * time, NO_SONG, np.int32)
@@ -137,23 +139,34 @@ def streams(songs: list[np.ndarray], count: int) -> tuple[np.ndarray, np.ndarray
     return tokens.reshape(count, time), numbers.reshape(count, time)
 
 
-def segments(
-    tokens: np.ndarray, songs: np.ndarray, length: int, device: torch.device
-) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Consecutive segments: tokens, their songs, the tokens to predict, and which of those are of the same song.
+class Segment(NamedTuple):
+    """A segment of streams, all `(streams, time)`.
 
-    Tokens and songs are as of `streams`; only a segment of them at a time is int64 and on the device.
+    Attributes:
+        tokens: int64.
+        songs: int64, the songs of the tokens.
+        following: int64, the tokens to predict.
+        asked: bool, whether a token to predict is of the same song as the token before it.
     """
+
+    tokens: torch.Tensor
+    songs: torch.Tensor
+    following: torch.Tensor
+    asked: torch.Tensor
+
+
+def segments(tokens: np.ndarray, songs: np.ndarray, length: int, device: torch.device) -> Iterator[Segment]:
+    """Consecutive segments of `streams`. Only one segment at a time is int64 and on the device."""
     for at in range(0, tokens.shape[1] - 1, length):
-        words, own = (
-            torch.from_numpy(part[:, at : at + length + 1].astype(np.int64)).to(device) for part in (tokens, songs)
+        words, numbers = (
+            torch.from_numpy(stream[:, at : at + length + 1].astype(np.int64)).to(device) for stream in (tokens, songs)
         )
-        asked = (own[:, :-1] == own[:, 1:]) & (own[:, :-1] != NO_SONG)
-        yield words[:, :-1], own[:, :-1], words[:, 1:], asked
+        asked = (numbers[:, :-1] == numbers[:, 1:]) & (numbers[:, :-1] != NO_SONG)
+        yield Segment(words[:, :-1], numbers[:, :-1], words[:, 1:], asked)
 
 
 def learning_rate(highest: float, step: int, steps: int) -> float:
-    """A straight rise over the first steps, then half a cosine down to 0."""
+    """The rate at a step: a straight rise over the first steps, then half a cosine down to 0."""
     rise = max(1, round(_WARM_UP * steps))
     if step < rise:
         return highest * (step + 1) / rise
@@ -161,27 +174,27 @@ def learning_rate(highest: float, step: int, steps: int) -> float:
 
 
 def _loss(
-    network: Network, segment: tuple[torch.Tensor, ...], memory: Memory | None, keep: int, reach: int | None = None
+    network: Network, segment: Segment, memory: Memory | None, keep: int, reach: int | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, Memory]:
-    """Mean nats over a segment's tokens that are asked for, how many those are, and the memory after it."""
-    tokens, songs, following, asked = segment
-    logits, memory = network(tokens, songs, memory, keep, reach)
-    nats = F.cross_entropy(logits.flatten(0, 1), following.flatten(), reduction="none")
-    count = asked.sum()
-    return (nats * asked.flatten()).sum() / count.clamp(min=1), count, memory
+    """Mean nats over a segment's tokens that are asked for, the number of these tokens, and the memory after it."""
+    logits, after = network(segment.tokens, segment.songs, memory, keep, reach)
+    nats = F.cross_entropy(logits.flatten(0, 1), segment.following.flatten(), reduction="none")
+    count = segment.asked.sum()
+    return (nats * segment.asked.flatten()).sum() / count.clamp(min=1), count, after
 
 
 @torch.no_grad()
 def nats_a_token(network: Network, songs: list[np.ndarray], config: TransformerXLConfig, device: torch.device) -> float:
-    """Mean nats of every token but a song's first, each seen with `reach` tokens before it; NaN without tokens."""
+    """Mean nats of every token except a song's first, given the `reach` tokens before it; NaN without tokens."""
     total, tokens_asked = 0.0, 0
     network.eval()
     by_length = sorted(songs, key=len, reverse=True)
     for first in range(0, len(songs), _EVAL_SONGS):
-        some, memory = by_length[first : first + _EVAL_SONGS], None
-        tokens = np.zeros((len(some), len(some[0])), np.uint16)
+        batch = by_length[first : first + _EVAL_SONGS]
+        tokens = np.zeros((len(batch), len(batch[0])), np.uint16)
         numbers = np.full(tokens.shape, NO_SONG, np.int32)
-        for row, song in enumerate(some):
+        memory: Memory | None = None
+        for row, song in enumerate(batch):
             tokens[row, : len(song)], numbers[row, : len(song)] = song, row
         for segment in segments(tokens, numbers, config.segment, device):
             loss, count, memory = _loss(network, segment, memory, config.reach, config.reach)
@@ -189,15 +202,15 @@ def nats_a_token(network: Network, songs: list[np.ndarray], config: TransformerX
     return total / tokens_asked if tokens_asked else math.nan
 
 
-class TransformerXL(System):
+class TransformerXL(System[TransformerXLConfig]):
     """Transformer-XL; see the module's docstring."""
 
     name = "transformer_xl"
     config = TransformerXLConfig
-    stages: ClassVar = {"train": 1, GENERATE: 1, MEASURE: 1}
+    stages: ClassVar[dict[str, int]] = {"train": 1, GENERATE: 1, MEASURE: 1}
     conditions = ("start", "noise")
     provides = ("tokens",)
-    presets: ClassVar = {
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
         "demo": {
             "d_model": 64, "layers": 2, "heads": 4, "memory": 96, "segment": 32, "batch": 8, "epochs": 2,
             "dropout": 0.0, "lr": 4e-3, "max_train": 1024, "max_eval": 384,
@@ -208,12 +221,14 @@ class TransformerXL(System):
         },
     }  # fmt: skip
 
-    def train(self, stage: str, run: StageRun) -> None:
+    def train(self, stage: str, run: StageRun[TransformerXLConfig]) -> None:
         tokens = RollTokens(run.config.resolution, run.config.steps)
         songs, validation = (_songs(run, tokens, part) for part in ("train", "validation"))
         learner = TokenLearner(run, songs, validation, len(tokens))
         fit(learner, run.config.epochs, run.files, run.after_epoch)
-        counts = sum(np.bincount(song, minlength=len(tokens)) for song in songs)
+        counts = np.zeros(len(tokens), np.int64)
+        for song in songs:
+            counts += np.bincount(song, minlength=len(tokens))
         state = learner.weights() | {"counts": torch.from_numpy(counts)}
         sounding = sorted(
             value for (kind, value), n in zip(tokens.words, counts, strict=True) if kind == "Program" and n
@@ -222,23 +237,23 @@ class TransformerXL(System):
         run.files.write(WEIGHTS, tensors.to_bytes(state, meta))
 
     @torch.no_grad()
-    def continuations(self, run: StageRun, starts: np.ndarray) -> np.ndarray:
-        """As many starts at once as memory allows, token by token with cached states, until all windows are full."""
+    def continuations(self, run: StageRun[TransformerXLConfig], starts: np.ndarray) -> np.ndarray:
+        """Token by token with cached states until all windows are full, as many starts at once as memory allows."""
         config, tokens = run.config, RollTokens(run.config.resolution, run.config.steps)
         state, meta = tensors.from_bytes(run.files.product("train").read(WEIGHTS))
         network = _trained(run, state, tokens)
         grammar = Grammar(tokens, meta["sounding"], meta["longest"], run.device)
-        made = []
+        continued = []
         at_once = _rows_at_once(config, run.device)
         for first in range(0, len(starts), at_once):
             prompts = [_prompt(tokens, unpack(start)) for start in starts[first : first + at_once]]
             noise = Noise(run.block, first, len(prompts))
             sequences = _sampled(network, grammar, prompts, noise, config)
-            made += [_windows(tokens, sequence, config) for sequence in sequences]
-        return np.stack(made)
+            continued += [_windows(tokens, sequence, config) for sequence in sequences]
+        return np.stack(continued)
 
-    def own_measures(self, run: StageRun) -> dict[str, float]:
-        """Perplexity of test songs' tokens, and that of guessing by training frequency plus one."""
+    def own_measures(self, run: StageRun[TransformerXLConfig]) -> dict[str, float]:
+        """Perplexity of test songs' tokens, and that of guessing by their counts in training plus one."""
         from musiclab.measures.suite import token_measures
 
         tokens = RollTokens(run.config.resolution, run.config.steps)
@@ -250,7 +265,7 @@ class TransformerXL(System):
         return token_measures(nats, float(-np.log(smoothed / smoothed.sum())[asked].mean()))
 
     def estimated_seconds(self, config: TransformerXLConfig, windows: int) -> float:
-        """Training time from a few steps on made tokens, with as many tokens a beat as music has."""
+        """Training time from a few steps on random tokens, for as many tokens a beat as music has."""
         vocabulary = 303
         network = _network(config, vocabulary)
         optimizer = torch.optim.Adam(network.parameters(), fused=True)
@@ -271,7 +286,7 @@ class TransformerXL(System):
 
 
 class Noise:
-    """Uniform draws of each start, from a stream of its own: no start's draws hang on how many others there are."""
+    """Uniform draws of each start from its own stream, so that they do not depend on the number of starts."""
 
     def __init__(self, block: Block, first: int, count: int) -> None:
         self.generators = [block.torch("sampling", "generate", first + row) for row in range(count)]
@@ -280,73 +295,74 @@ class Noise:
     def next(self) -> torch.Tensor:
         """One draw in [0, 1) for each start, `(count,)`."""
         if self.used == self.drawn.shape[1]:
-            self.drawn = torch.stack([torch.rand(_DRAWS, generator=one) for one in self.generators])
+            self.drawn = torch.stack([torch.rand(_DRAWS, generator=generator) for generator in self.generators])
             self.used = 0
         self.used += 1
         return self.drawn[:, self.used - 1]
 
 
 def sampled(logits_NV: torch.Tensor, uniform_N: torch.Tensor, config: TransformerXLConfig) -> torch.Tensor:
-    """A token a row `(n,)`, drawn from the `top_k` most likely and of those the fewest that have `top_p` together."""
+    """A token a row `(n,)`, drawn from the `top_k` most likely, and of these from the fewest that sum to `top_p`."""
     count = logits_NV.shape[1]
     best, tokens = (logits_NV / config.temperature).topk(min(config.top_k or count, count))
     chance = best.softmax(-1)
     before = chance.cumsum(-1) - chance
-    # The most likely one stays whatever `top_p` is, and nothing of no chance comes in.
+    # The most likely token stays whatever `top_p` is, and a token of probability 0 is never drawn.
     chance = chance * ((before < config.top_p) & (chance > 0))
     upto = chance.cumsum(-1)
     place = (upto <= uniform_N[:, None] * upto[:, -1:]).sum(-1)
-    last = (chance > 0).sum(-1) - 1  # sums made in parallel need not ascend, and so point past it
+    last = (chance > 0).sum(-1) - 1  # parallel sums need not ascend, so `place` may point past it
     return tokens.gather(1, torch.minimum(place, last)[:, None])[:, 0]
 
 
 def _sampled(
     network: Network, grammar: Grammar, prompts: list[np.ndarray], noise: Noise, config: TransformerXLConfig
 ) -> list[list[int]]:
-    """The tokens that continue each prompt until `continuation` windows are full, one token of all at a time."""
+    """The tokens that continue each prompt until `continuation` windows are full, one token a step for all prompts."""
     device = grammar.kind_V.device
     end = config.steps * (1 + config.continuation)
     logits, states = _primed(network, prompts, config, device)
     at = grammar.after(prompts, config.steps)
-    rows, made = torch.arange(len(prompts)), [[] for _ in prompts]
+    rows = torch.arange(len(prompts))
+    sequences: list[list[int]] = [[] for _ in prompts]
     while len(rows):
         token = sampled(logits.masked_fill(~grammar.allowed(at), -math.inf), noise.next()[rows].to(device), config)
         at = grammar.written(at, token)
         for row, number in zip(rows.tolist(), token.tolist(), strict=True):
-            made[row].append(number)
+            sequences[row].append(number)
         going = (grammar.time(at) < end).nonzero()[:, 0]
         if len(going) < len(rows):
             rows, token, at = rows[going.cpu()], token[going], at.rows(going)
             states.keep(going)
         if len(rows):
             logits = network.step(token, states)
-    return made
+    return sequences
 
 
 def _primed(
     network: Network, prompts: list[np.ndarray], config: TransformerXLConfig, device: torch.device
 ) -> tuple[torch.Tensor, States]:
-    """Logits after the prompts and the states of their ends; the shorter ones are filled up on the left."""
+    """Logits after the prompts, and the states at their ends. Shorter prompts are filled up on the left."""
     length = max(map(len, prompts))
     tokens = torch.zeros(len(prompts), length, dtype=torch.int64)
     songs = torch.full_like(tokens, NO_SONG)
     for row, prompt in enumerate(prompts):
         tokens[row, length - len(prompt) :], songs[row, length - len(prompt) :] = torch.from_numpy(prompt), 0
-    memory, logits = None, None
-    for part, own in zip(tokens.split(config.segment, 1), songs.split(config.segment, 1), strict=True):
-        logits, memory = network(part.to(device), own.to(device), memory, config.reach, config.reach)
+    memory = network.no_memory(tokens.to(device))
+    for words, numbers in zip(tokens.split(config.segment, 1), songs.split(config.segment, 1), strict=True):
+        logits, memory = network(words.to(device), numbers.to(device), memory, config.reach, config.reach)
     return logits[:, -1], States(network, memory, config.reach)
 
 
 def _prompt(tokens: RollTokens, roll: np.ndarray) -> np.ndarray:
-    """The tokens of a start window up to the bar line in whose bar, or at which, what comes next begins."""
+    """The tokens of a start window, with the bar line at its end if there is one."""
     ids = tokens.encode(roll)
     at_bar_line = roll.shape[1] % tokens.bar == 0
     return np.append(ids, tokens.bar_line) if at_bar_line else ids
 
 
 def _windows(tokens: RollTokens, sequence: list[int], config: TransformerXLConfig) -> np.ndarray:
-    """What was sampled after a start window as packed windows `(continuation, track, steps, 16)`."""
+    """The tokens sampled after a start window as packed windows `(continuation, track, steps, 16)`."""
     silent = [tokens.bar_line] * (config.steps // tokens.bar + 1)
     roll = tokens.decode(np.array(silent + sequence), config.steps * (1 + config.continuation))
     windows = roll.reshape(len(roll), 1 + config.continuation, config.steps, -1).swapaxes(0, 1)
@@ -354,15 +370,15 @@ def _windows(tokens: RollTokens, sequence: list[int], config: TransformerXLConfi
 
 
 def _rows_at_once(config: TransformerXLConfig, device: torch.device) -> int:
-    """How many starts are continued side by side within the memory meant for them."""
+    """How many starts can be continued side by side in the memory allowed for them."""
     states = 2 * config.layers * config.d_model * state_capacity(config.reach)
     scores = 4 * config.heads * config.segment * (config.reach + config.segment)
     return max(1, min(_ROWS, _STATE_BYTES[device.type] // (4 * (states + scores))))
 
 
-def _songs(run: StageRun, tokens: RollTokens, part: str) -> list[np.ndarray]:
-    """The token sequences of the songs of a part of the block, uint16: all at once they are a data set in memory."""
-    return [tokens.encode(unpack(run.windows.song(number))).astype(np.uint16) for number in run.windows.songs[part]]
+def _songs(run: StageRun[TransformerXLConfig], tokens: RollTokens, part: str) -> list[np.ndarray]:
+    """The token sequences of the block's songs of a part; uint16, because all of them are in memory at once."""
+    return [tokens.encode(unpack(run.data.song(number))).astype(np.uint16) for number in run.data.songs[part]]
 
 
 def _longest_bar(tokens: RollTokens, song: np.ndarray) -> int:
@@ -375,7 +391,7 @@ def _network(config: TransformerXLConfig, vocabulary: int) -> Network:
     return Network(vocabulary, config.d_model, config.layers, config.heads, config.dropout)
 
 
-def _trained(run: StageRun, state: dict[str, torch.Tensor], tokens: RollTokens) -> Network:
+def _trained(run: StageRun[TransformerXLConfig], state: dict[str, torch.Tensor], tokens: RollTokens) -> Network:
     network = _network(run.config, len(tokens))
     network.load_state_dict(tensors.under("network", state))
     return network.to(run.device).eval()

@@ -1,15 +1,15 @@
 """Multitrack rolls as the tokens of a published tokeniser, miditok's REMI, and back without loss.
 
-A song in REMI (Huang and Yang 2020; with a program before each note it is the REMI+ of von Ruette et al. 2023): `Bar`
-at each bar line of 4/4, `Position` where notes begin, and for each note `Program`, `Pitch`, `Duration`; a drum hit is
-`Program`, `PitchDrum`, as hits last one step. Notes that begin together come by track and then by pitch. Neither
-velocity nor tempo: rolls have none. 3 tokens a note, 206 a window of the chorales at the article's resolution, 382 a
-window of LPD-5. (Programs written only where they change would save a sixth of the latter and nothing of the former,
-and each note would hang on one far behind it.)
+A song in REMI (Huang and Yang 2020; with a program before each note it is the REMI+ of von Ruette et al. 2023) has
+`Bar` at each bar line of 4/4, `Position` where notes begin, and for each note `Program`, `Pitch`, `Duration`. A drum
+hit is `Program`, `PitchDrum`, because hits last one step. Notes that begin together are sorted by track and then by
+pitch. There are no velocities and tempos, because rolls have none. A note has 3 tokens, a window of the chorales 206 at
+the article's resolution, a window of LPD-5 382. (If a program were written only when it changes, LPD-5 would need a
+sixth less and the chorales would need as many, but a note would depend on a program far before it.)
 
 What REMI alone would lose is kept: a note longer than the longest `Duration` is a chain of notes, and silence after the
-last note is written as bars. So every roll comes back as it was, with one condition: drums are hits of one step, which
-is how windows are cut; a held drum note is a hit in each of its steps and comes back as those same cells.
+last note is written as bars. So every roll is restored exactly. This includes drums: windows are cut so that drums are
+hits of one step, and a held drum note would be written as a hit in each of its steps.
 """
 
 from dataclasses import dataclass, fields
@@ -20,12 +20,11 @@ import torch
 from symusic import Note, Score, Track
 
 from musiclab.data.notes import notes
-from musiclab.data.songs import PROGRAMS, TRACKS
+from musiclab.data.songs import DRUMS, PROGRAMS, TRACKS
 
-DRUMS = TRACKS.index("Drums")
 # The types of REMI's tokens as they are used here, and which may follow which.
 KINDS = ("PAD", "Bar", "Position", "Program", "Pitch", "PitchDrum", "Duration")
-_FOLLOWS = {
+_FOLLOWS: dict[str, tuple[str, ...]] = {
     "PAD": (),
     "Bar": ("Bar", "Position"),
     "Position": ("Program",),
@@ -35,15 +34,15 @@ _FOLLOWS = {
     "Duration": ("Program", "Position", "Bar"),
 }
 _BEATS_A_BAR = 4
-_DRUM_PROGRAM = -1  # miditok's name for what is a matter of the channel in MIDI
-_VELOCITY = 100  # any: it is not written into tokens
+_DRUM_PROGRAM = -1  # miditok's program for drums, which MIDI tells by their channel
+_VELOCITY = 100  # any will do, because it is not written into tokens
 
 
 class RollTokens:
     """REMI for rolls of `resolution` steps a beat; its longest `Duration` is that of a window of `steps`."""
 
     def __init__(self, resolution: int, steps: int) -> None:
-        # Imported here: it takes seconds, and whoever only plans has no need of it. It asks nobody on the network.
+        # Imported here, because it takes seconds and planning does without it. It does not use the network.
         from miditok import REMI, TokenizerConfig
 
         self.bar = _BEATS_A_BAR * resolution
@@ -72,16 +71,17 @@ class RollTokens:
     @cached_property
     def bar_line(self) -> int:
         """The number of the `Bar` token."""
-        return self._remi["Bar_None"]
+        number: int = self._remi["Bar_None"]
+        return number
 
     @cached_property
     def words(self) -> list[tuple[str, int]]:
-        """Type and value of each token by its number; the value of a Program is its track, of a Duration its steps."""
+        """Type and value of each token, by its number. The value of a Program is a track, of a Duration its steps."""
         by_number = sorted(self._remi.vocab.items(), key=lambda item: item[1])
         return [self._word(*text.split("_")) for text, _ in by_number]
 
     def encode(self, roll: np.ndarray) -> np.ndarray:
-        """The tokens `(n,)` int64 of a roll `(track, time, 128)` bool that begins at a bar line, to its very end."""
+        """The tokens `(n,)` int64 of a whole roll `(track, time, 128)` bool that begins at a bar line."""
         score = Score(self.resolution)
         for name, cells in zip(TRACKS, roll, strict=True):
             track = Track(name, PROGRAMS[name], name == "Drums")
@@ -93,7 +93,7 @@ class RollTokens:
         return np.array(ids + [self.bar_line] * silent, np.int64)
 
     def decode(self, ids: np.ndarray, steps: int) -> np.ndarray:
-        """The roll `(track, steps, 128)` bool of tokens; what lies after its end is cut off."""
+        """The roll `(track, steps, 128)` bool of tokens; what lies after `steps` is cut off."""
         roll = np.zeros((len(TRACKS), steps, 128), bool)
         score = self._remi.decode([int(number) for number in ids])
         for track in score.tracks:
@@ -104,7 +104,7 @@ class RollTokens:
         return roll
 
     def _written(self, cells: np.ndarray, drums: bool) -> list[tuple[int, int, int]]:
-        """Start, length and pitch of the notes to be written, by start and then pitch: hits, or chains of notes."""
+        """Start, length and pitch of the notes to write, sorted by start and then pitch: hits, or chains of notes."""
         if drums:
             return [(step, 1, pitch) for step, pitch in np.argwhere(cells).tolist()]
         rows = []
@@ -115,8 +115,8 @@ class RollTokens:
 
     def _word(self, kind: str, value: str) -> tuple[str, int]:
         if kind == "Duration":
-            beats, parts, resolution = (int(part) for part in value.split("."))
-            return kind, beats * resolution + parts
+            beats, steps, resolution = (int(number) for number in value.split("."))
+            return kind, beats * resolution + steps
         if kind == "Program":
             return kind, _programs().index(int(value))
         return kind, 0 if value == "None" else int(value)
@@ -129,11 +129,11 @@ def _programs() -> list[int]:
 
 @dataclass(frozen=True)
 class Written:
-    """Where each of n sequences is, all `(n,)` int64: what the tokens so far allow the next one to be."""
+    """Where each of n sequences is, all `(n,)` int64; the next token depends on this alone."""
 
     kind: torch.Tensor  # of the last token, an index into KINDS
     bar: torch.Tensor  # bar lines passed, from 0 in the first bar
-    position: torch.Tensor  # the last one in this bar; the next is later
+    position: torch.Tensor  # the last one in this bar; the next one is later
     track: torch.Tensor  # of the last note at this position, -1 before the first
     pitch: torch.Tensor  # of that track's last note at this position, -1 before the first
     in_bar: torch.Tensor  # tokens since the bar line
@@ -144,11 +144,11 @@ class Written:
 
 
 class Grammar:
-    """Which tokens may come next, so that what is sampled reads as `RollTokens.encode` would have written it.
+    """Which tokens may come next, so that samples have the form that `RollTokens.encode` writes.
 
     Types follow each other as in REMI; positions ascend in a bar, tracks at a position, pitches in a track. Only the
-    tracks of `sounding` are written. A bar that has `longest` tokens ends with the note in hand: so time always
-    advances, and b bars have at most b (longest + 4) tokens.
+    tracks of `sounding` are written. A bar with `longest` tokens ends after the note that is being written. So time
+    always advances, and b bars have at most b (longest + 4) tokens.
     """
 
     def __init__(self, tokens: RollTokens, sounding: list[int], longest: int, device: torch.device) -> None:
@@ -172,19 +172,19 @@ class Grammar:
         self.complete_K = torch.tensor([kind in ("Duration", "PitchDrum") for kind in KINDS], device=device)
 
     def after(self, prompts: list[np.ndarray], steps: int) -> Written:
-        """Where prompts are whose last bar line and notes lie before `steps`, where what comes next begins."""
+        """Where prompts are that end at `steps`: the last bar line and all notes lie before it."""
         device, n, bar = self.kind_V.device, len(prompts), KINDS.index("Bar")
         kind = [self.kind_V[int(prompt[-1])] for prompt in prompts]
-        since = [(self.kind_V.cpu().numpy()[prompt][::-1] == bar).argmax() for prompt in prompts]
+        in_bar = [(self.kind_V.cpu().numpy()[prompt][::-1] == bar).argmax() for prompt in prompts]
         full = torch.ones(n, dtype=torch.int64, device=device)
-        # No track is left at the prompt's last position: what comes next begins at a position of its own.
+        # No track is left at the prompt's last position, so the continuation begins at a position of its own.
         return Written(
             torch.stack(kind), full * (steps // self.bar_steps), full * (steps % self.bar_steps - 1),
-            full * len(TRACKS), full * -1, torch.tensor(np.array(since), dtype=torch.int64, device=device),
+            full * len(TRACKS), full * -1, torch.tensor(np.array(in_bar), dtype=torch.int64, device=device),
         )  # fmt: skip
 
     def allowed(self, at: Written) -> torch.Tensor:
-        """Which tokens may come next, `(n, vocabulary)` bool, at least one in each row."""
+        """Which tokens may come next, `(n, vocabulary)` bool; at least one in each row."""
         value, drums = self.value_V, (at.track == DRUMS)[:, None]
         track, pitch = at.track[:, None], at.pitch[:, None]
         allowed = self.follows_KV[at.kind]
@@ -196,7 +196,7 @@ class Grammar:
         return allowed & (self.is_V["Bar"] | ~full[:, None])
 
     def written(self, at: Written, token: torch.Tensor) -> Written:
-        """Where the sequences are after one more token each, `(n,)`."""
+        """Where the sequences are after one more `token` each, `(n,)`."""
         kind, value = self.kind_V[token], self.value_V[token]
         is_bar, is_position, is_program = (kind == KINDS.index(name) for name in ("Bar", "Position", "Program"))
         is_pitch = (kind == KINDS.index("Pitch")) | (kind == KINDS.index("PitchDrum"))
@@ -212,5 +212,5 @@ class Grammar:
         )
 
     def time(self, at: Written) -> torch.Tensor:
-        """The step that each sequence has reached, `(n,)`: all before it is written."""
+        """The step that each sequence has reached, `(n,)`; everything before it is written."""
         return at.bar * self.bar_steps + at.position.clamp(min=0)

@@ -1,4 +1,4 @@
-"""The config of vae_nn."""
+"""The config of `vae_nn`."""
 
 from dataclasses import dataclass
 
@@ -65,8 +65,8 @@ class VaeNNConfig(Config):
     alpha: float = field(0.5, "generate", "style: share of the target's latent in the mix", low=0, high=1)
     alpha_mix: str = field(
         "per_instrument", "generate",
-        "style: what is mixed: each instrument's next latent, its last one (as coded but for the bug), or, as coded, "
-        "the last ones and all into the piano's", choices=("per_instrument", "last_window", "coded"),
+        "style: what is mixed: each instrument's next latent; its last one (as coded without the bug); or, as coded, "
+        "the last ones, all into the piano's", choices=("per_instrument", "last_window", "coded"),
     )  # fmt: skip
 
     def check(self) -> None:

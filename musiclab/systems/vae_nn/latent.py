@@ -1,4 +1,4 @@
-"""The latent networks of vae_nn: which latents follow which."""
+"""The latent networks of `vae_nn`, which predict the latents of the next window."""
 
 import torch
 from torch import nn
@@ -28,12 +28,15 @@ def conditional_nn(config: VaeNNConfig) -> nn.Module:
 
 
 class LatentLearner(Learner):
-    """MelodyNN and the ConditionalNNs, trained on frozen VAEs' posterior means of consecutive windows."""
+    """MelodyNN and the ConditionalNNs, trained on the posterior means that frozen VAEs give consecutive windows."""
 
-    def __init__(self, run: StageRun, vaes: "Vaes") -> None:
+    modules: dict[str, nn.Module]
+    optimizers: dict[str, torch.optim.Optimizer]
+
+    def __init__(self, run: StageRun[VaeNNConfig], vaes: Vaes) -> None:
         self.run, config = run, run.config
-        # (pairs, 2, track, K): small enough to be encoded once and kept.
-        self.latents = torch.stack([vaes.means(run.windows.pairs[:, place]) for place in (0, 1)], dim=1)
+        # (pairs, 2, track, K): small enough to be encoded once and kept in memory.
+        self.latents = torch.stack([vaes.means(run.data.pairs[:, place]) for place in (0, 1)], dim=1)
         self.modules, self.optimizers = {}, {}
         for track, name in enumerate(TRACKS):
             with run.block.global_torch("init", "latent", name):
@@ -58,5 +61,8 @@ class LatentLearner(Learner):
 
 
 def predict(module: nn.Module, track: int, last_NRK: torch.Tensor, piano_NK: torch.Tensor) -> torch.Tensor:
-    """An instrument's next latent `(n, K)` from all last latents and the piano's current one (not used for piano)."""
-    return module(last_NRK[:, track] if track == PIANO else torch.cat([last_NRK[:, track], piano_NK], dim=1))
+    """An instrument's next latent `(n, K)` from all last latents and the piano's current one (unused for the piano)."""
+    latents_NK: torch.Tensor = module(
+        last_NRK[:, track] if track == PIANO else torch.cat([last_NRK[:, track], piano_NK], dim=1)
+    )
+    return latents_NK

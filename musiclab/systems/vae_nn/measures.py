@@ -1,4 +1,4 @@
-"""What is measured of `vae_nn`'s VAEs on test songs; apart from them, so that another measure trains nothing anew."""
+"""Measures of the VAEs of `vae_nn` on test songs. They are kept apart, so that a new measure retrains nothing."""
 
 import math
 from dataclasses import dataclass
@@ -11,20 +11,28 @@ from musiclab.data.songs import TRACKS
 from musiclab.measures import latent_suite
 from musiclab.measures.latent import importance_gain, kl_per_dimension
 from musiclab.systems.base import StageRun
+from musiclab.systems.vae_nn.config import VaeNNConfig
 from musiclab.systems.vae_nn.vae import LOG_SIGMA_FLOOR, ConvVAE, Vaes, thresholds
 from musiclab.training.batches import EVAL_BATCH
 
-# The noise under which decoding is tried, beside that of the posterior's own sd: around the article's 0.5 to 1.
+# The noise that decoding is tried with, besides noise of the posterior's own sd: around the article's 0.5 to 1.
 NOISE_SDS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
-# Draws a window: of the ELBO's likelihood term, and of the importance-weighted bound.
+# Draws a window: for the likelihood term of the ELBO, and for the importance-weighted bound.
 ELBO_DRAWS, BOUND_DRAWS = 2, 128
-# Windows that tell how far the second lies above the first; all of them would take ten times as long as all the rest.
+# How many windows tell how far the bound lies above the ELBO. All of them would take ten times as long as all the rest.
 BOUND_WINDOWS = 32
 
 
 @dataclass(frozen=True)
 class _Coded:
-    """The test windows `(n, track, steps, 128)`, their posteriors `(n, track, K)` and what is decoded of the means."""
+    """The test windows coded and decoded.
+
+    Attributes:
+        actual: the windows `(n, track, steps, 128)` bool.
+        activations: what is decoded from the means, of the same shape.
+        means: of the posteriors, `(n, track, K)`.
+        log_sigmas: of the posteriors, `(n, track, K)`.
+    """
 
     actual: np.ndarray
     activations: np.ndarray
@@ -33,15 +41,15 @@ class _Coded:
 
     @classmethod
     def by(cls, vaes: Vaes, indices: np.ndarray) -> "_Coded":
-        actual, means, log_sigmas, activations = zip(*vaes.reconstructions(indices), strict=True)
-        activations = np.concatenate([batch.cpu().numpy() for batch in activations])
+        actual, means, log_sigmas, decoded = zip(*vaes.reconstructions(indices), strict=True)
+        activations = np.concatenate([batch.cpu().numpy() for batch in decoded])
         return cls(np.concatenate(actual), activations, torch.cat(means), torch.cat(log_sigmas))
 
 
 @torch.no_grad()
-def latent_measures(run: StageRun, vaes: Vaes) -> dict[str, float]:
-    """Every measure of the group `latent`, of the test windows: reconstruction, posteriors, likelihood, noise."""
-    coded, cut = _Coded.by(vaes, run.windows.reference), thresholds(run)
+def latent_measures(run: StageRun[VaeNNConfig], vaes: Vaes) -> dict[str, float]:
+    """Every measure of the group `latent`, on test windows: reconstruction, posteriors, likelihood, noise."""
+    coded, cut = _Coded.by(vaes, run.data.reference), thresholds(run)
     decoded = coded.activations > cut.cpu().numpy()
     return (
         latent_suite.reconstruction_measures(decoded, coded.actual)
@@ -58,11 +66,11 @@ def _posterior(coded: _Coded, track: int) -> tuple[np.ndarray, np.ndarray]:
     return coded.means[:, track].cpu().numpy(), coded.log_sigmas[:, track].cpu().numpy()
 
 
-def _likelihood(run: StageRun, vaes: Vaes, coded: _Coded, track: int) -> tuple[float, float, float]:
-    """A Gaussian's sigma, a Bernoulli's ELBO and importance-weighted bound; NaN for what it does not have.
+def _likelihood(run: StageRun[VaeNNConfig], vaes: Vaes, coded: _Coded, track: int) -> tuple[float, float, float]:
+    """A Gaussian's sigma; a Bernoulli's ELBO and importance-weighted bound; NaN for what the likelihood does not have.
 
-    The ELBO is the likelihood of draws from the posteriors less the KL, whatever beta the training gave that. The
-    other bound is the ELBO and what draws of the first windows, which are in a drawn order, say that it gains.
+    The ELBO is the likelihood of draws from the posteriors minus the KL, which has weight 1 whatever beta was. The
+    other bound is the ELBO plus a gain, which is estimated on the first windows. These are in random order.
     """
     vae, nan = vaes.modules[track], float("nan")
     if not vae.bernoulli:
@@ -83,7 +91,7 @@ def _likelihood(run: StageRun, vaes: Vaes, coded: _Coded, track: int) -> tuple[f
 
 
 def _sigma(vae: ConvVAE) -> float:
-    """The sd of the Gaussian likelihood, as `ConvVAE.terms` has it."""
+    """The sd of the Gaussian likelihood, as `ConvVAE.terms` computes it."""
     return math.exp(LOG_SIGMA_FLOOR + F.softplus(vae.log_scale - LOG_SIGMA_FLOOR))
 
 
@@ -98,20 +106,21 @@ def _log_terms(
     at_once = max(1, EVAL_BATCH // noise_NDK.shape[1])
     for z, x in zip(z_NDK.split(at_once), x_NC.split(at_once), strict=True):
         logits = vae.decoder(z.flatten(0, 1)).reshape(*z.shape[:2], -1)
-        # The sum of x log s(l) + (1 - x) log(1 - s(l)) over cells, without the logarithm of a rounded probability.
+        # The sum of x log s(l) + (1 - x) log(1 - s(l)) over cells, without taking the logarithm of a rounded number.
         log_p.append((logits @ x.float()[:, :, None])[..., 0] - F.softplus(logits).sum(dim=2))
     return torch.cat(log_p).cpu().numpy().astype(np.float64), prior_ratio_ND.cpu().numpy()
 
 
 def _noise_response(
-    run: StageRun, vaes: Vaes, coded: _Coded, decoded: np.ndarray, cut: torch.Tensor
+    run: StageRun[VaeNNConfig], vaes: Vaes, coded: _Coded, decoded: np.ndarray, cut: torch.Tensor
 ) -> dict[str, float]:
-    # The same draws, scaled, for all sds: the response to more noise is then no matter of other draws.
+    """The measures of decoding with noise on the latents."""
+    # All sds scale the same draws, so that the response to more noise does not depend on other draws.
     noise = torch.randn(coded.means.shape, generator=run.block.torch("measure", "noise response")).to(run.device)
 
     def with_noise(sd: float | torch.Tensor) -> np.ndarray:
         z_NRK = coded.means + sd * noise
-        return np.concatenate([(vaes.decode(part) > cut).cpu().numpy() for part in z_NRK.split(EVAL_BATCH)])
+        return np.concatenate([(vaes.decode(batch) > cut).cpu().numpy() for batch in z_NRK.split(EVAL_BATCH)])
 
     own, noisy = with_noise(coded.log_sigmas.exp()), ((sd, with_noise(sd)) for sd in NOISE_SDS)
     return latent_suite.noise_response_measures(decoded, own, noisy, coded.actual)

@@ -1,91 +1,91 @@
 """vae_nn: a ConvVAE per instrument, a MelodyNN and four ConditionalNNs over their latents; the article's contribution.
 
-Facts (Tham and Kim 2021, and their code where the text is silent): each instrument's 32-step window is encoded to K
-means; MelodyNN predicts the piano's next latent from its last; a ConditionalNN per other instrument predicts its next
-latent from its own last and the *current* piano latent; the decoded window is thresholded and encoded again for the
-next step. Noise of sd `noise_sd` gives variation. 1,322,131 parameters per VAE at K = 16 and width 64.
+Facts (Tham and Kim 2021; their code if the text is silent): each instrument's 32-step window is encoded to K means.
+MelodyNN predicts the piano's next latent from its last. A ConditionalNN per other instrument predicts its next latent
+from its own last and the *current* piano latent. The decoded window is thresholded and encoded again for the next step.
+Noise of sd `noise_sd` gives variation. A VAE has 1,322,131 parameters at K = 16 and width 64.
 
-Style: every window of the target songs is encoded, and at each step one of an instrument's distinct latents is drawn,
-s, for z' = alpha s + (1 - alpha) z. As written, z is read here as the predicted next latent, whose mix is decoded: at
-alpha 1 without noise the target's own windows are played. Noise comes on top, unscaled. As coded, z is the *last*
-window's latent, ahead of the networks, and all five mixes are written into the piano's: that of the drums survives, the
-last one. So MelodyNN sees the drums' last latent and the drums' draw, of another VAE's space, and neither the piano's
-own past nor another instrument's draw, even at alpha 0; the other four keep their last latents and follow the piano
-that MelodyNN makes of this. The article's absolute threshold with style is 0.2.
+Style: every window of the target songs is encoded. At each step one of an instrument's distinct latents, s, is drawn
+for z' = alpha s + (1 - alpha) z. As written, z is read here as the predicted next latent, and the mix is decoded: at
+alpha 1 without noise the target's own windows are played. Noise is added afterwards, unscaled. As coded, z is the
+*last* window's latent, before the networks, and all five mixes are written into the piano's latent; only the last one,
+that of the drums, survives. So MelodyNN sees the drums' last latent mixed with the drums' draw, from another VAE's
+space. Even at alpha 0 it sees neither the piano's own past nor another instrument's draw. The other four keep their
+last latents and follow the piano that MelodyNN predicts from this. The article's absolute threshold with style is 0.2.
 
-Where the text and the code differ there is a field; the rolls here are binary, the article's were grey (velocity/127).
+If the text and the code differ, there is a field. The rolls here are binary; the article's were grey (velocity/127).
 """
 
 import math
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import nn
 
 from musiclab.data.songs import PIANO, STRINGS, TRACKS
-from musiclab.data.windows import pack
-from musiclab.data.windows import unpack as unpack_bits
-from musiclab.errors import UserError
-from musiclab.systems.base import GENERATE, MEASURE, StageRun, System, read_generated
+from musiclab.data.windows import pack, unpack
+from musiclab.systems.base import StageRun, System, read_generated
+from musiclab.systems.config import GENERATE, MEASURE
 from musiclab.systems.targets import NONE, Pull, TargetLatents, Targets, block_targets, other_songs
 from musiclab.systems.timing import seconds_a_step
 from musiclab.systems.vae_nn.config import VaeNNConfig
 from musiclab.systems.vae_nn.latent import LatentLearner, conditional_nn, melody_nn, predict
 from musiclab.systems.vae_nn.vae import WEIGHTS, ConvVAE, Vaes, thresholds, train_vaes
 from musiclab.training import tensors
-from musiclab.training.batches import EVAL_BATCH, in_order, mean_window, unpack
+from musiclab.training.batches import EVAL_BATCH, float_rolls, in_order, mean_window
 from musiclab.training.fit import fit
+from musiclab.training.modules import channels_last
 
 
-class VaeNN(System):
+class VaeNN(System[VaeNNConfig]):
     """VAE + NN; see the module's docstring."""
 
     name = "vae_nn"
     config = VaeNNConfig
-    stages: ClassVar = {"vae": 1, "latent": 1, GENERATE: 1, MEASURE: 1}
+    stages: ClassVar[dict[str, int]] = {"vae": 1, "latent": 1, GENERATE: 1, MEASURE: 1}
     conditions = ("start", "piano", "noise", "target", "alpha")
     provides = ("latents", "pairs")
-    presets: ClassVar = {
-        # The same architecture, narrower and shorter: any data set within the minutes of a demo.
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        # The same architecture, narrower and with fewer epochs, so that any data set takes minutes only.
         "demo": {
             "width": 16, "vae_epochs": 16, "vae_lr": 4e-3, "max_train": 1024, "max_eval": 384,
             "latent_epochs": 15, "latent_batch": 64,
         },
-        # As coded where the code decides (the text gives no such detail), as written for the place of the noise.
+        # As written for the place of the noise, else as coded, because the text gives no such detail.
         "article": {
             "kl": "sample", "log_sigma": "shared", "sigma_start": "one", "noise_place": "before",
             "threshold_rule": "absolute", "threshold": 0.3, "feedback": "velocity",
         },
     }  # fmt: skip
 
-    def train(self, stage: str, run: StageRun) -> None:
+    def train(self, stage: str, run: StageRun[VaeNNConfig]) -> None:
         {"vae": train_vaes, "latent": _train_latent}[stage](run)
 
     @torch.no_grad()
-    def continuations(self, run: StageRun, starts: np.ndarray) -> np.ndarray:
+    def continuations(self, run: StageRun[VaeNNConfig], starts: np.ndarray) -> np.ndarray:
         """All starts at once, window by window: encode, predict the next latents, decode, threshold."""
         config, vaes, networks = run.config, Vaes(run, run.files.product("vae")), _latent_networks(run)
         cut, pull = thresholds(run), _pull(run, vaes, len(starts))
-        window = unpack(starts, run.device)
+        window = float_rolls(starts, run.device)
         noise = run.block.torch("sampling", "generate")
-        made = []
+        continued = []
         for _ in range(config.continuation):
             draw = torch.randn(len(window), len(TRACKS), config.latent_dim, generator=noise).to(run.device)
             latents = _next_latents(
                 networks, _encoded(vaes, window), config.noise_sd * draw, config.noise_place, pull()
             )
-            cells = torch.cat([vaes.decode(part) > cut for part in latents.split(EVAL_BATCH)])
-            made.append(pack(cells.cpu().numpy()))
+            cells = torch.cat([vaes.decode(batch) > cut for batch in latents.split(EVAL_BATCH)])
+            continued.append(pack(cells.cpu().numpy()))
             window = cells.float()
             if config.feedback == "velocity":
                 window *= 0.8
                 window[:, STRINGS] *= 0.75
-        return np.stack(made, axis=1)
+        return np.stack(continued, axis=1)
 
-    def own_measures(self, run: StageRun) -> dict[str, float]:
-        """Of test songs: reconstruction, use of the latents, the next window's prediction; and of style, if any."""
+    def own_measures(self, run: StageRun[VaeNNConfig]) -> dict[str, float]:
+        """On test songs: reconstruction, use of the latents, prediction of the next window. With a target: style."""
         from musiclab.systems.vae_nn.measures import latent_measures
 
         vaes = Vaes(run, run.files.product("vae"))
@@ -93,44 +93,43 @@ class VaeNN(System):
         return measures | (_style_measures(run) if run.config.target != NONE else {})
 
     def estimated_seconds(self, config: VaeNNConfig, windows: int) -> float:
-        """Training time of the five VAEs, which is nearly all of a trial's, from a few steps on noise."""
+        """Training time of the five VAEs, which is nearly all of a trial's training, from a few steps on noise."""
         x = (torch.rand(config.vae_batch, 1, config.steps, 128) < 0.05).float()
         noise = torch.zeros(config.vae_batch, config.latent_dim)
-        vae = ConvVAE(config).to(memory_format=torch.channels_last)
+        vae = channels_last(ConvVAE(config), torch.device("cpu"))
         optimizer = torch.optim.Adam(vae.parameters(), fused=True)
 
         def step() -> None:
             optimizer.zero_grad()
-            sum(vae.terms(x, noise, sampled_kl=False)).backward()
+            nll, kl = vae.terms(x, noise, sampled_kl=False)
+            (nll + kl).backward()
             optimizer.step()
 
         return seconds_a_step(step) * len(TRACKS) * config.vae_epochs * math.ceil(windows / config.vae_batch)
 
 
-def _train_latent(run: StageRun) -> None:
+def _train_latent(run: StageRun[VaeNNConfig]) -> None:
     learner = LatentLearner(run, Vaes(run, run.files.product("vae")))
     fit(learner, run.config.latent_epochs, run.files, run.after_epoch)
     run.files.write(WEIGHTS, tensors.to_bytes(learner.weights()))
 
 
-def _pull(run: StageRun, vaes: Vaes, starts: int) -> Callable[[], Pull | None]:
-    """What gives each step its Pull, or None where the config names no target and the run has none."""
+def _pull(run: StageRun[VaeNNConfig], vaes: Vaes, starts: int) -> Callable[[], Pull | None]:
+    """A function that draws each step's Pull. It returns None if neither the config nor the run has a target."""
     targets = _targets(run)
     if targets is None:
         return lambda: None
-    # A stream of its own, so that style shifts no noise.
+    # Style has its own stream, so that it does not shift the noise.
     rng = run.block.numpy("sampling", "style", "latents")
     latents = TargetLatents(targets, vaes.packed_means, starts, rng)
     return lambda: Pull(latents.draw(), run.config.alpha, run.config.alpha_mix)
 
 
-def _targets(run: StageRun) -> Targets | None:
-    """The run's target songs: those given, or those that its config means."""
+def _targets(run: StageRun[VaeNNConfig]) -> Targets | None:
+    """The run's target songs: those given, or those that its config means; None if it means none."""
     if run.targets is not None or run.config.target == NONE:
         return run.targets
-    if run.windows is None:
-        raise UserError(f"target {run.config.target!r} is looked up in data, and none is given; name a target anew.")
-    return block_targets(run.config.target, run.windows, run.block)
+    return block_targets(run.config.target, run.data, run.block)
 
 
 def _next_latents(
@@ -140,11 +139,11 @@ def _next_latents(
     place: str,
     pull: Pull | None = None,
 ) -> torch.Tensor:
-    """All instruments' next latents `(n, track, K)`: the piano first, the others given the piano."""
+    """All instruments' next latents `(n, track, K)`: first the piano's, then the others' given the piano's."""
     before, after = (noise_NRK, 0 * noise_NRK) if place == "before" else (0 * noise_NRK, noise_NRK)
     last_NRK = pull.last(last_NRK) if pull else last_NRK
     noisy = last_NRK.clone()
-    noisy[:, PIANO] += before[:, PIANO]  # as written: to the latent that goes into MelodyNN, and nowhere else
+    noisy[:, PIANO] += before[:, PIANO]  # as written: only to the latent that goes into MelodyNN
 
     def following(track: int, last: torch.Tensor, piano_NK: torch.Tensor) -> torch.Tensor:
         z_NK = predict(networks[track], track, last, piano_NK)
@@ -157,33 +156,35 @@ def _next_latents(
 
 
 @torch.no_grad()
-def _next_measures(run: StageRun, vaes: Vaes) -> dict[str, float]:
-    """How well the next window of test songs is predicted from the last, without noise and without style."""
+def _next_measures(run: StageRun[VaeNNConfig], vaes: Vaes) -> dict[str, float]:
+    """How well the next window of test songs is predicted from the last one, without noise and without style."""
     from musiclab.measures.suite import next_window_measures
 
-    windows, cut, networks = run.windows, thresholds(run), _latent_networks(run)
+    windows, cut, networks = run.data, thresholds(run), _latent_networks(run)
     predicted = []
     for last_NRTP in in_order(windows, windows.reference_pairs[:, 0], run.device):
         latents = vaes.posterior(last_NRTP)[0]
         predicted.append((vaes.decode(_next_latents(networks, latents, 0 * latents, "after")) > cut).cpu().numpy())
-    last, actual = (unpack_bits(windows.packed(windows.reference_pairs[:, place])) for place in (0, 1))
+    last, actual = (unpack(windows.packed(windows.reference_pairs[:, place])) for place in (0, 1))
     mean = mean_window(windows, run.device).cpu().numpy()
     return next_window_measures(np.concatenate(predicted), last, mean, actual)
 
 
-def _style_measures(run: StageRun) -> dict[str, float]:
-    """How much what was generated is like its targets, among these and other validation songs."""
+def _style_measures(run: StageRun[VaeNNConfig]) -> dict[str, float]:
+    """How much the generated music is like its targets, among these and other validation songs."""
     from musiclab.measures.suite import style_measures
 
     targets = _targets(run)
-    continuations = unpack_bits(read_generated(run.files.product(GENERATE)))
-    others = other_songs(targets, run.windows, run.block)
-    songs = [unpack_bits(song) for song in (*targets.songs, *others)]
+    if targets is None:
+        raise ValueError("style is measured only if there is a target")
+    continuations = unpack(read_generated(run.files.product(GENERATE)))
+    others = other_songs(targets, run.data, run.block)
+    songs = [unpack(song) for song in (*targets.songs, *others)]
     weights = np.pad(targets.weights_of(len(continuations)), ((0, 0), (0, len(others))))
     return style_measures(continuations, weights, songs, run.config.resolution)
 
 
-def _latent_networks(run: StageRun) -> list[nn.Module]:
+def _latent_networks(run: StageRun[VaeNNConfig]) -> list[nn.Module]:
     state, _ = tensors.from_bytes(run.files.product("latent").read(WEIGHTS))
     networks = []
     for track, name in enumerate(TRACKS):
@@ -194,4 +195,4 @@ def _latent_networks(run: StageRun) -> list[nn.Module]:
 
 
 def _encoded(vaes: Vaes, window_NRTP: torch.Tensor) -> torch.Tensor:
-    return torch.cat([vaes.posterior(part)[0] for part in window_NRTP.split(EVAL_BATCH)])
+    return torch.cat([vaes.posterior(batch)[0] for batch in window_NRTP.split(EVAL_BATCH)])
