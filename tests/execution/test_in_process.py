@@ -182,7 +182,7 @@ def test_a_plan_starts_nothing_and_counts_right(finished: Run, options: list[str
     # Python says what it imports: neither what runs trials nor what follows them.
     imports = run_study(*options, "--plan", storage=finished.storage, env={"PYTHONPROFILEIMPORTTIME": "1"}).err
     imported = {line.rpartition("|")[2].strip() for line in imports.splitlines() if line.startswith("import time:")}
-    assert "musiclab.study.study" in imported
+    assert "musiclab.study.forecast" in imported
     assert imported.isdisjoint({"ray", "mlflow"})
 
 
