@@ -78,7 +78,7 @@ class TrialRunner:
                 records.put_failure(cell.key, _reason(error), traceback.format_exc(), _again(error))
             except OSError as failed:
                 raise StorageFailed(storage.root, failed) from error
-            if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch ships no type for it
+            if torch.cuda.is_initialized():
                 torch.cuda.empty_cache()  # the next trial of this worker, and its neighbours, need the memory
 
     def _going_on(self, storage: Storage) -> Callable[[], bool]:
@@ -120,7 +120,7 @@ class _Finished(NamedTuple):
     samples: dict[str, bytes]
 
 
-def _run(cell: TrialSpec, system: System, storage: Storage, go_on: Callable[[], bool]) -> _Finished:
+def _run(cell: TrialSpec, system: System[Any], storage: Storage, go_on: Callable[[], bool]) -> _Finished:
     # One thread: as fast as more for models of this size, and sums come out the same on machines of any width.
     torch.set_num_threads(1)
     threadpool_limits(1)  # the same for numpy's
