@@ -23,7 +23,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 STUDY = Path(__file__).parents[1] / "studies" / "noise_sd.py"
 ONE = """
 import runpy
-from musiclab.study import Grid, Study
+from musiclab import Grid, Study
 
 if __name__ == "__main__":
     study = runpy.run_path({study!r})["study"]

@@ -7,13 +7,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from musiclab.design.claims import Claim, Expect
     from musiclab.design.space import Ablation, Grid
-    from musiclab.study.results import open_results
+    from musiclab.errors import UserError
+    from musiclab.study.results import StudyResults, open_results
     from musiclab.study.study import Study
 
 __version__ = "0.1.0"
 ROOT = Path(__file__).parent  # the package's folder
 
-__all__ = ["ROOT", "Ablation", "Claim", "Expect", "Grid", "Study", "__version__", "open_results"]
+__all__ = [
+    "ROOT",
+    "Ablation",
+    "Claim",
+    "Expect",
+    "Grid",
+    "Study",
+    "StudyResults",
+    "UserError",
+    "__version__",
+    "open_results",
+]
 
 # Imported when asked for, so that a worker that needs one module does not pay for what a study needs.
 _PUBLIC = {
@@ -22,6 +34,8 @@ _PUBLIC = {
     "Expect": "musiclab.design.claims",
     "Grid": "musiclab.design.space",
     "Study": "musiclab.study.study",
+    "StudyResults": "musiclab.study.results",
+    "UserError": "musiclab.errors",
     "open_results": "musiclab.study.results",
 }
 

@@ -15,7 +15,7 @@ import io
 import json
 import sys
 import tokenize
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,9 +72,24 @@ def differing(codes: Iterable[StageCode]) -> str:
     )
 
 
+def other_code(made_by: Mapping[str, str], present: Mapping[str, str]) -> list[str] | None:
+    """The stages whose code is not what made something.
+
+    Args:
+        made_by: the identities that a plan holds, by the stage's name.
+        present: those of this checkout.
+
+    Returns:
+        Names of stages that both have; None if a version of musiclab made it that did not know revisions.
+    """
+    if made_by and present.keys().isdisjoint(made_by):
+        return None
+    return [name for name, identity in made_by.items() if present.get(name, identity) != identity]
+
+
 @functools.cache
 def code_hash(*modules: str, measuring: bool = True) -> str:
-    """Hash of the modules and of all that they import from their own package, see `closure` and `essence`."""
+    """Hash of the modules and of all that they import, see `closure` and `essence`."""
     files: dict[str, Path] = {}
     for module in modules:
         files |= closure(module, measuring)
@@ -83,7 +98,7 @@ def code_hash(*modules: str, measuring: bool = True) -> str:
 
 @functools.cache
 def closure(module: str, measuring: bool = True) -> dict[str, Path]:
-    """The module and all modules of its top-level package that it imports, directly or not: files by module name.
+    """The module and all that it imports of its own package and of musiclab, directly or not: files by module name.
 
     Imports inside functions count. Imports for type checkers do not, because they never run. The `__init__` of a
     package counts if a name is imported from it. Nothing is executed.
@@ -97,20 +112,22 @@ def closure(module: str, measuring: bool = True) -> dict[str, Path]:
     """
     package = module.partition(".")[0]
     origin = _origin(package)
-    top = origin.parent if origin.name == "__init__.py" else None
-    first = _module_file(top, module) if top else origin
+    is_package = origin.name == "__init__.py"
+    first = _module_file(origin.parent, module) if is_package else origin
     if first is None:
         raise ModuleNotFoundError(module)
+    # A system of somebody else's depends on the code of this package too.
+    folders = {"musiclab": LOCK.parent} | ({package: origin.parent} if is_package else {})
     files, waiting = {module: first}, [module]
-    while top and waiting:
+    while waiting:
         name = waiting.pop()
         for candidates in _imports(files[name], name, measuring):
-            own = (candidate for candidate in candidates if candidate.partition(".")[0] == package)
-            paths = {candidate: path for candidate in own if (path := _module_file(top, candidate))}
-            imported = next(iter(paths), None)
-            if imported and imported not in files:
-                files[imported] = paths[imported]
-                waiting.append(imported)
+            followed = [candidate for candidate in candidates if candidate.partition(".")[0] in folders]
+            paths = {name: _module_file(folders[name.partition(".")[0]], name) for name in followed}
+            imported = next(((name, path) for name, path in paths.items() if path), None)
+            if imported and imported[0] not in files:
+                files[imported[0]] = imported[1]
+                waiting.append(imported[0])
     return dict(sorted(files.items()))
 
 
@@ -123,19 +140,46 @@ def essence(source: str) -> str:
 
 
 def _essence(source: str, tree: ast.Module) -> str:
-    lines = source.splitlines()
+    lines = source.split("\n")
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column]
+    docstrings = list(_docstrings(tree))
+    for docstring in docstrings:
+        first, last = docstring.lineno - 1, (docstring.end_lineno or docstring.lineno) - 1
+        # Columns count bytes. What stands beside a docstring on its lines is code.
+        before = lines[first].encode()[: docstring.col_offset].decode()
+        after = lines[last].encode()[docstring.end_col_offset :].decode()
+        lines[first : last + 1] = [""] * (last - first + 1)
+        lines[first] = before + after
+    verbatim = _inside_strings(tree, {id(docstring) for docstring in docstrings})
+    kept = (
+        line if row in verbatim else line.rstrip() for row, line in enumerate(lines) if row in verbatim or line.strip()
+    )
+    return "\n".join(kept)
+
+
+def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
-            node, clean=False
-        ):
-            docstring = node.body[0]
-            rows = slice(docstring.lineno - 1, docstring.end_lineno)
-            lines[rows] = [""] * len(lines[rows])
-    return "\n".join(line.rstrip() for line in lines if line.strip())
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                yield first.value
+
+
+def _inside_strings(tree: ast.Module, docstrings: set[int]) -> set[int]:
+    """The rows, from 0, that end inside a string of several lines: their spaces and empty lines are its content."""
+    return {
+        row
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in docstrings
+        for row in range(node.lineno - 1, (node.end_lineno or node.lineno) - 1)
+    }
 
 
 @functools.cache

@@ -5,7 +5,7 @@ All eight combinations. set/diversity_ratio is the variety of the samples (real 
 train/duplicate_rate show it epoch by epoch.
 """
 
-from musiclab.study import Ablation, Claim, Expect, Study
+from musiclab import Ablation, Claim, Expect, Study
 
 ALL_THREE = {"label_smoothing": True, "feature_matching": True, "ttur": 2.0}
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """How large should the latent space be?  Claim C1: 16 of 8, 16, 32, 64 is right."""
 
-from musiclab.study import Claim, Expect, Grid, Study
+from musiclab import Claim, Expect, Grid, Study
 
 study = Study(
     name="latent_dim",

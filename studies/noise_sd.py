@@ -5,7 +5,7 @@ latent/noise_response says how far noise of a given sd moves a decoded window (t
 set/noise_sensitivity says how much two continuations of one start window differ.
 """
 
-from musiclab.study import Claim, Expect, Grid, Study
+from musiclab import Claim, Expect, Grid, Study
 
 BEST = [0.5, 0.75, 1.0]
 

@@ -8,7 +8,7 @@ more the continuations of different starts differ. music/harmony_gain is how muc
 other than instruments put together by chance.
 """
 
-from musiclab.study import Claim, Expect, Grid, Study
+from musiclab import Claim, Expect, Grid, Study
 
 study = Study(
     name="start_sensitivity",

@@ -5,7 +5,7 @@ Each block draws a few held-out songs as targets. With alpha 0 there is no targe
 the target minus the likeness to other songs.
 """
 
-from musiclab.study import Claim, Expect, Grid, Study
+from musiclab import Claim, Expect, Grid, Study
 
 study = Study(
     name="style_alpha",

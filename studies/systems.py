@@ -6,7 +6,7 @@ C9: VAE + NN is the best of the article's own models, and the transformer is rel
 songs and continue the same start windows by as many windows. The GAN continues nothing, but makes as many windows.
 """
 
-from musiclab.study import Claim, Expect, Grid, Study
+from musiclab import Claim, Expect, Grid, Study
 
 OWN = ["note_rnn", "multitrack_rnn", "melody_harmony_cnn", "gan"]  # the article's own models except vae_nn
 OTHERS = ["Drums", "Guitar", "Bass", "Strings"]

@@ -10,7 +10,7 @@ at four steps a beat nothing would be measured by the same rule.
 
 from typing import Any
 
-from musiclab.study import Study
+from musiclab import Study
 
 CODED: dict[str, list[dict[str, Any]]] = {
     "note_rnn": [{"layers": 2}],

@@ -57,6 +57,8 @@ def test_the_numbers_are_those_of_the_lock(golden: dict[str, Any]) -> None:
                 assert close(value, now, SIX_DIGITS), f"{stage}, {case}: {name} was {value}, is {now}"
                 compared += value is not None
     assert compared > 500
+    # A stage that keeps a product has numbers to guard it; what only measures may have no measures of its own.
+    assert all(entry["numbers"][BASE] for stage, entry in lock.items() if not stage.endswith("/measure"))
     assert golden.keys() == lock.keys()
 
 
@@ -134,6 +136,9 @@ def test_equal_bits_keep_their_revision_and_others_need_a_higher_one() -> None:
     assert len(refused(before, _results(s_train="a", s_generate="y"), one, {"s/train": 2, "s/generate": 1})) == 1
     (lower,) = refused(before, before, {"s/train": 2, "s/generate": 1}, one)
     assert lower == "The revision of s/train must be at least 2; got 1."
+    nothing = {"s/train": {}, "s/generate": before["s/generate"]}
+    (incomparable,) = refused(nothing, before, one, one)
+    assert incomparable == "No case of s/train can be compared: raise its revision from 1 to 2."
     assert new_cases({}, before) == [f"new, so compared with nothing: s/{stage} ({BASE})" for stage in
                                      ("train", "generate")]  # fmt: skip
 
@@ -175,6 +180,15 @@ def test_all_else_is_code() -> None:
         CODE.replace("double", "twice"),
         CODE + "\nLIMIT = 3\n",
         CODE + '\nNAME = "# no comment"\n',
+        'class A(One): "doc"\n',
+        'class A(Other): "doc"\n',
+        'def f(x): "doc"; return x\n',
+        'def f(x): "doc"; return 2 * x\n',
+        'TEXT = """a\n\nb"""\n',
+        'TEXT = """a\nb"""\n',
+        'TEXT = """a \nb"""\n',
+        'TEXT = f"""{1}\n\nb"""\n',
+        'TEXT = f"""{1}\nb"""\n',
     ]
     assert len({essence(source) for source in others}) == len(others)
 
@@ -213,6 +227,12 @@ def test_the_closure_is_all_that_is_imported_and_nothing_else(package: Callable[
     for_checkers = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from hashed_package.other import Z\n"
     with_checkers = package(**files | {"near": files["near"] + for_checkers}, other="Z = 3\n")
     assert package(**files | {"near": files["near"] + for_checkers}, other="Z = 4\n") == with_checkers
+
+
+def test_code_of_musiclab_counts_for_a_system_of_somebody_else(package: Callable[..., str]) -> None:
+    assert package(start="from musiclab.hashing import content_hash\n") != package(start="\n")
+    package(start="from musiclab.hashing import content_hash\n")
+    assert list(closure("hashed_package.start")) == ["hashed_package.start", "musiclab.hashing"]
 
 
 def test_relative_imports_are_followed(package: Callable[..., str]) -> None:

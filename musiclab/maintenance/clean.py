@@ -12,6 +12,7 @@ from musiclab.storage.files import Storage, storage_at
 from musiclab.storage.inventory import Inventory, Leftover
 from musiclab.storage.leases import CLEANING, Lease, LeaseTaken
 from musiclab.storage.stages import DONE
+from musiclab.systems.codes import present_code
 from musiclab.training.files import CHECKPOINT
 from musiclab.wording import counted, size
 
@@ -29,7 +30,7 @@ def clean(place: str, remove: bool, say: Callable[[str], None]) -> None:
     if storage is None:
         raise UserError(f"STORAGE must be a folder or URI that studies used as --storage; got {place!r}.")
     with _alone(storage) if remove else contextlib.nullcontext():
-        inventory = Inventory(storage)
+        inventory = Inventory(storage, present_code())
         if inventory.at_work:
             raise UserError(
                 f"{storage.root} is in use: {'; '.join(inventory.at_work)}. Clean it when that has ended.", exit_code=1

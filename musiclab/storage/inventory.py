@@ -1,9 +1,10 @@
 """An inventory of a storage: what it holds, what of that is needed by what, and who is at work there."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from musiclab.code_lock import locked
+from musiclab.code_lock import locked, other_code
 from musiclab.data.abandoned import abandoned
 from musiclab.design.trials import TrialSpec
 from musiclab.progress import Progress
@@ -52,7 +53,9 @@ class Inventory:
     key; `at_work` says who runs or mirrors a study there now. What cannot be read is in `records.damage`.
     """
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, code: Mapping[str, str] | None = None) -> None:
+        """`code` has the identity of each stage's code in this checkout; by default what the lock holds."""
+        self._code = code or {name: f"revision {revision}" for name, (revision, _) in locked().items()}
         self.storage, self.records = storage, Records(storage, notes_newer=True)
         self._leases = _leases(storage)  # before the rest: whoever has ended by then has left all that is read next
         self.at_work = [f"{who} is {what}" for what, who, alive in self._leases.values() if alive]
@@ -174,6 +177,13 @@ class Inventory:
             self.records.stages.digests(key)
         return f"stages/{key}/{DONE}" in self.records.newer
 
+    def other_code(self, plan: Plan) -> str:
+        """The code that made the plan's records, in words, if it is not the present one; else empty."""
+        changed = other_code(plan.says.code, self._code)
+        if changed is None:
+            return "an earlier version of musiclab"
+        return f"other code of {', '.join(changed)}" if changed else ""
+
     @cached_property
     def stages_of_old_code(self) -> dict[str, list[Leftover]]:
         """By the code that made them: the stages of other code than the present one that something needs, so they stay.
@@ -192,7 +202,7 @@ class Inventory:
         """By a stage's key: the code that made it, in words, if it or a stage before it has other code now."""
         origins: dict[str, str] = {}
         for plan in self.plans:
-            origin_by_name = old_code(plan.says.code)
+            origin_by_name = _origins(plan.says.code, self._code)
             for trial in plan.trial_specs:
                 # The windows' code comes before all stages, and only a plan's own lies among its names.
                 names = [name for name in plan.says.code if name.startswith("data/")]
@@ -239,20 +249,19 @@ class Inventory:
         return sum(info.size for file, info in self.files.items() if file.startswith(folder))
 
 
-def old_code(code: dict[str, str]) -> dict[str, str]:
-    """By a stage's name: which code made it, in words, of those whose code a plan names and is another one now.
+def _origins(made_by: dict[str, str], present: Mapping[str, str]) -> dict[str, str]:
+    """By a stage's name, the code that made it, in words, if a plan names other code of it than the present one.
 
-    Under the empty name for all stages, if the plan is from a version that did not know revisions of code.
+    If the plan is from a version that did not know revisions, this is under the empty name, for all stages.
     """
-    now = {name: f"revision {revision}" for name, (revision, _) in locked().items()}
-    if code and now.keys().isdisjoint(code):
+    changed = other_code(made_by, present)
+    if changed is None:
         return {"": "an earlier version of musiclab"}
     return {
-        name: f"{identity} of {name}, now {now[name].removeprefix('revision ')}"
-        if identity.startswith("revision ")
-        else f"other code of {name} than {now[name]}"
-        for name, identity in code.items()
-        if name in now and identity != now[name]
+        name: f"{made_by[name]} of {name}, now {present[name].removeprefix('revision ')}"
+        if made_by[name].startswith("revision ")
+        else f"other code of {name} than {present[name]}"
+        for name in changed
     }
 
 

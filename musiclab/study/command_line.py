@@ -1,5 +1,7 @@
 """The command line of a study: what it prints, and with which code it exits."""
 
+import sys
+
 from musiclab.analysis.answer import best, undecided
 from musiclab.design.spec import StudySpec
 from musiclab.report.sentences import describe
@@ -19,7 +21,7 @@ def run_command(spec: StudySpec, options: RunOptions) -> int:
     if options.plan:
         print(session.plan(spec, options))
         return 0
-    outcome = session.run(spec, options, tell=print)
+    outcome = session.run(spec, options, tell=print, command=sys.argv)
     _print(outcome)
     return outcome.signal or (0 if len(outcome.run.finished) == len(outcome.run.trial_specs) else 1)
 

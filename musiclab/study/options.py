@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import difflib
 import math
 import os
 import re
@@ -127,8 +128,10 @@ class RunOptions:
             raise UserError("--until-clear decides how many blocks there are; leave out --blocks or --until-clear.")
         if self.in_process and (self.workers or 1) > 1:
             raise UserError("--in-process runs one trial at a time; leave out --workers or --in-process.")
-        if self.in_process and self.gpus_per_trial is not None:
-            raise UserError("--gpus-per-trial is for trials on Ray; leave out --gpus-per-trial or --in-process.")
+        if self.in_process and self.gpus_per_trial:
+            raise UserError(
+                "--gpus-per-trial must be 0, for CPUs, with --in-process; leave out --gpus-per-trial or --in-process."
+            )
 
 
 def options_of(keywords: Mapping[str, Any]) -> RunOptions:
@@ -137,6 +140,12 @@ def options_of(keywords: Mapping[str, Any]) -> RunOptions:
     Raises:
         UserError: if one is wrong.
     """
+    for name in keywords:
+        if name not in (known := [option.name for option in fields(RunOptions)]):
+            near = difflib.get_close_matches(name, known, n=1)
+            raise UserError(
+                f"There is no option {name!r}; " + (f"did you mean {near[0]!r}?" if near else "see the docs.")
+            )
     given = {**keywords, "set": {} if keywords.get("set") is None else keywords["set"]}
     if isinstance(given.get("storage"), os.PathLike):
         given["storage"] = os.fspath(given["storage"])

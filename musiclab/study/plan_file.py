@@ -3,8 +3,8 @@
 import contextlib
 import platform
 import subprocess
-import sys
 import time
+from collections.abc import Sequence
 
 from musiclab import ROOT, __version__
 from musiclab.design.space import described
@@ -14,10 +14,14 @@ from musiclab.tracking import masked
 
 
 class PlanFile:
-    """The plan of a run. `tracking` is the MLflow address that the user has named; "" stands for the storage's own."""
+    """The plan of a run.
 
-    def __init__(self, study_run: StudyRun, tracking: str = "") -> None:
-        self._run, self._tracking, self._began = study_run, tracking, time.time()
+    `tracking` is the MLflow address that the user has named; "" stands for the storage's own. `command` is the command
+    line of the run; it is empty if the study was run from Python.
+    """
+
+    def __init__(self, study_run: StudyRun, tracking: str = "", command: Sequence[str] = ()) -> None:
+        self._run, self._tracking, self._command, self._began = study_run, tracking, command, time.time()
 
     def write(self) -> None:
         """Write the plan as it is now; it changes when blocks are added."""
@@ -45,7 +49,7 @@ class PlanFile:
             began=self._began,
             songs=design.source.fingerprint(),
             code={name: code.identity for system in design.systems for name, code in design.code(system).items()},
-            command=tuple(masked(word) for word in sys.argv),
+            command=tuple(masked(word) for word in self._command),
             tracking=masked(self._tracking),
             environment={
                 "musiclab": __version__,

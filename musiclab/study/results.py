@@ -90,7 +90,7 @@ class StudyResults:
             statistics=results.answer,
         )
         self.failures = tuple(
-            FailedTrial(trial.variant.name, trial.block.index, failure.reason, failure.log)
+            FailedTrial(trial.variant.name, trial.block.index, as_keywords(failure.reason), failure.log)
             for trial in results.trial_specs
             if (failure := results.failures.get(trial.key))
         )

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -64,25 +64,35 @@ def plan(spec: StudySpec, options: RunOptions) -> str:
         UserError: if anything cannot be right.
     """
     storage = Storage(options.storage)
-    _ = named_uri(options.tracking_uri) or default_uri(storage)  # refuses an address that MLflow would not take
+    _tracking_address(options, storage)  # refuses one that MLflow would not take
     device = planned_device(options.in_process, options.gpus_per_trial)
     return forecast(StudyRun(design_of(spec, options, device), Records(storage)), options)
 
 
-def run(spec: StudySpec, options: RunOptions, tell: Callable[[str], None] = lambda line: None) -> Outcome:
+def _tracking_address(options: RunOptions, storage: Storage) -> str:
+    return named_uri(options.tracking_uri) or default_uri(storage)
+
+
+def run(
+    spec: StudySpec,
+    options: RunOptions,
+    tell: Callable[[str], None] = lambda line: None,
+    command: Sequence[str] = (),
+) -> Outcome:
     """Run what is missing of a study, and return what it has come to.
 
     Args:
         spec: the study.
         options: how it is run.
         tell: called before anything runs, with lines that say what is to be run.
+        command: the command line of the run, for its plan; empty if there is none.
 
     Raises:
         UserError: if anything cannot be right, if somebody else runs the study, or if the storage fails.
         KeyboardInterrupt: if it was interrupted before or after its trials ran, or for the second time.
     """
     storage = Storage(options.storage)
-    uri = named_uri(options.tracking_uri) or default_uri(storage)
+    uri = _tracking_address(options, storage)
     device = planned_device(options.in_process, options.gpus_per_trial)
     design, records = design_of(spec, options, device), Records(storage)
     if device == "cpu" and not options.in_process:
@@ -106,7 +116,7 @@ def run(spec: StudySpec, options: RunOptions, tell: Callable[[str], None] = lamb
                 f"{storage.root} is being cleaned by {cleaners[0]}; run this once that has ended.", exit_code=1
             )
         study_run = StudyRun(design, records, options.max_failures)
-        plan_file = PlanFile(study_run, named_uri(options.tracking_uri))
+        plan_file = PlanFile(study_run, named_uri(options.tracking_uri), command)
         plan_file.write()
         return _execute(study_run, plan_file, Mirror(storage.root, design.folder, uri), lease, options, tell)
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from musiclab.code_lock import other_code
 from musiclab.design.design import Design
 from musiclab.design.trials import TrialSpec
 from musiclab.storage.plans import StudyPlan
@@ -48,12 +49,12 @@ def _reason(design: Design, trial: TrialSpec, old: TrialSpec, plan: StudyPlan) -
         reasons.append(f"the data was {source}, is {design.source.spec}")
     elif plan.songs != design.source.fingerprint() and not fields:
         reasons.append(f"the songs of {source} have changed")
-    code, stages = plan.code, design.code(trial.variant.system)
-    if code and code.keys().isdisjoint(stages):
+    present = {name: stage.identity for name, stage in design.code(trial.variant.system).items()}
+    changed = other_code(plan.code, present)
+    if changed is None:
         reasons.append("they come from an earlier version of musiclab, which did not know revisions of code")
-    else:
-        changed = [name for name, stage in stages.items() if code.get(name) not in (None, stage.identity)]
-        reasons += [f"the code of {', '.join(changed)} has changed"] * bool(changed)
+    elif changed:
+        reasons.append(f"the code of {', '.join(changed)} has changed")
     return ", ".join(reasons) or "the code has changed"
 
 

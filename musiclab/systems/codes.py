@@ -15,3 +15,8 @@ def stage_codes() -> list[StageCode]:
     # A source is made from a path, and only its class matters here.
     codes |= {code.name: code for kind in (Chorales, Lpd5, Midi) if (code := code_of_windows(object.__new__(kind)))}
     return [codes[name] for name in sorted(codes)]
+
+
+def present_code() -> dict[str, str]:
+    """The identity of every stage's code in this checkout, by the stage's name."""
+    return {code.name: code.identity for code in stage_codes()}

@@ -50,7 +50,8 @@ def main() -> int:
                 before = _run(checkout, lock["runner"], cases_file, folder / "locked.json")
             revisions = {stage: entry["revision"] for stage, entry in lock["stages"].items()}
             refusals = refused(before, present, revisions, {code.name: code.revision for code in codes})
-            print(*refusals, *new_cases(before, present), sep="\n")
+            for line in [*refusals, *new_cases(before, present)]:
+                print(line)
             if refusals:
                 return 1
         LOCK.write_text(json.dumps(lock_of(codes, present, plain), indent=1, sort_keys=True) + "\n")
@@ -68,9 +69,10 @@ def refused(
     revision, because its keys contain those of earlier stages.
     """
     sentences = []
-    for stage, before in locked.items():
+    for stage in locked_revisions:
         if stage not in revisions:
             continue  # the stage no longer exists
+        before = locked.get(stage, {})
         now, was = revisions[stage], locked_revisions[stage]
         if now < was:
             sentences.append(f"The revision of {stage} must be at least {was}; got {now}.")
@@ -82,6 +84,8 @@ def refused(
             if case in before and result["bits"] != before[case]["bits"]
             and not _follows_from_raised_stage(stage, case, locked, present, locked_revisions, revisions)
         ]  # fmt: skip
+        if before.keys().isdisjoint(present[stage]):
+            sentences.append(f"No case of {stage} can be compared: raise its revision from {was} to {was + 1}.")
         if changed:
             sentences.append(
                 f"The numbers of {stage} have changed ({'; '.join(changed)}): raise its revision from {was} to "
@@ -151,10 +155,12 @@ def _run(
     tool = ["-m", "coverage", "run", f"--data-file={coverage}", f"--source={checkout / 'musiclab'}"] if coverage else []
     variables = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1", **(environment or {})}
     print(f"golden runs of {checkout}", file=sys.stderr)
-    subprocess.run(
+    done = subprocess.run(
         [sys.executable, *tool, str(checkout / runner), str(cases_file), str(results)],
-        cwd=checkout, env=variables, check=True, stderr=subprocess.PIPE,
+        cwd=checkout, env=variables, check=False, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"the golden runs of {checkout} failed:\n{done.stderr}")
     loaded: Results = json.loads(results.read_text())
     return loaded
 

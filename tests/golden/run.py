@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 from musiclab.data.chorales import Chorales  # noqa: E402 - all these imports need the path
 from musiclab.data.lpd5 import Lpd5  # noqa: E402
 from musiclab.data.midi import Midi  # noqa: E402
+from musiclab.data.songs import TRACKS  # noqa: E402
 from musiclab.data.source import Source  # noqa: E402
 from musiclab.data.store import WindowStore, build  # noqa: E402
 from musiclab.data.windows import WindowSpec, cut, pack  # noqa: E402
@@ -102,8 +103,16 @@ def _product(files: dict[str, bytes]) -> dict[str, Any]:
             numbers[f"{name}, sum of magnitudes"] = float(torch.stack(floats).sum()) if floats else 0.0
         elif name.endswith(".npy"):
             packed = np.load(io.BytesIO(data), allow_pickle=False)
-            numbers[f"{name}, cells on"] = float(np.unpackbits(packed).sum())
+            numbers |= {f"{name}, {what}": value for what, value in _cells(packed).items()}
     return _result(pieces, numbers)
+
+
+def _cells(packed: np.ndarray) -> dict[str, float]:
+    """Of packed windows `(..., track, steps, 16)`: cells on, by track too, windows that sound, and windows in all."""
+    by_window = np.unpackbits(packed, axis=-1).sum(axis=(-2, -1), dtype=np.int64).reshape(-1, packed.shape[-3])
+    numbers = {"cells on": float(by_window.sum()), "windows": float(len(by_window))}
+    numbers["windows that sound"] = float(by_window.any(axis=1).sum())
+    return numbers | {f"cells on, {track}": float(by_window[:, place].sum()) for place, track in enumerate(TRACKS)}
 
 
 def _result(pieces: Iterable[bytes], numbers: dict[str, float]) -> dict[str, Any]:

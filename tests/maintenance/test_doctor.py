@@ -264,6 +264,17 @@ def test_records_of_other_code_are_said_to_be_that(place: Storage, capsys: pytes
 
 
 @pytest.mark.usefixtures("alone")
+def test_records_of_code_that_is_not_locked_yet_are_of_the_present_code(
+    place: Storage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    present = {"vae_nn/vae": "0123456789ab", "vae_nn/latent": "revision 1"}
+    monkeypatch.setattr(doctor, "present_code", lambda: present)
+    records = Records(place)
+    records.plans.put("studies/made/e", replace(records.plans.get("studies/made/e"), code=present))
+    assert not any("made by" in line for line in bad(run(capsys, place.root, code=0)))
+
+
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize(
     ("runtimes", "words"),
     [

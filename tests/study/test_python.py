@@ -68,7 +68,9 @@ def test_a_study_is_run_and_read(keywords: dict[str, Any], capsys: pytest.Captur
     assert all(line.startswith(("songs cut into windows ", "trials ")) for line in err.splitlines()), err
     assert results.failures == ()
     assert results.report is not None
-    assert Path(results.report).read_text().startswith("<!doctype html>")
+    page = Path(results.report).read_text()
+    assert page.startswith("<!doctype html>")
+    assert "none, because the study was run from Python" in page  # not the command line of whoever hosts Python
     assert results.answer.verdicts == {"latent_dim=3": "underpowered"}
     assert str(results.answer) == "\n".join(results.answer.sentences)
     assert str(results.answer).startswith("On frechet (squared sds, lower is better), against the control latent_dim=2")
@@ -177,6 +179,14 @@ def test_the_keywords_are_the_options_and_have_their_defaults() -> None:
     parsed = parse_options("?", [])
     given = {name: keyword.default for name, keyword in keywords.items() if name != "self"}
     assert parsed == options_of(given) == RunOptions()
+    with pytest.raises(UserError, match="There is no option 'bloks'; did you mean 'blocks'?"):
+        _study().plan(bloks=3)
+
+
+def test_a_process_of_its_own_may_leave_a_gpu_idle() -> None:
+    assert RunOptions(in_process=True, gpus_per_trial=0).gpus_per_trial == 0
+    with pytest.raises(UserError, match="--gpus-per-trial must be 0, for CPUs, with --in-process; "):
+        RunOptions(in_process=True, gpus_per_trial=0.5)
 
 
 def test_an_interrupted_run_raises_after_its_records_are_written(

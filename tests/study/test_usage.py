@@ -118,7 +118,7 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture, song_folder: Path) ->
         (["--workers", "2"], "--in-process runs one trial at a time; leave out --workers or --in-process."),
         (
             ["--gpus-per-trial", "1"],
-            "--gpus-per-trial is for trials on Ray; leave out --gpus-per-trial or --in-process.",
+            "--gpus-per-trial must be 0, for CPUs, with --in-process; leave out --gpus-per-trial or --in-process.",
         ),
         (
             ["--gpus-per-trial", "1.5"],

@@ -8,6 +8,7 @@ from musiclab.maintenance.doctor import contents, installation, room, services
 from musiclab.maintenance.doctor.finding import FAIL, OK, WARN, Finding
 from musiclab.storage.files import Storage, storage_at
 from musiclab.storage.inventory import Inventory
+from musiclab.systems.codes import present_code
 
 __all__ = ["FAIL", "OK", "WARN", "Finding", "examine"]
 
@@ -63,5 +64,5 @@ def _open(place: str, opened: list[Storage]) -> Iterator[Finding]:
 
 def _list(storage: Storage, listed: list[Inventory]) -> Iterator[Finding]:
     """Add the storage's inventory to `listed` if its files can be listed."""
-    listed.append(Inventory(storage))
+    listed.append(Inventory(storage, present_code()))
     yield from ()

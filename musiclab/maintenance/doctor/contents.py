@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from musiclab.code_lock import locked
 from musiclab.data.store import open_store
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
@@ -188,7 +187,7 @@ def studies(inventory: Inventory) -> Iterator[Finding]:
             )
         else:
             yield Finding(OK, progress + ("; run it again to continue" if missing else ""))
-        if changed := _changed_code(plan.says.code):
+        if changed := inventory.other_code(plan):
             yield Finding(
                 WARN,
                 f"{study}: its records were made by {changed}; they are kept and can be read, but a run with the "
@@ -221,17 +220,6 @@ def _runtimes(inventory: Inventory, study: str) -> Iterator[Finding]:
             f"{study}: it has {listing(runtimes)}; numbers of different versions or devices are not comparable",
             "compare within one edition only, or run the whole study with one version on one kind of device",
         )
-
-
-def _changed_code(code: object) -> str:
-    """The code that a plan names and that is not the locked one, in words; empty if all of it is."""
-    if not isinstance(code, dict) or not code:
-        return ""
-    known = {name: f"revision {revision}" for name, (revision, _) in locked().items()}
-    if known.keys().isdisjoint(code):
-        return "an earlier version of musiclab"
-    changed = [name for name, identity in code.items() if name in known and identity != known[name]]
-    return f"other code of {', '.join(changed)}" if changed else ""
 
 
 def clock(inventory: Inventory) -> Iterator[Finding]:

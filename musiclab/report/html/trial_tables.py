@@ -113,7 +113,7 @@ def reproduction(results: Results) -> list[tuple[str, list[str]]]:
     planned_with = f"musiclab {environment.get('musiclab', NONE)}, Python {environment.get('python', NONE)}"
     ended = [run.ended for run in results.runs.values()]
     return [
-        ("command", [shlex.join(plan.command)]),
+        ("command", [shlex.join(plan.command) or "none, because the study was run from Python"]),
         ("commit", [environment.get("commit") or "unknown, because musiclab was not run from a git checkout"]),
         ("versions", [planned_with, *sorted(versions)]),
         ("platform", [environment.get("platform", NONE)]),
