@@ -1,4 +1,4 @@
-"""Results: a study's plan with all that there is of its trials, read once, for whoever shows it."""
+"""Results: a study's plan with everything that its trials have written, read once."""
 
 from dataclasses import dataclass
 
@@ -14,16 +14,16 @@ from musiclab.storage.trial_documents import Failure, TrialCost, TrialRecord
 
 @dataclass(frozen=True)
 class Results:
-    """What an edition of a study has come to.
+    """The results of an edition of a study.
 
     Attributes:
-        storage: where it all lies.
+        storage: the storage that holds the study.
         folder: the edition's folder in the storage, `studies/<name>/<edition>`.
         plan: what the run was to do.
         trial_specs: those of the plan.
-        records: by key, of the cells that have finished.
-        runs: by key, what a finished trial cost and where it ran, if that is known.
-        failures: by key, why a cell without a record failed when it was last tried.
+        records: by key, those of the trials that have finished.
+        runs: by key, what a finished trial cost and on which machine it ran, if that is known.
+        failures: by key, why a trial without a record failed when it was last tried.
         answer: the statistics.
         judgements: the plan's claims, judged.
     """
@@ -40,7 +40,7 @@ class Results:
 
     @classmethod
     def read(cls, storage: Storage, study: str, edition: str = "") -> "Results":
-        """Of the study of that name, its newest edition where none is given; UserError where the storage has none."""
+        """Read the study's results, by default of its newest edition; UserError if the storage has no such study."""
         kept = Records(storage)
         plans = kept.plans.of_study(study, edition)
         if not plans:

@@ -33,7 +33,7 @@ def results_csv(results: Results) -> str:
 def trial_table(results: Results) -> tuple[list[str], list[list[Any]]]:
     """Columns, and one row a trial of the plan, finished or not: variant, fields, block, status, cost, measures.
 
-    Measures have their full names, those of single tracks with a suffix. None stands for a missing value.
+    Measures have their full names, those of single tracks with a suffix. None is a missing value.
     """
     fields = list(dict.fromkeys(name for cell in results.trial_specs for name in cell.variant.values if name != SYSTEM))
     names = list(dict.fromkeys(name for record in results.records.values() for name in record.measures))

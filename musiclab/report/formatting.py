@@ -7,7 +7,7 @@ from musiclab.analysis.comparisons import Comparison
 from musiclab.analysis.statistics import Interval
 from musiclab.wording import rounded
 
-# A mark for each verdict, so that nothing depends on colour; the word stands beside it.
+# A mark for each verdict, so that nothing depends on colour; the verdict in words is beside it.
 MARKS = {
     "better": "✓",
     "worse": "✗",

@@ -1,4 +1,4 @@
-"""What can be heard of a study: its trials' samples, and how real music goes on from the same start windows."""
+"""Music to listen to: the samples of a study's trials, and the real songs that their start windows come from."""
 
 import re
 from collections import Counter
@@ -85,7 +85,7 @@ class Samples:
 
 
 class RealMusic:
-    """How the songs go on from which the start windows of a study's trials come.
+    """Continuations of the start windows in the songs that they come from.
 
     Raises:
         UserError: if the variants cut songs differently, or if the windows are not in the storage.

@@ -1,7 +1,7 @@
 """Documents: the JSON files of a storage, each with its format number and a checksum of its content.
 
-A document whose checksum does not match counts as missing, so what it stood for is done again. A document of a newer
-format than this version reads is something else: it is left alone, and reading it raises `NewerFormat`.
+A document whose checksum does not match counts as missing, so the work that it recorded is done again. A document
+of a newer format than this version reads is not damaged: it is left alone, and reading it raises `NewerFormat`.
 """
 
 import json
@@ -99,8 +99,8 @@ class Documents:
     """The documents of one storage.
 
     `damage` has the files that were found damaged, by name, with what is wrong with them. If `notes_newer`, documents
-    of a newer format are noted in `newer` and count as missing, for whoever only looks and changes nothing; otherwise
-    reading or replacing one raises NewerFormat.
+    of a newer format are noted in `newer` and count as missing, for callers that change nothing; otherwise reading or
+    replacing one raises NewerFormat.
     """
 
     def __init__(self, storage: Storage, notes_newer: bool = False) -> None:

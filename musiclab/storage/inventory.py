@@ -1,4 +1,4 @@
-"""An inventory of a storage: what it holds, what of that is needed by what, and who is at work there."""
+"""An inventory of a storage: which files it holds, which of them something still needs, and who is using it."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,13 +14,13 @@ from musiclab.storage.records import Records
 from musiclab.storage.stages import DONE
 from musiclab.training.files import CHECKPOINT
 
-# What a storage of ours may hold; all else in its folder, such as MLflow's database, is somebody else's.
+# The folders of a storage. Everything else beside them, such as MLflow's database, is not musiclab's.
 FOLDERS = ("trials", "stages", "scales", "splits", "studies", "data")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan that can be read: the study and the folder that it lies in, what it says, and its trials."""
+    """A plan that can be read: its study, its folder, its document (`says`) and its trials."""
 
     study: str
     folder: str
@@ -30,7 +30,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Finished:
-    """What is kept in mind of a finished trial: its stages' keys, by stage, and its data's fingerprint."""
+    """A finished trial: its stages' keys, by stage, and its data's fingerprint."""
 
     stages: dict[str, str]
     data: str
@@ -38,7 +38,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Leftover:
-    """A file, or a folder (whose name ends with a slash), that nothing needs, its bytes, and why it is there."""
+    """A file or folder that nothing needs: its name (a folder's ends with a slash), its bytes, and why it is there."""
 
     name: str
     size: int
@@ -48,13 +48,17 @@ class Leftover:
 class Inventory:
     """What a storage holds, read once.
 
-    `files` are all files but MLflow's, `plans` those that can be read, `finished` the trials whose records can be, by
-    key; `at_work` says who runs or mirrors a study there now. What cannot be read is in `records.damage`.
+    Attributes:
+        records: the storage's records; their `damage` has what cannot be read.
+        files: all files except MLflow's, by name.
+        plans: the plans that can be read.
+        finished: the trials whose records can be read, by key.
+        at_work: a line for each process that runs or mirrors a study now.
     """
 
     def __init__(self, storage: Storage) -> None:
         self.storage, self.records = storage, Records(storage, notes_newer=True)
-        self._leases = _leases(storage)  # before the rest: whoever has ended by then has left all that is read next
+        self._leases = _leases(storage)  # first: if a process has ended by now, all that it wrote is read below
         self.at_work = [f"{who} is {what}" for what, who, alive in self._leases.values() if alive]
         self.files: dict[str, FileInfo] = {}
         for folder in FOLDERS:
@@ -84,7 +88,7 @@ class Inventory:
 
     @cached_property
     def unfinished(self) -> dict[str, list[TrialSpec]]:
-        """By study: the cells of its newest plan that have no record."""
+        """By study: the trials of its newest plan that have no record."""
         found = {
             study: [cell for cell in plan.trial_specs if cell.key not in self.finished]
             for study, plan in self.newest.items()
@@ -93,12 +97,12 @@ class Inventory:
 
     @cached_property
     def wanted(self) -> set[str]:
-        """Keys of the stages that unfinished cells of the newest plans would take up."""
+        """Keys of the stages of unfinished trials of the newest plans: a run would resume or reuse them."""
         return {key for cells in self.unfinished.values() for cell in cells for key in cell.stages.values()}
 
     @cached_property
     def unknown(self) -> list[str]:
-        """Files that cannot be read, damaged or of a newer format, and so may need any stage."""
+        """Damaged or newer plans and records; they may need any stage, because nothing tells which."""
         planned = {f"trials/{cell.key}/record.json" for plan in self.plans for cell in plan.trial_specs}
         return [
             name
@@ -109,12 +113,12 @@ class Inventory:
 
     @property
     def _unread(self) -> list[str]:
-        """Damaged documents, and those of a newer format."""
+        """Names of damaged documents and of those in a newer format."""
         return [*self.records.damage, *self.records.newer]
 
     @cached_property
     def _needed(self) -> set[str]:
-        """Keys of the stages that are not to be touched: of records, of damaged ones too where a plan has them."""
+        """Keys of the stages that must stay: wanted ones and those of all records (damaged ones if in a plan)."""
         damaged = {name.split("/")[1] for name in self._unread if _is_like(name, "trials/*/record.json")}
         cells = [cell for plan in self.plans for cell in plan.trial_specs if cell.key in damaged]
         of_trials = [finished.stages for finished in self.finished.values()] + [cell.stages for cell in cells]
@@ -131,7 +135,7 @@ class Inventory:
 
     @cached_property
     def leftovers(self) -> list[Leftover]:
-        """All that may go, provided that nobody is at work: what no record and no unfinished trial needs."""
+        """What may be removed if nobody is at work: no record and no unfinished trial needs it."""
         return [
             *self._cut_off_files(),
             *self._dead_leases(),
@@ -164,19 +168,19 @@ class Inventory:
 
     def _why_unneeded(self, key: str) -> str:
         if DONE not in self.stages[key]:
-            return "an unfinished stage that no study takes up"
+            return "an unfinished stage that no study would resume"
         origin = self._old_code.get(key)
         return "a finished stage of no record" + (f", made by {origin}" if origin else "")
 
     def _is_newer(self, key: str) -> bool:
-        """Whether a newer version finished the stage, so that it is not for this one to remove."""
+        """Whether a newer version finished the stage, so that this one must not remove it."""
         if DONE in self.stages[key]:
             self.records.stages.digests(key)
         return f"stages/{key}/{DONE}" in self.records.newer
 
     @cached_property
     def stages_of_old_code(self) -> dict[str, list[Leftover]]:
-        """By the code that made them: the stages of other code than the present one that something needs, so they stay.
+        """Stages that something needs although their code has changed since, by the code that made them.
 
         A stage whose plan is gone is not among them, because nothing tells which code made it.
         """
@@ -194,7 +198,7 @@ class Inventory:
         for plan in self.plans:
             origin_by_name = old_code(plan.says.code)
             for trial in plan.trial_specs:
-                # The windows' code comes before all stages, and only a plan's own lies among its names.
+                # The code that cuts windows comes before all stages; the plan names that of its own data only.
                 names = [name for name in plan.says.code if name.startswith("data/")]
                 for stage, key in trial.stages.items():
                     names.append(f"{trial.variant.system}/{stage}")
@@ -204,7 +208,7 @@ class Inventory:
         return origins
 
     def _served_checkpoints(self) -> list[Leftover]:
-        """Checkpoints beside a whole `done`, which a kill between the two leaves."""
+        """Checkpoints of finished stages: a process was killed after it wrote `done` and before it removed them."""
         return [
             Leftover(f"stages/{key}/{CHECKPOINT}", files[CHECKPOINT].size, "the checkpoint of a finished stage")
             for key, files in self.stages.items()
@@ -212,9 +216,9 @@ class Inventory:
         ]
 
     def _abandoned_builds(self) -> list[Leftover]:
-        """What builds of windows left that are not under way: parts and half stores."""
+        """Parts and half stores that builds of windows left when they were cut off."""
         if not self.storage.is_local:
-            return []  # they are built elsewhere and put here whole
+            return []  # windows are built on a local disk and uploaded when they are whole
         return [
             Leftover(f"data/{name}/", self._size(f"data/{name}/"), why)
             for name, why in abandoned(self.storage.local("data")).items()
@@ -227,7 +231,7 @@ class Inventory:
 
     @cached_property
     def unnamed_windows(self) -> dict[str, int]:
-        """Bytes of the window stores that no plan and no record names, by their folder; none where some are unknown."""
+        """Bytes of the window stores that no plan and no record names, by folder; empty if there are unknown files."""
         named = {cell.variant.data for plan in self.plans for cell in plan.trial_specs}
         named |= {finished.data for finished in self.finished.values()}
         if self.unknown:
@@ -235,14 +239,14 @@ class Inventory:
         return {f"data/{name}": self._size(f"data/{name}/") for name in self.stores if name not in named}
 
     def _size(self, folder: str) -> int:
-        """Bytes of what is in a folder, whose name ends with a slash."""
+        """Bytes of the files in a folder, whose name ends with a slash."""
         return sum(info.size for file, info in self.files.items() if file.startswith(folder))
 
 
 def old_code(code: dict[str, str]) -> dict[str, str]:
-    """By a stage's name: which code made it, in words, of those whose code a plan names and is another one now.
+    """Which code made a stage, in words, by the stage's name; only stages whose code has changed since the plan.
 
-    Under the empty name for all stages, if the plan is from a version that did not know revisions of code.
+    If the plan is from a version that did not know revisions of code, the empty name stands for all stages.
     """
     now = {name: f"revision {revision}" for name, (revision, _) in locked().items()}
     if code and now.keys().isdisjoint(code):
@@ -257,7 +261,7 @@ def old_code(code: dict[str, str]) -> dict[str, str]:
 
 
 def _leases(storage: Storage) -> dict[str, tuple[str, str, bool]]:
-    """By file of a lease: what it is for, in words, who signed it and whether that process is alive."""
+    """By lease file: what the lease is for, who holds it (both in words), and whether that process is alive."""
     kinds = {"runner": "running", "mirror": "mirroring"}
     folders = dict.fromkeys(
         name.rpartition("/")[0]
@@ -272,6 +276,6 @@ def _leases(storage: Storage) -> dict[str, tuple[str, str, bool]]:
 
 
 def _is_like(name: str, pattern: str) -> bool:
-    """Whether the name has as many parts as the pattern, and equal ones but for its stars."""
+    """Whether the path matches the pattern part by part; a part `*` matches any part."""
     parts, wanted = name.split("/"), pattern.split("/")
     return len(parts) == len(wanted) and all(want in ("*", part) for part, want in zip(parts, wanted, strict=True))

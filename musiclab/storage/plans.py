@@ -1,4 +1,4 @@
-"""Plans: what runs of studies are to do, each in the folder of its edition."""
+"""Plans: what the runs of studies will do, each in the folder of its edition."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Self
@@ -74,7 +74,7 @@ class StudyPlan:
         if fields.take_or(FORMAT, int, 0) == 0:
             fields.rename("cells", "trials")
         trials = tuple(map(TrialSpec.from_json, fields.take("trials", list)))
-        # Keys become paths, which must not lead out of the storage, whoever has written the plan.
+        # Keys become paths, and a path in a foreign plan must not lead out of the storage.
         if not all(is_folder_name(key) for trial in trials for key in trial.stages.values()):
             raise ValueError("a stage's key must be a folder's name")
         return cls(

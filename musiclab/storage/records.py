@@ -45,7 +45,7 @@ class Records:
         return self._documents.newer
 
     def has(self, key: str) -> bool:
-        """Whether there is a record of that trial, not looked into."""
+        """Whether the trial has a record; it is not read."""
         return self.storage.exists(f"trials/{key}/record.json")
 
     def get(self, key: str) -> TrialRecord | None:
@@ -73,7 +73,7 @@ class Records:
         return {name: self.storage.read(f"{folder}/{name}") for name in self.storage.names(folder)}
 
     def sample(self, key: str, name: str) -> bytes | None:
-        """One of the trial's sample files; None where it is not there any more."""
+        """One of the trial's sample files; None if it is no longer there."""
         try:
             return self.storage.read(f"trials/{key}/samples/{name}")
         except FileNotFoundError:
@@ -88,14 +88,14 @@ class Records:
         self.forget_failure(key)
 
     def put_failure(self, key: str, reason: str, log: str, again: bool) -> None:
-        """Write why a trial failed: one line, and all that is known; `again` is whether another try can help."""
+        """Write why a trial failed: the reason in one line, and the log; `again` tells whether a retry may succeed."""
         failure = Failure(reason=reason, again=again, time=time.time())
         self._documents.keep_newer(f"trials/{key}/failed.json", Failure)
         self.storage.write(f"trials/{key}/{FAILURE_LOG}", log.encode(errors="replace"))
         self._documents.write(f"trials/{key}/failed.json", failure)
 
     def forget_failure(self, key: str) -> None:
-        """Remove the failure: the trial is tried again, or has gone well."""
+        """Remove the failure, because the trial is retried or has finished."""
         self._documents.keep_newer(f"trials/{key}/failed.json", Failure)
         for name in ("failed.json", FAILURE_LOG):
             self.storage.remove(f"trials/{key}/{name}")

@@ -29,7 +29,7 @@ class Point:
 class FinishedStage:
     """What makes a stage count as finished (`done`): the checksum of each of its files, by name.
 
-    In format 0 the names stood in the file itself.
+    In format 0 the file was the table of names itself.
     """
 
     FORMAT: ClassVar[int] = 1
@@ -50,15 +50,15 @@ class FinishedStage:
 
 
 class StopRequested(Exception):
-    """The study is to stop; what has been done up to the last checkpoint is kept."""
+    """The study is to stop; everything up to the last checkpoint is kept."""
 
 
 class DamagedStage(Exception):
-    """A finished stage's file is not what was written; its stage counts as not done from now on."""
+    """A finished stage's file is not what was written; the stage counts as unfinished from now on."""
 
 
 def _points(data: bytes) -> list[Point]:
-    """The points in a file of curves; one of the errors of reading it if it holds anything else."""
+    """The points in a file of curves; ValueError, TypeError, LookupError or RecursionError if it holds no such."""
     points = json.loads(data)
     if not all(type(point[field]) in kinds for point in points for field, kinds in _POINT.items()):
         raise ValueError("it holds no curves")
@@ -66,9 +66,9 @@ def _points(data: bytes) -> list[Point]:
 
 
 class StoredFiles(Files):
-    """A stage's files in the storage; finished stages are never written to again, and read only as they were written.
+    """A stage's files in the storage. If it is finished, it is never written to, and its files must match checksums.
 
-    A stage may become finished while it is being worked on, by another study that has it too.
+    Another study that has the same stage may finish it while this one works on it.
     """
 
     def __init__(self, storage: Storage, cell: TrialSpec, stage: str) -> None:
@@ -76,7 +76,7 @@ class StoredFiles(Files):
         self._folder = f"stages/{cell.stages[stage]}"
 
     def read(self, name: str) -> bytes:
-        """The file's bytes; FileNotFoundError where there is none, DamagedStage where they are not what was written."""
+        """The file's bytes; FileNotFoundError if there is none, DamagedStage if they are not what was written."""
         data = self._storage.read(f"{self._folder}/{name}")
         digests = _stage_digests(self._storage, self._folder)
         if digests is not None and digests.get(name) != _digest(data):
@@ -92,7 +92,7 @@ class StoredFiles(Files):
         return StoredFiles(self._storage, self._cell, stage)
 
     def finish(self) -> None:
-        """Mark the stage as done; its checkpoint has served."""
+        """Mark the stage as done and remove its checkpoint, which is no longer needed."""
         names = [name for name in self._storage.names(self._folder) if name not in (CHECKPOINT, DONE)]
         digests = {name: _digest(self._storage.read(f"{self._folder}/{name}")) for name in names}
         self.write(DONE, with_checksum(FinishedStage(files=digests).to_json()))
@@ -126,7 +126,7 @@ class Stages:
         self._documents = documents
 
     def done(self, key: str) -> bool:
-        """Whether the stage of that key has left its whole product."""
+        """Whether the stage of that key has finished."""
         return self._documents.storage.exists(f"stages/{key}/{DONE}")
 
     def digests(self, key: str) -> dict[str, str] | None:
@@ -150,8 +150,10 @@ class Stages:
                 self._documents.damage[f"{folder}/{name}"] = "it is not what was written"
 
     def epochs_kept(self, key: str) -> int | None:
-        """How many epochs the checkpoint of an unfinished stage has, or None where it has left none that is whole."""
-        from musiclab.training.tensors import from_bytes  # torch, which the mirror does without
+        """How many epochs the checkpoint of an unfinished stage has, or None if it has no whole checkpoint."""
+        from musiclab.training.tensors import (
+            from_bytes,
+        )  # imported here, because it needs torch and the mirror does not
 
         try:
             epochs: int = from_bytes(self._documents.storage.read(f"stages/{key}/{CHECKPOINT}"))[1]["epochs"]

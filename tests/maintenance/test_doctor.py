@@ -232,7 +232,7 @@ def test_what_is_left_over_is_counted_and_clean_is_named(place: Storage, capsys:
     lines = bad(run(capsys, place.root, code=0))
     assert [line.partition(". To do")[0] for line in lines] == [
         "warn  leftovers: a write that was cut off: 1, 4 bytes",
-        "warn  leftovers: an unfinished stage that no study takes up: 1, 5.0 kB",
+        "warn  leftovers: an unfinished stage that no study would resume: 1, 5.0 kB",
     ]
     assert all(f"musiclab clean '{place.root}'" in line for line in lines)
 

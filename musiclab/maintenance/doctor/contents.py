@@ -1,4 +1,4 @@
-"""Checks of what a storage holds: damage, failures, leftovers, and what records were made by."""
+"""Checks of what a storage holds: damage, failures, leftovers, and the code and devices behind its records."""
 
 import json
 import shlex
@@ -22,7 +22,7 @@ from musiclab.training.files import CHECKPOINT
 from musiclab.wording import counted, listing, size
 
 _SHOWN = 3  # files that are named if several have the same damage
-_AHEAD_S = 60.0  # by so much the clocks of two machines may differ
+_AHEAD_S = 60.0  # how far the clocks of two machines may differ
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _read_other(inventory: Inventory, name: str) -> None:
 
 
 def leftovers(inventory: Inventory, place: str) -> Iterator[Finding]:
-    """What kills and changed studies have left behind, which `clean` removes."""
+    """Leftovers of killed runs and of changed studies, which `clean` removes."""
     if inventory.at_work:
         yield Finding(OK, "not checked while somebody is at work there")
         return
@@ -202,7 +202,7 @@ def studies(inventory: Inventory) -> Iterator[Finding]:
 def _runtimes(inventory: Inventory, study: str) -> Iterator[Finding]:
     """Whether the records of a study, all editions together, come from more than one version of torch or device.
 
-    Records of the version before this one do not tell.
+    Records of the version before this one do not tell which.
     """
     trials = {
         cell.key: cell.runtime
@@ -224,7 +224,7 @@ def _runtimes(inventory: Inventory, study: str) -> Iterator[Finding]:
 
 
 def _changed_code(code: object) -> str:
-    """The code that a plan names and that is not the locked one, in words; empty if all of it is."""
+    """In words, the code that a plan names but that is not the locked code; empty if all of it is locked."""
     if not isinstance(code, dict) or not code:
         return ""
     known = {name: f"revision {revision}" for name, (revision, _) in locked().items()}

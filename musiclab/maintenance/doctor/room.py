@@ -67,7 +67,7 @@ def room(storage: Storage, inventory: Inventory) -> Iterator[Finding]:
     else:
         yield Finding(OK, text)
     disk = os.statvfs(storage.root)
-    if disk.f_files and disk.f_favail < _SPARE_FILES:  # some file systems do not count them
+    if disk.f_files and disk.f_favail < _SPARE_FILES:  # some file systems do not count open files
         yield Finding(WARN, f"the disk can hold only {disk.f_favail:,} more files, however small", remedy)
     if (limit := resource.getrlimit(resource.RLIMIT_NOFILE)[0]) < _OPEN_FILES:
         yield Finding(WARN, f"a process may have only {limit} files open", f"ulimit -n {_OPEN_FILES} or more")

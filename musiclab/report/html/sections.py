@@ -1,4 +1,4 @@
-"""The plots of a study's report: which there are, which variants they show, and what stands beside them."""
+"""The plots of a study's report: which ones it has, which variants they show, and the notes and legends beside them."""
 
 import math
 from collections.abc import Iterable
@@ -109,7 +109,7 @@ def curve_plots(results: Results, keys: list[Key]) -> tuple[list[Plot], int]:
     """Learning curves by system, stage and name, and how many are left out.
 
     They are means over tracks and then over blocks, with a band from the lowest to the highest block. If all variants
-    share their training, one line stands for all.
+    share their training, they have one line together.
     """
     curves = _curves(results, keys)
     # If they are too many, those on held-out songs say most.
