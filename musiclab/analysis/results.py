@@ -41,18 +41,18 @@ class Results:
     @classmethod
     def read(cls, storage: Storage, study: str, edition: str = "") -> "Results":
         """Read the study's results, by default of its newest edition; UserError if the storage has no such study."""
-        kept = Records(storage)
-        plans = kept.plans.of_study(study, edition)
+        stored = Records(storage)
+        plans = stored.plans.of_study(study, edition)
         if not plans:
-            damaged = f" (damaged: {', '.join(kept.damage)})" if kept.damage else ""
+            damaged = f" (damaged: {', '.join(stored.damage)})" if stored.damage else ""
             raise UserError(f"{storage.root} has no study {study!r}{damaged}; run it first, or name another storage.")
         folder = max(plans, key=lambda path: plans[path].began)
         plan = plans[folder]
         cells = list(plan.trial_specs)
-        records = {cell.key: record for cell in cells if (record := kept.get(cell.key))}
+        records = {cell.key: record for cell in cells if (record := stored.get(cell.key))}
         lacking = [cell.key for cell in cells if cell.key not in records]
-        failures = {key: failure for key in lacking if (failure := kept.failure(key))}
-        runs = {key: cost for key in records if (cost := kept.run(key))}
-        found = answer(cells, records, plan.criteria, failures)
+        failures = {key: failure for key in lacking if (failure := stored.failure(key))}
+        runs = {key: cost for key in records if (cost := stored.run(key))}
+        summary = answer(cells, records, plan.criteria, failures)
         verdicts = judgements(plan.claims, cells, records, plan.sequential)
-        return cls(storage, folder, plan, cells, records, runs, failures, found, verdicts)
+        return cls(storage, folder, plan, cells, records, runs, failures, summary, verdicts)

@@ -241,10 +241,10 @@ def _knock(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), _KNOCK_S).close()
 
 
-def _gpu_share(asked: float | None, cpus: int, gpus: float) -> float:
+def _gpu_share(gpus_per_trial: float | None, cpus: int, gpus: float) -> float:
     """GPUs for each trial: what is asked for, else a share that keeps GPUs busy with the CPUs there are, else none."""
-    if asked is None:
+    if gpus_per_trial is None:
         return 1 / max(1, min(_TRIALS_A_GPU, math.floor(cpus / gpus))) if gpus else 0.0
-    if asked > gpus:
-        raise UserError(f"--gpus-per-trial must be at most what the cluster has, {gpus:g}; got {asked:g}.")
-    return asked
+    if gpus_per_trial > gpus:
+        raise UserError(f"--gpus-per-trial must be at most what the cluster has, {gpus:g}; got {gpus_per_trial:g}.")
+    return gpus_per_trial

@@ -59,7 +59,7 @@ class Inventory:
     def __init__(self, storage: Storage) -> None:
         self.storage, self.records = storage, Records(storage, notes_newer=True)
         self._leases = _leases(storage)  # first: if a process has ended by now, all that it wrote is read below
-        self.at_work = [f"{who} is {what}" for what, who, alive in self._leases.values() if alive]
+        self.at_work = [f"{who} is {activity}" for activity, who, alive in self._leases.values() if alive]
         self.files: dict[str, FileInfo] = {}
         for folder in FOLDERS:
             self.files |= dict(sorted(storage.files(folder).items()))
@@ -89,11 +89,11 @@ class Inventory:
     @cached_property
     def unfinished(self) -> dict[str, list[TrialSpec]]:
         """By study: the trials of its newest plan that have no record."""
-        found = {
+        unfinished = {
             study: [cell for cell in plan.trial_specs if cell.key not in self.finished]
             for study, plan in self.newest.items()
         }
-        return {study: cells for study, cells in found.items() if cells}
+        return {study: cells for study, cells in unfinished.items() if cells}
 
     @cached_property
     def wanted(self) -> set[str]:
@@ -127,11 +127,11 @@ class Inventory:
     @cached_property
     def stages(self) -> dict[str, dict[str, FileInfo]]:
         """By a stage's key: its files, by their own names."""
-        found: dict[str, dict[str, FileInfo]] = {}
+        files_by_key: dict[str, dict[str, FileInfo]] = {}
         for name, info in self.files.items():
             if _is_like(name, "stages/*/*") and HALF not in name:
-                found.setdefault(name.split("/")[1], {})[name.split("/")[2]] = info
-        return found
+                files_by_key.setdefault(name.split("/")[1], {})[name.split("/")[2]] = info
+        return files_by_key
 
     @cached_property
     def leftovers(self) -> list[Leftover]:
@@ -269,13 +269,15 @@ def _leases(storage: Storage) -> dict[str, tuple[str, str, bool]]:
         if any(_is_like(name, f"studies/*/*/{kind}/*") for kind in kinds)
     )
     return {
-        name: (f"{kinds[folder.split('/')[3]]} {folder.split('/')[1]}", *by)
+        name: (f"{kinds[folder.split('/')[3]]} {folder.split('/')[1]}", *holder)
         for folder in folders
-        for name, by in lease_holders(storage, folder).items()
+        for name, holder in lease_holders(storage, folder).items()
     }
 
 
 def _is_like(name: str, pattern: str) -> bool:
     """Whether the path matches the pattern part by part; a part `*` matches any part."""
-    parts, wanted = name.split("/"), pattern.split("/")
-    return len(parts) == len(wanted) and all(want in ("*", part) for part, want in zip(parts, wanted, strict=True))
+    names, patterns = name.split("/"), pattern.split("/")
+    return len(names) == len(patterns) and all(
+        wanted in ("*", part) for part, wanted in zip(names, patterns, strict=True)
+    )

@@ -140,11 +140,11 @@ class Stages:
     def check(self, key: str) -> None:
         """Read a finished stage's files and note in `damage` those that are not what was written."""
         folder = f"stages/{key}"
-        digests, there = self.digests(key), self._documents.storage.names(folder)
+        digests, names = self.digests(key), self._documents.storage.names(folder)
         if digests == {}:
             self._documents.damage[f"{folder}/{DONE}"] = "it is not what was written"
         for name, digest in (digests or {}).items():
-            if name not in there:
+            if name not in names:
                 self._documents.damage[f"{folder}/{name}"] = "it is missing"
             elif _digest(self._documents.storage.read(f"{folder}/{name}")) != digest:
                 self._documents.damage[f"{folder}/{name}"] = "it is not what was written"
