@@ -11,7 +11,7 @@ from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.storage.files import Storage
 
-NO_DIGEST = "it has no digest, so another version of musiclab wrote it, or something else did"
+NO_CHECKSUM = "it has no checksum, so another version of musiclab wrote it, or something else did"
 OTHER_FORM = "another version of musiclab wrote it"
 FORMAT = "format"  # the field with the format's number; documents without it are of format 0
 _CHECKSUM = "sha256"
@@ -59,7 +59,7 @@ def verified(data: bytes) -> dict[str, Any]:
     try:
         value: dict[str, Any] = json.loads(data)
         if _CHECKSUM not in value:
-            raise ValueError(NO_DIGEST)
+            raise ValueError(NO_CHECKSUM)
         if value.pop(_CHECKSUM) != content_hash(value):
             raise ValueError("it is not what was written")
         return value

@@ -175,7 +175,7 @@ class Inventory:
     def _is_newer(self, key: str) -> bool:
         """Whether a newer version finished the stage, so that this one must not remove it."""
         if DONE in self.stages[key]:
-            self.records.stages.digests(key)
+            self.records.stages.checksums(key)
         return f"stages/{key}/{DONE}" in self.records.newer
 
     @cached_property
@@ -212,7 +212,7 @@ class Inventory:
         return [
             Leftover(f"stages/{key}/{CHECKPOINT}", files[CHECKPOINT].size, "the checkpoint of a finished stage")
             for key, files in self.stages.items()
-            if (self.unknown or key in self._needed) and CHECKPOINT in files and self.records.stages.digests(key)
+            if (self.unknown or key in self._needed) and CHECKPOINT in files and self.records.stages.checksums(key)
         ]
 
     def _abandoned_builds(self) -> list[Leftover]:

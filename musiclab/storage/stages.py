@@ -1,4 +1,4 @@
-"""Stages: what a stage of a trial has left, with the digests of its files, and what an unfinished one has so far."""
+"""Stages: what a stage of a trial has left, with the checksums of its files, and what an unfinished one has so far."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ _POINT = {"name": (str,), "step": (int,), "value": (int, float), "time": (int, f
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """A value of a curve or a metric: `step` is epochs, or 0 for a result; `time` in seconds since 1970."""
 
     name: str
@@ -57,12 +57,12 @@ class DamagedStage(Exception):
     """A finished stage's file is not what was written; the stage counts as unfinished from now on."""
 
 
-def _points(data: bytes) -> list[Point]:
+def _points(data: bytes) -> list[CurvePoint]:
     """The points in a file of curves; ValueError, TypeError, LookupError or RecursionError if it holds no such."""
     points = json.loads(data)
     if not all(type(point[field]) in kinds for point in points for field, kinds in _POINT.items()):
         raise ValueError("it holds no curves")
-    return [Point(point["name"], point["step"], point["value"], point["time"]) for point in points]
+    return [CurvePoint(point["name"], point["step"], point["value"], point["time"]) for point in points]
 
 
 class StoredFiles(Files):
@@ -78,8 +78,8 @@ class StoredFiles(Files):
     def read(self, name: str) -> bytes:
         """The file's bytes; FileNotFoundError if there is none, DamagedStage if they are not what was written."""
         data = self._storage.read(f"{self._folder}/{name}")
-        digests = _stage_digests(self._storage, self._folder)
-        if digests is not None and digests.get(name) != _digest(data):
+        checksums = _stage_checksums(self._storage, self._folder)
+        if checksums is not None and checksums.get(name) != _checksum(data):
             self._storage.remove(f"{self._folder}/{DONE}")
             raise DamagedStage(f"{self._folder}/{name} is not what was written, so its stage is done again")
         return data
@@ -94,16 +94,16 @@ class StoredFiles(Files):
     def finish(self) -> None:
         """Mark the stage as done and remove its checkpoint, which is no longer needed."""
         names = [name for name in self._storage.names(self._folder) if name not in (CHECKPOINT, DONE)]
-        digests = {name: _digest(self._storage.read(f"{self._folder}/{name}")) for name in names}
-        self.write(DONE, with_checksum(FinishedStage(files=digests).to_json()))
+        checksums = {name: _checksum(self._storage.read(f"{self._folder}/{name}")) for name in names}
+        self.write(DONE, with_checksum(FinishedStage(files=checksums).to_json()))
         self._storage.remove(f"{self._folder}/{CHECKPOINT}")
 
 
-def _digest(data: bytes) -> str:
+def _checksum(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _stage_digests(storage: Storage, folder: str) -> dict[str, str] | None:
+def _stage_checksums(storage: Storage, folder: str) -> dict[str, str] | None:
     """The checksums of a finished stage's files, none if they are damaged; None if the stage is not finished.
 
     NewerFormat if a newer version finished it.
@@ -129,10 +129,10 @@ class Stages:
         """Whether the stage of that key has finished."""
         return self._documents.storage.exists(f"stages/{key}/{DONE}")
 
-    def digests(self, key: str) -> dict[str, str] | None:
+    def checksums(self, key: str) -> dict[str, str] | None:
         """The checksums of a finished stage's files, none if they are damaged; None if the stage is not finished."""
         try:
-            return _stage_digests(self._documents.storage, f"stages/{key}")
+            return _stage_checksums(self._documents.storage, f"stages/{key}")
         except NewerFormat as error:
             self._documents.note_newer(f"stages/{key}/{DONE}", error)
             return None
@@ -140,13 +140,13 @@ class Stages:
     def check(self, key: str) -> None:
         """Read a finished stage's files and note in `damage` those that are not what was written."""
         folder = f"stages/{key}"
-        digests, names = self.digests(key), self._documents.storage.names(folder)
-        if digests == {}:
+        checksums, names = self.checksums(key), self._documents.storage.names(folder)
+        if checksums == {}:
             self._documents.damage[f"{folder}/{DONE}"] = "it is not what was written"
-        for name, digest in (digests or {}).items():
+        for name, checksum in (checksums or {}).items():
             if name not in names:
                 self._documents.damage[f"{folder}/{name}"] = "it is missing"
-            elif _digest(self._documents.storage.read(f"{folder}/{name}")) != digest:
+            elif _checksum(self._documents.storage.read(f"{folder}/{name}")) != checksum:
                 self._documents.damage[f"{folder}/{name}"] = "it is not what was written"
 
     def epochs_kept(self, key: str) -> int | None:
@@ -161,9 +161,9 @@ class Stages:
         except (FileNotFoundError, ValueError):
             return None
 
-    def curves(self, cell_stages: dict[str, str]) -> list[Point]:
+    def curves(self, cell_stages: dict[str, str]) -> list[CurvePoint]:
         """Points of all curves that the trial's stages have written so far, `step` counted in epochs of each stage."""
-        points: list[Point] = []
+        points: list[CurvePoint] = []
         for key in cell_stages.values():
             name = f"stages/{key}/{CURVES}"
             try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from musiclab.design.trials import TrialSpec
 from musiclab.storage.records import Records
-from musiclab.storage.stages import Point
+from musiclab.storage.stages import CurvePoint
 from musiclab.storage.trial_documents import TrialCost, TrialRecord
 
 
@@ -33,7 +33,7 @@ class Trial:
     mark: str
     began: float
     ended: float
-    points: list[Point]
+    points: list[CurvePoint]
     tags: dict[str, str]
     files: Callable[[], dict[str, bytes]]
     record: TrialRecord | None
@@ -92,12 +92,12 @@ class _Finished:
         return files | {f"samples/{name}": data for name, data in self.records.samples(self.key).items()}
 
 
-def _results(record: TrialRecord, ended: float, cost: TrialCost | None) -> list[Point]:
+def _results(record: TrialRecord, ended: float, cost: TrialCost | None) -> list[CurvePoint]:
     values = record.measures | {f"scale/{name}": value for name, value in record.baselines.items()}
     if cost:
         values["cost/seconds"] = cost.wall_seconds
-    return [Point(name, 0, value, ended) for name, value in values.items()]
+    return [CurvePoint(name, 0, value, ended) for name, value in values.items()]
 
 
-def _numbers(points: list[Point]) -> list[Point]:
+def _numbers(points: list[CurvePoint]) -> list[CurvePoint]:
     return [point for point in points if not math.isnan(point.value)]

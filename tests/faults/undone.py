@@ -109,13 +109,13 @@ SAFEGUARDS = [
         HANDED,
     ),
     Safeguard(
-        "a record's digest is checked", "musiclab/storage/documents.py",
+        "a record's checksum is checked", "musiclab/storage/documents.py",
         [("if value.pop(_CHECKSUM) != content_hash(value):", "if not value.pop(_SEAL):")],
         DAMAGED,
     ),
     Safeguard(
-        "a stage's digests are checked", "musiclab/storage/stages.py",
-        [("if digests is not None and digests.get(name) != _digest(data):", "if False:")],
+        "a stage's checksums are checked", "musiclab/storage/stages.py",
+        [("if checksums is not None and checksums.get(name) != _checksum(data):", "if False:")],
         DAMAGED,
     ),
 ]  # fmt: skip

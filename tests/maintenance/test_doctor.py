@@ -174,7 +174,7 @@ def test_files_of_an_older_version_are_said_to_be_that(place: Storage, capsys: p
     lines = bad(run(capsys, place.root, code=1))
     assert len(lines) == 2
     for line in lines:
-        assert "it has no digest, so another version of musiclab wrote it" in line
+        assert "it has no checksum, so another version of musiclab wrote it" in line
         assert "read it with the version that wrote it" in line
 
 

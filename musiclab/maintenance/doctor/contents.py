@@ -13,7 +13,7 @@ from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.maintenance.doctor.finding import FAIL, OK, WARN, Finding
 from musiclab.progress import Progress
-from musiclab.storage.documents import NO_DIGEST
+from musiclab.storage.documents import NO_CHECKSUM
 from musiclab.storage.files import HALF
 from musiclab.storage.inventory import Inventory
 from musiclab.storage.records import FAILURE_LOG
@@ -72,7 +72,9 @@ def damage(inventory: Inventory) -> Iterator[Finding]:
         groups.setdefault((kind, why), []).append(name)
     for (kind, why), names in groups.items():
         shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN:,} more" if names[_SHOWN:] else "")
-        yield Finding(kind.level, f"damaged {kind.called}: {shown}: {why}", _OLDER if why == NO_DIGEST else kind.remedy)
+        yield Finding(
+            kind.level, f"damaged {kind.called}: {shown}: {why}", _OLDER if why == NO_CHECKSUM else kind.remedy
+        )
     if not damaged_files and not newer:
         done = sum(DONE in files for files in inventory.stages.values())
         yield Finding(
@@ -123,11 +125,11 @@ def _read_trial(inventory: Inventory, key: str) -> None:
     if record is None or record.key != key:
         records.damage[f"trials/{key}/record.json"] = "it is another trial's"
     names = inventory.storage.names(f"trials/{key}/samples")
-    for name, digest in (record.samples if record else {}).items():
+    for name, checksum in (record.samples if record else {}).items():
         sample = f"trials/{key}/samples/{name}"
         if name not in names:
             records.damage[sample] = "it is missing"
-        elif content_hash(inventory.storage.read(sample).hex()) != digest:
+        elif content_hash(inventory.storage.read(sample).hex()) != checksum:
             records.damage[sample] = "it is not what was written"
     records.run(key)
 

@@ -14,14 +14,14 @@ from musiclab.analysis.results import Results
 from musiclab.analysis.statistics import NO_INTERVAL, Interval
 from musiclab.measures.baselines import FLOOR, RANDOM, SHUFFLED
 from musiclab.measures.distributions import FEATURES
-from musiclab.report.formatting import MARKS, number, shortened, verdict
+from musiclab.report.formatting import MARKS, number, shortened, verdict_html
 from musiclab.report.html.axes import Reference
 from musiclab.report.html.plots import SERIES, Line, Row, blocks_plot, curves_plot, distribution_plot, response_plot
 from musiclab.report.html.tables import control_groups, variant_values, varied_fields
 from musiclab.report.sentences import captions
 from musiclab.report.sentences.phrases import p_phrase
 from musiclab.storage.records import Records
-from musiclab.storage.stages import Point
+from musiclab.storage.stages import CurvePoint
 
 _MOST_ROWS = 40  # variants in the plot of blocks; the table has all
 _MOST_CURVES = 24
@@ -170,7 +170,7 @@ def references(answer: Answer) -> list[Reference]:
 
 def _row(answer: Answer, name: str, values: dict[int, float]) -> Row:
     comparison, failed = answer.comparisons.get(name), answer.failed[name]
-    conclusion = verdict(comparison)
+    conclusion = verdict_html(comparison)
     notes = [f"{MARKS[conclusion]} {conclusion}"]
     if comparison and conclusion in ("better", "worse"):
         notes.append(p_phrase(comparison.p_holm))
@@ -290,7 +290,7 @@ def _lines(by_variant: dict[str, _Trained], styles: dict[str, int]) -> list[Line
     return [_curve(name, styles[name], variant.blocks) for name, variant in by_variant.items()]
 
 
-def _averaged_over_tracks(points: Iterable[Point]) -> dict[str, dict[int, float]]:
+def _averaged_over_tracks(points: Iterable[CurvePoint]) -> dict[str, dict[int, float]]:
     """The mean over tracks, by name without its track and by step."""
     values: dict[str, dict[int, list[float]]] = {}
     for point in points:
