@@ -222,10 +222,11 @@ def versions() -> dict[str, str]:
     try:
         _knock(uri)
         MlflowClient(uri).search_experiments(max_results=1)
-        # MLflow has no types for these two.
-        credentials = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
+        credentials = get_default_host_creds(uri)  # type: ignore[no-untyped-call]  # MLflow does not annotate it
         is_server = not is_database(uri)
-        reply = http_request(credentials, "/version", "GET").text if is_server else ""  # type: ignore[no-untyped-call]
+        reply = ""
+        if is_server:
+            reply = http_request(credentials, "/version", "GET").text  # type: ignore[no-untyped-call]  # nor this one
     except Exception as error:
         raise UserError(why(error)) from None
     return {"installed": mlflow.__version__, "server": reply if re.fullmatch(r"[\w.+-]{1,40}", reply) else ""}
