@@ -48,11 +48,11 @@ class Results:
             raise UserError(f"{storage.root} has no study {study!r}{damaged}; run it first, or name another storage.")
         folder = max(plans, key=lambda path: plans[path].began)
         plan = plans[folder]
-        cells = list(plan.trial_specs)
-        records = {cell.key: record for cell in cells if (record := stored.get(cell.key))}
-        lacking = [cell.key for cell in cells if cell.key not in records]
+        trials = list(plan.trial_specs)
+        records = {trial.key: record for trial in trials if (record := stored.get(trial.key))}
+        lacking = [trial.key for trial in trials if trial.key not in records]
         failures = {key: failure for key in lacking if (failure := stored.failure(key))}
         runs = {key: cost for key in records if (cost := stored.run(key))}
-        summary = answer(cells, records, plan.criteria, failures)
-        verdicts = judgements(plan.claims, cells, records, plan.sequential)
-        return cls(storage, folder, plan, cells, records, runs, failures, summary, verdicts)
+        summary = answer(trials, records, plan.criteria, failures)
+        verdicts = judgements(plan.claims, trials, records, plan.sequential)
+        return cls(storage, folder, plan, trials, records, runs, failures, summary, verdicts)

@@ -52,7 +52,7 @@ class TrialRunner:
     storage: str
     lease: str
 
-    def __call__(self, cell_json: dict[str, Any]) -> None:
+    def __call__(self, spec_json: dict[str, Any]) -> None:
         """Run one trial and write its record. On failure, write the reason instead; if asked to stop, write nothing.
 
         Raises:
@@ -64,22 +64,22 @@ class TrialRunner:
         except UserError as error:  # the process that started the study could open the storage
             cause = error.__cause__
             raise StorageFailed(self.storage, cause if isinstance(cause, Exception) else error) from error
-        cell = TrialSpec.from_json(cell_json)
+        trial = TrialSpec.from_json(spec_json)
         records = Records(storage)
-        if records.get(cell.key):
+        if records.get(trial.key):
             return
         try:
-            finished = _run(cell, find_system(cell.variant.system), storage, self._going_on(storage))
+            finished = _run(trial, find_system(trial.variant.system), storage, self._going_on(storage))
             # Another study may have the same trial, or a worker may have outlived its killed driver, and been faster.
-            if not records.get(cell.key):
-                records.put(cell.key, *finished)
+            if not records.get(trial.key):
+                records.put(trial.key, *finished)
         except StorageFailed:
             raise
         except StopRequested:
             return
         except Exception as error:  # if one trial fails, the others go on
             try:
-                records.put_failure(cell.key, _reason(error), traceback.format_exc(), _again(error))
+                records.put_failure(trial.key, _reason(error), traceback.format_exc(), _again(error))
             except OSError as failed:
                 raise StorageFailed(storage.root, failed) from error
             if torch.cuda.is_initialized():
@@ -124,15 +124,15 @@ class _Finished(NamedTuple):
     samples: dict[str, bytes]
 
 
-def _run(cell: TrialSpec, system: System[Any], storage: Storage, go_on: Callable[[], bool]) -> _Finished:
+def _run(trial: TrialSpec, system: System[Any], storage: Storage, go_on: Callable[[], bool]) -> _Finished:
     # More threads are no faster for models of this size, and one gives the same sums on any number of cores.
     torch.set_num_threads(1)
     threadpool_limits(1)  # numpy's threads
     torch.backends.cudnn.deterministic = True
-    runtime = cell.runtime or Runtime.here()
+    runtime = trial.runtime or Runtime.here()
     runtime.check(torch.cuda.is_available())
     device = torch.device(runtime.device)
-    config, records = system.config(**cell.variant.config), Records(storage)
+    config, records = system.config(**trial.variant.config), Records(storage)
     began, start_of_all = time.time(), time.perf_counter()
 
     def stop_if_asked() -> None:
@@ -140,13 +140,13 @@ def _run(cell: TrialSpec, system: System[Any], storage: Storage, go_on: Callable
             raise StopRequested
 
     stop_if_asked()  # before the windows are opened, because that fails if the storage is out of reach
-    windows = trial_windows(storage, cell, config)
+    windows = trial_windows(storage, trial, config)
     seconds: dict[str, float] = {}
     reused: list[str] = []
-    for stage, key in cell.stages.items():
+    for stage, key in trial.stages.items():
         stop_if_asked()
-        files = StoredFiles(storage, cell, stage)
-        run = StageRun(config, cell.block, windows, files, device, after_epoch=stop_if_asked)
+        files = StoredFiles(storage, trial, stage)
+        run = StageRun(config, trial.block, windows, files, device, after_epoch=stop_if_asked)
         start = time.perf_counter()
         if stage == MEASURE:
             baselines = _baselines(records, run)
@@ -161,14 +161,14 @@ def _run(cell: TrialSpec, system: System[Any], storage: Storage, go_on: Callable
             files.finish()
         seconds[stage] = round(time.perf_counter() - start, 3)
     start = time.perf_counter()
-    samples = _samples(cell, system, run)
+    samples = _samples(trial, system, run)
     seconds["samples"] = round(time.perf_counter() - start, 3)
     record = TrialRecord(
-        key=cell.key,
+        key=trial.key,
         system=system.name,
-        config=cell.variant.config,
-        block=cell.block,
-        stages=cell.stages,
+        config=trial.variant.config,
+        block=trial.block,
+        stages=trial.stages,
         runtime=runtime,
         data=TrialData(
             fingerprint=windows.store.fingerprint,
@@ -223,12 +223,12 @@ def _keep_split(storage: Storage, windows: BlockWindows) -> str:
     return name
 
 
-def _samples(cell: TrialSpec, system: System[Any], run: StageRun[Any]) -> dict[str, bytes]:
+def _samples(trial: TrialSpec, system: System[Any], run: StageRun[Any]) -> dict[str, bytes]:
     """The continuations of the first start windows as MIDI, picture and sound, by file name."""
     config = run.config
     continued = read_generated(run.files.product(GENERATE))[:: config.variations][:SAMPLES]
     rolls, start_steps = system.audible(config, run.data.packed(run.data.starts[:SAMPLES, 0]), continued)
     # Titles do not name the variant, because studies that share the trial may name it differently.
-    titles = [f"start {number}, block {cell.block.index}" for number in range(1, len(rolls) + 1)]
+    titles = [f"start {number}, block {trial.block.index}" for number in range(1, len(rolls) + 1)]
     samples = render_samples(rolls, titles, config.resolution, 120.0, start_steps)
     return {f"start-{number}.{kind}": data for number, sample in enumerate(samples, 1) for kind, data in sample.items()}

@@ -90,20 +90,20 @@ class Inventory:
     def unfinished(self) -> dict[str, list[TrialSpec]]:
         """By study: the trials of its newest plan that have no record."""
         unfinished = {
-            study: [cell for cell in plan.trial_specs if cell.key not in self.finished]
+            study: [trial for trial in plan.trial_specs if trial.key not in self.finished]
             for study, plan in self.newest.items()
         }
-        return {study: cells for study, cells in unfinished.items() if cells}
+        return {study: trials for study, trials in unfinished.items() if trials}
 
     @cached_property
     def wanted(self) -> set[str]:
         """Keys of the stages of unfinished trials of the newest plans: a run would resume or reuse them."""
-        return {key for cells in self.unfinished.values() for cell in cells for key in cell.stages.values()}
+        return {key for trials in self.unfinished.values() for trial in trials for key in trial.stages.values()}
 
     @cached_property
     def unknown(self) -> list[str]:
         """Damaged or newer plans and records; they may need any stage, because nothing tells which."""
-        planned = {f"trials/{cell.key}/record.json" for plan in self.plans for cell in plan.trial_specs}
+        planned = {f"trials/{trial.key}/record.json" for plan in self.plans for trial in plan.trial_specs}
         return [
             name
             for name in self._unread
@@ -120,8 +120,8 @@ class Inventory:
     def _needed(self) -> set[str]:
         """Keys of the stages that must stay: wanted ones and those of all records (damaged ones if in a plan)."""
         damaged = {name.split("/")[1] for name in self._unread if _is_like(name, "trials/*/record.json")}
-        cells = [cell for plan in self.plans for cell in plan.trial_specs if cell.key in damaged]
-        of_trials = [finished.stages for finished in self.finished.values()] + [cell.stages for cell in cells]
+        trials = [trial for plan in self.plans for trial in plan.trial_specs if trial.key in damaged]
+        of_trials = [finished.stages for finished in self.finished.values()] + [trial.stages for trial in trials]
         return self.wanted | {key for stages in of_trials for key in stages.values()}
 
     @cached_property
@@ -232,7 +232,7 @@ class Inventory:
     @cached_property
     def unnamed_windows(self) -> dict[str, int]:
         """Bytes of the window stores that no plan and no record names, by folder; empty if there are unknown files."""
-        named = {cell.variant.data for plan in self.plans for cell in plan.trial_specs}
+        named = {trial.variant.data for plan in self.plans for trial in plan.trial_specs}
         named |= {finished.data for finished in self.finished.values()}
         if self.unknown:
             return {}

@@ -71,9 +71,9 @@ class StoredFiles(Files):
     Another study that has the same stage may finish it while this one works on it.
     """
 
-    def __init__(self, storage: Storage, cell: TrialSpec, stage: str) -> None:
-        self._storage, self._cell, self._stage = storage, cell, stage
-        self._folder = f"stages/{cell.stages[stage]}"
+    def __init__(self, storage: Storage, trial: TrialSpec, stage: str) -> None:
+        self._storage, self._trial, self._stage = storage, trial, stage
+        self._folder = f"stages/{trial.stages[stage]}"
 
     def read(self, name: str) -> bytes:
         """The file's bytes; FileNotFoundError if there is none, DamagedStage if they are not what was written."""
@@ -89,7 +89,7 @@ class StoredFiles(Files):
             self._storage.write(f"{self._folder}/{name}", data)
 
     def product(self, stage: str) -> "StoredFiles":
-        return StoredFiles(self._storage, self._cell, stage)
+        return StoredFiles(self._storage, self._trial, stage)
 
     def finish(self) -> None:
         """Mark the stage as done and remove its checkpoint, which is no longer needed."""
@@ -161,10 +161,10 @@ class Stages:
         except (FileNotFoundError, ValueError):
             return None
 
-    def curves(self, cell_stages: dict[str, str]) -> list[CurvePoint]:
+    def curves(self, stage_keys: dict[str, str]) -> list[CurvePoint]:
         """Points of all curves that the trial's stages have written so far, `step` counted in epochs of each stage."""
         points: list[CurvePoint] = []
-        for key in cell_stages.values():
+        for key in stage_keys.values():
             name = f"stages/{key}/{CURVES}"
             try:
                 points += _points(self._documents.storage.read(name))

@@ -20,11 +20,11 @@ def ensure_store(source: Source, fingerprint: str, spec: WindowSpec, storage: St
         storage.upload(built.folder, name, last="songs.json")
 
 
-def trial_windows(storage: Storage, cell: TrialSpec, config: Config) -> BlockWindows:
+def trial_windows(storage: Storage, trial: TrialSpec, config: Config) -> BlockWindows:
     """The windows of the trial's block; UserError if there are too few."""
     return block_windows(
-        open_store(storage.local(f"data/{cell.variant.data}")),
-        cell.block,
+        open_store(storage.local(f"data/{trial.variant.data}")),
+        trial.block,
         config.max_train,
         config.max_eval,
         config.starts,

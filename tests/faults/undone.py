@@ -100,12 +100,12 @@ SAFEGUARDS = [
     ),
     Safeguard(
         "a record that is there by now is left alone", "musiclab/execution/trial.py",
-        [("            if not records.get(cell.key):\n", "            if True:\n")],
+        [("            if not records.get(trial.key):\n", "            if True:\n")],
         MEANWHILE,
     ),
     Safeguard(
         "who is handed a finished trial does not run it", "musiclab/execution/trial.py",
-        [("        if records.get(cell.key):\n", "        if False:\n")],
+        [("        if records.get(trial.key):\n", "        if False:\n")],
         HANDED,
     ),
     Safeguard(

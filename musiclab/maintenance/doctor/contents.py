@@ -178,7 +178,7 @@ def studies(inventory: Inventory) -> Iterator[Finding]:
     """How far each study is, which trials have failed and why, and whether its records can still be reused."""
     for study, plan in inventory.newest.items():
         missing = inventory.unfinished.get(study, [])
-        failures = {cell.key: failure for cell in missing if (failure := inventory.records.failure(cell.key))}
+        failures = {trial.key: failure for trial in missing if (failure := inventory.records.failure(trial.key))}
         progress = f"{study}: {len(plan.trial_specs) - len(missing)} of {len(plan.trial_specs)} trials done"
         if failures:
             key, first = next(iter(failures.items()))
@@ -207,10 +207,10 @@ def _runtimes(inventory: Inventory, study: str) -> Iterator[Finding]:
     Records of the version before this one do not tell which.
     """
     trials = {
-        cell.key: cell.runtime
+        trial.key: trial.runtime
         for plan in inventory.plans
-        for cell in plan.trial_specs
-        if plan.study == study and cell.runtime and cell.key in inventory.finished
+        for trial in plan.trial_specs
+        if plan.study == study and trial.runtime and trial.key in inventory.finished
     }
     records = Counter(trials.values())
     if len(records) > 1:

@@ -121,9 +121,9 @@ def _frame(results: Results) -> tuple[int, int] | None:
 
     None if variants cut songs into different windows.
     """
-    if len({cell.variant.data for cell in results.trial_specs}) > 1:
+    if len({trial.variant.data for trial in results.trial_specs}) > 1:
         return None
-    configs = [cell.variant.config for cell in results.trial_specs]
+    configs = [trial.variant.config for trial in results.trial_specs]
     steps = configs[0]["steps"]
     return steps, steps * max(config["continuation"] for config in configs)
 

@@ -269,13 +269,13 @@ def _curves(results: Results, keys: list[Key]) -> dict[_Place, list[Line]]:
     stages, styles = Records(results.storage).stages, {key.name: key.style for key in keys}
     points_by_stage: dict[str, dict[str, dict[int, float]]] = {}
     trained: dict[_Place, dict[str, _Trained]] = {}
-    for cell in results.trial_specs:
-        name = cell.variant.name
-        for stage, key in cell.stages.items() if name in styles else ():
+    for trial in results.trial_specs:
+        name = trial.variant.name
+        for stage, key in trial.stages.items() if name in styles else ():
             if key not in points_by_stage:
                 points_by_stage[key] = _averaged_over_tracks(stages.curves({stage: key}))
             for curve, points in points_by_stage[key].items():
-                by_variant = trained.setdefault(_Place(cell.variant.system, stage, curve), {})
+                by_variant = trained.setdefault(_Place(trial.variant.system, stage, curve), {})
                 of_variant = by_variant.setdefault(name, _Trained(blocks=[], keys=set()))
                 of_variant.blocks.append(points)
                 of_variant.keys.add(key)
@@ -319,12 +319,12 @@ def _curve(name: str, style: int, blocks: list[dict[int, float]]) -> Line:
 def _histograms(results: Results, names: set[str]) -> dict[str, dict[str, dict[str, np.ndarray]]]:
     """Counts by variant, by kind of window (`generated` or `real`) and by feature, added up over blocks."""
     histograms: dict[str, dict[str, dict[str, np.ndarray]]] = {}
-    for cell in results.trial_specs:
-        record = results.records.get(cell.key)
-        if record is None or cell.variant.name not in names:
+    for trial in results.trial_specs:
+        record = results.records.get(trial.key)
+        if record is None or trial.variant.name not in names:
             continue
         for kind, counts_by_feature in record.histograms.items():
-            by_kind = histograms.setdefault(cell.variant.name, {"generated": {}, "real": {}})
+            by_kind = histograms.setdefault(trial.variant.name, {"generated": {}, "real": {}})
             sums = by_kind.setdefault(kind, {})
             for feature, counts in counts_by_feature.items():
                 sums[feature] = sums.get(feature, 0) + np.asarray(counts, float)

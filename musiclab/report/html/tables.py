@@ -98,12 +98,12 @@ class HeatMap:
 
 def variant_fields(results: Results) -> list[str]:
     """The fields that differ between variants, in the study's order."""
-    return list(dict.fromkeys(name for cell in results.trial_specs for name in cell.variant.values))
+    return list(dict.fromkeys(name for trial in results.trial_specs for name in trial.variant.values))
 
 
 def variant_values(results: Results) -> dict[str, dict[str, Any]]:
     """The fields' values by variant, in the study's order."""
-    return {cell.variant.name: cell.variant.values for cell in results.trial_specs}
+    return {trial.variant.name: trial.variant.values for trial in results.trial_specs}
 
 
 def varied_fields(results: Results) -> list[str]:
