@@ -108,7 +108,7 @@ def best(answer: Answer) -> str | None:
 
 
 def best_so_far(trials: list[TrialSpec], records: dict[str, TrialRecord], objective: Measure) -> str | None:
-    """As `best`, from the records alone and without intervals, so that it may be asked after every trial."""
+    """As `best`, but from the records alone and without intervals: cheap enough for every finished trial."""
     return _leader(_mean_scores(scores_by_block(trials, records, objective)), objective)
 
 
@@ -132,7 +132,7 @@ def scores_by_block(
 
 
 def score(record: TrialRecord, objective: Measure) -> float:
-    """What a trial is judged by: the objective, or its distance to its value for the block's real music."""
+    """The score of a trial: the objective, or its distance to the objective of the block's real music."""
     value = record.measures.get(objective.full_name, math.nan)
     if objective.better != "real":
         return value
@@ -152,7 +152,7 @@ def _leader(scores: dict[str, float], objective: Measure) -> str | None:
 def _above_zero(
     measures_by_block: dict[str, dict[int, dict[str, float]]], test: Callable[[list[float]], float]
 ) -> dict[str, dict[str, float]]:
-    """p by measure and variant; variants with the same values are one question."""
+    """p by measure and variant; variants with the same values count as one test."""
     result = {}
     for measure in MEASURES:
         if not measure.above_zero:

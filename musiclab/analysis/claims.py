@@ -1,4 +1,4 @@
-"""Claims: whether the article's claims hold in what was measured."""
+"""Claims: whether the measurements support the article's claims."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from musiclab.storage.trial_documents import TrialRecord
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was measured of an expectation.
+    """The measurement of an expectation.
 
     Attributes:
         expect: the expectation.
@@ -45,7 +45,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class ClaimVerdict:
-    """A claim, what was measured of each of its expectations, and the verdict."""
+    """A claim, the measurement of each of its expectations, and the verdict."""
 
     claim: Claim
     found: tuple[Evidence, ...]
@@ -128,7 +128,7 @@ def _means_by_block(
 
 
 def _baseline(baselines: dict[str, float], name: str, music: str) -> float:
-    """What such music scores: for real music its value or, for a measure that compares with it, other real music's."""
+    """The score of this music; for real music and a measure that compares with real music, that of other real music."""
     if music == "real":
         return baselines.get(name, baselines.get(name + FLOOR, math.nan))
     return baselines.get(f"{name}.{music}", math.nan)

@@ -24,7 +24,7 @@ _MISSED_BEATS = 5  # after so many missed heartbeats a holder on another machine
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseState:
-    """What the file of a lease says: which process holds it, and its state.
+    """The content of a lease file: the process that holds the lease, and its state.
 
     Attributes:
         user: whose process it is.
@@ -104,7 +104,7 @@ class _NewerLease:
 
 
 class LeaseTaken(Exception):
-    """Another process has the lease; the message names who, where and since when."""
+    """Another process has the lease; the message names its user, its machine and since when."""
 
 
 class Lease(contextlib.AbstractContextManager["Lease"]):

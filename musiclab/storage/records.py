@@ -1,13 +1,13 @@
-"""Records: what lasts of a trial, written so that it is there whole or not at all.
+"""Records: the durable results of trials. A record is either there as a whole or not at all.
 
 Under the storage: `stages/<key>/` holds a stage's product (with `done`, the checksums of its files, written last),
 `trials/<key>/` a trial's samples, `run.json` (what it cost and where it ran) and, written last, `record.json`, which is
-equal to the bit wherever the trial ran; if the trial failed, `failed.json` and `failed.log` stand there instead.
+equal to the bit wherever the trial ran; if the trial failed, `failed.json` and `failed.log` are there instead.
 `studies/<name>/` holds plans, `data/` window stores, `splits/` the splits that records name, `scales/` the baselines
-that the measures of a block are read on.
+to read the measures of a block against.
 
-Each document carries its format number and a checksum. One whose checksum does not match counts as missing, so what it
-stood for is done again; `Records.damage` remembers which. One of a newer format is never replaced or removed.
+Each document carries its format number and a checksum. One whose checksum does not match counts as missing, so the
+work that it recorded is done again; `Records.damage` lists it. One of a newer format is never replaced or removed.
 """
 
 import time

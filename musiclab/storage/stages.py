@@ -1,4 +1,4 @@
-"""Stages: what a stage of a trial has left, with the checksums of its files, and what an unfinished one has so far."""
+"""Stages: the files of a trial's stages. A finished stage has their checksums; an unfinished one, a checkpoint."""
 
 import hashlib
 import json
@@ -104,7 +104,7 @@ def _checksum(data: bytes) -> str:
 
 
 def _stage_checksums(storage: Storage, folder: str) -> dict[str, str] | None:
-    """The checksums of a finished stage's files, none if they are damaged; None if the stage is not finished.
+    """The checksums of a finished stage's files, by name; empty if `done` is damaged, None if it does not exist.
 
     NewerFormat if a newer version finished it.
     """
@@ -130,7 +130,7 @@ class Stages:
         return self._documents.storage.exists(f"stages/{key}/{DONE}")
 
     def checksums(self, key: str) -> dict[str, str] | None:
-        """The checksums of a finished stage's files, none if they are damaged; None if the stage is not finished."""
+        """The checksums of a finished stage's files, by name; empty if `done` is damaged, None if it does not exist."""
         try:
             return _stage_checksums(self._documents.storage, f"stages/{key}")
         except NewerFormat as error:

@@ -164,9 +164,9 @@ class Runs:
         run.latest |= {point.name: point for point in batch}
         self._changes["points"] += len(batch)
 
-    def put(self, run: Run, what: str, files: dict[str, bytes]) -> None:
+    def put(self, run: Run, kind: str, files: dict[str, bytes]) -> None:
         """Upload files, named with their folders, as artifacts of the run, unless a tag says that it has them."""
-        tag, digest = f"musiclab.{what}", hashlib.sha256()
+        tag, digest = f"musiclab.{kind}", hashlib.sha256()
         for name, data in sorted(files.items()):
             digest.update(f"{name}\n{len(data)}\n".encode() + data)
         if run.tags.get(tag) == digest.hexdigest():

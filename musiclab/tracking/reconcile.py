@@ -174,10 +174,10 @@ class Reconciler:
         if trial.record:  # a failed trial may be retried
             self.points[key] = len(trial.points)
 
-    def _upload(self, runs: Runs, run: Run, what: str, files: dict[str, bytes]) -> bool:
+    def _upload(self, runs: Runs, run: Run, kind: str, files: dict[str, bytes]) -> bool:
         """Upload a run's files and return whether it has them; after a failure this round uploads nothing more."""
         try:
-            runs.put(run, what, files)
+            runs.put(run, kind, files)
         except Exception as error:
             self._upload_failed = True
             self._note(f"files cannot be uploaded: {why(error)}")
@@ -189,8 +189,8 @@ class Reconciler:
     def _state(self, plan: StudyPlan) -> str:
         """What an answer depends on: the plan's trials, how many have finished or failed, and the criteria."""
         keys = sorted(spec.key for spec in plan.trial_specs)
-        what = content_hash([keys, plan.margin, plan.sequential, self._failed], 8)
-        return f"{len(self._finished)} of the {len(plan.trial_specs)} trials {what}"
+        identity = content_hash([keys, plan.margin, plan.sequential, self._failed], 8)
+        return f"{len(self._finished)} of the {len(plan.trial_specs)} trials {identity}"
 
     def _show(
         self, runs: Runs, plan: StudyPlan, study: Run, variants: dict[str, Run], result: Answer, state: str
@@ -255,10 +255,10 @@ def _values(result: Answer, name: str) -> dict[str, float]:
             values |= {f"{measure.full_name}.low": interval.low, f"{measure.full_name}.high": interval.high}
     if name in result.comparisons:
         comparison, objective = result.comparisons[name], result.objective.full_name
-        what = "distance_minus_control" if result.objective.better == "real" else "minus_control"
+        difference = "distance_minus_control" if result.objective.better == "real" else "minus_control"
         improvement = comparison.improvement
         values |= {
-            f"{objective}.{what}": comparison.difference.mean,
+            f"{objective}.{difference}": comparison.difference.mean,
             f"{objective}.p_holm": comparison.p_holm,
             f"{objective}.p_equivalent": comparison.p_equivalent,
             f"{objective}.improvement": improvement.mean,
