@@ -199,10 +199,10 @@ def _config(system: System[Any], config: Any, request: GenerateRequest) -> Any:
     Raises:
         UserError: if a change would need new training, or if the system cannot do what is asked for.
     """
-    asked = request.fields
-    if "target" in asked:
+    changes = request.fields
+    if "target" in changes:
         raise UserError("--set target is for studies; use --style instead.")
-    for name in asked:
+    for name in changes:
         if system.config.spec(name).metadata["stage"] != GENERATE:
             changeable = ", ".join(system.config().of_stages((GENERATE,)))
             raise UserError(f"--set {name} would need new training; --set can change {changeable}.")
@@ -210,7 +210,7 @@ def _config(system: System[Any], config: Any, request: GenerateRequest) -> Any:
         raise UserError(f"--style is not for {system.name}, which follows no target; vae_nn does.")
     if request.start and "start" not in system.conditions:
         raise UserError(f"--start is not for {system.name}, which continues nothing; leave it out.")
-    config = config.with_values(asked)
+    config = config.with_values(changes)
     if request.windows:
         config = config.with_values({"continuation": request.windows})
     if not request.start:
@@ -218,9 +218,9 @@ def _config(system: System[Any], config: Any, request: GenerateRequest) -> Any:
     if "target" in system.conditions and (request.style or request.start):
         config = config.with_values({"target": NONE})
     if request.style:
-        return config if "alpha" in asked else config.with_values({"alpha": config.alpha or _ALPHA})
+        return config if "alpha" in changes else config.with_values({"alpha": config.alpha or _ALPHA})
     for name in ("alpha", "alpha_mix"):
-        if name in asked and _target(config) == NONE:
+        if name in changes and _target(config) == NONE:
             raise UserError(f"--set {name} says how a target is followed, but there is none; give --style.")
     return config
 

@@ -60,36 +60,36 @@ class Answer:
 
 
 def answer(
-    cells: list[TrialSpec], records: dict[str, TrialRecord], criteria: Criteria, failed: Collection[str] = ()
+    trials: list[TrialSpec], records: dict[str, TrialRecord], criteria: Criteria, failed: Collection[str] = ()
 ) -> Answer:
     """Summarise the records of a study. The comparisons of all variants with their controls are one family.
 
     Args:
-        cells: the study's trials.
+        trials: the study's trials.
         records: by key; a trial without one counts as missing.
         criteria: how the study is judged.
         failed: keys of trials that have failed.
     """
-    missing = dict.fromkeys((cell.variant.name for cell in cells), 0)
+    missing = dict.fromkeys((trial.variant.name for trial in trials), 0)
     failures = dict(missing)
-    for cell in cells:
-        if cell.key not in records:
-            missing[cell.variant.name] += 1
-            failures[cell.variant.name] += cell.key in failed
-    records_by_block = values_by_block(cells, records, lambda record: record)
-    measures_by_block = values_by_block(cells, records, lambda record: record.measures)
+    for trial in trials:
+        if trial.key not in records:
+            missing[trial.variant.name] += 1
+            failures[trial.variant.name] += trial.key in failed
+    records_by_block = values_by_block(trials, records, lambda record: record)
+    measures_by_block = values_by_block(trials, records, lambda record: record.measures)
     # Baselines depend on the block's real music; variants share it unless they cut windows differently.
     baselines: dict[str, float] = {}
     for name in dict.fromkeys([*criteria.controls.values(), *records_by_block]):
         baselines |= _means([record.baselines for record in records_by_block[name].values()], baselines)
-    scores = scores_by_block(cells, records, criteria.objective)
+    scores = scores_by_block(trials, records, criteria.objective)
     return Answer(
         criteria=criteria,
         measures={name: _intervals(list(by_block.values())) for name, by_block in measures_by_block.items()},
         scores=_mean_scores(scores),
         comparisons=compare(scores, criteria),
         above_zero=_above_zero(measures_by_block, anytime_p if criteria.sequential else sign_flip_p),
-        effects=effects({cell.variant.name: cell.variant.values for cell in cells}, scores, criteria),
+        effects=effects({trial.variant.name: trial.variant.values for trial in trials}, scores, criteria),
         baselines=baselines,
         missing=missing,
         failed=failures,
@@ -107,32 +107,32 @@ def best(answer: Answer) -> str | None:
     return _leader(answer.scores, answer.objective)
 
 
-def best_so_far(cells: list[TrialSpec], records: dict[str, TrialRecord], objective: Measure) -> str | None:
-    """As `best`, from the records alone and without intervals, so that it may be asked after every trial."""
-    return _leader(_mean_scores(scores_by_block(cells, records, objective)), objective)
+def best_so_far(trials: list[TrialSpec], records: dict[str, TrialRecord], objective: Measure) -> str | None:
+    """As `best`, but from the records alone and without intervals: cheap enough for every finished trial."""
+    return _leader(_mean_scores(scores_by_block(trials, records, objective)), objective)
 
 
 def values_by_block(
-    cells: list[TrialSpec], records: dict[str, TrialRecord], value: Callable[[TrialRecord], T]
+    trials: list[TrialSpec], records: dict[str, TrialRecord], value: Callable[[TrialRecord], T]
 ) -> dict[str, dict[int, T]]:
     """A value of each record, by variant and block. Variants without a record have no blocks."""
     values: dict[str, dict[int, T]] = {}
-    for cell in cells:
-        by_block = values.setdefault(cell.variant.name, {})
-        if cell.key in records:
-            by_block[cell.block.index] = value(records[cell.key])
+    for trial in trials:
+        by_block = values.setdefault(trial.variant.name, {})
+        if trial.key in records:
+            by_block[trial.block.index] = value(records[trial.key])
     return values
 
 
 def scores_by_block(
-    cells: list[TrialSpec], records: dict[str, TrialRecord], objective: Measure
+    trials: list[TrialSpec], records: dict[str, TrialRecord], objective: Measure
 ) -> dict[str, dict[int, float]]:
     """The scores by variant and block."""
-    return values_by_block(cells, records, lambda record: score(record, objective))
+    return values_by_block(trials, records, lambda record: score(record, objective))
 
 
 def score(record: TrialRecord, objective: Measure) -> float:
-    """What a trial is judged by: the objective, or its distance to its value for the block's real music."""
+    """The score of a trial: the objective, or its distance to the objective of the block's real music."""
     value = record.measures.get(objective.full_name, math.nan)
     if objective.better != "real":
         return value
@@ -152,7 +152,7 @@ def _leader(scores: dict[str, float], objective: Measure) -> str | None:
 def _above_zero(
     measures_by_block: dict[str, dict[int, dict[str, float]]], test: Callable[[list[float]], float]
 ) -> dict[str, dict[str, float]]:
-    """p by measure and variant; variants with the same values are one question."""
+    """p by measure and variant; variants with the same values count as one test."""
     result = {}
     for measure in MEASURES:
         if not measure.above_zero:

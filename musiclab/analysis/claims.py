@@ -1,4 +1,4 @@
-"""Claims: whether the article's claims hold in what was measured."""
+"""Claims: whether the measurements support the article's claims."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from musiclab.storage.trial_documents import TrialRecord
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was measured of an expectation.
+    """The measurement of an expectation.
 
     Attributes:
         expect: the expectation.
@@ -45,7 +45,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class ClaimVerdict:
-    """A claim, what was measured of each of its expectations, and the verdict."""
+    """A claim, the measurement of each of its expectations, and the verdict."""
 
     claim: Claim
     found: tuple[Evidence, ...]
@@ -53,7 +53,7 @@ class ClaimVerdict:
 
 
 def judgements(
-    claims: Sequence[Claim], cells: list[TrialSpec], records: dict[str, TrialRecord], sequential: bool = False
+    claims: Sequence[Claim], trials: list[TrialSpec], records: dict[str, TrialRecord], sequential: bool = False
 ) -> list[ClaimVerdict]:
     """Each claim's verdict, by sign flips over blocks, or by anytime-valid tests if the study is sequential.
 
@@ -66,7 +66,7 @@ def judgements(
     """
     test = anytime_p if sequential else sign_flip_p
     return [
-        _judged(claim, tuple(_evidence(expect, cells, records, test) for expect in claim.expect)) for claim in claims
+        _judged(claim, tuple(_evidence(expect, trials, records, test) for expect in claim.expect)) for claim in claims
     ]
 
 
@@ -80,7 +80,7 @@ def _judged(claim: Claim, evidence: tuple[Evidence, ...]) -> ClaimVerdict:
 
 
 def _evidence(
-    expect: Expect, cells: list[TrialSpec], records: dict[str, TrialRecord], test: Callable[[list[float]], float]
+    expect: Expect, trials: list[TrialSpec], records: dict[str, TrialRecord], test: Callable[[list[float]], float]
 ) -> Evidence:
     name, reference = full_measure_name(expect.measure), expect.than
 
@@ -90,11 +90,11 @@ def _evidence(
     def baseline(record: TrialRecord) -> float:
         return _baseline(record.baselines, name, str(reference))
 
-    values = _means_by_block(cells, records, expect.of, measure)
+    values = _means_by_block(trials, records, expect.of, measure)
     if isinstance(reference, dict):
-        others = _means_by_block(cells, records, reference, measure)
+        others = _means_by_block(trials, records, reference, measure)
     elif isinstance(reference, str):
-        others = _means_by_block(cells, records, expect.of, baseline)
+        others = _means_by_block(trials, records, expect.of, baseline)
     else:
         others = dict.fromkeys(values, float(reference))
     blocks = [
@@ -111,15 +111,15 @@ def _evidence(
 
 
 def _means_by_block(
-    cells: list[TrialSpec],
+    trials: list[TrialSpec],
     records: dict[str, TrialRecord],
     fields: dict[str, Any],
     value: Callable[[TrialRecord], float],
 ) -> dict[int, float]:
     """By block, the mean value of the variants that have the fields; a block that lacks one of them is left out."""
-    chosen = [cell for cell in cells if has_fields(cell.variant, fields)]
+    chosen = [trial for trial in trials if has_fields(trial.variant, fields)]
     values = values_by_block(chosen, records, value)
-    blocks = dict.fromkeys(cell.block.index for cell in chosen)
+    blocks = dict.fromkeys(trial.block.index for trial in chosen)
     return {
         block: sum(by_block[block] for by_block in values.values()) / len(values)
         for block in blocks
@@ -128,7 +128,7 @@ def _means_by_block(
 
 
 def _baseline(baselines: dict[str, float], name: str, music: str) -> float:
-    """What such music scores: for real music its value or, for a measure that compares with it, other real music's."""
+    """The score of this music; for real music and a measure that compares with real music, that of other real music."""
     if music == "real":
         return baselines.get(name, baselines.get(name + FLOOR, math.nan))
     return baselines.get(f"{name}.{music}", math.nan)

@@ -1,4 +1,4 @@
-"""Results: a study's plan with all that there is of its trials, read once, for whoever shows it."""
+"""Results: a study's plan with everything that its trials have written, read once."""
 
 from dataclasses import dataclass
 
@@ -14,16 +14,16 @@ from musiclab.storage.trial_documents import Failure, TrialCost, TrialRecord
 
 @dataclass(frozen=True)
 class Results:
-    """What an edition of a study has come to.
+    """The results of an edition of a study.
 
     Attributes:
-        storage: where it all lies.
+        storage: the storage that holds the study.
         folder: the edition's folder in the storage, `studies/<name>/<edition>`.
         plan: what the run was to do.
         trial_specs: those of the plan.
-        records: by key, of the cells that have finished.
-        runs: by key, what a finished trial cost and where it ran, if that is known.
-        failures: by key, why a cell without a record failed when it was last tried.
+        records: by key, those of the trials that have finished.
+        runs: by key, what a finished trial cost and on which machine it ran, if that is known.
+        failures: by key, why a trial without a record failed when it was last tried.
         answer: the statistics.
         judgements: the plan's claims, judged.
     """
@@ -40,19 +40,19 @@ class Results:
 
     @classmethod
     def read(cls, storage: Storage, study: str, edition: str = "") -> "Results":
-        """Of the study of that name, its newest edition where none is given; UserError where the storage has none."""
-        kept = Records(storage)
-        plans = kept.plans.of_study(study, edition)
+        """Read the study's results, by default of its newest edition; UserError if the storage has no such study."""
+        stored = Records(storage)
+        plans = stored.plans.of_study(study, edition)
         if not plans:
-            damaged = f" (damaged: {', '.join(kept.damage)})" if kept.damage else ""
+            damaged = f" (damaged: {', '.join(stored.damage)})" if stored.damage else ""
             raise UserError(f"{storage.root} has no study {study!r}{damaged}; run it first, or name another storage.")
         folder = max(plans, key=lambda path: plans[path].began)
         plan = plans[folder]
-        cells = list(plan.trial_specs)
-        records = {cell.key: record for cell in cells if (record := kept.get(cell.key))}
-        lacking = [cell.key for cell in cells if cell.key not in records]
-        failures = {key: failure for key in lacking if (failure := kept.failure(key))}
-        runs = {key: cost for key in records if (cost := kept.run(key))}
-        found = answer(cells, records, plan.criteria, failures)
-        verdicts = judgements(plan.claims, cells, records, plan.sequential)
-        return cls(storage, folder, plan, cells, records, runs, failures, found, verdicts)
+        trials = list(plan.trial_specs)
+        records = {trial.key: record for trial in trials if (record := stored.get(trial.key))}
+        lacking = [trial.key for trial in trials if trial.key not in records]
+        failures = {key: failure for key in lacking if (failure := stored.failure(key))}
+        runs = {key: cost for key in records if (cost := stored.run(key))}
+        summary = answer(trials, records, plan.criteria, failures)
+        verdicts = judgements(plan.claims, trials, records, plan.sequential)
+        return cls(storage, folder, plan, trials, records, runs, failures, summary, verdicts)

@@ -88,10 +88,10 @@ class Design:
         indices = [Block(spec.seed, index) for index in range(self.most)]
         self._trial_specs = trial_specs(self.systems, self.variants, indices, Runtime.here(device))
         name_by_key: dict[str, str] = {}
-        for cell in self._trial_specs:
-            if name_by_key.setdefault(cell.key, cell.variant.name) != cell.variant.name:
+        for trial in self._trial_specs:
+            if name_by_key.setdefault(trial.key, trial.variant.name) != trial.variant.name:
                 raise UserError(
-                    f"{name_by_key[cell.key]} and {cell.variant.name} are the same variant; leave one of them out."
+                    f"{name_by_key[trial.key]} and {trial.variant.name} are the same variant; leave one of them out."
                 )
 
     @property
@@ -124,9 +124,9 @@ class Design:
         """How many variants are compared with a control."""
         return sum(name != control for name, control in self.controls.items())
 
-    def config(self, cell: TrialSpec) -> Any:
+    def config(self, trial: TrialSpec) -> Any:
         """The typed config of a trial."""
-        return self.systems[cell.variant.system].config(**cell.variant.config)
+        return self.systems[trial.variant.system].config(**trial.variant.config)
 
     def _variant(self, scale: str, fixed: dict[str, Any], values: dict[str, Any]) -> Variant:
         name = _system(self.spec, values)
@@ -171,7 +171,7 @@ class Design:
     @cached_property
     def edition(self) -> str:
         """The name of what all comparable trials of the study have in common; the number of blocks is no part of it."""
-        on_first_block = {cell.variant.name: cell for cell in self.trial_specs_of(1)}
+        on_first_block = {trial.variant.name: trial for trial in self.trial_specs_of(1)}
         controls = [on_first_block[control] for control in dict.fromkeys(self.controls.values())]
         return edition(self.spec.name, self.objective.full_name, controls)
 

@@ -39,7 +39,7 @@ class Queue:
         return None
 
     def done(self, key: str) -> TrialSpec:
-        """Note that the trial of that key has ended, well or not, and return it."""
+        """Note that the trial of that key has ended, in success or failure, and return it."""
         self._finished = {stage: True for stage, exists in self._finished.items() if exists}
         return self.running.pop(key)
 

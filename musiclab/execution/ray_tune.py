@@ -44,7 +44,8 @@ def cluster() -> dict[str, float]:
     """
     _connect()
     try:
-        resources, nodes = _resources(), [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        all_nodes = ray.nodes()  # type: ignore[no-untyped-call]  # Ray does not annotate it
+        resources, nodes = _resources(), [node for node in all_nodes if node["Alive"]]
         return {"nodes": len(nodes), "cpus": resources.get("CPU", 0), "gpus": resources.get("GPU", 0)}
     finally:
         ray.shutdown()
@@ -103,7 +104,7 @@ class RayTune:
 class _Worker(tune.Trainable):
     """A worker process: it imports torch once, then runs trial after trial."""
 
-    # Tune passes on what `with_parameters` has.
+    # The base class does not declare `trials`: Tune passes it on from `with_parameters`.
     def setup(self, config: dict[str, Any], trials: TrialRunner) -> None:  # type: ignore[override]
         self._trials, self._spec_json = trials, config["trial"]
 
@@ -191,7 +192,7 @@ class _QueueSearch(Searcher):
         super().__init__(metric=_FAILED, mode="max")
         self._bridge = bridge
 
-    # Tune's own signature leaves out FINISHED, which is a string.
+    # The base class declares a dictionary or None, but Tune also takes FINISHED, which is a string.
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         return self._bridge.next(trial_id) or (None if self._bridge.queue else Searcher.FINISHED)
 
@@ -207,7 +208,7 @@ class _QueueSearch(Searcher):
 
 def _resources() -> dict[str, float]:
     """What the cluster has, by Ray's name of it."""
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray does not annotate it
     return resources
 
 
@@ -241,10 +242,10 @@ def _knock(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), _KNOCK_S).close()
 
 
-def _gpu_share(asked: float | None, cpus: int, gpus: float) -> float:
+def _gpu_share(gpus_per_trial: float | None, cpus: int, gpus: float) -> float:
     """GPUs for each trial: what is asked for, else a share that keeps GPUs busy with the CPUs there are, else none."""
-    if asked is None:
+    if gpus_per_trial is None:
         return 1 / max(1, min(_TRIALS_A_GPU, math.floor(cpus / gpus))) if gpus else 0.0
-    if asked > gpus:
-        raise UserError(f"--gpus-per-trial must be at most what the cluster has, {gpus:g}; got {asked:g}.")
-    return asked
+    if gpus_per_trial > gpus:
+        raise UserError(f"--gpus-per-trial must be at most what the cluster has, {gpus:g}; got {gpus_per_trial:g}.")
+    return gpus_per_trial

@@ -1,4 +1,4 @@
-"""A trial: the stages of one cell that are not there yet, then its samples and its record. Runs in any process."""
+"""A trial: runs the stages that are missing, then writes samples and record; works in any process."""
 
 import contextlib
 import json
@@ -36,66 +36,70 @@ from musiclab.training.fit import Diverged
 from musiclab.training.runtime import Runtime, WrongRuntime
 from musiclab.training.windows import BlockWindows
 
-SAMPLES = 4  # start windows whose continuations every trial leaves to be heard
-_ASK_EVERY_S = 1.0  # whether to go on
+SAMPLES = 4  # start windows whose continuations every trial writes as samples
+_ASK_EVERY_S = 1.0  # interval at which the storage is asked whether the study goes on
 
 
 @dataclass(frozen=True)
 class TrialRunner:
-    """All that the trials of a study have in common; callable in a worker that knows nothing else.
+    """Runs any trial of a study. A worker needs nothing else.
 
-    `lease` names the lease of whoever runs the study: trials stop where it is gone, or told to stop.
+    Attributes:
+        storage: the root of the study's storage.
+        lease: the lease file of the study's run; trials stop if it is gone or says so.
     """
 
     storage: str
     lease: str
 
-    def __call__(self, cell_json: dict[str, Any]) -> None:
-        """Run a cell to its record; where it failed the reason is left instead, where it is to stop neither.
+    def __call__(self, spec_json: dict[str, Any]) -> None:
+        """Run one trial and write its record. On failure, write the reason instead; if asked to stop, write nothing.
 
-        Raises StorageFailed alone.
+        Raises:
+            StorageFailed: the storage cannot be opened or written to any more.
+            NewerFormat: a newer version of musiclab wrote the trial's record or its failure.
         """
         try:
             storage = Storage(self.storage)
-        except UserError as error:  # the study's own could be written to
+        except UserError as error:  # the process that started the study could open the storage
             cause = error.__cause__
             raise StorageFailed(self.storage, cause if isinstance(cause, Exception) else error) from error
-        cell = TrialSpec.from_json(cell_json)
+        trial = TrialSpec.from_json(spec_json)
         records = Records(storage)
-        if records.get(cell.key):
+        if records.get(trial.key):
             return
         try:
-            finished = _run(cell, find_system(cell.variant.system), storage, self._going_on(storage))
-            # Another study with the same trial, or the last worker of a killed driver, may have been faster.
-            if not records.get(cell.key):
-                records.put(cell.key, *finished)
+            finished = _run(trial, find_system(trial.variant.system), storage, self._going_on(storage))
+            # Another study may have the same trial, or a worker may have outlived its killed driver, and been faster.
+            if not records.get(trial.key):
+                records.put(trial.key, *finished)
         except StorageFailed:
             raise
         except StopRequested:
             return
-        except Exception as error:  # a trial that fails takes no other with it
+        except Exception as error:  # if one trial fails, the others go on
             try:
-                records.put_failure(cell.key, _reason(error), traceback.format_exc(), _again(error))
+                records.put_failure(trial.key, _reason(error), traceback.format_exc(), _again(error))
             except OSError as failed:
                 raise StorageFailed(storage.root, failed) from error
             if torch.cuda.is_initialized():
-                torch.cuda.empty_cache()  # the next trial of this worker, and its neighbours, need the memory
+                torch.cuda.empty_cache()  # this worker's next trial and other workers need it
 
     def _going_on(self, storage: Storage) -> Callable[[], bool]:
-        """Whether the study goes on, asked of the storage now and then."""
-        asked, answer = -math.inf, True
+        """A function that tells whether the study goes on; it asks the storage once in a while."""
+        last_time, answer = -math.inf, True
 
         def go_on() -> bool:
-            nonlocal asked, answer
-            if time.monotonic() - asked > _ASK_EVERY_S:
-                asked, answer = time.monotonic(), should_continue(storage, self.lease)
+            nonlocal last_time, answer
+            if time.monotonic() - last_time > _ASK_EVERY_S:
+                last_time, answer = time.monotonic(), should_continue(storage, self.lease)
             return answer
 
         return go_on
 
 
 def _reason(error: Exception) -> str:
-    """Why a trial failed, in one line; of what nobody foresaw also where in this code it happened."""
+    """Why a trial failed, in one line; for an unexpected error also where in this code it happened."""
     if isinstance(error, UserError | Diverged | DamagedStage | WrongRuntime):
         return one_line(str(error))
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if ROOT in Path(frame.filename).parents]
@@ -104,45 +108,45 @@ def _reason(error: Exception) -> str:
 
 
 def _again(error: Exception) -> bool:
-    """Whether a trial that ended so may go well when it is tried again: a lack of memory or a hiccup of a disk.
+    """Whether a retry may succeed: memory ran out, or a disk failed.
 
-    What its code, config and data make it do, such as diverge, they make it do again.
+    Other failures, such as divergence, come from code, config and data, so a retry would fail in the same way.
     """
     lacks_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
     return lacks_memory or isinstance(error, OSError | DamagedStage)
 
 
 class _Finished(NamedTuple):
-    """What a trial leaves."""
+    """What a trial writes when it has finished."""
 
     record: TrialRecord
     cost: TrialCost
     samples: dict[str, bytes]
 
 
-def _run(cell: TrialSpec, system: System[Any], storage: Storage, go_on: Callable[[], bool]) -> _Finished:
-    # One thread: as fast as more for models of this size, and sums come out the same on machines of any width.
+def _run(trial: TrialSpec, system: System[Any], storage: Storage, go_on: Callable[[], bool]) -> _Finished:
+    # More threads are no faster for models of this size, and one gives the same sums on any number of cores.
     torch.set_num_threads(1)
-    threadpool_limits(1)  # the same for numpy's
+    threadpool_limits(1)  # numpy's threads
     torch.backends.cudnn.deterministic = True
-    runtime = cell.runtime or Runtime.here()
+    runtime = trial.runtime or Runtime.here()
     runtime.check(torch.cuda.is_available())
     device = torch.device(runtime.device)
-    config, records = system.config(**cell.variant.config), Records(storage)
+    config, records = system.config(**trial.variant.config), Records(storage)
     began, start_of_all = time.time(), time.perf_counter()
 
     def stop_if_asked() -> None:
         if not go_on():
             raise StopRequested
 
-    stop_if_asked()  # before the windows are opened: if the storage cannot be seen, they cannot be either
-    windows = trial_windows(storage, cell, config)
+    stop_if_asked()  # before the windows are opened, because that fails if the storage is out of reach
+    windows = trial_windows(storage, trial, config)
     seconds: dict[str, float] = {}
     reused: list[str] = []
-    for stage, key in cell.stages.items():
+    for stage, key in trial.stages.items():
         stop_if_asked()
-        files = StoredFiles(storage, cell, stage)
-        run = StageRun(config, cell.block, windows, files, device, after_epoch=stop_if_asked)
+        files = StoredFiles(storage, trial, stage)
+        run = StageRun(config, trial.block, windows, files, device, after_epoch=stop_if_asked)
         start = time.perf_counter()
         if stage == MEASURE:
             baselines = _baselines(records, run)
@@ -157,14 +161,14 @@ def _run(cell: TrialSpec, system: System[Any], storage: Storage, go_on: Callable
             files.finish()
         seconds[stage] = round(time.perf_counter() - start, 3)
     start = time.perf_counter()
-    samples = _samples(cell, system, run)
+    samples = _samples(trial, system, run)
     seconds["samples"] = round(time.perf_counter() - start, 3)
     record = TrialRecord(
-        key=cell.key,
+        key=trial.key,
         system=system.name,
-        config=cell.variant.config,
-        block=cell.block,
-        stages=cell.stages,
+        config=trial.variant.config,
+        block=trial.block,
+        stages=trial.stages,
         runtime=runtime,
         data=TrialData(
             fingerprint=windows.store.fingerprint,
@@ -179,7 +183,7 @@ def _run(cell: TrialSpec, system: System[Any], storage: Storage, go_on: Callable
     )
     cost = TrialCost(
         began=began,
-        ended=began + time.perf_counter() - start_of_all,  # later than it began, whatever clocks are set to
+        ended=began + time.perf_counter() - start_of_all,  # not `time.time()`, which may have been set back
         seconds=seconds,
         reused=tuple(reused),
         peak_memory_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
@@ -198,7 +202,7 @@ def _run(cell: TrialSpec, system: System[Any], storage: Storage, go_on: Callable
 
 
 def _baselines(records: Records, run: StageRun[Any]) -> Baselines:
-    """What the block's measures are read on, worked out by the first of its trials to come here."""
+    """The baselines of the block; its first trial computes them."""
     key = baselines_key(run)
     baselines = records.baselines(key)
     if baselines is None:
@@ -209,9 +213,9 @@ def _baselines(records: Records, run: StageRun[Any]) -> Baselines:
 
 
 def _keep_split(storage: Storage, windows: BlockWindows) -> str:
-    """Write the split down once under its content hash, and return that."""
-    parts = windows.split.to_json()
-    name, data = content_hash(parts), json.dumps(parts, indent=0).encode()
+    """Write the split under its content hash, unless it is there, and return the hash."""
+    split = windows.split.to_json()
+    name, data = content_hash(split), json.dumps(split, indent=0).encode()
     with contextlib.suppress(FileNotFoundError):
         if storage.read(f"splits/{name}.json") == data:
             return name
@@ -219,12 +223,12 @@ def _keep_split(storage: Storage, windows: BlockWindows) -> str:
     return name
 
 
-def _samples(cell: TrialSpec, system: System[Any], run: StageRun[Any]) -> dict[str, bytes]:
-    """What the first start windows became, as MIDI, picture and sound."""
+def _samples(trial: TrialSpec, system: System[Any], run: StageRun[Any]) -> dict[str, bytes]:
+    """The continuations of the first start windows as MIDI, picture and sound, by file name."""
     config = run.config
     continued = read_generated(run.files.product(GENERATE))[:: config.variations][:SAMPLES]
     rolls, start_steps = system.audible(config, run.data.packed(run.data.starts[:SAMPLES, 0]), continued)
-    # Without the variant: studies that share the trial name it differently.
-    titles = [f"start {number}, block {cell.block.index}" for number in range(1, len(rolls) + 1)]
+    # Titles do not name the variant, because studies that share the trial may name it differently.
+    titles = [f"start {number}, block {trial.block.index}" for number in range(1, len(rolls) + 1)]
     samples = render_samples(rolls, titles, config.resolution, 120.0, start_steps)
     return {f"start-{number}.{kind}": data for number, sample in enumerate(samples, 1) for kind, data in sample.items()}

@@ -72,7 +72,7 @@ def _listed(leftovers: list[Leftover]) -> Iterator[str]:
 
 
 def _what_stays(inventory: Inventory) -> Iterator[str]:
-    """Lines about what is kept, but a user may decide to delete."""
+    """Lines about what is kept but may be deleted by hand."""
     newer = inventory.records.newer
     yield from (printable(str(error)) for error in newer.values())
     names = [printable(name) for name in inventory.unknown if name not in newer]

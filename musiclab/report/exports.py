@@ -33,20 +33,22 @@ def results_csv(results: Results) -> str:
 def trial_table(results: Results) -> tuple[list[str], list[list[Any]]]:
     """Columns, and one row a trial of the plan, finished or not: variant, fields, block, status, cost, measures.
 
-    Measures have their full names, those of single tracks with a suffix. None stands for a missing value.
+    Measures have their full names, those of single tracks with a suffix. None is a missing value.
     """
-    fields = list(dict.fromkeys(name for cell in results.trial_specs for name in cell.variant.values if name != SYSTEM))
+    fields = list(
+        dict.fromkeys(name for trial in results.trial_specs for name in trial.variant.values if name != SYSTEM)
+    )
     names = list(dict.fromkeys(name for record in results.records.values() for name in record.measures))
     columns = ["study", "variant", SYSTEM, *fields, "block", "seed", "trial", "status", "failure"]
     columns += ["seconds", "peak_memory_mib", *names]
     rows: list[list[Any]] = []
-    for cell in results.trial_specs:
-        record, run = results.records.get(cell.key), results.runs.get(cell.key)
-        failure = results.failures.get(cell.key)
+    for trial in results.trial_specs:
+        record, run = results.records.get(trial.key), results.runs.get(trial.key)
+        failure = results.failures.get(trial.key)
         status = "finished" if record else "failed" if failure else "missing"
-        row: list[Any] = [results.plan.study, cell.variant.name, cell.variant.system]
-        row += [cell.variant.values.get(name, cell.variant.config.get(name)) for name in fields]
-        row += [cell.block.index, cell.block.seed, cell.key, status, failure.reason if failure else ""]
+        row: list[Any] = [results.plan.study, trial.variant.name, trial.variant.system]
+        row += [trial.variant.values.get(name, trial.variant.config.get(name)) for name in fields]
+        row += [trial.block.index, trial.block.seed, trial.key, status, failure.reason if failure else ""]
         row += [run.wall_seconds if run else None, run.peak_memory_mib if run else None]
         row += [_number(record.measures.get(name)) if record else None for name in names]
         rows.append(row)

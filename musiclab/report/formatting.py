@@ -1,4 +1,4 @@
-"""How numbers, intervals and names are written in a report."""
+"""How numbers, intervals and names are written in a report: with the suffix `_html` on the page, else in plain text."""
 
 import math
 import time
@@ -7,7 +7,7 @@ from musiclab.analysis.comparisons import Comparison
 from musiclab.analysis.statistics import Interval
 from musiclab.wording import rounded
 
-# A mark for each verdict, so that nothing depends on colour; the word stands beside it.
+# A mark for each verdict, so that nothing depends on colour; the verdict in words is beside it.
 MARKS = {
     "better": "✓",
     "worse": "✗",
@@ -23,22 +23,26 @@ _MINUS = "−"
 
 def number(value: float) -> str:
     """As `rounded`, with a true minus sign, an infinity sign and a dash for NaN."""
-    return NONE if math.isnan(value) else rounded(value).replace("-", _MINUS).replace("inf", "∞")
+    if math.isnan(value):
+        return NONE
+    if math.isinf(value):
+        return "∞" if value > 0 else f"{_MINUS}∞"
+    return rounded(value).replace("-", _MINUS)  # in an exponent too
 
 
-def signed(value: float) -> str:
+def signed_html(value: float) -> str:
     """As `number`, with a plus sign if the value is above 0."""
     return f"+{number(value)}" if value > 0 else number(value)
 
 
-def bounds(interval: Interval | None) -> str:
-    """An interval's two ends in brackets; empty if it has none."""
+def bounds_html(interval: Interval | None) -> str:
+    """An interval's bounds in brackets, as `number`; empty if it has none."""
     if interval is None or math.isnan(interval.low):
         return ""
     return f"[{number(interval.low)}, {number(interval.high)}]"
 
 
-def p_value(p: float) -> str:
+def p_html(p: float) -> str:
     """As `p_text`, with the dash of `number` for NaN."""
     return NONE if math.isnan(p) else p_text(p)
 
@@ -68,7 +72,7 @@ def lines(name: str, most: int, at_most: int = 4) -> list[str]:
     return [shortened(line, most) for line in result]
 
 
-def verdict(compared: Comparison | None) -> str:
+def verdict_html(compared: Comparison | None) -> str:
     """The verdict of a variant's comparison; `control` if it has none."""
     return compared.verdict if compared else "control"
 

@@ -1,4 +1,4 @@
-"""What can be heard of a study: its trials' samples, and how real music goes on from the same start windows."""
+"""Music to listen to: the samples of a study's trials, and the real songs that their start windows come from."""
 
 import re
 from collections import Counter
@@ -50,42 +50,42 @@ class Samples:
 
     def __init__(self, results: Results) -> None:
         self._results, self._records = results, Records(results.storage)
-        self._cells = {(cell.variant.name, cell.block.index): cell for cell in results.trial_specs}
-        self.variants = list(dict.fromkeys(cell.variant.name for cell in results.trial_specs))
+        self._trials = {(trial.variant.name, trial.block.index): trial for trial in results.trial_specs}
+        self.variants = list(dict.fromkeys(trial.variant.name for trial in results.trial_specs))
 
     def places(self) -> dict[Place, int]:
         """How many variants have a sample, by place."""
         variants_by_place: Counter[Place] = Counter()
-        for cell in self._results.trial_specs:
-            record = self._results.records.get(cell.key)
+        for trial in self._results.trial_specs:
+            record = self._results.records.get(trial.key)
             for name in record.samples if record else ():
                 if match := _NAME.fullmatch(name):
-                    variants_by_place[Place(cell.block.index, int(match[1]))] += 1
+                    variants_by_place[Place(trial.block.index, int(match[1]))] += 1
         return variants_by_place
 
     def get(self, variant: str, place: Place) -> Sample | str:
         """A variant's sample at a place, or the sentence that says why there is none."""
-        cell = self._cells.get((variant, place.block))
-        if cell is None or cell.key not in self._results.records:
-            failed = cell is not None and cell.key in self._results.failures
+        trial = self._trials.get((variant, place.block))
+        if trial is None or trial.key not in self._results.records:
+            failed = trial is not None and trial.key in self._results.failures
             return missing.TRIAL_FAILED if failed else missing.TRIAL_UNFINISHED
         name = f"start-{place.start}"
-        if f"{name}.mid" not in self._results.records[cell.key].samples:
+        if f"{name}.mid" not in self._results.records[trial.key].samples:
             return missing.SAMPLE_NEVER_MADE
-        midi = self._records.sample(cell.key, f"{name}.mid")
+        midi = self._records.sample(trial.key, f"{name}.mid")
         if midi is None:
             return missing.SAMPLE_GONE
         try:
             roll, resolution, tempo = from_midi(midi)
         except ValueError:
             return missing.SAMPLE_DAMAGED
-        config = cell.variant.config
+        config = trial.variant.config
         start_steps = roll.shape[1] - config["continuation"] * config["steps"]  # what is not continuation is start
-        return Sample(roll, resolution, tempo, start_steps, self._records.sample(cell.key, f"{name}.mp3"))
+        return Sample(roll, resolution, tempo, start_steps, self._records.sample(trial.key, f"{name}.mp3"))
 
 
 class RealMusic:
-    """How the songs go on from which the start windows of a study's trials come.
+    """Continuations of the start windows in the songs that they come from.
 
     Raises:
         UserError: if the variants cut songs differently, or if the windows are not in the storage.
@@ -94,10 +94,10 @@ class RealMusic:
     def __init__(self, results: Results, samples: Samples) -> None:
         self._samples, self._player = samples, Player()
         self._store = _store(results)
-        self._continuation = max(cell.variant.config["continuation"] for cell in results.trial_specs)
+        self._continuation = max(trial.variant.config["continuation"] for trial in results.trial_specs)
         # All variants of a block continue the same starts; the last one of each block here has the most of them.
-        cells = sorted(results.trial_specs, key=lambda cell: cell.variant.config["starts"])
-        self._cells = {cell.block.index: cell for cell in cells}
+        trials = sorted(results.trial_specs, key=lambda trial: trial.variant.config["starts"])
+        self._trials = {trial.block.index: trial for trial in trials}
         self._starts: dict[int, np.ndarray] = {}
 
     def title(self, place: Place) -> str:
@@ -126,9 +126,9 @@ class RealMusic:
     def _start(self, place: Place) -> int:
         """The index of the start window in the store."""
         if place.block not in self._starts:
-            cell = self._cells[place.block]
-            limits = (cell.variant.config[name] for name in ("max_train", "max_eval", "starts"))
-            self._starts[place.block] = block_windows(self._store, cell.block, *limits).starts[:, 0]
+            trial = self._trials[place.block]
+            limits = (trial.variant.config[name] for name in ("max_train", "max_eval", "starts"))
+            self._starts[place.block] = block_windows(self._store, trial.block, *limits).starts[:, 0]
         return int(self._starts[place.block][place.start - 1])
 
     def _song(self, window: int) -> SongRow:
@@ -149,7 +149,7 @@ class RealMusic:
 
 def _store(results: Results) -> WindowStore:
     """The store of all variants' windows."""
-    names = {cell.variant.data for cell in results.trial_specs}
+    names = {trial.variant.data for trial in results.trial_specs}
     if len(names) > 1:
         raise UserError(missing.STARTS_DIFFER)
     folder = f"data/{names.pop()}"

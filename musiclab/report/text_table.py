@@ -13,7 +13,7 @@ from musiclab.report.formatting import bounds_text, mean_text, p_text
 from musiclab.report.sentences import verdict_detail
 from musiclab.wording import counted, rounded
 
-_COLUMNS = 6  # variants side by side; more go below, because no terminal is wide enough
+_COLUMNS = 6  # variants side by side; the others follow below, because terminals are narrow
 _DETAIL_WIDTH = 20  # letters of a line below a verdict
 _BASELINES = tuple(suffix.removeprefix(".") for suffix in (SHUFFLED, RANDOM))
 # The measures beside the objective: the same few in every study, so that one learns to read them, and so that none is
@@ -56,7 +56,7 @@ def table(answer: Answer) -> str:
 
 
 def _groups(answer: Answer) -> list[list[str]]:
-    """The variants that stand side by side: so few that they fit, each with its control."""
+    """Groups of variants, each with its control, that fit side by side."""
     groups = []
     for control in dict.fromkeys(answer.controls.values()):
         names = [name for name in answer.controls if answer.controls[name] == control]
@@ -114,7 +114,7 @@ def _table_of(answer: Answer, names: list[str], measures: list[Measure]) -> str:
 
 
 def _comparison_rows(answer: Answer, names: list[str]) -> list[list[str]]:
-    """What stands below the objective: its differences to the control, their tests, and the verdicts."""
+    """The rows below the objective: its differences to the control, their tests, and the verdicts."""
     comparisons = [answer.comparisons.get(name) for name in names]
     if not any(comparisons):
         return []

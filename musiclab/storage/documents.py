@@ -1,7 +1,7 @@
 """Documents: the JSON files of a storage, each with its format number and a checksum of its content.
 
-A document whose checksum does not match counts as missing, so what it stood for is done again. A document of a newer
-format than this version reads is something else: it is left alone, and reading it raises `NewerFormat`.
+A document whose checksum does not match counts as missing, so the work that it recorded is done again. A document
+of a newer format than this version reads is not damaged: it is left alone, and reading it raises `NewerFormat`.
 """
 
 import json
@@ -11,7 +11,7 @@ from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.storage.files import Storage
 
-NO_DIGEST = "it has no digest, so another version of musiclab wrote it, or something else did"
+NO_CHECKSUM = "it has no checksum, so another version of musiclab wrote it, or something else did"
 OTHER_FORM = "another version of musiclab wrote it"
 FORMAT = "format"  # the field with the format's number; documents without it are of format 0
 _CHECKSUM = "sha256"
@@ -59,7 +59,7 @@ def verified(data: bytes) -> dict[str, Any]:
     try:
         value: dict[str, Any] = json.loads(data)
         if _CHECKSUM not in value:
-            raise ValueError(NO_DIGEST)
+            raise ValueError(NO_CHECKSUM)
         if value.pop(_CHECKSUM) != content_hash(value):
             raise ValueError("it is not what was written")
         return value
@@ -99,8 +99,8 @@ class Documents:
     """The documents of one storage.
 
     `damage` has the files that were found damaged, by name, with what is wrong with them. If `notes_newer`, documents
-    of a newer format are noted in `newer` and count as missing, for whoever only looks and changes nothing; otherwise
-    reading or replacing one raises NewerFormat.
+    of a newer format are noted in `newer` and count as missing, for callers that change nothing; otherwise reading or
+    replacing one raises NewerFormat.
     """
 
     def __init__(self, storage: Storage, notes_newer: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""An inventory of a storage: what it holds, what of that is needed by what, and who is at work there."""
+"""An inventory of a storage: which files it holds, which of them something still needs, and who is using it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from musiclab.storage.records import Records
 from musiclab.storage.stages import DONE
 from musiclab.training.files import CHECKPOINT
 
-# What a storage of ours may hold; all else in its folder, such as MLflow's database, is somebody else's.
+# The folders of a storage. Everything else beside them, such as MLflow's database, is not musiclab's.
 FOLDERS = ("trials", "stages", "scales", "splits", "studies", "data")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan that can be read: the study and the folder that it lies in, what it says, and its trials."""
+    """A plan that can be read: its study, its folder, its document (`says`) and its trials."""
 
     study: str
     folder: str
@@ -31,7 +31,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Finished:
-    """What is kept in mind of a finished trial: its stages' keys, by stage, and its data's fingerprint."""
+    """A finished trial: its stages' keys, by stage, and its data's fingerprint."""
 
     stages: dict[str, str]
     data: str
@@ -39,7 +39,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Leftover:
-    """A file, or a folder (whose name ends with a slash), that nothing needs, its bytes, and why it is there."""
+    """A file or folder that nothing needs: its name (a folder's ends with a slash), its bytes, and why it is there."""
 
     name: str
     size: int
@@ -49,16 +49,20 @@ class Leftover:
 class Inventory:
     """What a storage holds, read once.
 
-    `files` are all files but MLflow's, `plans` those that can be read, `finished` the trials whose records can be, by
-    key; `at_work` says who runs or mirrors a study there now. What cannot be read is in `records.damage`.
+    Attributes:
+        records: the storage's records; their `damage` has what cannot be read.
+        files: all files except MLflow's, by name.
+        plans: the plans that can be read.
+        finished: the trials whose records can be read, by key.
+        at_work: a line for each process that runs or mirrors a study now.
     """
 
     def __init__(self, storage: Storage, code: Mapping[str, str] | None = None) -> None:
         """`code` has the identity of each stage's code in this checkout; by default what the lock holds."""
         self._code = code or {name: f"revision {revision}" for name, (revision, _) in locked().items()}
         self.storage, self.records = storage, Records(storage, notes_newer=True)
-        self._leases = _leases(storage)  # before the rest: whoever has ended by then has left all that is read next
-        self.at_work = [f"{who} is {what}" for what, who, alive in self._leases.values() if alive]
+        self._leases = _leases(storage)  # first: if a process has ended by now, all that it wrote is read below
+        self.at_work = [f"{who} is {activity}" for activity, who, alive in self._leases.values() if alive]
         self.files: dict[str, FileInfo] = {}
         for folder in FOLDERS:
             self.files |= dict(sorted(storage.files(folder).items()))
@@ -87,22 +91,22 @@ class Inventory:
 
     @cached_property
     def unfinished(self) -> dict[str, list[TrialSpec]]:
-        """By study: the cells of its newest plan that have no record."""
-        found = {
-            study: [cell for cell in plan.trial_specs if cell.key not in self.finished]
+        """By study: the trials of its newest plan that have no record."""
+        unfinished = {
+            study: [trial for trial in plan.trial_specs if trial.key not in self.finished]
             for study, plan in self.newest.items()
         }
-        return {study: cells for study, cells in found.items() if cells}
+        return {study: trials for study, trials in unfinished.items() if trials}
 
     @cached_property
     def wanted(self) -> set[str]:
-        """Keys of the stages that unfinished cells of the newest plans would take up."""
-        return {key for cells in self.unfinished.values() for cell in cells for key in cell.stages.values()}
+        """Keys of the stages of unfinished trials of the newest plans: a run would resume or reuse them."""
+        return {key for trials in self.unfinished.values() for trial in trials for key in trial.stages.values()}
 
     @cached_property
     def unknown(self) -> list[str]:
-        """Files that cannot be read, damaged or of a newer format, and so may need any stage."""
-        planned = {f"trials/{cell.key}/record.json" for plan in self.plans for cell in plan.trial_specs}
+        """Damaged or newer plans and records; they may need any stage, because nothing tells which."""
+        planned = {f"trials/{trial.key}/record.json" for plan in self.plans for trial in plan.trial_specs}
         return [
             name
             for name in self._unread
@@ -112,29 +116,29 @@ class Inventory:
 
     @property
     def _unread(self) -> list[str]:
-        """Damaged documents, and those of a newer format."""
+        """Names of damaged documents and of those in a newer format."""
         return [*self.records.damage, *self.records.newer]
 
     @cached_property
     def _needed(self) -> set[str]:
-        """Keys of the stages that are not to be touched: of records, of damaged ones too where a plan has them."""
+        """Keys of the stages that must stay: wanted ones and those of all records (damaged ones if in a plan)."""
         damaged = {name.split("/")[1] for name in self._unread if _is_like(name, "trials/*/record.json")}
-        cells = [cell for plan in self.plans for cell in plan.trial_specs if cell.key in damaged]
-        of_trials = [finished.stages for finished in self.finished.values()] + [cell.stages for cell in cells]
+        trials = [trial for plan in self.plans for trial in plan.trial_specs if trial.key in damaged]
+        of_trials = [finished.stages for finished in self.finished.values()] + [trial.stages for trial in trials]
         return self.wanted | {key for stages in of_trials for key in stages.values()}
 
     @cached_property
     def stages(self) -> dict[str, dict[str, FileInfo]]:
         """By a stage's key: its files, by their own names."""
-        found: dict[str, dict[str, FileInfo]] = {}
+        files_by_key: dict[str, dict[str, FileInfo]] = {}
         for name, info in self.files.items():
             if _is_like(name, "stages/*/*") and HALF not in name:
-                found.setdefault(name.split("/")[1], {})[name.split("/")[2]] = info
-        return found
+                files_by_key.setdefault(name.split("/")[1], {})[name.split("/")[2]] = info
+        return files_by_key
 
     @cached_property
     def leftovers(self) -> list[Leftover]:
-        """All that may go, provided that nobody is at work: what no record and no unfinished trial needs."""
+        """What may be removed if nobody is at work: no record and no unfinished trial needs it."""
         return [
             *self._cut_off_files(),
             *self._dead_leases(),
@@ -167,14 +171,14 @@ class Inventory:
 
     def _why_unneeded(self, key: str) -> str:
         if DONE not in self.stages[key]:
-            return "an unfinished stage that no study takes up"
+            return "an unfinished stage that no study would resume"
         origin = self._old_code.get(key)
         return "a finished stage of no record" + (f", made by {origin}" if origin else "")
 
     def _is_newer(self, key: str) -> bool:
-        """Whether a newer version finished the stage, so that it is not for this one to remove."""
+        """Whether a newer version finished the stage, so that this one must not remove it."""
         if DONE in self.stages[key]:
-            self.records.stages.digests(key)
+            self.records.stages.checksums(key)
         return f"stages/{key}/{DONE}" in self.records.newer
 
     def other_code(self, plan: Plan) -> str:
@@ -186,7 +190,7 @@ class Inventory:
 
     @cached_property
     def stages_of_old_code(self) -> dict[str, list[Leftover]]:
-        """By the code that made them: the stages of other code than the present one that something needs, so they stay.
+        """Stages that something needs although their code has changed since, by the code that made them.
 
         A stage whose plan is gone is not among them, because nothing tells which code made it.
         """
@@ -204,7 +208,7 @@ class Inventory:
         for plan in self.plans:
             origin_by_name = _origins(plan.says.code, self._code)
             for trial in plan.trial_specs:
-                # The windows' code comes before all stages, and only a plan's own lies among its names.
+                # The code that cuts windows comes before all stages; the plan names that of its own data only.
                 names = [name for name in plan.says.code if name.startswith("data/")]
                 for stage, key in trial.stages.items():
                     names.append(f"{trial.variant.system}/{stage}")
@@ -214,17 +218,17 @@ class Inventory:
         return origins
 
     def _served_checkpoints(self) -> list[Leftover]:
-        """Checkpoints beside a whole `done`, which a kill between the two leaves."""
+        """Checkpoints of finished stages: a process was killed after it wrote `done` and before it removed them."""
         return [
             Leftover(f"stages/{key}/{CHECKPOINT}", files[CHECKPOINT].size, "the checkpoint of a finished stage")
             for key, files in self.stages.items()
-            if (self.unknown or key in self._needed) and CHECKPOINT in files and self.records.stages.digests(key)
+            if (self.unknown or key in self._needed) and CHECKPOINT in files and self.records.stages.checksums(key)
         ]
 
     def _abandoned_builds(self) -> list[Leftover]:
-        """What builds of windows left that are not under way: parts and half stores."""
+        """Parts and half stores that builds of windows left when they were cut off."""
         if not self.storage.is_local:
-            return []  # they are built elsewhere and put here whole
+            return []  # windows are built on a local disk and uploaded when they are whole
         return [
             Leftover(f"data/{name}/", self._size(f"data/{name}/"), why)
             for name, why in abandoned(self.storage.local("data")).items()
@@ -237,15 +241,15 @@ class Inventory:
 
     @cached_property
     def unnamed_windows(self) -> dict[str, int]:
-        """Bytes of the window stores that no plan and no record names, by their folder; none where some are unknown."""
-        named = {cell.variant.data for plan in self.plans for cell in plan.trial_specs}
+        """Bytes of the window stores that no plan and no record names, by folder; empty if there are unknown files."""
+        named = {trial.variant.data for plan in self.plans for trial in plan.trial_specs}
         named |= {finished.data for finished in self.finished.values()}
         if self.unknown:
             return {}
         return {f"data/{name}": self._size(f"data/{name}/") for name in self.stores if name not in named}
 
     def _size(self, folder: str) -> int:
-        """Bytes of what is in a folder, whose name ends with a slash."""
+        """Bytes of the files in a folder, whose name ends with a slash."""
         return sum(info.size for file, info in self.files.items() if file.startswith(folder))
 
 
@@ -266,7 +270,7 @@ def _origins(made_by: dict[str, str], present: Mapping[str, str]) -> dict[str, s
 
 
 def _leases(storage: Storage) -> dict[str, tuple[str, str, bool]]:
-    """By file of a lease: what it is for, in words, who signed it and whether that process is alive."""
+    """By lease file: what the lease is for, who holds it (both in words), and whether that process is alive."""
     kinds = {"runner": "running", "mirror": "mirroring"}
     folders = dict.fromkeys(
         name.rpartition("/")[0]
@@ -274,13 +278,15 @@ def _leases(storage: Storage) -> dict[str, tuple[str, str, bool]]:
         if any(_is_like(name, f"studies/*/*/{kind}/*") for kind in kinds)
     )
     return {
-        name: (f"{kinds[folder.split('/')[3]]} {folder.split('/')[1]}", *by)
+        name: (f"{kinds[folder.split('/')[3]]} {folder.split('/')[1]}", *holder)
         for folder in folders
-        for name, by in lease_holders(storage, folder).items()
+        for name, holder in lease_holders(storage, folder).items()
     }
 
 
 def _is_like(name: str, pattern: str) -> bool:
-    """Whether the name has as many parts as the pattern, and equal ones but for its stars."""
-    parts, wanted = name.split("/"), pattern.split("/")
-    return len(parts) == len(wanted) and all(want in ("*", part) for part, want in zip(parts, wanted, strict=True))
+    """Whether the path matches the pattern part by part; a part `*` matches any part."""
+    names, patterns = name.split("/"), pattern.split("/")
+    return len(names) == len(patterns) and all(
+        wanted in ("*", part) for part, wanted in zip(names, patterns, strict=True)
+    )

@@ -24,7 +24,7 @@ _MISSED_BEATS = 5  # after so many missed heartbeats a holder on another machine
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseState:
-    """What the file of a lease says: which process holds it, and how that is getting on.
+    """The content of a lease file: the process that holds the lease, and its state.
 
     Attributes:
         user: whose process it is.
@@ -104,7 +104,7 @@ class _NewerLease:
 
 
 class LeaseTaken(Exception):
-    """Another process has the lease; the message names who, where and since when."""
+    """Another process has the lease; the message names its user, its machine and since when."""
 
 
 class Lease(contextlib.AbstractContextManager["Lease"]):
@@ -128,7 +128,7 @@ class Lease(contextlib.AbstractContextManager["Lease"]):
             while holder := self._before_us():
                 if not wait:
                     raise LeaseTaken(holder)
-                self._storage.remove(self.name)  # else two that wait would wait for each other
+                self._storage.remove(self.name)  # otherwise two waiting processes would wait for each other
                 time.sleep(_BEAT_S / 10)
                 self._put(phase="asking")
             self._put(phase="holding")
@@ -176,7 +176,7 @@ class Lease(contextlib.AbstractContextManager["Lease"]):
             with self._lock, contextlib.suppress(OSError, StorageFailed):
                 if self._over.is_set():
                     return
-                if not self._storage.exists(self.name):  # this process was suspended, say, and another took it for dead
+                if not self._storage.exists(self.name):  # perhaps it was suspended and counted as dead
                     return
                 self._state = replace(self._state, beat=self._state.beat + 1)
                 self._write()
@@ -205,7 +205,7 @@ def active_holders(storage: Storage, folder: str) -> list[str]:
 
 
 def lease_holders(storage: Storage, folder: str) -> dict[str, tuple[str, bool]]:
-    """Who has, had or asks for the lease of `folder`, in words, and whether that process is alive; by file."""
+    """By lease file in `folder`: the process that has, had or asks for the lease, in words, and whether it is alive."""
     leases = {name: _read(storage, name) for name in _names(storage, folder)}
     return {
         name: (lease.holder, _is_alive(storage, name, lease))

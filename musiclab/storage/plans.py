@@ -1,4 +1,4 @@
-"""Plans: what runs of studies are to do, each in the folder of its edition."""
+"""Plans: what the runs of studies will do, each in the folder of its edition."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Self
@@ -14,23 +14,23 @@ from musiclab.storage.documents import FORMAT, Documents
 
 @dataclass(frozen=True, kw_only=True)
 class StudyPlan:
-    """What a run of a study is to do, written before anything runs (`plan.json`).
+    """The plan of a run of a study, written before anything runs (`plan.json`).
 
     Attributes:
         study: the study's name.
         question: what it asks, for people.
         edition: the name of what makes its trials comparable.
         base: the fields that all variants share, with `data` and `seed`.
-        design: the space's kind and, of a fraction, what it confounds.
+        design: the kind of the space and, for a fraction, the effects that it confounds.
         controls: the variant that each one is compared with, by name.
         objective: full name of the measure that decides.
         margin: differences of at most this count as none; None if the study states no margin.
-        sequential: whether the number of blocks depends on what was seen.
+        sequential: whether the number of blocks depends on the results.
         claims: the article's statements that the study tests.
         scale: which presets the systems started from, `demo` or `article`.
         blocks: how many there are so far.
         trial_specs: every variant on every block; `trials` in the file.
-        began: when the run began, in seconds since 1970; the newest plan is known by it.
+        began: when the run began, in seconds since 1970; it tells which plan is the newest.
         songs: fingerprint of the songs.
         code: the identity of each stage's code, by the stage's name.
         command: the words of the command line, without passwords.
@@ -74,7 +74,7 @@ class StudyPlan:
         if fields.take_or(FORMAT, int, 0) == 0:
             fields.rename("cells", "trials")
         trials = tuple(map(TrialSpec.from_json, fields.take("trials", list)))
-        # Keys become paths, which must not lead out of the storage, whoever has written the plan.
+        # Keys become paths, and a path in a foreign plan must not lead out of the storage.
         if not all(is_folder_name(key) for trial in trials for key in trial.stages.values()):
             raise ValueError("a stage's key must be a folder's name")
         return cls(

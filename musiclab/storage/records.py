@@ -1,13 +1,13 @@
-"""Records: what lasts of a trial, written so that it is there whole or not at all.
+"""Records: the durable results of trials. A record is either there as a whole or not at all.
 
 Under the storage: `stages/<key>/` holds a stage's product (with `done`, the checksums of its files, written last),
 `trials/<key>/` a trial's samples, `run.json` (what it cost and where it ran) and, written last, `record.json`, which is
-equal to the bit wherever the trial ran; if the trial failed, `failed.json` and `failed.log` stand there instead.
+equal to the bit wherever the trial ran; if the trial failed, `failed.json` and `failed.log` are there instead.
 `studies/<name>/` holds plans, `data/` window stores, `splits/` the splits that records name, `scales/` the baselines
-that the measures of a block are read on.
+to read the measures of a block against.
 
-Each document carries its format number and a checksum. One whose checksum does not match counts as missing, so what it
-stood for is done again; `Records.damage` remembers which. One of a newer format is never replaced or removed.
+Each document carries its format number and a checksum. One whose checksum does not match counts as missing, so the
+work that it recorded is done again; `Records.damage` lists it. One of a newer format is never replaced or removed.
 """
 
 import time
@@ -45,7 +45,7 @@ class Records:
         return self._documents.newer
 
     def has(self, key: str) -> bool:
-        """Whether there is a record of that trial, not looked into."""
+        """Whether the trial has a record; it is not read."""
         return self.storage.exists(f"trials/{key}/record.json")
 
     def get(self, key: str) -> TrialRecord | None:
@@ -73,7 +73,7 @@ class Records:
         return {name: self.storage.read(f"{folder}/{name}") for name in self.storage.names(folder)}
 
     def sample(self, key: str, name: str) -> bytes | None:
-        """One of the trial's sample files; None where it is not there any more."""
+        """One of the trial's sample files; None if it is no longer there."""
         try:
             return self.storage.read(f"trials/{key}/samples/{name}")
         except FileNotFoundError:
@@ -88,14 +88,14 @@ class Records:
         self.forget_failure(key)
 
     def put_failure(self, key: str, reason: str, log: str, again: bool) -> None:
-        """Write why a trial failed: one line, and all that is known; `again` is whether another try can help."""
+        """Write why a trial failed: the reason in one line, and the log; `again` tells whether a retry may succeed."""
         failure = Failure(reason=reason, again=again, time=time.time())
         self._documents.keep_newer(f"trials/{key}/failed.json", Failure)
         self.storage.write(f"trials/{key}/{FAILURE_LOG}", log.encode(errors="replace"))
         self._documents.write(f"trials/{key}/failed.json", failure)
 
     def forget_failure(self, key: str) -> None:
-        """Remove the failure: the trial is tried again, or has gone well."""
+        """Remove the failure, because the trial is retried or has finished."""
         self._documents.keep_newer(f"trials/{key}/failed.json", Failure)
         for name in ("failed.json", FAILURE_LOG):
             self.storage.remove(f"trials/{key}/{name}")

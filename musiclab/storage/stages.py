@@ -1,4 +1,4 @@
-"""Stages: what a stage of a trial has left, with the digests of its files, and what an unfinished one has so far."""
+"""Stages: the files of a trial's stages. A finished stage has their checksums; an unfinished one, a checkpoint."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ _POINT = {"name": (str,), "step": (int,), "value": (int, float), "time": (int, f
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """A value of a curve or a metric: `step` is epochs, or 0 for a result; `time` in seconds since 1970."""
 
     name: str
@@ -29,7 +29,7 @@ class Point:
 class FinishedStage:
     """What makes a stage count as finished (`done`): the checksum of each of its files, by name.
 
-    In format 0 the names stood in the file itself.
+    In format 0 the file was the table of names itself.
     """
 
     FORMAT: ClassVar[int] = 1
@@ -50,36 +50,36 @@ class FinishedStage:
 
 
 class StopRequested(Exception):
-    """The study is to stop; what has been done up to the last checkpoint is kept."""
+    """The study is to stop; everything up to the last checkpoint is kept."""
 
 
 class DamagedStage(Exception):
-    """A finished stage's file is not what was written; its stage counts as not done from now on."""
+    """A finished stage's file is not what was written; the stage counts as unfinished from now on."""
 
 
-def _points(data: bytes) -> list[Point]:
-    """The points in a file of curves; one of the errors of reading it if it holds anything else."""
+def _points(data: bytes) -> list[CurvePoint]:
+    """The points in a file of curves; ValueError, TypeError, LookupError or RecursionError if it holds no such."""
     points = json.loads(data)
     if not all(type(point[field]) in kinds for point in points for field, kinds in _POINT.items()):
         raise ValueError("it holds no curves")
-    return [Point(point["name"], point["step"], point["value"], point["time"]) for point in points]
+    return [CurvePoint(point["name"], point["step"], point["value"], point["time"]) for point in points]
 
 
 class StoredFiles(Files):
-    """A stage's files in the storage; finished stages are never written to again, and read only as they were written.
+    """A stage's files in the storage. If it is finished, it is never written to, and its files must match checksums.
 
-    A stage may become finished while it is being worked on, by another study that has it too.
+    Another study that has the same stage may finish it while this one works on it.
     """
 
-    def __init__(self, storage: Storage, cell: TrialSpec, stage: str) -> None:
-        self._storage, self._cell, self._stage = storage, cell, stage
-        self._folder = f"stages/{cell.stages[stage]}"
+    def __init__(self, storage: Storage, trial: TrialSpec, stage: str) -> None:
+        self._storage, self._trial, self._stage = storage, trial, stage
+        self._folder = f"stages/{trial.stages[stage]}"
 
     def read(self, name: str) -> bytes:
-        """The file's bytes; FileNotFoundError where there is none, DamagedStage where they are not what was written."""
+        """The file's bytes; FileNotFoundError if there is none, DamagedStage if they are not what was written."""
         data = self._storage.read(f"{self._folder}/{name}")
-        digests = _stage_digests(self._storage, self._folder)
-        if digests is not None and digests.get(name) != _digest(data):
+        checksums = _stage_checksums(self._storage, self._folder)
+        if checksums is not None and checksums.get(name) != _checksum(data):
             self._storage.remove(f"{self._folder}/{DONE}")
             raise DamagedStage(f"{self._folder}/{name} is not what was written, so its stage is done again")
         return data
@@ -89,22 +89,22 @@ class StoredFiles(Files):
             self._storage.write(f"{self._folder}/{name}", data)
 
     def product(self, stage: str) -> "StoredFiles":
-        return StoredFiles(self._storage, self._cell, stage)
+        return StoredFiles(self._storage, self._trial, stage)
 
     def finish(self) -> None:
-        """Mark the stage as done; its checkpoint has served."""
+        """Mark the stage as done and remove its checkpoint, which is no longer needed."""
         names = [name for name in self._storage.names(self._folder) if name not in (CHECKPOINT, DONE)]
-        digests = {name: _digest(self._storage.read(f"{self._folder}/{name}")) for name in names}
-        self.write(DONE, with_checksum(FinishedStage(files=digests).to_json()))
+        checksums = {name: _checksum(self._storage.read(f"{self._folder}/{name}")) for name in names}
+        self.write(DONE, with_checksum(FinishedStage(files=checksums).to_json()))
         self._storage.remove(f"{self._folder}/{CHECKPOINT}")
 
 
-def _digest(data: bytes) -> str:
+def _checksum(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _stage_digests(storage: Storage, folder: str) -> dict[str, str] | None:
-    """The checksums of a finished stage's files, none if they are damaged; None if the stage is not finished.
+def _stage_checksums(storage: Storage, folder: str) -> dict[str, str] | None:
+    """The checksums of a finished stage's files, by name; empty if `done` is damaged, None if it does not exist.
 
     NewerFormat if a newer version finished it.
     """
@@ -126,13 +126,13 @@ class Stages:
         self._documents = documents
 
     def done(self, key: str) -> bool:
-        """Whether the stage of that key has left its whole product."""
+        """Whether the stage of that key has finished."""
         return self._documents.storage.exists(f"stages/{key}/{DONE}")
 
-    def digests(self, key: str) -> dict[str, str] | None:
-        """The checksums of a finished stage's files, none if they are damaged; None if the stage is not finished."""
+    def checksums(self, key: str) -> dict[str, str] | None:
+        """The checksums of a finished stage's files, by name; empty if `done` is damaged, None if it does not exist."""
         try:
-            return _stage_digests(self._documents.storage, f"stages/{key}")
+            return _stage_checksums(self._documents.storage, f"stages/{key}")
         except NewerFormat as error:
             self._documents.note_newer(f"stages/{key}/{DONE}", error)
             return None
@@ -140,18 +140,20 @@ class Stages:
     def check(self, key: str) -> None:
         """Read a finished stage's files and note in `damage` those that are not what was written."""
         folder = f"stages/{key}"
-        digests, there = self.digests(key), self._documents.storage.names(folder)
-        if digests == {}:
+        checksums, names = self.checksums(key), self._documents.storage.names(folder)
+        if checksums == {}:
             self._documents.damage[f"{folder}/{DONE}"] = "it is not what was written"
-        for name, digest in (digests or {}).items():
-            if name not in there:
+        for name, checksum in (checksums or {}).items():
+            if name not in names:
                 self._documents.damage[f"{folder}/{name}"] = "it is missing"
-            elif _digest(self._documents.storage.read(f"{folder}/{name}")) != digest:
+            elif _checksum(self._documents.storage.read(f"{folder}/{name}")) != checksum:
                 self._documents.damage[f"{folder}/{name}"] = "it is not what was written"
 
     def epochs_kept(self, key: str) -> int | None:
-        """How many epochs the checkpoint of an unfinished stage has, or None where it has left none that is whole."""
-        from musiclab.training.tensors import from_bytes  # torch, which the mirror does without
+        """How many epochs the checkpoint of an unfinished stage has, or None if it has no whole checkpoint."""
+        from musiclab.training.tensors import (
+            from_bytes,
+        )  # imported here, because it needs torch and the mirror does not
 
         try:
             epochs: int = from_bytes(self._documents.storage.read(f"stages/{key}/{CHECKPOINT}"))[1]["epochs"]
@@ -159,10 +161,10 @@ class Stages:
         except (FileNotFoundError, ValueError):
             return None
 
-    def curves(self, cell_stages: dict[str, str]) -> list[Point]:
+    def curves(self, stage_keys: dict[str, str]) -> list[CurvePoint]:
         """Points of all curves that the trial's stages have written so far, `step` counted in epochs of each stage."""
-        points: list[Point] = []
-        for key in cell_stages.values():
+        points: list[CurvePoint] = []
+        for key in stage_keys.values():
             name = f"stages/{key}/{CURVES}"
             try:
                 points += _points(self._documents.storage.read(name))

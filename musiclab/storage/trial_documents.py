@@ -1,4 +1,4 @@
-"""What lasts of a trial, as values: its record, its cost, why it failed, and the baselines of its block.
+"""The documents of a trial: its record, its cost, its failure, and the baselines of its block.
 
 Whoever adds a field to one of them gives it a default, so that files without it are still read. A change that an
 earlier version would misread raises `FORMAT`, and a storage of the format before stays in `tests/assets/storages`.
@@ -17,11 +17,11 @@ from musiclab.training.streams import Block
 
 @dataclass(frozen=True, kw_only=True)
 class TrialData:
-    """What a trial saw of its data.
+    """The data that a trial saw.
 
     Attributes:
         fingerprint: of the windows.
-        split: content hash of the split, under which it stands in `splits/`.
+        split: content hash of the split, which is its file name in `splits/`.
         songs: how many songs each part of the split has.
         windows: how many windows the trial saw of each part.
     """
@@ -206,9 +206,9 @@ class Failure:
 
     Attributes:
         reason: one line.
-        again: whether another try can help.
+        again: whether a retry may succeed.
         time: when it failed, in seconds since 1970.
-        log: all that is known; it is no part of the JSON.
+        log: the whole log; it is not part of the JSON.
         extra: fields that this version does not know.
     """
 
@@ -239,7 +239,7 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class Baselines:
-    """What the measures of a block are read on (`scales/<key>.json`).
+    """The baselines of a block, to read its measures against (`scales/<key>.json`).
 
     Attributes:
         values: what real music, shuffled tracks and random notes score, by full name and kind; NaN if there is none.

@@ -11,7 +11,7 @@ from musiclab.training.windows import BlockWindows, block_windows
 
 
 def ensure_store(source: Source, fingerprint: str, spec: WindowSpec, storage: Storage) -> None:
-    """Cut the songs into the windows that a variant needs, where that has not been done."""
+    """Cut the songs into the windows that a variant needs, if that has not been done yet."""
     name = f"data/{fingerprint}"
     if storage.is_local:
         build(source, spec, storage.local("data"), workers=available_cpus())
@@ -20,11 +20,11 @@ def ensure_store(source: Source, fingerprint: str, spec: WindowSpec, storage: St
         storage.upload(built.folder, name, last="songs.json")
 
 
-def trial_windows(storage: Storage, cell: TrialSpec, config: Config) -> BlockWindows:
-    """What a cell's block sees of the store; UserError where the data do not suffice."""
+def trial_windows(storage: Storage, trial: TrialSpec, config: Config) -> BlockWindows:
+    """The windows of the trial's block; UserError if there are too few."""
     return block_windows(
-        open_store(storage.local(f"data/{cell.variant.data}")),
-        cell.block,
+        open_store(storage.local(f"data/{trial.variant.data}")),
+        trial.block,
         config.max_train,
         config.max_eval,
         config.starts,

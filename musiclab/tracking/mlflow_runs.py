@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from musiclab.errors import UserError, one_line
-from musiclab.storage.stages import Point
+from musiclab.storage.stages import CurvePoint
 from musiclab.tracking.uri import is_database, masked
 
 # MLflow reads these while it is imported. A call is not retried, because a call that succeeded but whose reply was lost
@@ -62,14 +62,14 @@ class Run:
     began: int
     params: set[str]
     tags: dict[str, str]
-    latest: dict[str, Point]
+    latest: dict[str, CurvePoint]
 
     @property
     def mark(self) -> str:
         """The state that the run is in sync with, as given to `Runs.mark_in_sync`; empty if there is none."""
         return self.tags.get(_MARK, "")
 
-    def lacks(self, points: list[Point]) -> list[Point]:
+    def lacks(self, points: list[CurvePoint]) -> list[CurvePoint]:
         """The points that the run does not have yet; the points of a metric come in the order of their steps.
 
         Steps decide, not times: if a checkpoint was damaged, training starts afresh and repeats its points later.
@@ -129,7 +129,7 @@ class Runs:
             run.params |= params.keys()
         return run
 
-    def add(self, run: Run, points: list[Point]) -> int:
+    def add(self, run: Run, points: list[CurvePoint]) -> int:
         """Log the points that the run lacks, in batches. Returns how many there were."""
         lacking = run.lacks(points)
         for start in range(0, len(lacking), _BATCH):
@@ -152,11 +152,11 @@ class Runs:
             else:
                 shown_at, is_shown = max(time, latest.time + 0.001), latest.value == value
             if not (is_shown or math.isnan(value)):
-                points.append(Point(name, step, value, shown_at))
+                points.append(CurvePoint(name, step, value, shown_at))
         for start in range(0, len(points), _BATCH):
             self._log(run, points[start : start + _BATCH])
 
-    def _log(self, run: Run, batch: list[Point]) -> None:
+    def _log(self, run: Run, batch: list[CurvePoint]) -> None:
         self._client.log_batch(
             run.id,
             metrics=[Metric(point.name, point.value, round(point.time * 1000), point.step) for point in batch],
@@ -164,9 +164,9 @@ class Runs:
         run.latest |= {point.name: point for point in batch}
         self._changes["points"] += len(batch)
 
-    def put(self, run: Run, what: str, files: dict[str, bytes]) -> None:
+    def put(self, run: Run, kind: str, files: dict[str, bytes]) -> None:
         """Upload files, named with their folders, as artifacts of the run, unless a tag says that it has them."""
-        tag, digest = f"musiclab.{what}", hashlib.sha256()
+        tag, digest = f"musiclab.{kind}", hashlib.sha256()
         for name, data in sorted(files.items()):
             digest.update(f"{name}\n{len(data)}\n".encode() + data)
         if run.tags.get(tag) == digest.hexdigest():
@@ -222,10 +222,11 @@ def versions() -> dict[str, str]:
     try:
         _knock(uri)
         MlflowClient(uri).search_experiments(max_results=1)
-        # MLflow has no types for these two.
-        credentials = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
+        credentials = get_default_host_creds(uri)  # type: ignore[no-untyped-call]  # MLflow does not annotate it
         is_server = not is_database(uri)
-        reply = http_request(credentials, "/version", "GET").text if is_server else ""  # type: ignore[no-untyped-call]
+        reply = ""
+        if is_server:
+            reply = http_request(credentials, "/version", "GET").text  # type: ignore[no-untyped-call]  # nor this one
     except Exception as error:
         raise UserError(why(error)) from None
     return {"installed": mlflow.__version__, "server": reply if re.fullmatch(r"[\w.+-]{1,40}", reply) else ""}
@@ -249,7 +250,7 @@ def _run(run: Any) -> Run:
     if not run.info.run_id:  # JSON, but not MLflow's
         raise MlflowException("The answer was not in a valid JSON format of MLflow")
     latest = {
-        metric.key: Point(metric.key, metric.step, metric.value, metric.timestamp / 1000)
+        metric.key: CurvePoint(metric.key, metric.step, metric.value, metric.timestamp / 1000)
         for metric in run.data.to_proto().metrics
     }
     info = run.info

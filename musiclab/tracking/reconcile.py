@@ -104,18 +104,18 @@ class Reconciler:
             artifacts = f"{storage.root if storage.is_local else cache_folder()}/mlflow-artifacts"
             self._known_runs = Runs(self._uri, plan.study, plan.edition, artifacts, self.changes)
         runs = self._known_runs
-        cells = list(plan.trial_specs)
+        specs = list(plan.trial_specs)
         study = runs.get("study", plan.edition, plan.study, None, plan.began, plan.base)
-        variants = self._variants(runs, cells, study, plan.began)
-        for cell in cells:
-            if cell.key not in self.points:
-                self._sync_trial(runs, cell, variants[cell.variant.name], last)
-                self._progress(len(self.points), len(cells))
+        variants = self._variants(runs, specs, study, plan.began)
+        for spec in specs:
+            if spec.key not in self.points:
+                self._sync_trial(runs, spec, variants[spec.variant.name], last)
+                self._progress(len(self.points), len(specs))
         state = self._state(plan)
         began = time.monotonic()
         # An answer takes thousands of resamples a measure, so at most a tenth of the time is spent on it.
         if self._answered_state != state and (last or began >= self._no_answer_until):
-            result = answer(cells, self._finished, plan.criteria, self._failed)
+            result = answer(specs, self._finished, plan.criteria, self._failed)
             self._show(runs, plan, study, variants, result, state)
             self._answered_state, self._no_answer_until = state, began + 10 * (time.monotonic() - began)
         if last:
@@ -123,32 +123,32 @@ class Reconciler:
             runs.close_running()
         return self._links(runs, study, list(variants.values())), self._behind
 
-    def _variants(self, runs: Runs, cells: list[TrialSpec], study: Run, began: float) -> dict[str, Run]:
+    def _variants(self, runs: Runs, specs: list[TrialSpec], study: Run, began: float) -> dict[str, Run]:
         """The runs of the variants, by name.
 
         A variant's key is that of its first trial, because it is another variant if its code or a fixed field differs.
         """
-        first = {cell.variant.name: cell for cell in reversed(cells)}
+        first = {spec.variant.name: spec for spec in reversed(specs)}
         variants = {}
-        for name in dict.fromkeys(cell.variant.name for cell in cells):
+        for name in dict.fromkeys(spec.variant.name for spec in specs):
             variants[name] = runs.get("variant", first[name].key, name, study, began, _params(first[name]))
-            self._progress(len(self.points), len(cells))
+            self._progress(len(self.points), len(specs))
         return variants
 
-    def _sync_trial(self, runs: Runs, cell: TrialSpec, variant: Run, last: bool) -> None:
+    def _sync_trial(self, runs: Runs, spec: TrialSpec, variant: Run, last: bool) -> None:
         """Bring MLflow up to date with one trial; a problem with this trial alone is noted."""
         try:
-            self._send_trial(runs, cell, variant, last)
+            self._send_trial(runs, spec, variant, last)
         except Unreadable as error:
-            self._note(f"trial {cell.key} cannot be read: {why(error)}")
+            self._note(f"trial {spec.key} cannot be read: {why(error)}")
         except Exception as error:
             if not is_refused(error):
                 raise
-            self._note(f"trial {cell.key} is refused: {why(error)}")
+            self._note(f"trial {spec.key} is refused: {why(error)}")
 
-    def _send_trial(self, runs: Runs, cell: TrialSpec, variant: Run, last: bool) -> None:
-        key = cell.key
-        trial = stored_trial(self._records, cell, last)
+    def _send_trial(self, runs: Runs, spec: TrialSpec, variant: Run, last: bool) -> None:
+        key = spec.key
+        trial = stored_trial(self._records, spec, last)
         if trial is None:
             return
         self._failed.pop(key, None)
@@ -156,8 +156,8 @@ class Reconciler:
             self._finished[key], self._ended[key] = trial.record, trial.ended
         elif trial.status:
             self._failed[key] = trial.ended
-        params = _params(cell) | {"block": cell.block.index, "seed": cell.block.seed}
-        run = runs.get("trial", key, f"{cell.variant.name}, block {cell.block.index}", variant, trial.began, params)
+        params = _params(spec) | {"block": spec.block.index, "seed": spec.block.seed}
+        run = runs.get("trial", key, f"{spec.variant.name}, block {spec.block.index}", variant, trial.began, params)
         has_grown = runs.add(run, trial.points) and key in self._seen
         self._seen.add(key)
         if not trial.status:
@@ -174,10 +174,10 @@ class Reconciler:
         if trial.record:  # a failed trial may be retried
             self.points[key] = len(trial.points)
 
-    def _upload(self, runs: Runs, run: Run, what: str, files: dict[str, bytes]) -> bool:
+    def _upload(self, runs: Runs, run: Run, kind: str, files: dict[str, bytes]) -> bool:
         """Upload a run's files and return whether it has them; after a failure this round uploads nothing more."""
         try:
-            runs.put(run, what, files)
+            runs.put(run, kind, files)
         except Exception as error:
             self._upload_failed = True
             self._note(f"files cannot be uploaded: {why(error)}")
@@ -188,9 +188,9 @@ class Reconciler:
 
     def _state(self, plan: StudyPlan) -> str:
         """What an answer depends on: the plan's trials, how many have finished or failed, and the criteria."""
-        keys = sorted(cell.key for cell in plan.trial_specs)
-        what = content_hash([keys, plan.margin, plan.sequential, self._failed], 8)
-        return f"{len(self._finished)} of the {len(plan.trial_specs)} trials {what}"
+        keys = sorted(spec.key for spec in plan.trial_specs)
+        identity = content_hash([keys, plan.margin, plan.sequential, self._failed], 8)
+        return f"{len(self._finished)} of the {len(plan.trial_specs)} trials {identity}"
 
     def _show(
         self, runs: Runs, plan: StudyPlan, study: Run, variants: dict[str, Run], result: Answer, state: str
@@ -241,8 +241,8 @@ class Reconciler:
         return [f"{all_runs}/{study.id}", all_runs, comparison]
 
 
-def _params(cell: TrialSpec) -> dict[str, Any]:
-    return {SYSTEM: cell.variant.system} | cell.variant.config
+def _params(spec: TrialSpec) -> dict[str, Any]:
+    return {SYSTEM: spec.variant.system} | spec.variant.config
 
 
 def _values(result: Answer, name: str) -> dict[str, float]:
@@ -255,10 +255,10 @@ def _values(result: Answer, name: str) -> dict[str, float]:
             values |= {f"{measure.full_name}.low": interval.low, f"{measure.full_name}.high": interval.high}
     if name in result.comparisons:
         comparison, objective = result.comparisons[name], result.objective.full_name
-        what = "distance_minus_control" if result.objective.better == "real" else "minus_control"
+        difference = "distance_minus_control" if result.objective.better == "real" else "minus_control"
         improvement = comparison.improvement
         values |= {
-            f"{objective}.{what}": comparison.difference.mean,
+            f"{objective}.{difference}": comparison.difference.mean,
             f"{objective}.p_holm": comparison.p_holm,
             f"{objective}.p_equivalent": comparison.p_equivalent,
             f"{objective}.improvement": improvement.mean,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from musiclab.design.trials import TrialSpec
 from musiclab.storage.records import Records
-from musiclab.storage.stages import Point
+from musiclab.storage.stages import CurvePoint
 from musiclab.storage.trial_documents import TrialCost, TrialRecord
 
 
@@ -33,7 +33,7 @@ class Trial:
     mark: str
     began: float
     ended: float
-    points: list[Point]
+    points: list[CurvePoint]
     tags: dict[str, str]
     files: Callable[[], dict[str, bytes]]
     record: TrialRecord | None
@@ -48,7 +48,7 @@ def _reading() -> Iterator[None]:
 
 
 @_reading()
-def stored_trial(records: Records, cell: TrialSpec, over: bool) -> Trial | None:
+def stored_trial(records: Records, spec: TrialSpec, over: bool) -> Trial | None:
     """The trial as the storage has it; None if it has not begun. If `over`, no trial can be running any more.
 
     What is missing or damaged beside the record is left out.
@@ -56,14 +56,14 @@ def stored_trial(records: Records, cell: TrialSpec, over: bool) -> Trial | None:
     Raises:
         Unreadable: the rest makes no sense.
     """
-    record, failure, cost = records.get(cell.key), records.failure(cell.key), records.run(cell.key)
-    curves = [replace(point, value=float(point.value)) for point in records.stages.curves(cell.stages)]
+    record, failure, cost = records.get(spec.key), records.failure(spec.key), records.run(spec.key)
+    curves = [replace(point, value=float(point.value)) for point in records.stages.curves(spec.stages)]
     last = max((point.time for point in curves), default=0.0)
     began = cost.began if cost else min((point.time for point in curves), default=time.time())
     if record:
         ended = cost.ended if cost else last or began
         points = curves + _results(record, ended, cost)
-        files = _Finished(records, cell.key, record)
+        files = _Finished(records, spec.key, record)
         about = {"device": cost.device, "host": cost.host} if cost else {}
         tags = {f"musiclab.{name}": value for name, value in about.items() if value}
         return Trial("FINISHED", "finished", began, ended, _numbers(points), tags, files, record)
@@ -92,12 +92,12 @@ class _Finished:
         return files | {f"samples/{name}": data for name, data in self.records.samples(self.key).items()}
 
 
-def _results(record: TrialRecord, ended: float, cost: TrialCost | None) -> list[Point]:
+def _results(record: TrialRecord, ended: float, cost: TrialCost | None) -> list[CurvePoint]:
     values = record.measures | {f"scale/{name}": value for name, value in record.baselines.items()}
     if cost:
         values["cost/seconds"] = cost.wall_seconds
-    return [Point(name, 0, value, ended) for name, value in values.items()]
+    return [CurvePoint(name, 0, value, ended) for name, value in values.items()]
 
 
-def _numbers(points: list[Point]) -> list[Point]:
+def _numbers(points: list[CurvePoint]) -> list[CurvePoint]:
     return [point for point in points if not math.isnan(point.value)]

@@ -100,22 +100,22 @@ SAFEGUARDS = [
     ),
     Safeguard(
         "a record that is there by now is left alone", "musiclab/execution/trial.py",
-        [("            if not records.get(cell.key):\n", "            if True:\n")],
+        [("            if not records.get(trial.key):\n", "            if True:\n")],
         MEANWHILE,
     ),
     Safeguard(
         "who is handed a finished trial does not run it", "musiclab/execution/trial.py",
-        [("        if records.get(cell.key):\n", "        if False:\n")],
+        [("        if records.get(trial.key):\n", "        if False:\n")],
         HANDED,
     ),
     Safeguard(
-        "a record's digest is checked", "musiclab/storage/documents.py",
+        "a record's checksum is checked", "musiclab/storage/documents.py",
         [("if value.pop(_CHECKSUM) != content_hash(value):", "if not value.pop(_SEAL):")],
         DAMAGED,
     ),
     Safeguard(
-        "a stage's digests are checked", "musiclab/storage/stages.py",
-        [("if digests is not None and digests.get(name) != _digest(data):", "if False:")],
+        "a stage's checksums are checked", "musiclab/storage/stages.py",
+        [("if checksums is not None and checksums.get(name) != _checksum(data):", "if False:")],
         DAMAGED,
     ),
 ]  # fmt: skip

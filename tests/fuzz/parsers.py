@@ -31,7 +31,7 @@ from musiclab.storage import leases
 from musiclab.storage.documents import with_checksum
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
-from musiclab.storage.stages import DamagedStage, Point, StoredFiles
+from musiclab.storage.stages import CurvePoint, DamagedStage, StoredFiles
 from musiclab.storage.trial_documents import Baselines, TrialCost
 from musiclab.study import Ablation, Claim, Expect, Grid, Study, plan_file
 from musiclab.study.options import design_of, parse_options
@@ -369,7 +369,7 @@ def _make_stored(wanted: str) -> Callable[[Random], dict[str, bytes]]:
 
 
 def _make_sealed(rng: Random) -> dict[str, bytes]:
-    """Files that say something else than was written, under a digest that fits."""
+    """Files that say something else than was written, under a checksum that fits."""
     files = dict(_stored())
     name = rng.choice([name for name, data in files.items() if b'"sha256"' in data])
     with contextlib.suppress(ValueError, RecursionError):
@@ -391,7 +391,7 @@ def _records(files: dict[str, bytes], folder: Path) -> None:
             assert isinstance(failure.reason, str)
         records.samples(key)
     for point in records.stages.curves({"vae": "madev0b0"}):
-        assert isinstance(point, Point)
+        assert isinstance(point, CurvePoint)
     if scale := records.baselines("scale"):
         assert all(isinstance(value, float | int) for value in scale.values.values())
 

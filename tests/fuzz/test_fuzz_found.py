@@ -22,7 +22,7 @@ from musiclab.errors import UserError, exit_with, one_line, printable
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease, active_holders, should_continue
 from musiclab.storage.records import Records
-from musiclab.storage.stages import Point
+from musiclab.storage.stages import CurvePoint
 from musiclab.study import Claim, Expect, Grid, Study
 from musiclab.study.options import design_of, parse_options
 from musiclab.systems import find_system
@@ -271,7 +271,7 @@ def test_curves_that_are_none_are_damage(text: str, tmp_path: Path) -> None:
     records = Records(Storage(str(tmp_path)))
     point = {"name": "train/loss", "step": 1, "value": 0.5, "time": 1.0}
     records.storage.write("stages/a/curves.json", json.dumps([point]).encode())
-    assert records.stages.curves({"vae": "a"}) == [Point(**point)]
+    assert records.stages.curves({"vae": "a"}) == [CurvePoint(**point)]
     records.storage.write("stages/a/curves.json", text.encode())
     assert records.stages.curves({"vae": "a"}) == []
     assert (text == "{}") or list(records.damage) == ["stages/a/curves.json"]

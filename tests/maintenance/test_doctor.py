@@ -174,7 +174,7 @@ def test_files_of_an_older_version_are_said_to_be_that(place: Storage, capsys: p
     lines = bad(run(capsys, place.root, code=1))
     assert len(lines) == 2
     for line in lines:
-        assert "it has no digest, so another version of musiclab wrote it" in line
+        assert "it has no checksum, so another version of musiclab wrote it" in line
         assert "read it with the version that wrote it" in line
 
 
@@ -232,7 +232,7 @@ def test_what_is_left_over_is_counted_and_clean_is_named(place: Storage, capsys:
     lines = bad(run(capsys, place.root, code=0))
     assert [line.partition(". To do")[0] for line in lines] == [
         "warn  leftovers: a write that was cut off: 1, 4 bytes",
-        "warn  leftovers: an unfinished stage that no study takes up: 1, 5.0 kB",
+        "warn  leftovers: an unfinished stage that no study would resume: 1, 5.0 kB",
     ]
     assert all(f"musiclab clean '{place.root}'" in line for line in lines)
 

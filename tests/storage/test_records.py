@@ -12,7 +12,7 @@ from musiclab.design.trials import TrialSpec, Variant
 from musiclab.storage.documents import with_checksum
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
-from musiclab.storage.stages import Point, StoredFiles
+from musiclab.storage.stages import CurvePoint, StoredFiles
 from musiclab.storage.trial_documents import Baselines
 from musiclab.training.files import CHECKPOINT, CURVES
 from musiclab.training.streams import Block
@@ -150,8 +150,8 @@ def test_products_are_the_files_of_the_same_trial_s_stages(records: Records) -> 
 
 
 def test_curves_of_all_stages_one_after_another(records: Records) -> None:
-    def points(name: str) -> list[Point]:
-        return [Point(name, step, 0.5, 1.0) for step in (1, 2)]
+    def points(name: str) -> list[CurvePoint]:
+        return [CurvePoint(name, step, 0.5, 1.0) for step in (1, 2)]
 
     stages = {"vae": "v1", "latent": "l1", "generate": "g1"}
     assert records.stages.curves(stages) == []

@@ -12,7 +12,7 @@ from musiclab.cli.sync import sync
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
 from musiclab.tracking.mlflow_runs import Runs
-from musiclab.tracking.snapshot import Point
+from musiclab.tracking.snapshot import CurvePoint
 from tests.support.kept import NOTHING, Kept
 from tests.support.mlflow_contents import role, study_runs
 from tests.support.study_processes import kill
@@ -112,7 +112,7 @@ def test_equal_points_are_kept_once(kept: Kept, kind: str, request: pytest.Fixtu
     """On which it rests that a batch, whose answer was lost, may be sent again."""
     uri = kept.uri if kind == "sqlite" else request.getfixturevalue(kind)
     uri = uri if isinstance(uri, str) else uri.database("equal") if kind == "postgres" else uri.uri
-    points = [Point("train/loss", step, 0.1 * step + 1e-17, 1_700_000_000.123 + step) for step in range(2500)]
+    points = [CurvePoint("train/loss", step, 0.1 * step + 1e-17, 1_700_000_000.123 + step) for step in range(2500)]
     runs = Runs(uri, "equal", "e", str(kept.path / "artifacts"), Counter())
     run = runs.get("trial", "k", "n", None, 1.0, {})
     assert runs.add(run, points[:1500]) == 1500

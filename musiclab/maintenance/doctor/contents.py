@@ -1,4 +1,4 @@
-"""Checks of what a storage holds: damage, failures, leftovers, and what records were made by."""
+"""Checks of what a storage holds: damage, failures, leftovers, and the code and devices behind its records."""
 
 import json
 import shlex
@@ -12,7 +12,7 @@ from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.maintenance.doctor.finding import FAIL, OK, WARN, Finding
 from musiclab.progress import Progress
-from musiclab.storage.documents import NO_DIGEST
+from musiclab.storage.documents import NO_CHECKSUM
 from musiclab.storage.files import HALF
 from musiclab.storage.inventory import Inventory
 from musiclab.storage.records import FAILURE_LOG
@@ -21,7 +21,7 @@ from musiclab.training.files import CHECKPOINT
 from musiclab.wording import counted, listing, size
 
 _SHOWN = 3  # files that are named if several have the same damage
-_AHEAD_S = 60.0  # by so much the clocks of two machines may differ
+_AHEAD_S = 60.0  # how far the clocks of two machines may differ
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,9 @@ def damage(inventory: Inventory) -> Iterator[Finding]:
         groups.setdefault((kind, why), []).append(name)
     for (kind, why), names in groups.items():
         shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN:,} more" if names[_SHOWN:] else "")
-        yield Finding(kind.level, f"damaged {kind.called}: {shown}: {why}", _OLDER if why == NO_DIGEST else kind.remedy)
+        yield Finding(
+            kind.level, f"damaged {kind.called}: {shown}: {why}", _OLDER if why == NO_CHECKSUM else kind.remedy
+        )
     if not damaged_files and not newer:
         done = sum(DONE in files for files in inventory.stages.values())
         yield Finding(
@@ -122,11 +124,11 @@ def _read_trial(inventory: Inventory, key: str) -> None:
     if record is None or record.key != key:
         records.damage[f"trials/{key}/record.json"] = "it is another trial's"
     names = inventory.storage.names(f"trials/{key}/samples")
-    for name, digest in (record.samples if record else {}).items():
+    for name, checksum in (record.samples if record else {}).items():
         sample = f"trials/{key}/samples/{name}"
         if name not in names:
             records.damage[sample] = "it is missing"
-        elif content_hash(inventory.storage.read(sample).hex()) != digest:
+        elif content_hash(inventory.storage.read(sample).hex()) != checksum:
             records.damage[sample] = "it is not what was written"
     records.run(key)
 
@@ -145,7 +147,7 @@ def _read_other(inventory: Inventory, name: str) -> None:
 
 
 def leftovers(inventory: Inventory, place: str) -> Iterator[Finding]:
-    """What kills and changed studies have left behind, which `clean` removes."""
+    """Leftovers of killed runs and of changed studies, which `clean` removes."""
     if inventory.at_work:
         yield Finding(OK, "not checked while somebody is at work there")
         return
@@ -175,7 +177,7 @@ def studies(inventory: Inventory) -> Iterator[Finding]:
     """How far each study is, which trials have failed and why, and whether its records can still be reused."""
     for study, plan in inventory.newest.items():
         missing = inventory.unfinished.get(study, [])
-        failures = {cell.key: failure for cell in missing if (failure := inventory.records.failure(cell.key))}
+        failures = {trial.key: failure for trial in missing if (failure := inventory.records.failure(trial.key))}
         progress = f"{study}: {len(plan.trial_specs) - len(missing)} of {len(plan.trial_specs)} trials done"
         if failures:
             key, first = next(iter(failures.items()))
@@ -201,13 +203,13 @@ def studies(inventory: Inventory) -> Iterator[Finding]:
 def _runtimes(inventory: Inventory, study: str) -> Iterator[Finding]:
     """Whether the records of a study, all editions together, come from more than one version of torch or device.
 
-    Records of the version before this one do not tell.
+    Records of the version before this one do not tell which.
     """
     trials = {
-        cell.key: cell.runtime
+        trial.key: trial.runtime
         for plan in inventory.plans
-        for cell in plan.trial_specs
-        if plan.study == study and cell.runtime and cell.key in inventory.finished
+        for trial in plan.trial_specs
+        if plan.study == study and trial.runtime and trial.key in inventory.finished
     }
     records = Counter(trials.values())
     if len(records) > 1:

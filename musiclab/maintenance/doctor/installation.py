@@ -10,7 +10,7 @@ from musiclab.maintenance.doctor.finding import FAIL, OK, WARN, Finding
 from musiclab.resources import available_cpus, available_memory
 from musiclab.wording import counted, listing, size
 
-_ENOUGH_BYTES = 3e9  # a study takes so much with two workers, most of it for libraries
+_ENOUGH_BYTES = 3e9  # what a study with two workers needs, most of it for libraries
 _GPU_DEVICES = ("/dev/nvidia0", "/dev/kfd")
 
 

@@ -45,7 +45,7 @@ def writing(storage: Storage) -> Iterator[Finding]:
 def room(storage: Storage, inventory: Inventory) -> Iterator[Finding]:
     """Whether the storage's disk has room for the trials that are planned and not done."""
     need, unknown = needed(inventory)
-    unfinished = {study: len(cells) for study, cells in inventory.unfinished.items()}
+    unfinished = {study: len(trials) for study, trials in inventory.unfinished.items()}
     known = [study for study in unfinished if study not in unknown]
     needs = [
         f"needed for {counted(sum(unfinished[study] for study in studies), 'unfinished trial')} of {listing(studies)}: "
@@ -67,7 +67,7 @@ def room(storage: Storage, inventory: Inventory) -> Iterator[Finding]:
     else:
         yield Finding(OK, text)
     disk = os.statvfs(storage.root)
-    if disk.f_files and disk.f_favail < _SPARE_FILES:  # some file systems do not count them
+    if disk.f_files and disk.f_favail < _SPARE_FILES:  # some file systems do not count open files
         yield Finding(WARN, f"the disk can hold only {disk.f_favail:,} more files, however small", remedy)
     if (limit := resource.getrlimit(resource.RLIMIT_NOFILE)[0]) < _OPEN_FILES:
         yield Finding(WARN, f"a process may have only {limit} files open", f"ulimit -n {_OPEN_FILES} or more")
@@ -83,14 +83,14 @@ def needed(inventory: Inventory) -> tuple[float, list[str]]:
     need = 0.0
     unknown: list[str] = []
     counted_keys: set[str] = set()
-    for study, cells in inventory.unfinished.items():
-        for cell in cells:
+    for study, trials in inventory.unfinished.items():
+        for trial in trials:
             missing = {
                 stage: key
-                for stage, key in cell.stages.items()
+                for stage, key in trial.stages.items()
                 if key not in counted_keys and not _is_done(inventory, key)
             }
-            earlier = [sizes.get((study, stage)) or sizes.get((cell.variant.system, stage), {}) for stage in missing]
+            earlier = [sizes.get((study, stage)) or sizes.get((trial.variant.system, stage), {}) for stage in missing]
             if not all(earlier):
                 unknown.append(study)
                 break
@@ -115,12 +115,12 @@ def _sizes(inventory: Inventory) -> dict[tuple[str, str], dict[str, int]]:
             trials[name.split("/")[1]] += 2 * info.size
     sizes: dict[tuple[str, str], dict[str, int]] = {}
     for plan in inventory.plans:
-        for cell in plan.trial_specs:
-            for stage, key in cell.stages.items():
-                is_last = key == cell.key
+        for trial in plan.trial_specs:
+            for stage, key in trial.stages.items():
+                is_last = key == trial.key
                 if not (key in inventory.finished if is_last else _is_done(inventory, key)):
                     continue
                 n_bytes = trials[key] if is_last else sum(file.size for file in inventory.stages[key].values())
-                for name in (plan.study, cell.variant.system):
+                for name in (plan.study, trial.variant.system):
                     sizes.setdefault((name, stage), {})[key] = n_bytes
     return sizes

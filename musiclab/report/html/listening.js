@@ -27,8 +27,8 @@ for (const section of document.querySelectorAll(".listening")) {
   }
 
   function playhead(roll) {
-    const there = roll.querySelector(".playhead");
-    if (there) return there;
+    const existing = roll.querySelector(".playhead");
+    if (existing) return existing;
     const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
     line.setAttribute("class", "playhead");
     line.setAttribute("d", `M0 0v${roll.viewBox.baseVal.height}`);

@@ -1,6 +1,6 @@
 """The listening section: variants below one another, start windows side by side, each cell a roll that plays.
 
-What is shown is drawn at random, not picked. On top stands real music that goes on from the same starts.
+Starts and variants are drawn at random, not picked. The first row is real music, which continues the same starts.
 """
 
 import base64
@@ -121,9 +121,9 @@ def _frame(results: Results) -> tuple[int, int] | None:
 
     None if variants cut songs into different windows.
     """
-    if len({cell.variant.data for cell in results.trial_specs}) > 1:
+    if len({trial.variant.data for trial in results.trial_specs}) > 1:
         return None
-    configs = [cell.variant.config for cell in results.trial_specs]
+    configs = [trial.variant.config for trial in results.trial_specs]
     steps = configs[0]["steps"]
     return steps, steps * max(config["continuation"] for config in configs)
 
@@ -131,7 +131,7 @@ def _frame(results: Results) -> tuple[int, int] | None:
 def _columns(
     rows: list[Row], places: list[Place], frame: tuple[int, int] | None, largest: int
 ) -> dict[Place, dict[Row, Shown]]:
-    """As many whole columns as there is room for; if there is not even room for one, as many rows of it as fit."""
+    """The whole columns that fit into `largest` bytes; if not even the first one fits, the rows of it that do."""
     columns: dict[Place, dict[Row, Shown]] = {}
     for place in places:
         cells: dict[Row, Shown] = {}

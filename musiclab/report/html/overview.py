@@ -10,7 +10,7 @@ from musiclab.wording import counted
 
 
 def overview(studies: list[Results]) -> str:
-    """The page as HTML: a row a claim, with what was measured of each expectation, and a row a study.
+    """The page as HTML: a row a claim, with the measurement of each expectation, and a row a study.
 
     The page lies in the storage of the first study. Links to reports in that storage are relative, others are full
     paths.

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from matplotlib.transforms import ScaledTranslation
 
 from musiclab.analysis.statistics import Interval
-from musiclab.report.formatting import bounds, lines, number, shortened
+from musiclab.report.formatting import bounds_html, lines, number, shortened
 from musiclab.report.html.axes import TICK_STEPS, Reference, logarithmic_middle, put_axis, scale_of
 from musiclab.report.html.svg import COLOR, drawn, ornament
 from musiclab.report.sentences import captions
@@ -65,7 +65,7 @@ def blocks_plot(groups: list[list[Row]], references: list[Reference], name: str,
         name, title: as `svg.drawn` takes them.
     """
     values = "; ".join(
-        f"{shortened(row.name, 60)}: {number(row.interval.mean)} {bounds(row.interval)}, "
+        f"{shortened(row.name, 60)}: {number(row.interval.mean)} {bounds_html(row.interval)}, "
         f"{counted(len(row.values), 'block')}"
         for group in groups
         for row in group

@@ -1,4 +1,4 @@
-"""The plots of a study's report: which there are, which variants they show, and what stands beside them."""
+"""The plots of a study's report: which ones it has, which variants they show, and the notes and legends beside them."""
 
 import math
 from collections.abc import Iterable
@@ -14,14 +14,14 @@ from musiclab.analysis.results import Results
 from musiclab.analysis.statistics import NO_INTERVAL, Interval
 from musiclab.measures.baselines import FLOOR, RANDOM, SHUFFLED
 from musiclab.measures.distributions import FEATURES
-from musiclab.report.formatting import MARKS, number, shortened, verdict
+from musiclab.report.formatting import MARKS, number, shortened, verdict_html
 from musiclab.report.html.axes import Reference
 from musiclab.report.html.plots import SERIES, Line, Row, blocks_plot, curves_plot, distribution_plot, response_plot
 from musiclab.report.html.tables import control_groups, variant_values, varied_fields
 from musiclab.report.sentences import captions
 from musiclab.report.sentences.phrases import p_phrase
 from musiclab.storage.records import Records
-from musiclab.storage.stages import Point
+from musiclab.storage.stages import CurvePoint
 
 _MOST_ROWS = 40  # variants in the plot of blocks; the table has all
 _MOST_CURVES = 24
@@ -109,7 +109,7 @@ def curve_plots(results: Results, keys: list[Key]) -> tuple[list[Plot], int]:
     """Learning curves by system, stage and name, and how many are left out.
 
     They are means over tracks and then over blocks, with a band from the lowest to the highest block. If all variants
-    share their training, one line stands for all.
+    share their training, they have one line together.
     """
     curves = _curves(results, keys)
     # If they are too many, those on held-out songs say most.
@@ -170,7 +170,7 @@ def references(answer: Answer) -> list[Reference]:
 
 def _row(answer: Answer, name: str, values: dict[int, float]) -> Row:
     comparison, failed = answer.comparisons.get(name), answer.failed[name]
-    conclusion = verdict(comparison)
+    conclusion = verdict_html(comparison)
     notes = [f"{MARKS[conclusion]} {conclusion}"]
     if comparison and conclusion in ("better", "worse"):
         notes.append(p_phrase(comparison.p_holm))
@@ -269,13 +269,13 @@ def _curves(results: Results, keys: list[Key]) -> dict[_Place, list[Line]]:
     stages, styles = Records(results.storage).stages, {key.name: key.style for key in keys}
     points_by_stage: dict[str, dict[str, dict[int, float]]] = {}
     trained: dict[_Place, dict[str, _Trained]] = {}
-    for cell in results.trial_specs:
-        name = cell.variant.name
-        for stage, key in cell.stages.items() if name in styles else ():
+    for trial in results.trial_specs:
+        name = trial.variant.name
+        for stage, key in trial.stages.items() if name in styles else ():
             if key not in points_by_stage:
                 points_by_stage[key] = _averaged_over_tracks(stages.curves({stage: key}))
             for curve, points in points_by_stage[key].items():
-                by_variant = trained.setdefault(_Place(cell.variant.system, stage, curve), {})
+                by_variant = trained.setdefault(_Place(trial.variant.system, stage, curve), {})
                 of_variant = by_variant.setdefault(name, _Trained(blocks=[], keys=set()))
                 of_variant.blocks.append(points)
                 of_variant.keys.add(key)
@@ -290,7 +290,7 @@ def _lines(by_variant: dict[str, _Trained], styles: dict[str, int]) -> list[Line
     return [_curve(name, styles[name], variant.blocks) for name, variant in by_variant.items()]
 
 
-def _averaged_over_tracks(points: Iterable[Point]) -> dict[str, dict[int, float]]:
+def _averaged_over_tracks(points: Iterable[CurvePoint]) -> dict[str, dict[int, float]]:
     """The mean over tracks, by name without its track and by step."""
     values: dict[str, dict[int, list[float]]] = {}
     for point in points:
@@ -319,12 +319,12 @@ def _curve(name: str, style: int, blocks: list[dict[int, float]]) -> Line:
 def _histograms(results: Results, names: set[str]) -> dict[str, dict[str, dict[str, np.ndarray]]]:
     """Counts by variant, by kind of window (`generated` or `real`) and by feature, added up over blocks."""
     histograms: dict[str, dict[str, dict[str, np.ndarray]]] = {}
-    for cell in results.trial_specs:
-        record = results.records.get(cell.key)
-        if record is None or cell.variant.name not in names:
+    for trial in results.trial_specs:
+        record = results.records.get(trial.key)
+        if record is None or trial.variant.name not in names:
             continue
         for kind, counts_by_feature in record.histograms.items():
-            by_kind = histograms.setdefault(cell.variant.name, {"generated": {}, "real": {}})
+            by_kind = histograms.setdefault(trial.variant.name, {"generated": {}, "real": {}})
             sums = by_kind.setdefault(kind, {})
             for feature, counts in counts_by_feature.items():
                 sums[feature] = sums.get(feature, 0) + np.asarray(counts, float)

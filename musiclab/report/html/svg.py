@@ -12,8 +12,8 @@ from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-# Colours are CSS variables, so that the page decides on light, dark and print. For matplotlib each is a value that
-# stands for nothing else.
+# Colours are CSS variables, so that the page decides on light, dark and print. In matplotlib each variable has a colour
+# of its own, which is replaced afterwards.
 _NAMES = ("ink", "muted", "line", "paper", "accent", "real", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8")
 COLOR = {name: f"#0102{place:02x}" for place, name in enumerate(_NAMES, 16)}
 _VARIABLES = {value: f"var(--{name})" for name, value in COLOR.items()}
@@ -54,7 +54,7 @@ def drawn(
 
 
 def ornament(width: float, height: float, draw: Callable[[Figure], None], name: str) -> Markup:
-    """The same without title and description, for a drawing that stands beside its name."""
+    """The same without title and description, for a drawing beside its name."""
     body = _body(width, height, draw, name)
     return Markup('<svg class="plot" aria-hidden="true" {}>{}</svg>').format(_size(width, height), body)
 

@@ -10,7 +10,7 @@ from musiclab.analysis.results import Results
 from musiclab.analysis.statistics import NO_INTERVAL, Interval
 from musiclab.measures.baselines import RANDOM, SHUFFLED
 from musiclab.measures.registry import MEASURES, Measure
-from musiclab.report.formatting import MARKS, NONE, bounds, number, p_value, signed, verdict
+from musiclab.report.formatting import MARKS, NONE, bounds_html, number, p_html, signed_html, verdict_html
 from musiclab.report.sentences import verdict_detail
 from musiclab.report.text_table import real_score
 
@@ -38,7 +38,7 @@ class Spread:
         """From an interval or None; with `sign`, a plus before a mean above 0."""
         if interval is None:
             return cls(NONE, "", 0)
-        return cls((signed if sign else number)(interval.mean), bounds(interval), interval.n)
+        return cls((signed_html if sign else number)(interval.mean), bounds_html(interval), interval.n)
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,12 @@ class HeatMap:
 
 def variant_fields(results: Results) -> list[str]:
     """The fields that differ between variants, in the study's order."""
-    return list(dict.fromkeys(name for cell in results.trial_specs for name in cell.variant.values))
+    return list(dict.fromkeys(name for trial in results.trial_specs for name in trial.variant.values))
 
 
 def variant_values(results: Results) -> dict[str, dict[str, Any]]:
     """The fields' values by variant, in the study's order."""
-    return {cell.variant.name: cell.variant.values for cell in results.trial_specs}
+    return {trial.variant.name: trial.variant.values for trial in results.trial_specs}
 
 
 def varied_fields(results: Results) -> list[str]:
@@ -140,7 +140,7 @@ def control_groups(answer: Answer) -> list[list[str]]:
 
 def _verdict_row(answer: Answer, name: str, fields: tuple[str, ...]) -> VerdictRow:
     comparison = answer.comparisons.get(name)
-    conclusion = verdict(comparison)
+    conclusion = verdict_html(comparison)
     value = answer.measures[name].get(answer.objective.full_name, NO_INTERVAL)
     return VerdictRow(
         name=name,
@@ -148,7 +148,7 @@ def _verdict_row(answer: Answer, name: str, fields: tuple[str, ...]) -> VerdictR
         control=answer.controls[name],
         value=Spread.of(value),
         difference=Spread.of(comparison.difference if comparison else None, sign=True),
-        p=p_value(comparison.p_holm) if comparison else "",
+        p=p_html(comparison.p_holm) if comparison else "",
         improvement=_percent(comparison.improvement) if comparison else Spread("", "", 0),
         verdict=conclusion,
         detail=verdict_detail(answer, name, with_unit=True) if comparison else "",
@@ -214,7 +214,7 @@ def heat_map(results: Results) -> HeatMap | None:
         lies_between = high > low and not math.isnan(interval.mean)
         return HeatCell(
             mean=number(interval.mean),
-            bounds=bounds(interval),
+            bounds=bounds_html(interval),
             share=(interval.mean - low) / (high - low) if lies_between else 0.0,
             control=answer.controls[name] == name,
         )
@@ -264,7 +264,7 @@ def _together(interaction: Interaction) -> str:
 
 
 def _effect_row(change: str, effect: Effect | Interaction) -> EffectRow:
-    return EffectRow(change, Spread.of(effect.difference, sign=True), p_value(effect.p_holm))
+    return EffectRow(change, Spread.of(effect.difference, sign=True), p_html(effect.p_holm))
 
 
 def trends(answer: Answer) -> list[TrendRow]:
@@ -274,7 +274,7 @@ def trends(answer: Answer) -> list[TrendRow]:
             field=trend.field,
             correlation=Spread.of(trend.correlation, sign=True),
             slope=Spread.of(trend.slope, sign=True),
-            p=p_value(trend.p_holm),
+            p=p_html(trend.p_holm),
         )
         for trend in answer.effects.trends
     ]

@@ -58,7 +58,7 @@ def cost(results: Results) -> Cost:
         for stage, seconds in seconds_by_stage.items()
     ]
     stages += [StageCost(stage=stage, done=0, total=NONE, mean=NONE, reused=times) for stage, times in reused.items()]
-    order = list(dict.fromkeys(stage for cell in results.trial_specs for stage in cell.stages))
+    order = list(dict.fromkeys(stage for trial in results.trial_specs for stage in trial.stages))
     stages.sort(key=lambda row: order.index(row.stage) if row.stage in order else len(order))
     return Cost(facts, stages)
 
@@ -88,11 +88,11 @@ class Failed:
 def unfinished(results: Results) -> list[Failed]:
     """What failed, by variant and reason, then what has not been run."""
     blocks_by_reason: dict[tuple[str, str | None], list[int]] = {}
-    for cell in results.trial_specs:
-        if cell.key not in results.records:
-            failure = results.failures.get(cell.key)
+    for trial in results.trial_specs:
+        if trial.key not in results.records:
+            failure = results.failures.get(trial.key)
             reason = failure.reason if failure else None
-            blocks_by_reason.setdefault((cell.variant.name, reason), []).append(cell.block.index)
+            blocks_by_reason.setdefault((trial.variant.name, reason), []).append(trial.block.index)
     rows = [Failed(name, _ranges(blocks), len(blocks), reason) for (name, reason), blocks in blocks_by_reason.items()]
     return sorted(rows, key=lambda row: row.reason is None)
 
@@ -107,9 +107,9 @@ def reproduction(results: Results) -> list[tuple[str, list[str]]]:
         if version != environment.get(name)
     }
     splits: dict[str, set[int]] = {}
-    for cell in results.trial_specs:
-        if cell.key in results.records:
-            splits.setdefault(results.records[cell.key].data.split, set()).add(cell.block.index)
+    for trial in results.trial_specs:
+        if trial.key in results.records:
+            splits.setdefault(results.records[trial.key].data.split, set()).add(trial.block.index)
     planned_with = f"musiclab {environment.get('musiclab', NONE)}, Python {environment.get('python', NONE)}"
     ended = [run.ended for run in results.runs.values()]
     return [
@@ -118,7 +118,7 @@ def reproduction(results: Results) -> list[tuple[str, list[str]]]:
         ("versions", [planned_with, *sorted(versions)]),
         ("platform", [environment.get("platform", NONE)]),
         ("data", [str(plan.base.get("data", NONE))]),
-        ("data fingerprint", sorted({cell.variant.data for cell in results.trial_specs})),
+        ("data fingerprint", sorted({trial.variant.data for trial in results.trial_specs})),
         ("split", [f"{split}, block {_ranges(sorted(blocks))}" for split, blocks in splits.items()] or [NONE]),
         ("seeds", _seeds(results.trial_specs)),
         ("edition", [plan.edition]),
@@ -126,10 +126,10 @@ def reproduction(results: Results) -> list[tuple[str, list[str]]]:
     ]
 
 
-def _seeds(cells: list[TrialSpec]) -> list[str]:
+def _seeds(trials: list[TrialSpec]) -> list[str]:
     blocks: dict[int, set[int]] = {}
-    for cell in cells:
-        blocks.setdefault(cell.block.seed, set()).add(cell.block.index)
+    for trial in trials:
+        blocks.setdefault(trial.block.seed, set()).add(trial.block.index)
     return [f"study seed {seed}, blocks {_ranges(sorted(indices))}" for seed, indices in blocks.items()]
 
 

@@ -1,4 +1,4 @@
-"""All sentences that people read about a study's results, by subject: nowhere else are they put together."""
+"""All sentences that people read about a study's results, by subject. No other module builds sentences."""
 
 from musiclab.report.sentences.answer import describe, how_sure, sentence, underpowered, verdict, verdict_detail
 from musiclab.report.sentences.baselines import beside_baselines

@@ -1,4 +1,4 @@
-"""What stands below the report's plots, and what describes them to those who cannot see them."""
+"""The notes below the report's plots, and the descriptions for readers who cannot see them."""
 
 BLOCKS_PLOT = "A row for each variant: a dot for each block, a diamond for the mean, a bar for its 95 % interval."
 BLOCKS = (

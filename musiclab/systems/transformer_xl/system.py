@@ -146,13 +146,13 @@ class Segment(NamedTuple):
         tokens: int64.
         songs: int64, the songs of the tokens.
         following: int64, the tokens to predict.
-        asked: bool, whether a token to predict is of the same song as the token before it.
+        same_song: bool, whether a token to predict is of the same song as the token before it.
     """
 
     tokens: torch.Tensor
     songs: torch.Tensor
     following: torch.Tensor
-    asked: torch.Tensor
+    same_song: torch.Tensor
 
 
 def segments(tokens: np.ndarray, songs: np.ndarray, length: int, device: torch.device) -> Iterator[Segment]:
@@ -161,8 +161,8 @@ def segments(tokens: np.ndarray, songs: np.ndarray, length: int, device: torch.d
         words, numbers = (
             torch.from_numpy(stream[:, at : at + length + 1].astype(np.int64)).to(device) for stream in (tokens, songs)
         )
-        asked = (numbers[:, :-1] == numbers[:, 1:]) & (numbers[:, :-1] != NO_SONG)
-        yield Segment(words[:, :-1], numbers[:, :-1], words[:, 1:], asked)
+        same_song = (numbers[:, :-1] == numbers[:, 1:]) & (numbers[:, :-1] != NO_SONG)
+        yield Segment(words[:, :-1], numbers[:, :-1], words[:, 1:], same_song)
 
 
 def learning_rate(highest: float, step: int, steps: int) -> float:
@@ -176,17 +176,17 @@ def learning_rate(highest: float, step: int, steps: int) -> float:
 def _loss(
     network: Network, segment: Segment, memory: Memory | None, keep: int, reach: int | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, Memory]:
-    """Mean nats over a segment's tokens that are asked for, the number of these tokens, and the memory after it."""
+    """Mean nats over the tokens with `same_song`, the number of these tokens, and the memory after the segment."""
     logits, after = network(segment.tokens, segment.songs, memory, keep, reach)
     nats = F.cross_entropy(logits.flatten(0, 1), segment.following.flatten(), reduction="none")
-    count = segment.asked.sum()
-    return (nats * segment.asked.flatten()).sum() / count.clamp(min=1), count, after
+    count = segment.same_song.sum()
+    return (nats * segment.same_song.flatten()).sum() / count.clamp(min=1), count, after
 
 
 @torch.no_grad()
 def nats_a_token(network: Network, songs: list[np.ndarray], config: TransformerXLConfig, device: torch.device) -> float:
     """Mean nats of every token except a song's first, given the `reach` tokens before it; NaN without tokens."""
-    total, tokens_asked = 0.0, 0
+    total, token_count = 0.0, 0
     network.eval()
     by_length = sorted(songs, key=len, reverse=True)
     for first in range(0, len(songs), _EVAL_SONGS):
@@ -198,8 +198,8 @@ def nats_a_token(network: Network, songs: list[np.ndarray], config: TransformerX
             tokens[row, : len(song)], numbers[row, : len(song)] = song, row
         for segment in segments(tokens, numbers, config.segment, device):
             loss, count, memory = _loss(network, segment, memory, config.reach, config.reach)
-            total, tokens_asked = total + float(loss) * int(count), tokens_asked + int(count)
-    return total / tokens_asked if tokens_asked else math.nan
+            total, token_count = total + float(loss) * int(count), token_count + int(count)
+    return total / token_count if token_count else math.nan
 
 
 class TransformerXL(System[TransformerXLConfig]):
@@ -261,8 +261,8 @@ class TransformerXL(System[TransformerXLConfig]):
         songs = _songs(run, tokens, "reference")
         nats = nats_a_token(_trained(run, state, tokens), songs, run.config, run.device)
         smoothed = state["counts"].numpy() + 1.0
-        asked = np.concatenate([song[1:] for song in songs])
-        return token_measures(nats, float(-np.log(smoothed / smoothed.sum())[asked].mean()))
+        targets = np.concatenate([song[1:] for song in songs])
+        return token_measures(nats, float(-np.log(smoothed / smoothed.sum())[targets].mean()))
 
     def estimated_seconds(self, config: TransformerXLConfig, windows: int) -> float:
         """Training time from a few steps on random tokens, for as many tokens a beat as music has."""
