@@ -49,16 +49,14 @@ def test_a_killed_worker_costs_no_trial_and_no_digit(
     assert json.loads(curves.read_text())[: len(before)] == before
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("gpus", [[], ["--gpus-per-trial", "0.5"]])
-def test_a_cluster_that_declares_gpus_runs_trials_on_shares_of_them(
-    head: Head, undisturbed: Run, storage: Path, long_study: Path, long_options: list[str], gpus: list[str]
+@pytest.mark.parametrize("gpus", [[], pytest.param(["--gpus-per-trial", "0.5"], marks=pytest.mark.long)])
+def test_a_worker_without_the_gpu_that_its_cluster_declares_refuses_the_trial(
+    head: Head, storage: Path, options: list[str], gpus: list[str]
 ) -> None:
     environment = head.environment | {"RAY_ADDRESS": head.address}
-    run = run_study(*long_options, *gpus, storage=storage, file=long_study, env=environment)
-    assert run.records == undisturbed.records
-    assert [cost["device"] for cost in run.costs] == ["cpu", "cpu"]  # declared is not there
-    assert len({cost["pid"] for cost in run.costs}) == 2  # both at once: half a GPU each
+    run = run_study(*options, *gpus, storage=storage, code=1, env=environment)
+    assert run.records == {}
+    assert run.out.count(": The plan asks for a GPU, and this worker has none; give it one, or plan with ") == 4
 
 
 def test_more_gpus_than_there_are_is_one_sentence(head: Head, storage: Path, options: list[str]) -> None:

@@ -179,7 +179,7 @@ def test_the_keywords_are_the_options_and_have_their_defaults() -> None:
     parsed = parse_options("?", [])
     given = {name: keyword.default for name, keyword in keywords.items() if name != "self"}
     assert parsed == options_of(given) == RunOptions()
-    with pytest.raises(UserError, match="There is no option 'bloks'; did you mean 'blocks'?"):
+    with pytest.raises(UserError, match=r"There is no option 'bloks'; did you mean 'blocks'\?"):
         _study().plan(bloks=3)
 
 
