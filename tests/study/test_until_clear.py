@@ -358,7 +358,7 @@ def test_a_real_study_grows_as_far_as_it_may_and_mlflow_and_the_report_with_it(
     asked, file = _asked(options, tmp_path, {"alpha": 0.25})
     run = run_study(*asked, storage=storage, file=file)
     assert "no difference is shown for noise_sd=0.0, alpha=0.25" in run.table
-    assert "clear; after 7 blocks 1 of 1 is not" in run.table
+    assert "clear; after 7 blocks, 1 of 1 is not clear yet" in run.table
     assert "--max-blocks 7 is reached; with a larger one the same command goes on from here\n" in run.out
     (plan,) = [json.loads(path.read_text()) for path in storage.glob("studies/clear/*/plan.json")]
     assert (plan["blocks"], plan["sequential"], len(plan["trials"])) == (7, True, 14)
