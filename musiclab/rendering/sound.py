@@ -11,7 +11,7 @@ from symusic import Score, Synthesizer
 from musiclab.errors import UserError
 from musiclab.rendering.mp3 import RATE, to_mp3
 
-# The SoundFont's own rate. At 22,050 the synthesizer hangs on some keys of the guitar.
+# The SoundFont's own rate. At 22,050 the synthesizer never ends some keys of the guitar.
 _PLAYED_RATE = 44_100
 # Full scale is 1. MP3 compression overshoots the peak by a few per cent, hence the headroom. The loudness is the root
 # mean square; in a mix of five tracks the peak is often ten times that.

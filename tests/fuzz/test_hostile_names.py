@@ -111,9 +111,7 @@ def test_names_that_could_be_no_folder_s_are_none(name: str) -> None:
 def test_a_database_that_no_address_could_name_is_refused(tmp_path: Path) -> None:
     odd = Storage(str(tmp_path / "ü #1 50% 'q'"))
     assert default_uri(odd) == f"sqlite:///{tmp_path}/ü #1 50% 'q'/mlflow.db"
-    with pytest.raises(
-        UserError, match=r"must have no '\?' in its name; got .*Name another folder, or a --"
-    ):
+    with pytest.raises(UserError, match=r"must have no '\?' in its name; got .*Name another folder, or a --"):
         default_uri(Storage(str(tmp_path / "why?not=1")))
 
 
