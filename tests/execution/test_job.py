@@ -59,9 +59,10 @@ def test_the_uploaded_code_runs_and_nothing_else_travels(
         (checkout / ignored).write_bytes(bytes(1000))
     # Marks by which the code of this checkout is known: in what workers write, and in what the mirror logs.
     _replace(checkout / "musiclab" / "__init__.py", '__version__ = "', '__version__ = "uploaded-')
-    _replace(checkout / "musiclab" / "study" / "mirror" / "trials.py", 'f"samples/', 'f"uploaded-samples/')
+    _replace(checkout / "musiclab" / "tracking" / "snapshot.py", 'f"samples/', 'f"uploaded-samples/')
 
-    code, out = _submit(cluster, checkout, "python", "uploaded.py", *options, "--storage", str(storage))
+    on_cpus = ["--gpus-per-trial", "0"]  # the cluster declares a GPU that it has not
+    code, out = _submit(cluster, checkout, "python", "uploaded.py", *options, *on_cpus, "--storage", str(storage))
     assert code == 0, out
     costs = Run(code, out, "", storage).costs
     assert len(costs) == 2
