@@ -346,7 +346,7 @@ def test_a_real_study_stops_growing_once_it_is_clear(storage: Path, options: lis
     found = run_study(*asked, storage=storage, file=file)
     assert "0 of 12 trials done, 12 new\n" in found.out
     assert re.search(r"noise_sd=9.0 \(.*, p = 0.0\d+\) is (nearer to|farther from) real music", found.table)
-    assert "clear, which took " in found.table
+    assert "clear; that took " in found.table
     assert "is reached" not in found.out
 
 
