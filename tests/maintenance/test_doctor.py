@@ -275,6 +275,18 @@ def test_records_of_code_that_is_not_locked_yet_are_of_the_present_code(
 
 
 @pytest.mark.usefixtures("alone")
+def test_a_storage_is_checked_although_systems_cannot_be_imported(
+    place: Storage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> dict[str, str]:
+        raise ImportError("libtorch is not there")
+
+    expected = bad(run(capsys, place.root, code=0))
+    monkeypatch.setattr(doctor, "present_code", broken)
+    assert bad(run(capsys, place.root, code=0)) == expected
+
+
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize(
     ("runtimes", "words"),
     [

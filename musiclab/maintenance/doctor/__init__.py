@@ -1,5 +1,6 @@
 """The doctor: checks an installation and a storage, and says what to do. It changes nothing."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -64,5 +65,9 @@ def _open(place: str, opened: list[Storage]) -> Iterator[Finding]:
 
 def _list(storage: Storage, listed: list[Inventory]) -> Iterator[Finding]:
     """Add the storage's inventory to `listed` if its files can be listed."""
-    listed.append(Inventory(storage, present_code()))
+    code = None
+    # Systems cannot be imported if an installation is broken, which its own checks say; the storage is checked even so.
+    with contextlib.suppress(Exception):
+        code = present_code()
+    listed.append(Inventory(storage, code))
     yield from ()
