@@ -21,6 +21,10 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 import numpy as np
+import torch
+from torch.nn import functional as F
+
+from musiclab.systems.vae_nn.networks import LOG_SIGMA_FLOOR, ConvVAE
 
 LATENT_DIMS = (8, 16, 32, 64)
 STUDY = Path(__file__).parents[1] / "studies" / "latent_dim.py"
@@ -68,9 +72,7 @@ def sweep(storage: Path, blocks: int) -> None:
 
 
 def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
-    import torch
     from ray import tune
-    from torch.nn import functional as F
 
     from musiclab.data.songs import TRACKS
     from musiclab.measures.baselines import COPIED_FROM, baseline_measures
@@ -83,7 +85,6 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
     from musiclab.systems.vae_nn.config import VaeNNConfig
     from musiclab.systems.vae_nn.latent import conditional_nn, melody_nn, predict
     from musiclab.systems.vae_nn.system import VaeNN
-    from musiclab.systems.vae_nn.vae import ConvVAE
 
     c = VaeNNConfig().with_values(VaeNN.presets["demo"] | {"latent_dim": config["latent_dim"]})
     torch.manual_seed(config["seed"])
@@ -102,7 +103,7 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
         metrics = {}
         for batch in torch.utils.data.DataLoader(train, c.vae_batch, shuffle=True):
             for track, vae in vaes.items():
-                nll, kl = vae.terms(batch[:, track : track + 1], torch.randn(len(batch), c.latent_dim), False)
+                nll, kl = plain_terms(vae, batch[:, track : track + 1], torch.randn(len(batch), c.latent_dim))
                 optimizers[track].zero_grad()
                 (nll + kl).backward()
                 optimizers[track].step()
@@ -110,7 +111,7 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
         with torch.no_grad():
             for track, vae in vaes.items():
                 x = torch.tensor(validation[:, track : track + 1])
-                nll, kl = vae.terms(x, torch.zeros(len(x), c.latent_dim), False)
+                nll, kl = plain_terms(vae, x, torch.zeros(len(x), c.latent_dim))
                 metrics |= {f"val/loss.{TRACKS[track]}": (nll + kl).item(), f"val/kl.{TRACKS[track]}": kl.item()}
         tune.report(metrics | {"epoch": epoch})
 
@@ -179,6 +180,16 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
         for kind, data in sample.items():
             Path(f"start-{number}.{kind}").write_bytes(data)
     tune.report({name: value for name, value in values.items() if not math.isnan(value)})
+
+
+def plain_terms(vae: ConvVAE, x: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The Gaussian's negative log-likelihood and the KL, in nats a window, as one writes them with convolutions."""
+    mean, log_sigma = vae.encode(x)
+    log_scale = LOG_SIGMA_FLOOR + F.softplus(vae.log_scale - LOG_SIGMA_FLOOR)
+    squares = ((x - vae.decode(mean + log_sigma.exp() * noise)) ** 2).sum()
+    nll = 0.5 * squares * torch.exp(-2 * log_scale) + x.numel() * (log_scale + 0.5 * math.log(2 * math.pi))
+    kl = 0.5 * (mean**2 + (2 * log_sigma).exp() - 1 - 2 * log_sigma).sum()
+    return nll / len(x), kl / len(x)
 
 
 def main() -> None:

@@ -33,6 +33,7 @@ from musiclab.systems.base import StageRun, System, read_generated
 from musiclab.systems.config import GENERATE, MEASURE
 from musiclab.systems.evaluation import baselines_key, measured, real_baselines
 from musiclab.training.fit import Diverged
+from musiclab.training.memory import keep_freed_memory
 from musiclab.training.runtime import Runtime, WrongRuntime
 from musiclab.training.windows import BlockWindows
 
@@ -128,6 +129,7 @@ def _run(trial: TrialSpec, system: System[Any], storage: Storage, go_on: Callabl
     # More threads are no faster for models of this size, and one gives the same sums on any number of cores.
     torch.set_num_threads(1)
     threadpool_limits(1)  # numpy's threads
+    keep_freed_memory()
     torch.backends.cudnn.deterministic = True
     runtime = trial.runtime or Runtime.here()
     runtime.check(torch.cuda.is_available())

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 SYSTEMS = {
     "note_rnn": "note_rnn.NoteRNN",
     "multitrack_rnn": "multitrack_rnn.MultitrackRNN",
-    "melody_harmony_cnn": "melody_harmony_cnn.MelodyHarmonyCNN",
+    "melody_harmony_cnn": "melody_harmony_cnn.system.MelodyHarmonyCNN",
     "vae_nn": "vae_nn.system.VaeNN",
     "gan": "gan.system.GAN",
     "transformer_xl": "transformer_xl.system.TransformerXL",

@@ -16,8 +16,10 @@ from musiclab.systems.base import StageRun
 from musiclab.systems.vae_nn import measures as vae_measures
 from musiclab.systems.vae_nn.config import VaeNNConfig
 from musiclab.systems.vae_nn.measures import latent_measures
+from musiclab.systems.vae_nn.networks import ConvVAE, VaeStack
 from musiclab.systems.vae_nn.system import VaeNN
-from musiclab.systems.vae_nn.vae import ConvVAE, Vaes
+from musiclab.systems.vae_nn.vae import Vaes
+from musiclab.training.patches import to_patches
 from musiclab.training.streams import Block
 from tests.support.made_trials import MemoryFiles, run_stages, stage_run
 
@@ -49,6 +51,7 @@ def _vaes(run: StageRun, *names: str) -> Vaes:
     vaes = Vaes(run, run.files.product("vae"))
     for name in set(SOUNDING) - set(names or SOUNDING):
         del vaes.modules[TRACKS.index(name)]
+    vaes.stack = VaeStack(list(vaes.modules.values()))
     return vaes
 
 
@@ -107,7 +110,8 @@ def test_the_elbo_is_the_loss_that_trained_it_whatever_beta(
     measures = latent_measures(bernoulli, vaes)
     noise = torch.Generator().manual_seed(5)
     terms = [
-        vaes.modules[PIANO].terms(x, torch.randn(len(x), 1, generator=noise), sampled_kl=False) for _ in range(200)
+        vaes.stack.terms(to_patches(x), torch.randn(1, len(x), 1, generator=noise), sampled_kl=False)
+        for _ in range(200)
     ]
     losses = [-(nll + kl).item() for nll, kl in terms]
     assert measures["latent/elbo.Piano"] == pytest.approx(np.mean(losses), abs=6 * np.std(losses) / math.sqrt(200))
@@ -133,7 +137,7 @@ def test_a_gaussian_has_a_sigma_and_no_bounds(gaussian: StageRun, bernoulli: Sta
     measures = latent_measures(gaussian, vaes)
     vae, x = vaes.modules[GUITAR], _windows(gaussian, GUITAR)
     with torch.no_grad():
-        nll, _ = vae.terms(x, torch.zeros(len(x), 4), sampled_kl=False)
+        nll, _ = VaeStack([vae]).terms(to_patches(x), torch.zeros(1, len(x), 4), sampled_kl=False)
         error = (x - vae.decode(vae.encode(x)[0])).square().mean().item()
     sigma = measures["latent/sigma.Guitar"]
     cells = 32 * 128

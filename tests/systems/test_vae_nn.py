@@ -20,8 +20,10 @@ from musiclab.systems.vae_nn import latent
 from musiclab.systems.vae_nn import system as vae_nn
 from musiclab.systems.vae_nn.config import VaeNNConfig
 from musiclab.systems.vae_nn.latent import LatentLearner, conditional_nn, melody_nn
+from musiclab.systems.vae_nn.networks import ConvVAE, VaeStack
 from musiclab.systems.vae_nn.system import VaeNN
-from musiclab.systems.vae_nn.vae import ConvVAE, VaeLearner, Vaes, thresholds
+from musiclab.systems.vae_nn.vae import VaeLearner, Vaes, thresholds
+from musiclab.training.patches import to_patches
 from musiclab.training.streams import Block
 from tests.support.made_trials import MemoryFiles, made_store, run_stages, stage_run
 
@@ -48,6 +50,11 @@ def _x(n: int = 5, steps: int = 16) -> torch.Tensor:
 
 def _noise(n: int = 5, seed: int = 2) -> torch.Tensor:
     return torch.randn(n, 3, generator=torch.Generator().manual_seed(seed))
+
+
+def _terms(vae: ConvVAE, x: torch.Tensor, noise: torch.Tensor, sampled_kl: bool = False) -> list[torch.Tensor]:
+    """The two terms of the loss of one VAE."""
+    return [term[0] for term in VaeStack([vae]).terms(to_patches(x), noise[None], sampled_kl)]
 
 
 def test_the_article_s_vae_has_the_article_s_parameters() -> None:
@@ -87,7 +94,7 @@ def _posterior(vae: ConvVAE, x: torch.Tensor) -> distributions.Normal:
 @pytest.mark.parametrize("log_sigma", ["shared", "per_dimension"])
 def test_gaussian_likelihood_and_kl_are_those_of_torch(log_sigma: str) -> None:
     vae, x, noise = _vae(log_sigma=log_sigma), _x(), _noise()
-    nll, kl = vae.terms(x, noise, sampled_kl=False)
+    nll, kl = _terms(vae, x, noise, sampled_kl=False)
     q = _posterior(vae, x)
     sigma = math.exp(-6 + math.log1p(math.exp(math.log(0.3) + 6)))
     p = distributions.Normal(vae.decode(q.loc + q.scale * noise), sigma)
@@ -101,13 +108,13 @@ def test_sigma_starts_where_it_is_told_and_never_reaches_zero() -> None:
     assert vae.log_scale.item() == pytest.approx(math.log(0.3))
     with torch.no_grad():
         vae.log_scale.fill_(-1000.0)
-    nll, _ = vae.terms(_x(), _noise(), sampled_kl=False)
+    nll, _ = _terms(vae, _x(), _noise(), sampled_kl=False)
     assert nll.isfinite()
 
 
 def test_bernoulli_likelihood_is_that_of_torch_and_decodes_to_probabilities() -> None:
     vae, x, noise = _vae(likelihood="bernoulli"), _x(), _noise()
-    nll, _ = vae.terms(x, noise, sampled_kl=False)
+    nll, _ = _terms(vae, x, noise, sampled_kl=False)
     q = _posterior(vae, x)
     p = vae.decode(q.loc + q.scale * noise)
     assert ((p > 0) & (p < 1)).all()
@@ -123,9 +130,9 @@ def test_the_sampled_kl_is_one_draw_of_the_analytic_one() -> None:
         z = q.loc + q.scale * noise
         prior = distributions.Normal(torch.zeros(5, 3), torch.ones(5, 3))
         one_draw = (q.log_prob(z) - prior.log_prob(z)).sum() / 5
-        torch.testing.assert_close(vae.terms(x, noise, sampled_kl=True)[1], one_draw)
-        analytic = vae.terms(x, noise, sampled_kl=False)[1].item()
-        draws = [vae.terms(x, _noise(seed=seed), sampled_kl=True)[1].item() for seed in range(1500)]
+        torch.testing.assert_close(_terms(vae, x, noise, sampled_kl=True)[1], one_draw)
+        analytic = _terms(vae, x, noise, sampled_kl=False)[1].item()
+        draws = [_terms(vae, x, _noise(seed=seed), sampled_kl=True)[1].item() for seed in range(1500)]
     assert analytic > 0.5
     assert np.mean(draws) == pytest.approx(analytic, abs=4 * np.std(draws) / math.sqrt(len(draws)))
     assert np.std(draws) > 0

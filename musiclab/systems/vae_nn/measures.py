@@ -12,7 +12,8 @@ from musiclab.measures import latent_suite
 from musiclab.measures.latent import importance_gain, kl_per_dimension
 from musiclab.systems.base import StageRun
 from musiclab.systems.vae_nn.config import VaeNNConfig
-from musiclab.systems.vae_nn.vae import LOG_SIGMA_FLOOR, ConvVAE, Vaes, thresholds
+from musiclab.systems.vae_nn.networks import LOG_SIGMA_FLOOR, ConvVAE
+from musiclab.systems.vae_nn.vae import Vaes, thresholds
 from musiclab.training.batches import EVAL_BATCH
 
 # The noise that decoding is tried with, besides noise of the posterior's own sd: around the article's 0.5 to 1.
@@ -91,7 +92,7 @@ def _likelihood(run: StageRun[VaeNNConfig], vaes: Vaes, coded: _Coded, track: in
 
 
 def _sigma(vae: ConvVAE) -> float:
-    """The sd of the Gaussian likelihood, as `ConvVAE.terms` computes it."""
+    """The sd of the Gaussian likelihood, as `VaeStack.terms` computes it."""
     return math.exp(LOG_SIGMA_FLOOR + F.softplus(vae.log_scale - LOG_SIGMA_FLOOR))
 
 

@@ -32,11 +32,11 @@ from musiclab.systems.targets import NONE, Pull, TargetLatents, Targets, block_t
 from musiclab.systems.timing import seconds_a_step
 from musiclab.systems.vae_nn.config import VaeNNConfig
 from musiclab.systems.vae_nn.latent import LatentLearner, conditional_nn, melody_nn, predict
-from musiclab.systems.vae_nn.vae import WEIGHTS, ConvVAE, Vaes, thresholds, train_vaes
+from musiclab.systems.vae_nn.networks import ConvVAE, VaeStack
+from musiclab.systems.vae_nn.vae import WEIGHTS, Vaes, thresholds, train_vaes
 from musiclab.training import tensors
 from musiclab.training.batches import EVAL_BATCH, float_rolls, in_order, mean_window
 from musiclab.training.fit import fit
-from musiclab.training.modules import channels_last
 
 
 class VaeNN(System[VaeNNConfig]):
@@ -94,18 +94,18 @@ class VaeNN(System[VaeNNConfig]):
 
     def estimated_seconds(self, config: VaeNNConfig, windows: int) -> float:
         """Training time of the five VAEs, which is nearly all of a trial's training, from a few steps on noise."""
-        x = (torch.rand(config.vae_batch, 1, config.steps, 128) < 0.05).float()
-        noise = torch.zeros(config.vae_batch, config.latent_dim)
-        vae = channels_last(ConvVAE(config), torch.device("cpu"))
-        optimizer = torch.optim.Adam(vae.parameters(), fused=True)
+        x = (torch.rand(len(TRACKS), config.vae_batch, config.steps * 128) < 0.05).float()
+        noise = torch.zeros(len(TRACKS), config.vae_batch, config.latent_dim)
+        stack = VaeStack([ConvVAE(config) for _ in TRACKS])
+        optimizer = torch.optim.Adam(stack.parameters(), fused=True)
 
         def step() -> None:
             optimizer.zero_grad()
-            nll, kl = vae.terms(x, noise, sampled_kl=False)
-            (nll + kl).backward()
+            nll, kl = stack.terms(x, noise, sampled_kl=False)
+            (nll + kl).sum().backward()
             optimizer.step()
 
-        return seconds_a_step(step) * len(TRACKS) * config.vae_epochs * math.ceil(windows / config.vae_batch)
+        return seconds_a_step(step) * config.vae_epochs * math.ceil(windows / config.vae_batch)
 
 
 def _train_latent(run: StageRun[VaeNNConfig]) -> None:

@@ -1,0 +1,1 @@
+"""melody_harmony_cnn: the article's CNN pair."""

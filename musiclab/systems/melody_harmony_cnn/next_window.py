@@ -1,0 +1,133 @@
+"""The training of the networks of `melody_harmony_cnn`, and the trained ones as a predictor of windows."""
+
+from collections.abc import Iterable
+
+import torch
+
+from musiclab.data.songs import PIANO, TRACKS
+from musiclab.systems.base import StageRun
+from musiclab.systems.melody_harmony_cnn.config import HARMONY, MELODY, MelodyHarmonyCNNConfig
+from musiclab.systems.melody_harmony_cnn.networks import PLACES, NextWindowCNN, NextWindowStack
+from musiclab.training import tensors
+from musiclab.training.batches import EVAL_BATCH, shuffled, windows_on
+from musiclab.training.fit import Learner
+from musiclab.training.modules import channels_last
+from musiclab.training.patches import packed_patches, squared_distance
+from musiclab.training.running_means import RunningMeans
+
+WEIGHTS = "weights.safetensors"
+
+
+class NextWindowLearner(Learner):
+    """The networks of some tracks, each trained by itself on the pairs of consecutive windows, in the same order.
+
+    A track that is silent in all windows to be predicted gets no network and stays silent.
+    """
+
+    modules: dict[str, NextWindowCNN]
+    optimizers: dict[str, torch.optim.Optimizer]
+
+    def __init__(self, run: StageRun[MelodyHarmonyCNNConfig], tracks: Iterable[int]) -> None:
+        self.run = run
+        sounding = windows_on(run.data, run.data.pairs[:, 1], run.device).any(dim=(1, 2)).tolist()
+        self.tracks = [track for track in tracks if sounding[track]]
+        self.modules, self.optimizers = {}, {}
+        for track in self.tracks:
+            with run.block.global_torch("init", "next", TRACKS[track]):
+                network = NextWindowCNN(run.config, with_piano=track != PIANO)
+            self.modules[TRACKS[track]] = network.to(run.device)
+        # Those with the piano and those without have other shapes.
+        self.stacks: dict[str, tuple[list[int], NextWindowStack]] = {}
+        for name, members in (
+            (MELODY, [track for track in self.tracks if track == PIANO]),
+            (HARMONY, [track for track in self.tracks if track != PIANO]),
+        ):
+            if members:
+                stack = NextWindowStack([self.modules[TRACKS[track]] for track in members])
+                self.stacks[name] = members, stack
+                # Adam works number by number, so that one for all is one for each.
+                self.optimizers[name] = torch.optim.Adam(stack.parameters(), lr=run.config.lr, fused=True)
+
+    def epoch(self, number: int) -> dict[str, float]:
+        sums = RunningMeans()
+        for name, (members, stack) in self.stacks.items():
+            self._train(members, stack, self.optimizers[name], number, sums)
+        return sums.means()
+
+    def _train(
+        self,
+        members: list[int],
+        stack: NextWindowStack,
+        optimizer: torch.optim.Optimizer,
+        number: int,
+        sums: RunningMeans,
+    ) -> None:
+        run, config = self.run, self.run.config
+        optimizer.param_groups[0]["lr"] = config.lr * config.lr_decay**number
+        # Each network has its own stream, so that no instrument shifts another's dropout.
+        streams = [run.block.torch("dropout", "next", TRACKS[track], number) for track in members]
+        for batch in shuffled(len(run.data.pairs), config.batch, run.block.torch("data", "next", number)):
+            pairs = run.data.packed(run.data.pairs[batch.numpy()])
+            last_MNC = packed_patches(pairs[:, 0, members], run.device, PLACES)
+            *current, piano = packed_patches(pairs[:, 1, [*members, PIANO]], run.device, PLACES)
+            current_MNC = torch.stack(current)
+            predicted = stack(last_MNC, piano, _dropped(config, len(batch), streams, run.device))
+            losses = squared_distance(predicted, current_MNC) / current_MNC[0].numel()
+            optimizer.zero_grad()
+            losses.sum().backward()
+            optimizer.step()
+            sums.add(
+                len(batch),
+                {f"train/next_mse.{TRACKS[track]}": loss for track, loss in zip(members, losses, strict=True)},
+            )
+
+
+def _dropped(
+    config: MelodyHarmonyCNNConfig, n: int, streams: list[torch.Generator], device: torch.device
+) -> list[torch.Tensor]:
+    """The factors of dropout, `(member, n, hidden)` for each hidden dense layer, each member's from its own stream."""
+    kept = 1 - config.dropout
+    return [
+        torch.stack([torch.empty(n, config.hidden).bernoulli_(kept, generator=stream) for stream in streams])
+        .div_(kept)
+        .to(device)
+        for _ in range(config.dense_layers - 1)
+    ]
+
+
+class Networks:
+    """The trained networks, which together predict the next windows of all instruments, the piano's first."""
+
+    def __init__(self, run: StageRun[MelodyHarmonyCNNConfig]) -> None:
+        self.config = run.config
+        self.modules: dict[int, NextWindowCNN] = {}
+        for stage in (MELODY, HARMONY):
+            state, meta = tensors.from_bytes(run.files.product(stage).read(WEIGHTS))
+            for track in meta["tracks"]:
+                module = NextWindowCNN(run.config, with_piano=track != PIANO)
+                module.load_state_dict(tensors.under(TRACKS[track], state))
+                self.modules[track] = channels_last(module, run.device).eval()
+
+    @torch.no_grad()
+    def next_cells(self, last_NRTP: torch.Tensor) -> torch.Tensor:
+        """The next windows, bool `(n, track, steps, 128)`; tracks without a network are silent."""
+        return torch.cat([self._next_cells(batch) for batch in last_NRTP.split(EVAL_BATCH)])
+
+    def _next_cells(self, last_NRTP: torch.Tensor) -> torch.Tensor:
+        cells = torch.zeros_like(last_NRTP, dtype=torch.bool)
+        # The melody's stage comes first, so the piano is complete before the others need it.
+        for track, module in self.modules.items():
+            activations = module(last_NRTP[:, track : track + 1], cells[:, PIANO : PIANO + 1].float())
+            cells[:, track] = sounding(activations, self.config.threshold_rule, self.config.threshold)[:, 0]
+        return cells
+
+
+def sounding(activations_N1TP: torch.Tensor, rule: str, threshold: float) -> torch.Tensor:
+    """The cells that sound, bool. By the relative rule these are the cells above a share of their window's maximum.
+
+    By that rule a window is silent if and only if its maximum is not above 0 (or the threshold is 1).
+    """
+    if rule == "absolute":
+        return activations_N1TP > threshold
+    # Not divided by the maximum: a negative maximum would turn the least likely cells into the loudest.
+    return activations_N1TP > threshold * activations_N1TP.amax(dim=(1, 2, 3), keepdim=True)

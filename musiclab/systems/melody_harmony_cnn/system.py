@@ -1,0 +1,100 @@
+"""melody_harmony_cnn: a MelodyCNN for the piano, and a ConditionalHarmonyCNN for each other instrument.
+
+Facts (Tham and Kim 2021; their code if the text is silent): MelodyCNN has the shape of an autoencoder: three
+convolutions, dense layers (three as written, two as coded) and three transposed convolutions. It predicts the piano's
+next window from its last. Each ConditionalHarmonyCNN predicts its instrument's next window from that instrument's last
+and the piano's *current* one. Both go through convolutions (separate ones as written, the same as coded) and are joined
+before the dense layers. It learns with the real piano and plays with the generated one. Batch normalisation, dropout
+0.4, MSE, Adam at 5e-4 x 0.98^epoch, batch 32, 50 epochs. The output is divided by its maximum and thresholded at 0.4.
+
+There is no noise anywhere, so all continuations of one start window are the same. With the relative threshold an
+instrument that should rest still plays: its likeliest cells. If the text and the code differ, there is a field. The
+rolls here are binary; the article's were grey (velocity/127). If there are no facts, the choice is ours: channels and
+kernels (nearly those of the article's VAE), hidden layers of 256, batch normalisation before every ReLU of a
+convolution, dropout after the hidden dense layers, and a start near silence.
+"""
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from musiclab.data.songs import PIANO, TRACKS
+from musiclab.data.windows import pack
+from musiclab.systems.base import StageRun, System
+from musiclab.systems.config import GENERATE, MEASURE
+from musiclab.systems.melody_harmony_cnn.config import HARMONY, MELODY, MelodyHarmonyCNNConfig
+from musiclab.systems.melody_harmony_cnn.networks import NextWindowCNN, NextWindowStack
+from musiclab.systems.melody_harmony_cnn.next_window import WEIGHTS, Networks, NextWindowLearner
+from musiclab.systems.timing import seconds_a_step
+from musiclab.training import tensors
+from musiclab.training.batches import float_rolls, in_order, mean_window
+from musiclab.training.fit import fit
+from musiclab.training.patches import squared_distance
+
+MEAN_WINDOW = "mean_window.safetensors"
+
+
+class MelodyHarmonyCNN(System[MelodyHarmonyCNNConfig]):
+    """The CNN pair; see the module's docstring."""
+
+    name = "melody_harmony_cnn"
+    config = MelodyHarmonyCNNConfig
+    stages: ClassVar[dict[str, int]] = {MELODY: 1, HARMONY: 1, GENERATE: 1, MEASURE: 1}
+    conditions = ("start", "piano")
+    provides = ("pairs",)
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        # The same architecture, narrower and with fewer epochs, so that any data set takes minutes only.
+        "demo": {"width": 16, "epochs": 14, "lr": 1e-2, "lr_decay": 0.95, "max_train": 1024, "max_eval": 384},
+        "article": {"dense_layers": 3, "encoder": "separate", "threshold_rule": "relative", "threshold": 0.4},
+    }  # fmt: skip
+
+    def train(self, stage: str, run: StageRun[MelodyHarmonyCNNConfig]) -> None:
+        tracks = [PIANO] if stage == MELODY else [track for track in range(len(TRACKS)) if track != PIANO]
+        learner = NextWindowLearner(run, tracks)
+        fit(learner, run.config.epochs, run.files, run.after_epoch)
+        run.files.write(WEIGHTS, tensors.to_bytes(learner.weights(), {"tracks": learner.tracks}))
+        if stage == MELODY:
+            run.files.write(MEAN_WINDOW, tensors.to_bytes({"mean": mean_window(run.data, run.device).float()}))
+
+    def continuations(self, run: StageRun[MelodyHarmonyCNNConfig], starts: np.ndarray) -> np.ndarray:
+        """All starts at once, window by window: the piano, then the others given the piano."""
+        # Nothing is drawn, so equal starts are continued once; this makes their continuations equal to the bit.
+        distinct, place = np.unique(starts, axis=0, return_inverse=True)
+        networks, window = Networks(run), float_rolls(distinct, run.device)
+        continued = []
+        for _ in range(run.config.continuation):
+            cells = networks.next_cells(window)
+            continued.append(pack(cells.cpu().numpy()))
+            window = cells.float()
+        return np.stack(continued, axis=1)[place]
+
+    def own_measures(self, run: StageRun[MelodyHarmonyCNNConfig]) -> dict[str, float]:
+        """How well the next window of test songs is predicted, given the predicted piano."""
+        from musiclab.measures.suite import next_window_measures
+
+        networks, pairs = Networks(run), run.data.reference_pairs
+        predicted = [networks.next_cells(x_NRTP) for x_NRTP in in_order(run.data, pairs[:, 0], run.device)]
+        last, actual = (np.unpackbits(run.data.packed(pairs[:, place]), axis=-1).view(bool) for place in (0, 1))
+        state, _ = tensors.from_bytes(run.files.product(MELODY).read(MEAN_WINDOW))
+        return next_window_measures(torch.cat(predicted).cpu().numpy(), last, state["mean"].numpy(), actual)
+
+    def estimated_seconds(self, config: MelodyHarmonyCNNConfig, windows: int) -> float:
+        """Training time of the five networks, from a few steps of each kind on noise."""
+        steps = config.epochs * math.ceil(windows / config.batch)
+        return steps * (_seconds_a_step(config, 1, False) + _seconds_a_step(config, len(TRACKS) - 1, True))
+
+
+def _seconds_a_step(config: MelodyHarmonyCNNConfig, members: int, with_piano: bool) -> float:
+    stack = NextWindowStack([NextWindowCNN(config, with_piano) for _ in range(members)])
+    optimizer = torch.optim.Adam(stack.parameters(), fused=True)
+    x = (torch.rand(members, config.batch, config.steps * 128) < 0.05).float()
+    kept = [torch.ones(members, config.batch, config.hidden)] * (config.dense_layers - 1)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        squared_distance(stack(x, x[0], kept), x).sum().backward()
+        optimizer.step()
+
+    return seconds_a_step(step)

@@ -1,0 +1,169 @@
+"""Convolutions whose kernel is their stride, computed as products on patches, for several networks at once.
+
+Such patches do not overlap, so each layer is one matrix product. All layers are products over contiguous memory if the
+cells of a window lie in patch order: place by place of the third layer's outputs (one of all pitches, or two that
+halve them), in each the places of that layer's kernel, in each of these those of the second's, then of the first's,
+always time before pitch. The leading axis is the member: networks of one shape that do not know of each other, such as
+those of the five instruments, whose products run as one batch. On one core of a CPU a member more costs what it costs
+alone; on a GPU nearly nothing.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from musiclab.data.windows import PITCHES
+from musiclab.training.modules import module_list
+
+KERNEL = 4  # of the first two layers, in both directions
+_PATCH = KERNEL * KERNEL
+
+Layer = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
+
+
+class MemberLayer(nn.Module):
+    """One layer of all members: a product with a matrix a member, `(member, rows, in)` to `(member, rows, out)`.
+
+    It takes over the parameters of the layers that it is made of: these become views of its own, so they stay equal to
+    it while it is trained, and can be saved and loaded under their own names.
+
+    Args:
+        layers: one a member, of one shape. The kernel of a convolution is its stride.
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.stack([_matrix(layer) for layer in layers]).contiguous())
+        self.bias = nn.Parameter(torch.stack([_bias(layer).detach() for layer in layers]))
+        for member, layer in enumerate(layers):
+            layer.weight = nn.Parameter(_unmatrix(self.weight.detach()[member], layer))
+            layer.bias = nn.Parameter(self.bias.detach()[member])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The layer's outputs `(member, rows, out)` for inputs `(member, ...)` whose cells, in order, fill the rows."""
+        members, inputs, outputs = self.weight.shape
+        # A transposed convolution has one bias a channel, for all places of its kernel.
+        places = outputs // self.bias.shape[1]
+        bias = self.bias.unsqueeze(1).expand(-1, places, -1).reshape(members, 1, outputs)
+        return torch.baddbmm(bias, x.reshape(members, -1, inputs), self.weight)
+
+
+class MemberNorm(nn.Module):
+    """Batch normalisation of all members, each by itself: `(member, ...)` to `(member, rows, channel)`.
+
+    It uses the parameters and the running means of the layers that it is made of.
+    """
+
+    def __init__(self, norms: Sequence[nn.BatchNorm2d]) -> None:
+        super().__init__()
+        self.norms = module_list(norms)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The inputs, whose channels, in order, fill the rows, normalised over the rows."""
+        first = self.norms[0]
+        rows = x.reshape(len(self.norms), -1, first.num_features)
+        if first.training:
+            for norm in self.norms:
+                assert norm.num_batches_tracked is not None, "it tracks running means unless told otherwise"
+                norm.num_batches_tracked += 1
+        return torch.stack([
+            F.batch_norm(
+                own, norm.running_mean, norm.running_var, norm.weight, norm.bias, norm.training,
+                norm.momentum or 0.0, norm.eps,
+            )
+            for own, norm in zip(rows, self.norms, strict=True)
+        ])  # fmt: skip
+
+
+def stacked(networks: Sequence[nn.Sequential]) -> nn.Sequential:
+    """Networks of one shape, with ReLUs, as member layers; what only reshapes, and dropout, is left to the caller."""
+    layers: list[nn.Module] = []
+    for same in zip(*networks, strict=True):
+        match same[0]:
+            case nn.Conv2d() | nn.ConvTranspose2d() | nn.Linear():
+                layers.append(MemberLayer(same))
+            case nn.BatchNorm2d():
+                layers.append(MemberNorm(same))
+            case nn.ReLU():
+                layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)
+
+
+def _matrix(layer: Layer) -> torch.Tensor:
+    """A layer's weights `(in, out)`; the cells of a kernel come in the order of its places, then of its channels."""
+    weight = layer.weight.detach()
+    if isinstance(layer, nn.Conv2d):
+        return weight.permute(2, 3, 1, 0).flatten(0, 2)
+    return weight.permute(0, 2, 3, 1).flatten(1) if isinstance(layer, nn.ConvTranspose2d) else weight.t()
+
+
+def _unmatrix(matrix: torch.Tensor, layer: Layer) -> torch.Tensor:
+    """The inverse of `_matrix`, as a view."""
+    if isinstance(layer, nn.Conv2d):
+        return matrix.view(*layer.kernel_size, layer.in_channels, layer.out_channels).permute(3, 2, 0, 1)
+    if isinstance(layer, nn.ConvTranspose2d):
+        return matrix.view(layer.in_channels, *layer.kernel_size, layer.out_channels).permute(0, 3, 1, 2)
+    return matrix.t()
+
+
+def _bias(layer: Layer) -> torch.Tensor:
+    assert layer.bias is not None, "layers have a bias unless told otherwise"
+    return layer.bias
+
+
+def to_patches(x_NMTP: torch.Tensor, places: int = 1) -> torch.Tensor:
+    """Windows `(n, member, steps, 128)` in patch order for so many places, `(member, n, steps x 128)`."""
+    n, members, steps, pitches = x_NMTP.shape
+    blocks = x_NMTP.reshape(n, members, steps // _PATCH, KERNEL, KERNEL, places, -1, KERNEL, KERNEL)
+    return blocks.permute(1, 0, 5, 2, 6, 3, 7, 4, 8).reshape(members, n, steps * pitches)
+
+
+def from_patches(x_MNC: torch.Tensor, steps: int, places: int = 1) -> torch.Tensor:
+    """The inverse of `to_patches`."""
+    members, n, _ = x_MNC.shape
+    blocks = x_MNC.view(members, n, places, steps // _PATCH, -1, KERNEL, KERNEL, KERNEL, KERNEL)
+    return blocks.permute(1, 0, 3, 5, 7, 2, 4, 6, 8).reshape(n, members, steps, PITCHES)
+
+
+def packed_patches(packed_NMTB: npt.NDArray[np.uint8], device: torch.device, places: int = 1) -> torch.Tensor:
+    """Packed windows `(n, member, steps, 16)` in patch order as float32 `(member, n, steps x 128)` on `device`.
+
+    The innermost four pitches are half a byte. Moving halves of bytes costs a hundredth of moving cells.
+    """
+    packed = torch.from_numpy(np.ascontiguousarray(packed_NMTB)).to(device)
+    n, members, steps, size = packed.shape
+    halves = torch.stack([packed >> KERNEL, packed & 15], dim=-1)
+    blocks = halves.view(n, members, steps // _PATCH, KERNEL, KERNEL, places, size // 2 // places, KERNEL)
+    patches = blocks.permute(1, 0, 5, 2, 6, 3, 7, 4).reshape(-1)
+    shifts = torch.arange(KERNEL - 1, -1, -1, dtype=torch.uint8, device=device)
+    cells = (torch.arange(16, dtype=torch.uint8, device=device)[:, None] >> shifts & 1).float()
+    return F.embedding(patches.int(), cells).view(members, n, steps * PITCHES)
+
+
+def squared_distance(raw: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """The sum of squares of `raw - x` for each member: `(member, ...)` each to `(member,)`.
+
+    It overwrites `raw`, and on the way back the difference, which is its own gradient: each pass over outputs of this
+    size costs as much as a small product. So it can be differentiated once, and `raw` must not be used any more.
+    """
+    squares: torch.Tensor = _SquaredDistance.apply(raw, x)  # type: ignore[no-untyped-call]  # torch has no types here
+    return squares
+
+
+class _SquaredDistance(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, raw: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        difference = raw.detach().sub_(x)
+        ctx.save_for_backward(difference)
+        flat = difference.flatten(1)
+        squares: torch.Tensor = torch.linalg.vecdot(flat, flat)
+        return squares
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (difference,) = ctx.saved_tensors  # type: ignore[attr-defined]  # as above
+        return difference.mul_(2 * grads[0].view(-1, *[1] * (difference.dim() - 1))), None

@@ -1,0 +1,138 @@
+"""Products on patches against the convolutions that they stand for, in float64."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from musiclab.data.windows import pack
+from musiclab.training.patches import MemberLayer, from_patches, packed_patches, squared_distance, to_patches
+
+CPU = torch.device("cpu")
+STEPS = 32
+
+
+@pytest.fixture(autouse=True)
+def _in_float64() -> Iterator[None]:
+    torch.manual_seed(3)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def _coder(places: int = 1) -> nn.Sequential:
+    """Convolutions and transposed ones, as in the VAE; the innermost ones leave `places` in pitch."""
+    last = (STEPS // 16, 8 // places)
+    return nn.Sequential(
+        *(nn.Conv2d(1, 6, 4, 4), nn.ReLU(), nn.Conv2d(6, 5, 4, 4), nn.ReLU(), nn.Conv2d(5, 7, last, last), nn.ReLU()),
+        *(nn.Flatten(), nn.Linear(7 * places, 7 * places), nn.ReLU(), nn.Unflatten(1, (7, 1, places))),
+        *(nn.ConvTranspose2d(7, 5, last, last), nn.ReLU(), nn.ConvTranspose2d(5, 6, 4, 4), nn.ReLU()),
+        nn.ConvTranspose2d(6, 1, 4, 4),
+    )  # fmt: skip
+
+
+def _stacked(networks: list[nn.Sequential]) -> list[MemberLayer]:
+    return [MemberLayer(same) for same in zip(*networks, strict=True) if hasattr(same[0], "weight")]
+
+
+def _run(layers: list[MemberLayer], x: torch.Tensor) -> torch.Tensor:
+    for layer in layers[:-1]:
+        x = layer(x).relu()
+    return layers[-1](x)
+
+
+def _windows(n: int, members: int) -> torch.Tensor:
+    return (torch.rand(n, members, STEPS, 128) < 0.1).to(torch.get_default_dtype())
+
+
+def test_patch_order_can_be_undone() -> None:
+    x = torch.rand(3, 2, STEPS, 128)
+    assert torch.equal(from_patches(to_patches(x), STEPS), x)
+    assert to_patches(x).shape == (2, 3, STEPS * 128)
+
+
+def test_a_patch_is_four_steps_by_four_pitches() -> None:
+    x = torch.arange(STEPS * 128).view(1, 1, STEPS, 128)
+    first = to_patches(x)[0, 0, :16].view(4, 4)
+    assert torch.equal(first, x[0, 0, :4, :4])
+    # Sixteen patches are one of the next layer.
+    second = to_patches(x)[0, 0, :256]
+    assert set(second.tolist()) == set(x[0, 0, :16, :16].flatten().tolist())
+
+
+@pytest.mark.parametrize("steps", [16, 32, 64])
+def test_packed_windows_come_in_the_same_order(steps: int) -> None:
+    rolls = np.random.default_rng(0).random((3, 5, steps, 128)) < 0.2
+    expected = to_patches(torch.from_numpy(rolls).float())
+    assert torch.equal(packed_patches(pack(rolls), CPU), expected)
+    assert torch.equal(packed_patches(pack(rolls)[:, [4, 1]], CPU), expected[[4, 1]])
+
+
+def test_products_are_the_convolutions() -> None:
+    networks, x = [_coder() for _ in range(3)], _windows(4, 3)
+    expected = torch.cat([network(x[:, m : m + 1]) for m, network in enumerate(networks)], dim=1)
+    found = from_patches(_run(_stacked(networks), to_patches(x)).view(3, 4, -1), STEPS)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+def test_training_gives_the_same_weights() -> None:
+    def train(parameters: list[nn.Parameter], loss: Callable[[torch.Tensor], torch.Tensor]) -> list[float]:
+        optimizer = torch.optim.Adam(parameters, lr=1e-2, weight_decay=1e-3)
+        losses = []
+        for number in range(20):
+            torch.manual_seed(number)
+            total = loss(_windows(4, 2))
+            optimizer.zero_grad()
+            total.backward()
+            optimizer.step()
+            losses.append(total.item())
+        return losses
+
+    plain, taken_over = ([_coder() for _ in range(2)] for _ in range(2))
+    for network, copy in zip(plain, taken_over, strict=True):
+        copy.load_state_dict(network.state_dict())
+    layers = _stacked(taken_over)
+
+    def of_convolutions(x: torch.Tensor) -> torch.Tensor:
+        return sum(F.mse_loss(net(x[:, [m]]), x[:, [m]], reduction="sum") for m, net in enumerate(plain))
+
+    def of_products(x: torch.Tensor) -> torch.Tensor:
+        patches = to_patches(x)
+        return squared_distance(_run(layers, patches).view_as(patches), patches).sum()
+
+    expected = train([parameter for network in plain for parameter in network.parameters()], of_convolutions)
+    found = train([parameter for layer in layers for parameter in layer.parameters()], of_products)
+    assert expected[-1] < expected[0] / 2
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    # The convolutions have what was learnt, because their parameters are views.
+    for network, copy in zip(plain, taken_over, strict=True):
+        for name, weights in network.state_dict().items():
+            torch.testing.assert_close(copy.state_dict()[name], weights, rtol=0, atol=1e-10, msg=name)
+
+
+def test_members_load_what_members_saved() -> None:
+    saved, others = [_coder()], [_coder()]
+    layers = _stacked(others)
+    others[0].load_state_dict(saved[0].state_dict())
+    x = _windows(2, 1)
+    torch.testing.assert_close(from_patches(_run(layers, to_patches(x)).view(1, 2, -1), STEPS), saved[0](x))
+
+
+def test_a_member_does_not_know_the_others() -> None:
+    networks, x = [_coder() for _ in range(3)], to_patches(_windows(4, 3))
+    alone = _run(_stacked(networks[1:2]), x[1:2])
+    torch.testing.assert_close(_run(_stacked(networks), x)[1:2], alone, rtol=0, atol=1e-12)
+
+
+def test_the_squared_distance_and_its_gradient() -> None:
+    x, raw = torch.rand(2, 3, 40), torch.rand(2, 3, 40, requires_grad=True)
+    scale = torch.tensor([0.5, 3.0])
+    (((raw - x) ** 2).sum(dim=(1, 2)) * scale).sum().backward()
+    again = raw.detach().clone().requires_grad_()
+    found = squared_distance(again * 1, x)
+    torch.testing.assert_close(found, ((raw - x) ** 2).sum(dim=(1, 2)).detach())
+    (found * scale).sum().backward()
+    torch.testing.assert_close(again.grad, raw.grad)
