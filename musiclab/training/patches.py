@@ -43,6 +43,11 @@ class MemberLayer(nn.Module):
             layer.weight = nn.Parameter(_unmatrix(self.weight.detach()[member], layer))
             layer.bias = nn.Parameter(self.bias.detach()[member])
 
+    @property
+    def widens(self) -> bool:
+        """Whether it has no more inputs than outputs."""
+        return self.weight.shape[1] <= self.weight.shape[2]
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The layer's outputs `(member, rows, out)` for inputs `(member, ...)` whose cells, in order, fill the rows."""
         members, inputs, outputs = self.weight.shape
@@ -53,7 +58,7 @@ class MemberLayer(nn.Module):
 
 
 class MemberNorm(nn.Module):
-    """Batch normalisation of all members, each by itself: `(member, ...)` to `(member, rows, channel)`.
+    """Batch normalisation of all members, each by itself, in training: `(member, ...)` to `(member, rows, channel)`.
 
     It uses the parameters and the running means of the layers that it is made of.
     """
@@ -64,19 +69,66 @@ class MemberNorm(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The inputs, whose channels, in order, fill the rows, normalised over the rows."""
-        first = self.norms[0]
-        rows = x.reshape(len(self.norms), -1, first.num_features)
-        if first.training:
-            for norm in self.norms:
-                assert norm.num_batches_tracked is not None, "it tracks running means unless told otherwise"
-                norm.num_batches_tracked += 1
+        rows = x.reshape(len(self.norms), -1, self.norms[0].num_features)
+        for norm in self.norms:
+            _count(norm)
         return torch.stack([
             F.batch_norm(
-                own, norm.running_mean, norm.running_var, norm.weight, norm.bias, norm.training,
-                norm.momentum or 0.0, norm.eps,
+                own, norm.running_mean, norm.running_var, norm.weight, norm.bias, True, norm.momentum or 0.0, norm.eps
             )
             for own, norm in zip(rows, self.norms, strict=True)
         ])  # fmt: skip
+
+
+class NormedMemberLayer(nn.Module):
+    """A layer of all members and the batch normalisation after it, in one product.
+
+    A linear layer's mean and variance follow from those of its inputs: of outputs `y = x W`, the mean is that of `x`
+    times `W`, and the variance `diag(W' C W)` with the covariance `C` of the inputs. So the weights are scaled before
+    the product, and no pass over the outputs is left. It pays if there are no more inputs than outputs. The layer's
+    bias, which the normalisation takes away again, has no gradient.
+    """
+
+    def __init__(self, layer: MemberLayer, norms: Sequence[nn.BatchNorm2d]) -> None:
+        super().__init__()
+        self.layer, self.norms = layer, module_list(norms)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalised outputs `(member, rows, out)`, as `MemberNorm` gives for those of `MemberLayer`, in training."""
+        weight = self.layer.weight
+        members, inputs, outputs = weight.shape
+        channels = self.norms[0].num_features
+        rows = x.reshape(members, -1, inputs)
+        mean_M1I = rows.mean(dim=1, keepdim=True)
+        covariance_MII = torch.bmm(rows.transpose(1, 2), rows) / rows.shape[1] - mean_M1I * mean_M1I.transpose(1, 2)
+        # A channel's numbers are those of all places of the kernel: their variances, and how far apart their means lie.
+        means_MPC = torch.bmm(mean_M1I, weight).view(members, -1, channels)
+        squares = (torch.bmm(covariance_MII, weight) * weight).sum(dim=1)
+        variance, mean = torch.var_mean(means_MPC, dim=1, correction=0)
+        variance = variance + squares.view(members, -1, channels).mean(dim=1)
+        self._keep(mean, variance, rows.shape[1] * outputs // channels)
+        gamma, beta = (torch.stack([getattr(norm, name) for norm in self.norms]) for name in ("weight", "bias"))
+        scale = gamma * (variance + self.norms[0].eps).rsqrt()
+        places = outputs // channels
+        bias, scales = (value.repeat(1, places).unsqueeze(1) for value in (beta - mean * scale, scale))
+        return torch.baddbmm(bias, rows, weight * scales)
+
+    @torch.no_grad()
+    def _keep(self, mean: torch.Tensor, variance: torch.Tensor, count: int) -> None:
+        """Move the running means towards this batch's, as `nn.BatchNorm2d` does."""
+        for member, norm in enumerate(self.norms):
+            assert norm.running_mean is not None and norm.running_var is not None, (
+                "they are tracked unless told otherwise"
+            )
+            momentum = norm.momentum or 0.0
+            norm.running_mean.lerp_(mean[member] + self.layer.bias[member], momentum)
+            norm.running_var.lerp_(variance[member] * (count / (count - 1)), momentum)
+            _count(norm)
+
+
+def _count(norm: nn.BatchNorm2d) -> None:
+    assert norm.num_batches_tracked is not None, "it tracks running means unless told otherwise"
+    norm.num_batches_tracked += 1
 
 
 def stacked(networks: Sequence[nn.Sequential]) -> nn.Sequential:
@@ -86,6 +138,8 @@ def stacked(networks: Sequence[nn.Sequential]) -> nn.Sequential:
         match same[0]:
             case nn.Conv2d() | nn.ConvTranspose2d() | nn.Linear():
                 layers.append(MemberLayer(same))
+            case nn.BatchNorm2d() if layers and isinstance(layers[-1], MemberLayer) and layers[-1].widens:
+                layers[-1] = NormedMemberLayer(layers[-1], same)
             case nn.BatchNorm2d():
                 layers.append(MemberNorm(same))
             case nn.ReLU():

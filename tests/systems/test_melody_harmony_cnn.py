@@ -14,19 +14,14 @@ from musiclab.data.store import WindowStore
 from musiclab.data.windows import unpack
 from musiclab.errors import UserError
 from musiclab.measures.reconstruction import frame_scores
-from musiclab.systems import melody_harmony_cnn
 from musiclab.systems.base import StageRun, read_generated
-from musiclab.systems.melody_harmony_cnn import (
-    HARMONY,
-    MELODY,
-    MelodyHarmonyCNN,
-    MelodyHarmonyCNNConfig,
-    Networks,
-    NextWindowCNN,
-    NextWindowLearner,
-    sounding,
-)
+from musiclab.systems.melody_harmony_cnn import next_window
+from musiclab.systems.melody_harmony_cnn.config import HARMONY, MELODY, MelodyHarmonyCNNConfig
+from musiclab.systems.melody_harmony_cnn.networks import PLACES, NextWindowCNN, NextWindowStack
+from musiclab.systems.melody_harmony_cnn.next_window import Networks, NextWindowLearner, sounding
+from musiclab.systems.melody_harmony_cnn.system import MelodyHarmonyCNN
 from musiclab.training import tensors
+from musiclab.training.patches import from_patches, squared_distance, to_patches
 from musiclab.training.runtime import Runtime
 from musiclab.training.streams import Block
 from tests.support.made_trials import MemoryFiles, made_store, products, run_stages, stage_run
@@ -159,26 +154,68 @@ def _heard(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, torch.Tensor, to
 def test_harmony_learns_from_its_last_window_and_the_real_current_piano(
     store: WindowStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = _heard(monkeypatch)
+    calls, targets = _trained_on(monkeypatch)
     run = _run(store, batch=48)
-    NextWindowLearner(run, [BASS]).epoch(0)
-    order = torch.randperm(len(run.windows.pairs), generator=BLOCK.torch("data", "next", 0)).numpy()
-    last, current = unpack(run.windows.packed(run.windows.pairs[order].T))
-    (with_piano, heard, piano), *more = calls
-    assert with_piano and not more
-    np.testing.assert_array_equal(heard[:, 0].bool(), last[:, BASS])
-    np.testing.assert_array_equal(piano[:, 0].bool(), current[:, PIANO])
-
-
-def test_the_target_is_the_instrument_s_next_window(store: WindowStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, targets = _run(store, batch=48), []
-    mse = melody_harmony_cnn.F.mse_loss
-    monkeypatch.setattr(melody_harmony_cnn.F, "mse_loss", lambda out, y: targets.append(y) or mse(out, y))
     NextWindowLearner(run, [PIANO, BASS]).epoch(0)
     order = torch.randperm(len(run.windows.pairs), generator=BLOCK.torch("data", "next", 0)).numpy()
-    current = unpack(run.windows.packed(run.windows.pairs[order, 1]))
-    for target, track in zip(targets, (PIANO, BASS), strict=True):
-        np.testing.assert_array_equal(target[:, 0].bool(), current[:, track])
+    last, current = unpack(run.windows.packed(run.windows.pairs[order].T))
+    for (with_piano, heard, piano), target, track in zip(calls, targets, (PIANO, BASS), strict=True):
+        assert with_piano == (track == BASS)
+        np.testing.assert_array_equal(_rolls(heard)[:, 0], last[:, track])
+        np.testing.assert_array_equal(_rolls(piano[None])[:, 0], current[:, PIANO])
+        np.testing.assert_array_equal(_rolls(target)[:, 0], current[:, track])
+
+
+def _rolls(patches: torch.Tensor) -> np.ndarray:
+    return from_patches(patches, 32, PLACES).bool().numpy()
+
+
+def _trained_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> tuple[list[tuple[bool, torch.Tensor, torch.Tensor]], list[torch.Tensor]]:
+    """What stacks are called with from here on (whether with a piano, last windows, the piano), and their targets."""
+    calls, targets, forward = [], [], NextWindowStack.forward
+
+    def recorded(self: NextWindowStack, last: torch.Tensor, piano: torch.Tensor, dropped: Any) -> torch.Tensor:
+        calls.append((self.with_piano, last.clone(), piano.clone()))
+        return forward(self, last, piano, dropped)
+
+    def distance(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        targets.append(target.clone())
+        return squared_distance(predicted, target)
+
+    monkeypatch.setattr(NextWindowStack, "forward", recorded)
+    monkeypatch.setattr(next_window, "squared_distance", distance)
+    return calls, targets
+
+
+@pytest.mark.parametrize("fields", [{}, {"encoder": "shared", "width": 16}, {"dense_layers": 2, "width": 16}])
+@pytest.mark.parametrize("with_piano", [False, True])
+def test_a_step_of_the_stack_is_a_step_of_each_network(with_piano: bool, fields: dict[str, Any]) -> None:
+    """In float64, with the dropout that the networks draw: losses, and all that the step changes."""
+    config = TINY.with_values({"dropout": 0.5, **fields})  # whose factor of 2 is exact
+    networks, copies = ([NextWindowCNN(config, with_piano).double() for _ in range(3)] for _ in range(2))
+    for network, copy in zip(networks, copies, strict=True):
+        copy.load_state_dict(network.state_dict())
+    stack = NextWindowStack(copies)
+    x, y = (torch.cat([_x(seed, 6) for seed in seeds], dim=1).double() for seeds in ((0, 1, 2), (3, 4, 5)))
+    piano = _x(6, 6).double()
+    streams = [torch.Generator().manual_seed(member) for member in range(3)]
+    dropped = [factors.double() for factors in next_window._dropped(config, 6, streams, torch.device("cpu"))]
+    predicted = stack(to_patches(x, PLACES), to_patches(piano, PLACES)[0], dropped)
+    losses = squared_distance(predicted, to_patches(y, PLACES)) / y[:, 0].numel()
+    losses.sum().backward()
+    torch.optim.SGD(stack.parameters(), lr=0.1).step()
+    for member, (network, copy) in enumerate(zip(networks, copies, strict=True)):
+        torch.manual_seed(member)
+        loss = torch.nn.functional.mse_loss(network(x[:, [member]], piano), y[:, [member]])
+        torch.testing.assert_close(losses[member], loss, rtol=1e-10, atol=0)
+        before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        loss.backward()
+        torch.optim.SGD(network.parameters(), lr=0.1).step()
+        for name, tensor in network.state_dict().items():
+            torch.testing.assert_close(copy.state_dict()[name], tensor, rtol=1e-10, atol=1e-12, msg=name)
+        assert not torch.equal(before["own.0.weight"], network.own[0].weight)
 
 
 def test_the_learning_rate_decays_with_the_epoch_and_the_loss_falls(store: WindowStore) -> None:

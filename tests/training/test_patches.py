@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from musiclab.data.windows import pack
-from musiclab.training.patches import MemberLayer, from_patches, packed_patches, squared_distance, to_patches
+from musiclab.training.patches import from_patches, packed_patches, squared_distance, stacked, to_patches
 
 CPU = torch.device("cpu")
 STEPS = 32
@@ -23,35 +23,33 @@ def _in_float64() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
-def _coder(places: int = 1) -> nn.Sequential:
-    """Convolutions and transposed ones, as in the VAE; the innermost ones leave `places` in pitch."""
-    last = (STEPS // 16, 8 // places)
+def _coder() -> nn.Sequential:
+    """Convolutions and transposed ones, as in the VAE."""
+    last = (STEPS // 16, 8)
     return nn.Sequential(
         *(nn.Conv2d(1, 6, 4, 4), nn.ReLU(), nn.Conv2d(6, 5, 4, 4), nn.ReLU(), nn.Conv2d(5, 7, last, last), nn.ReLU()),
-        *(nn.Flatten(), nn.Linear(7 * places, 7 * places), nn.ReLU(), nn.Unflatten(1, (7, 1, places))),
+        *(nn.Flatten(), nn.Linear(7, 7), nn.ReLU(), nn.Unflatten(1, (7, 1, 1))),
         *(nn.ConvTranspose2d(7, 5, last, last), nn.ReLU(), nn.ConvTranspose2d(5, 6, 4, 4), nn.ReLU()),
         nn.ConvTranspose2d(6, 1, 4, 4),
     )  # fmt: skip
-
-
-def _stacked(networks: list[nn.Sequential]) -> list[MemberLayer]:
-    return [MemberLayer(same) for same in zip(*networks, strict=True) if hasattr(same[0], "weight")]
-
-
-def _run(layers: list[MemberLayer], x: torch.Tensor) -> torch.Tensor:
-    for layer in layers[:-1]:
-        x = layer(x).relu()
-    return layers[-1](x)
 
 
 def _windows(n: int, members: int) -> torch.Tensor:
     return (torch.rand(n, members, STEPS, 128) < 0.1).to(torch.get_default_dtype())
 
 
-def test_patch_order_can_be_undone() -> None:
+@pytest.mark.parametrize("places", [1, 2])
+def test_patch_order_can_be_undone(places: int) -> None:
     x = torch.rand(3, 2, STEPS, 128)
-    assert torch.equal(from_patches(to_patches(x), STEPS), x)
-    assert to_patches(x).shape == (2, 3, STEPS * 128)
+    assert torch.equal(from_patches(to_patches(x, places), STEPS, places), x)
+    assert to_patches(x, places).shape == (2, 3, STEPS * 128)
+
+
+def test_two_places_halve_the_pitches() -> None:
+    x = torch.arange(STEPS * 128).view(1, 1, STEPS, 128)
+    low, high = to_patches(x, 2)[0, 0].chunk(2)
+    assert set(low.tolist()) == set(x[..., :64].flatten().tolist())
+    assert set(high.tolist()) == set(x[..., 64:].flatten().tolist())
 
 
 def test_a_patch_is_four_steps_by_four_pitches() -> None:
@@ -64,17 +62,18 @@ def test_a_patch_is_four_steps_by_four_pitches() -> None:
 
 
 @pytest.mark.parametrize("steps", [16, 32, 64])
-def test_packed_windows_come_in_the_same_order(steps: int) -> None:
+@pytest.mark.parametrize("places", [1, 2])
+def test_packed_windows_come_in_the_same_order(steps: int, places: int) -> None:
     rolls = np.random.default_rng(0).random((3, 5, steps, 128)) < 0.2
-    expected = to_patches(torch.from_numpy(rolls).float())
-    assert torch.equal(packed_patches(pack(rolls), CPU), expected)
-    assert torch.equal(packed_patches(pack(rolls)[:, [4, 1]], CPU), expected[[4, 1]])
+    expected = to_patches(torch.from_numpy(rolls).float(), places)
+    assert torch.equal(packed_patches(pack(rolls), CPU, places), expected)
+    assert torch.equal(packed_patches(pack(rolls)[:, [4, 1]], CPU, places), expected[[4, 1]])
 
 
 def test_products_are_the_convolutions() -> None:
     networks, x = [_coder() for _ in range(3)], _windows(4, 3)
     expected = torch.cat([network(x[:, m : m + 1]) for m, network in enumerate(networks)], dim=1)
-    found = from_patches(_run(_stacked(networks), to_patches(x)).view(3, 4, -1), STEPS)
+    found = from_patches(stacked(networks)(to_patches(x)).view(3, 4, -1), STEPS)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
@@ -94,18 +93,18 @@ def test_training_gives_the_same_weights() -> None:
     plain, taken_over = ([_coder() for _ in range(2)] for _ in range(2))
     for network, copy in zip(plain, taken_over, strict=True):
         copy.load_state_dict(network.state_dict())
-    layers = _stacked(taken_over)
+    stack = stacked(taken_over)
 
     def of_convolutions(x: torch.Tensor) -> torch.Tensor:
         return sum(F.mse_loss(net(x[:, [m]]), x[:, [m]], reduction="sum") for m, net in enumerate(plain))
 
     def of_products(x: torch.Tensor) -> torch.Tensor:
         patches = to_patches(x)
-        return squared_distance(_run(layers, patches).view_as(patches), patches).sum()
+        return squared_distance(stack(patches).view_as(patches), patches).sum()
 
     expected = train([parameter for network in plain for parameter in network.parameters()], of_convolutions)
-    found = train([parameter for layer in layers for parameter in layer.parameters()], of_products)
-    assert expected[-1] < expected[0] / 2
+    found = train(list(stack.parameters()), of_products)
+    assert expected[-1] < 0.8 * expected[0]
     np.testing.assert_allclose(found, expected, rtol=1e-10)
     # The convolutions have what was learnt, because their parameters are views.
     for network, copy in zip(plain, taken_over, strict=True):
@@ -115,16 +114,16 @@ def test_training_gives_the_same_weights() -> None:
 
 def test_members_load_what_members_saved() -> None:
     saved, others = [_coder()], [_coder()]
-    layers = _stacked(others)
+    stack = stacked(others)
     others[0].load_state_dict(saved[0].state_dict())
     x = _windows(2, 1)
-    torch.testing.assert_close(from_patches(_run(layers, to_patches(x)).view(1, 2, -1), STEPS), saved[0](x))
+    torch.testing.assert_close(from_patches(stack(to_patches(x)).view(1, 2, -1), STEPS), saved[0](x))
 
 
 def test_a_member_does_not_know_the_others() -> None:
     networks, x = [_coder() for _ in range(3)], to_patches(_windows(4, 3))
-    alone = _run(_stacked(networks[1:2]), x[1:2])
-    torch.testing.assert_close(_run(_stacked(networks), x)[1:2], alone, rtol=0, atol=1e-12)
+    alone = stacked(networks[1:2])(x[1:2])
+    torch.testing.assert_close(stacked(networks)(x)[1:2], alone, rtol=0, atol=1e-12)
 
 
 def test_the_squared_distance_and_its_gradient() -> None:
@@ -136,3 +135,33 @@ def test_the_squared_distance_and_its_gradient() -> None:
     torch.testing.assert_close(found, ((raw - x) ** 2).sum(dim=(1, 2)).detach())
     (found * scale).sum().backward()
     torch.testing.assert_close(again.grad, raw.grad)
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(16, 40), (40, 8)])
+def test_a_normalised_layer_is_the_layer_and_its_normalisation(inputs: int, outputs: int) -> None:
+    """By one product where it widens, by two steps where it does not: outputs, gradients, running means."""
+    networks, copies = (
+        [nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU()) for _ in range(2)]
+        for _ in range(2)
+    )
+    for network, copy in zip(networks, copies, strict=True):
+        nn.init.uniform_(network[1].weight)
+        nn.init.normal_(network[1].bias)
+        copy.load_state_dict(network.state_dict())
+    stack = stacked(copies)
+    assert len(stack) == (2 if inputs <= outputs else 3)
+    x, target = torch.rand(2, 50, inputs) ** 3, torch.rand(2, 50, outputs)
+    given, again = x.clone().requires_grad_(), x.clone().requires_grad_()
+    found = stack(given)
+    ((found - target) ** 2).sum().backward()
+    for member, network in enumerate(networks):
+        linear, norm, _ = network
+        expected = norm(linear(again[member])[..., None, None])[..., 0, 0].relu()
+        torch.testing.assert_close(found[member], expected, rtol=0, atol=1e-10)
+        ((expected - target[member]) ** 2).sum().backward()
+        copied = copies[member][1]
+        for name in ("running_mean", "running_var", "num_batches_tracked"):
+            torch.testing.assert_close(getattr(copied, name), getattr(norm, name), rtol=0, atol=1e-10)
+        torch.testing.assert_close(copied.weight.grad, norm.weight.grad, rtol=0, atol=1e-10)
+        torch.testing.assert_close(copied.bias.grad, norm.bias.grad, rtol=0, atol=1e-10)
+    torch.testing.assert_close(given.grad, again.grad, rtol=0, atol=1e-10)
