@@ -291,7 +291,7 @@ def orphans(script: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("spec", "songs", "windows"),
     [
-        ("lpd5:lpd_5_sample.tar.gz", 400, 10_210),
+        ("lpd5:lpd_5_sample.tar.gz", 400, 10_268),
         pytest.param("midi:midi_songs.tar.xz", 1325, 32_170, marks=pytest.mark.slow),
     ],
 )
