@@ -11,7 +11,7 @@ import pytest
 
 from musiclab.data.lpd5 import Lpd5
 from musiclab.data.midi import Midi
-from musiclab.data.songs import Song
+from musiclab.data.songs import BadSong, Song
 from musiclab.data.windows import WindowSpec, cut
 from tests.support.made_songs import csc, midi_bytes, npz, npz_bytes
 
@@ -305,6 +305,12 @@ def test_the_order_of_dimensions_does_not_matter_if_there_is_one(name: str, shap
     song = Lpd5.parse("x.npz", file.getvalue())
     assert as_set(song) == expected_notes(1)
     assert song.tempo == (1.0 if name == "tempo" else 120.0)
+
+
+def test_the_order_of_dimensions_matters_if_there_are_two() -> None:
+    tempo = np.asfortranarray(np.ones((STEPS, 2)))
+    with pytest.raises(BadSong, match="tempo is not a plain list"):
+        Lpd5.parse("x.npz", npz(csc("pianoroll_0_csc", roll()) | {"tempo": tempo}, {"resolution": 24, "0": {}}))
 
 
 @pytest.mark.parametrize("resolution", [1, 2, 3, 4, 6, 8])
