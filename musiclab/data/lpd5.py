@@ -92,7 +92,7 @@ class Lpd5(Source):
             notes=notes,
             bars=bars[:-1],
             length=int(bars[-1]),
-            tempo=first_tempo(arrays.optional("tempo").reshape(-1).astype(float)),
+            tempo=first_tempo(arrays.floats("tempo")),
         )
 
     @property
@@ -133,7 +133,13 @@ class _Arrays:
         # Other types may hold them too: SciPy takes a float for an index.
         if values.ndim != 1 or not (np.isfinite(values) & (values == np.floor(values))).all():
             raise BadSong(f"{name} is not a list of whole numbers")
-        return values.astype(np.int64)
+        with np.errstate(invalid="ignore"):  # what is too large becomes negative
+            return values.astype(np.int64)
+
+    def floats(self, name: str) -> npt.NDArray[np.float64]:
+        """The numbers of an array of any shape, one after the other; none if there is no such array."""
+        with np.errstate(over="ignore"):  # what is too large becomes infinite
+            return self.optional(name).reshape(-1).astype(np.float64)
 
     def _bytes(self, member: str) -> bytes:
         entry = self._zip.NameToInfo.get(member)

@@ -93,6 +93,8 @@ def arrays(**changes: np.ndarray) -> dict[str, np.ndarray]:
         (npz(arrays(indptr=np.arange(129)[::-1].copy()), info()), "broken index"),
         (npz(arrays(indices=np.arange(48) + 0.5), info()), "whole numbers"),
         (npz(arrays(indices=np.full(48, np.nan)), info()), "whole numbers"),
+        (npz(arrays(indices=np.full(48, 1e300)), info()), "outside"),
+        (npz(arrays(indptr=np.full(129, 1e300)), info()), "broken index"),
         (npz(arrays(data=np.ones(3)), info()), "outside"),
         (npz(arrays(data=np.array(["a"] * 48)), info()), "plain list"),
     ],

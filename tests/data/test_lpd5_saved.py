@@ -215,6 +215,13 @@ def test_tempo_may_have_any_shape_and_type(layout, shape: tuple[int, ...], dtype
     assert as_set(song) == expected_notes(1)
 
 
+def test_a_tempo_that_no_float_holds_is_passed_over(recwarn: pytest.WarningsRecorder) -> None:
+    tempo = np.array([np.nan, 0, -1, np.longdouble("1e1000"), 90])
+    data = npz(csc("pianoroll_0_csc", roll()) | {"tempo": tempo}, {"resolution": 24, "0": {}})
+    assert Lpd5.parse("x.npz", data).tempo == 90.0
+    assert not recwarn.list
+
+
 @pytest.mark.parametrize("shape", [(STEPS,), (STEPS, 1)])
 @pytest.mark.parametrize("dtype", ["?", "u1", "i8", "f8"])
 def test_downbeats_may_have_any_shape_and_type(shape: tuple[int, ...], dtype: str, tmp_path: Path) -> None:
