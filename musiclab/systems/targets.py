@@ -153,7 +153,8 @@ def block_targets(target: str, windows: BlockWindows, block: Block) -> Targets:
 
 def other_songs(targets: Targets, windows: BlockWindows, block: Block) -> list[np.ndarray]:
     """Windows of validation songs that are no targets: together with the targets at most CANDIDATES songs."""
-    taken = {song_id.partition(" #")[0] for song_id in targets.ids}
+    works = windows.store.works
+    taken = {works[song_id] for song_id in targets.ids}
     others = [song for song in _validation_songs(windows, block) if song.work not in taken]
     return [_windows(windows.store, song) for song in others[: max(0, CANDIDATES - len(targets.songs))]]
 
