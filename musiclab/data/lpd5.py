@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from musiclab.data.archives import file_digest
 from musiclab.data.arrays import read_header
 from musiclab.data.folders import Content, read_file
 from musiclab.data.kinds import ZIP
 from musiclab.data.songs import BEAT_TICKS, MAX_BEATS, BadSong, Song, clean_text, first_tempo, to_ticks, track_of
-from musiclab.data.source import Source
+from musiclab.data.source import Source, digest
 from musiclab.data.windows import PITCHES
 from musiclab.hashing import content_hash
 
@@ -52,7 +51,7 @@ class Lpd5(Source):
 
     def content(self) -> str:
         beside = self._names_beside
-        return content_hash([super().content(), file_digest(beside) if beside.is_file() else None])
+        return content_hash([super().content(), digest(beside) if beside.is_file() else None])
 
     def names(self, ids: Iterable[str]) -> dict[str, tuple[str, str]]:
         # The file is kept as bytes and searched once, because a million names as Python strings take too much memory.

@@ -120,7 +120,7 @@ class Source(ABC):
         if not self.path.is_dir():
             return content_hash([self.kind, file_digest(self.path)])
         found = list_folder(self.path, self.limit).items()
-        return content_hash([self.kind, [[name, reason or _digest(self.path / name)] for name, reason in found]])
+        return content_hash([self.kind, [[name, reason or digest(self.path / name)] for name, reason in found]])
 
     def names(self, ids: Iterable[str]) -> dict[str, tuple[str, str]]:
         """Artist and title of songs whose names are not in their own files. Call it after `items` is exhausted."""
@@ -149,7 +149,8 @@ class Source(ABC):
         return f"{', '.join(first)} or {last} files" if first else f"{last} files"
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """The checksum of a file, or that it is unreadable: it may be readable another day."""
     try:
         return file_digest(path)
     except OSError:
