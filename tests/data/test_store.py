@@ -214,7 +214,6 @@ import faulthandler, os, sys, time
 from pathlib import Path
 from musiclab.data import store
 from musiclab.data.midi import Midi
-from musiclab.data.splits import split_songs
 from musiclab.data.windows import WindowSpec
 
 store._CHUNK_SONGS = 4
