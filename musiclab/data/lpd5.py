@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from musiclab.data.archives import file_digest, read_file
 from musiclab.data.arrays import read_header
+from musiclab.data.folders import Content, read_file
+from musiclab.data.kinds import ZIP
 from musiclab.data.songs import BEAT_TICKS, MAX_BEATS, BadSong, Song, clean_text, first_tempo, to_ticks, track_of
-from musiclab.data.source import Source
+from musiclab.data.source import Source, digest
 from musiclab.data.windows import PITCHES
 from musiclab.hashing import content_hash
 
@@ -42,6 +43,7 @@ class Lpd5(Source):
     kind = "lpd5"
     revision = 2
     suffixes = (".npz",)
+    file_kind = ZIP
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -50,21 +52,22 @@ class Lpd5(Source):
     def limit(self, name: str) -> int:
         return _MAX_NAMES_BYTES if PurePosixPath(name).name == _NAMES_FILE else super().limit(name)
 
-    def members(self) -> Iterator[tuple[str, bytes]]:
-        for name, data in super().members():
-            if PurePosixPath(name).name == _NAMES_FILE:
-                self._names = data
-            yield name, data
+    def members(self) -> Iterator[tuple[str, Content]]:
+        for name, content in super().members():
+            if PurePosixPath(name).name == _NAMES_FILE and isinstance(content, bytes):
+                self._names = content
+            yield name, content
 
     def content(self) -> str:
         beside = self._names_beside
-        return content_hash([super().content(), file_digest(beside) if beside.is_file() else None])
+        return content_hash([super().content(), digest(beside) if beside.is_file() else None])
 
     def names(self, ids: Iterable[str]) -> dict[str, tuple[str, str]]:
         # The file is kept as bytes and searched once, because a million names as Python strings take too much memory.
         wanted = {song_id.encode(): song_id for song_id in ids}
         names: dict[str, tuple[str, str]] = {}
-        for line in io.BytesIO(self._names or read_file(self._names_beside, _MAX_NAMES_BYTES)):
+        lines = self._names or read_file(self._names_beside, _MAX_NAMES_BYTES)
+        for line in io.BytesIO(lines if isinstance(lines, bytes) else b""):
             fields = line.rstrip(b"\r\n").split(b"<SEP>")
             if len(fields) == 4 and fields[0] in wanted:
                 names[wanted[fields[0]]] = (fields[2].decode(errors="replace"), fields[3].decode(errors="replace"))

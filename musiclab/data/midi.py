@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from musiclab.data.archives import read_file
+from musiclab.data.folders import read_file
+from musiclab.data.kinds import MIDI
 from musiclab.data.songs import BEAT_TICKS, DRUMS, MAX_BEATS, BadSong, Song, first_tempo, to_ticks, track_of
 from musiclab.data.source import Source
 from musiclab.data.windows import WindowSpec, cut
@@ -31,7 +32,8 @@ class Midi(Source):
     """Standard MIDI files of any folder or archive; `<artist>/<title>.mid` names the song."""
 
     kind = "midi"
-    suffixes = (".mid", ".midi")
+    suffixes = (".mid", ".midi", ".kar", ".rmi")
+    file_kind = MIDI
     max_bytes = 4 << 20
 
     @classmethod

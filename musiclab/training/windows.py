@@ -72,7 +72,7 @@ def block_windows(store: WindowStore, block: Block, max_train: int, max_eval: in
     Raises:
         UserError: there are too few songs to split, or fewer than two windows or pairs of one kind.
     """
-    split = split_songs([song.id for song in store.songs], block.numpy("split"))
+    split = split_songs(store.works, block.numpy("split"))
     windows = BlockWindows(
         store,
         split,

@@ -201,11 +201,11 @@ def _broken(kind: str, folder: Path, songs: Path) -> Path:
 
 
 FAULTS = {
-    "missing": "does not exist; give a folder or an archive of .mid or .midi files.",
-    "empty folder": "holds no .mid or .midi files; give a folder or an archive that does.",
-    "folder without music": "holds no .mid or .midi files; give a folder or an archive that does.",
+    "missing": "does not exist; give a folder or an archive of .mid, .midi, .kar or .rmi files.",
+    "empty folder": "holds no .mid, .midi, .kar or .rmi files; give a folder or an archive that does.",
+    "folder without music": "holds no .mid, .midi, .kar or .rmi files; give a folder or an archive that does.",
     "songs that are none": "holds no usable song: all 12 were skipped",
-    "too few songs": "The data has 9 usable songs, and a split by song needs at least 10; give more songs.",
+    "too few songs": "The data has 9 different songs, and a split by song needs at least 10; give more songs.",
     "no archive": "must be a folder or a whole tar or zip archive",
     "cut off.tar.gz": "is damaged or ends early",
     "outward.tar": "its member '../../evil.mid' points out of the archive.",
