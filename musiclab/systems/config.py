@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 
 from musiclab.data.windows import WindowSpec
 from musiclab.errors import UserError
+from musiclab.plain import plain
 
 # The stages that every system ends with: GENERATE continues the start windows, MEASURE makes the trial's measures.
 GENERATE, MEASURE = "generate", "measure"
@@ -33,7 +34,7 @@ def field(
         choices: the only values allowed.
     """
     metadata = {"stage": stage, "doc": doc, "low": low, "high": high, "choices": choices}
-    return dataclasses.field(default=default, metadata=metadata)
+    return dataclasses.field(default=plain(default), metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +126,7 @@ class Config:
 
 def _checked(spec: dataclasses.Field[Any], given: Any) -> Any:
     kind, meta = type(spec.default), spec.metadata
+    given = plain(given)
     value = _converted(kind, given)
     low, high = meta["low"], meta["high"]
     fits = value is not None and (
@@ -133,7 +135,9 @@ def _checked(spec: dataclasses.Field[Any], given: Any) -> Any:
         and (high is None or value <= high)
     )
     if not fits:
-        raise UserError(f"{spec.name} must be {_wanted(kind, meta)}; got {given!r}.")
+        whole = kind is int and isinstance(given, float) and given.is_integer()
+        hint = f"; write {int(given)}, or values.astype(int) for an array" if whole else ""
+        raise UserError(f"{spec.name} must be {_wanted(kind, meta)}; got {given!r}{hint}.")
     return value
 
 
