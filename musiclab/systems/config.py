@@ -72,6 +72,9 @@ class Config:
         if self.hop != self.steps:
             # Generated windows lie end to end; they are compared with those that follow the start in its song.
             raise UserError(f"hop must equal steps ({self.steps}), so that windows lie end to end; got {self.hop}.")
+        for name in ("max_train", "max_eval"):
+            if getattr(self, name) == 1:
+                raise UserError(f"{name} must be 0, for all windows, or at least 2; got 1.")
         self.check()
 
     def check(self) -> None:
