@@ -25,7 +25,7 @@ from musiclab.data.folders import Content
 from musiclab.data.songs import TRACKS, clean_text
 from musiclab.data.source import Source
 from musiclab.data.windows import PITCH_BYTES, WindowSpec, unpack
-from musiclab.data.workers import Chunk, PartSong, Workers, read_part
+from musiclab.data.workers import TOO_SHORT, Chunk, PartSong, Workers, read_part
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.progress import Progress
@@ -335,7 +335,8 @@ def _no_songs(source: Source, skipped: list[tuple[str, str]]) -> str:
     if not skipped:
         return f"--data {source.spec} holds no {source.files}; give a folder or archive that does."
     reason, times = Counter(reason for _, reason in skipped).most_common(1)[0]
-    return f"--data {source.spec} holds no usable song: all {len(skipped)} were skipped, {times} of them as: {reason}."
+    most = f"{reason}; give longer songs, or set fewer steps" if reason == TOO_SHORT else reason
+    return f"--data {source.spec} holds no usable song: all {len(skipped)} were skipped, {times} of them as: {most}."
 
 
 def _concatenate(files: list[Path], target: Path, shape: tuple[int, ...]) -> None:

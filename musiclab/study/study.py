@@ -26,6 +26,7 @@ class Study(StudySpec):
     """
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.question:
             object.__setattr__(self, "question", _docstring_of_caller() or self.name)
 

@@ -41,7 +41,7 @@ from tests.support.made_results import made_study
 from tests.support.study_processes import ROOT, Head, Run, files, free_port
 from tests.support.waiting import STILL_S, wait_until
 
-SAMPLE = b"MThd"
+SAMPLES = {"start-1.mid": b"MThd", "start-1.mp3": b"ID3 sound", "start-1.png": b"PNG picture"}
 
 
 @pytest.fixture(autouse=True)
@@ -59,8 +59,9 @@ def place(tmp_path: Path, store: WindowStore) -> Storage:
     place = Storage(str(tmp_path / "my store"))
     records = Records(place)
     record = records.get("madem0b0")
-    record = replace(record, samples={"start-1.mid": content_hash(SAMPLE.hex())})
-    records.put("madem0b0", record, made_cost(), {"start-1.mid": SAMPLE})
+    checksums = {name: content_hash(sample.hex()) for name, sample in SAMPLES.items()}
+    record = replace(record, samples={"start-1.mid": checksums.pop("start-1.mid")})
+    records.put("madem0b0", record, made_cost(checksums=checksums), SAMPLES)
     for number, block in ((0, 0), (0, 1), (1, 0), (1, 1)):
         cell = TrialSpec(Variant("vae_nn", {}, {}, "d"), Block(0, block), {"vae": f"madev{number}b{block}"})
         stored = StoredFiles(place, cell, "vae")
@@ -126,6 +127,8 @@ def flipped(data: bytes) -> bytes:
         ("trials/madem0b0/record.json", "fail  files: damaged records: ", "run the study again"),
         ("trials/madem0b0/run.json", "warn  files: damaged trial costs: ", "record.json"),
         ("trials/madem0b0/samples/start-1.mid", "fail  files: damaged samples: ", "delete record.json of that trial"),
+        ("trials/madem0b0/samples/start-1.mp3", "fail  files: damaged samples: ", "delete record.json of that trial"),
+        ("trials/madem0b0/samples/start-1.png", "fail  files: damaged samples: ", "delete record.json of that trial"),
         ("stages/madev0b0/weights.safetensors", "fail  files: damaged files of stages: ", "makes anew what it needs"),
         ("stages/madev0b0/done", "fail  files: damaged files of stages: ", "makes anew what it needs"),
         ("scales/s1.json", "warn  files: damaged baselines: ", "the next trial that needs them"),
@@ -146,7 +149,14 @@ def test_a_damaged_file_is_named_with_what_to_do(
 
 
 @pytest.mark.usefixtures("alone")
-@pytest.mark.parametrize("name", ["trials/madem0b0/samples/start-1.mid", "stages/madev0b0/weights.safetensors"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "trials/madem0b0/samples/start-1.mid",
+        "trials/madem0b0/samples/start-1.mp3",
+        "stages/madev0b0/weights.safetensors",
+    ],
+)
 def test_a_missing_file_is_named(name: str, place: Storage, capsys: pytest.CaptureFixture[str]) -> None:
     place.remove(name)
     (line,) = bad(run(capsys, place.root, code=1))

@@ -82,6 +82,8 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture, song_folder: Path) ->
         (["--set", "beta=-1"], "beta must be a number from 0 to 100; got '-1'."),
         (["--set", "width=3.5"], "width must be a whole number from 1 to 512; got '3.5'."),
         (["--set", "width=0"], "width must be a whole number from 1 to 512; got '0'."),
+        (["--set", "max_train=1"], "max_train must be 0, for all windows, or at least 2; got 1."),
+        (["--set", "max_eval=1"], "max_eval must be 0, for all windows, or at least 2; got 1."),
         (["--set", "kl=exact"], "kl must be one of analytic, sample; got 'exact'."),
         (["--set", "steps=40"], "steps must be a multiple of 16, because the convolutions divide by it; got 40."),
         (["--set", "resolution=5"], "resolution must be a divisor of 24; got 5."),
@@ -140,6 +142,24 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture, song_folder: Path) ->
 )
 def test_wrong_options(options: list[str], sentence: str, refused: Callable[..., str]) -> None:
     assert refused(*options) == sentence
+
+
+@pytest.mark.parametrize(
+    ("steps", "sentence"),
+    [
+        (512, "all 20 were skipped, 20 of them as: shorter than one window; give longer songs, or set fewer steps."),
+        (
+            128,
+            "is too little for windows of 64 beats (steps 128, resolution 2): block 0 has 0 training pair windows and "
+            "needs at least 2; give more songs, or longer ones, or set fewer steps.",
+        ),
+    ],
+)
+def test_windows_that_are_too_long_for_the_songs(
+    steps: int, sentence: str, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    assert refused("--set", f"steps={steps}", "--set", f"hop={steps}").endswith(sentence)
 
 
 @pytest.mark.parametrize("uri", ["http://", "http://host:port", "http://h:99999", "ftp://h", "mlflow.db", "sqlite://"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from musiclab.data.store import WindowStore
+from musiclab.data.workers import TOO_SHORT
 from musiclab.errors import UserError
 from musiclab.training.streams import Block
 from musiclab.training.windows import BlockWindows, block_windows
@@ -115,12 +116,22 @@ def test_packed_gives_rows_in_the_order_asked_for(store: WindowStore) -> None:
 
 
 def test_too_few_songs_or_windows_are_one_sentence() -> None:
-    def seen(counts: list[int]) -> None:
-        block_windows(made_store(np.zeros((sum(counts), 5, 16, 16), np.uint8), counts), Block(0, 5), 0, 0, 4)
+    def seen(counts: list[int], skipped: tuple[str, ...] = ()) -> None:
+        store = made_store(np.zeros((sum(counts), 5, 16, 16), np.uint8), counts)
+        store.skipped = [(f"{number}.mid", reason) for number, reason in enumerate(skipped)]
+        block_windows(store, Block(0, 5), 0, 0, 4)
 
     with pytest.raises(UserError, match=r"has 9 different songs, .* needs at least 10; give more songs\.$"):
         seen([5] * 9)
-    with pytest.raises(UserError, match=r"'made' is too little: block 5 has 0 training pair windows and needs at lea"):
+    with pytest.raises(
+        UserError,
+        match=r"give more songs\. Too short for windows of 8 beats \(steps 16, resolution 2\): 2 songs; fewer steps",
+    ):
+        seen([5] * 9, (TOO_SHORT, "damaged", TOO_SHORT))
+    with pytest.raises(
+        UserError,
+        match=r"'made' is too little for windows of 8 beats .* 0 training pair windows and .* or set fewer steps",
+    ):
         seen([1] * 20)
     with pytest.raises(UserError, match="block 5 has 1 test windows"):
         seen([1] * 5 + [2] * 5)
