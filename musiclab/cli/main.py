@@ -1,14 +1,14 @@
 """The `musiclab` command: data, music from trained trials, and finished studies; studies have their own."""
 
 from musiclab.cli import clean, data, doctor, generate, report, sync
-from musiclab.errors import exit_with
+from musiclab.entry import exit_with
 from musiclab.study.options import Parser
 
 _SUBJECTS = (data, generate, report, sync, doctor, clean)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 2 a wrong option or input, 130 interrupted."""
+    """Run the command line and exit, unless all is done: 2 for a wrong option or input, 130 if it was interrupted."""
     exit_with(lambda: run(argv))
 
 
