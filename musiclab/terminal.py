@@ -27,7 +27,8 @@ def spelt(text: str) -> str:
 def _in_ascii(char: str) -> str:
     if char in _IN_ASCII:
         return _IN_ASCII[char]
-    base = "".join(part for part in unicodedata.normalize("NFKD", char) if not unicodedata.combining(part))
+    parts = unicodedata.normalize("NFKD", char).replace("\N{FRACTION SLASH}", "/")
+    base = "".join(part for part in parts if not unicodedata.combining(part))
     return base if base and base.isascii() else char.encode("unicode_escape").decode()
 
 
