@@ -2,30 +2,35 @@
 
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from musiclab.errors import UserError, printable
 from musiclab.surroundings import settle
 from musiclab.terminal import tolerant_streams
 
 
-def exit_with(run: Callable[[], int]) -> None:
-    """Run a command, and return if all is done; otherwise exit the process.
+def exit_with(run: Callable[[], int]) -> NoReturn:
+    """Run a command and exit the process with its `exit_code`."""
+    sys.exit(exit_code(run))
 
-    The exit code is what the command returns, or the `exit_code` of a UserError (its message is printed), or 130 if
-    the command was interrupted, or 1 if what it printed could not be written. A reader that has gone, such as `head`,
-    is no failure, and neither is a closed stream.
+
+def exit_code(run: Callable[[], int]) -> int:
+    """Run a command; its exit code.
+
+    That is what the command returns, or the `exit_code` of a UserError (its message is printed), or 130 if the command
+    was interrupted, or 1 if what it printed could not be written. A reader that has gone, such as `head`, is no
+    failure, and neither is a closed stream.
     """
     with tolerant_streams() as terminal:
-        code = _exit_code(run)
+        code = _code_of(run)
         sys.stdout.flush()
         if terminal.lost:
             print(f"error: What was printed could not be written ({terminal.lost}); all else is done.", file=sys.stderr)
             code = code or 1
-    if code:
-        sys.exit(code)
+    return code
 
 
-def _exit_code(run: Callable[[], int]) -> int:
+def _code_of(run: Callable[[], int]) -> int:
     try:
         settle()
         return run()

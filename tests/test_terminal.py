@@ -118,7 +118,8 @@ def test_help_of_the_command_too(redirection: str, code: int, options: str) -> N
     ("text", "ascii_text"),
     [
         ("plain", "plain"), ("1 ± 2", "1 +/- 2"), ("é ñ Å ü", "e n A u"), ("½", "1/2"), ("…", "..."), ("∞", "inf"),
-        ("→ ≈ ≤ “a” ’", '-> ~ <= "a" \''), ("ß", "\\xdf"), ("音", "\\u97f3"), ("\udc80", "\\udc80"), ("🎵", "\\U0001f3b5"),
+        ("→ ≈ ≤ “a” ’", '-> ~ <= "a" \''), ("ß", "\\xdf"), ("音", "\\u97f3"), ("\udc80", "\\udc80"),
+        ("🎵", "\\U0001f3b5"),
     ],
 )  # fmt: skip
 def test_a_sign_in_ascii(text: str, ascii_text: str) -> None:

@@ -8,7 +8,7 @@ _SUBJECTS = (data, generate, report, sync, doctor, clean)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the command line and exit, unless all is done: 2 for a wrong option or input, 130 if it was interrupted."""
+    """Run the command line and exit: 0 done, 2 a wrong option or input, 130 interrupted."""
     exit_with(lambda: run(argv))
 
 

@@ -237,10 +237,11 @@ def _why_not_connected(address: str | None, reason: str) -> str:
     if not address:
         return f"Ray cannot start on this machine ({reason.rstrip('.')}); --in-process runs without it."
     where = f"The Ray cluster at RAY_ADDRESS={address}"
-    if any(word in reason.lower() for word in ("token", "unauthenticated")):
+    if any(word in reason for word in ("token", "Failed to connect")):  # of the second Ray says why in its log only
+        reason = reason.partition(". ")[0].rstrip(".")
         return (
-            f"{where} and this process do not agree about a token ({reason.rstrip('.')}); set RAY_AUTH_MODE=token and "
-            "RAY_AUTH_TOKEN (or keep ~/.ray/auth_token) as the cluster has them, or unset both if it has none."
+            f"{where} does not let this process in ({reason}); if it was started with a token, set RAY_AUTH_MODE=token "
+            "here and the same RAY_AUTH_TOKEN or ~/.ray/auth_token, else unset RAY_AUTH_MODE."
         )
     return f"{where} cannot be reached ({reason}); start it, or unset RAY_ADDRESS to run on this machine."
 

@@ -7,7 +7,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from musiclab.design.spec import StudySpec
-from musiclab.entry import exit_with
+from musiclab.entry import exit_code
 from musiclab.surroundings import settle
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ class Study(StudySpec):
             command = _command_of_process() if argv is None else []
             return run_command(self, parse_options(self.question, command[1:] if argv is None else argv), command)
 
-        exit_with(command)
+        if code := exit_code(command):
+            sys.exit(code)
 
     def run(
         self,
