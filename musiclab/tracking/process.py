@@ -36,7 +36,7 @@ class Mirror:
         environment = os.environ | {"PYTHONPATH": path, "MLFLOW_TRACKING_URI": self._uri}
         # In a session of its own, so that a Ctrl-C meant for the study does not end it in the middle.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __package__, self._storage, self._folder],
+            [sys.executable, "-P", "-m", __package__, self._storage, self._folder],
             env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip

@@ -306,9 +306,7 @@ def test_the_executor_stays_open_between_batches_and_a_report_that_fails_is_one_
     options = ["--data", f"midi:{song_folder}", "--storage", str(tmp_path), "--until-clear", "--max-blocks", "40"]
     said = []
     for _ in range(2):
-        with pytest.raises(SystemExit) as end:
-            asked.main(options)
-        assert end.value.code == 0
+        asked.main(options)
         said.append(capsys.readouterr().out)
     assert len(opened) == 1
     assert len(made.batches) > 1

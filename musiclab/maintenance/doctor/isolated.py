@@ -31,7 +31,7 @@ def call_in_child(module: str, function: str, seconds: float, **environment: str
     # A file, not a pipe: a process that the child starts may outlive it, and would keep the pipe open.
     with tempfile.TemporaryFile("w+") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", __name__, module, function],
+            [sys.executable, "-P", "-m", __name__, module, function],
             env=os.environ | {"PYTHONPATH": path} | environment, stdin=subprocess.DEVNULL, stdout=out,
             stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip

@@ -22,9 +22,11 @@ def cluster() -> Iterator[Finding]:
     try:
         resources = call_in_child("musiclab.execution.ray_tune", "cluster", _RAY_S)
     except UserError as error:
-        if address:
-            text = str(error) if "RAY_ADDRESS" in str(error) else f"the cluster at RAY_ADDRESS={address}: {error}"
-            yield Finding(FAIL, text, "start it with this same environment, or unset RAY_ADDRESS")
+        # What Ray says comes as a whole sentence; what happens to the process that asks it does not.
+        if "RAY_" in str(error) or "--in-process" in str(error):
+            yield Finding(FAIL, str(error))
+        elif address:
+            yield Finding(FAIL, f"the cluster at RAY_ADDRESS={address}: {error}", "start it, or unset RAY_ADDRESS")
         else:
             yield Finding(
                 FAIL, f"Ray does not start on this machine: {error}", "run studies with --in-process until it does"
