@@ -127,7 +127,7 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture, song_folder: Path) ->
         ),
         (
             ["--tracking-uri", "localhost:5000"],
-            "The tracking address must be http://HOST:PORT or a database such as sqlite:////FOLDER/mlflow.db; got "
+            "--tracking-uri must be http://HOST:PORT or a database such as sqlite:////FOLDER/mlflow.db; got "
             "'localhost:5000'.",
         ),
         (
