@@ -152,7 +152,7 @@ def test_failed_and_missing_trials_are_in_the_results_and_raise_nothing(tmp_path
         ({"max_blocks": 9}, "max_blocks needs until_clear too; for a fixed number of blocks use blocks instead."),
         ({"until_clear": True, "max_blocks": 5}, "max_blocks=5 is too few for anything to become clear: "),
         ({"workers": 2}, "in_process runs one trial at a time; leave out workers or in_process."),
-        ({"tracking_uri": "localhost:5000"}, "The tracking address must be http://HOST:PORT or a database "),
+        ({"tracking_uri": "localhost:5000"}, "tracking_uri must be http://HOST:PORT or a database "),
     ],
 )
 @pytest.mark.parametrize("call", [Study.run, Study.plan])

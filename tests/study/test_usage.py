@@ -129,7 +129,7 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture, song_folder: Path) ->
         ),
         (
             ["--tracking-uri", "localhost:5000"],
-            "The tracking address must be http://HOST:PORT or a database such as sqlite:////FOLDER/mlflow.db; got "
+            "--tracking-uri must be http://HOST:PORT or a database such as sqlite:////FOLDER/mlflow.db; got "
             "'localhost:5000'.",
         ),
         (
@@ -166,7 +166,7 @@ def test_windows_that_are_too_long_for_the_songs(
 def test_addresses_that_are_none(uri: str, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused("--tracking-uri", uri).endswith(f"sqlite:////FOLDER/mlflow.db; got {uri!r}.")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    assert refused().endswith(f"sqlite:////FOLDER/mlflow.db; got {uri!r}.")
+    assert refused().endswith(f"got {uri!r}. Unset it, or give another address by --tracking-uri.")
 
 
 def test_scale(refused: Callable[..., str]) -> None:
