@@ -1,6 +1,9 @@
+import importlib
 import tarfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -274,6 +277,63 @@ def test_any_bytes_give_a_song_or_a_reason(data: st.DataObject) -> None:
     assert (np.diff(song.bars) > 0).all()
     if song.length < 24 * 1000:
         cut(song, WindowSpec())
+
+
+@pytest.fixture(scope="module")
+def comparison() -> Iterator[ModuleType]:
+    """The benchmark that compares readers; its child processes can import it too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+        yield importlib.import_module("midi_readers")
+
+
+def test_every_reason_for_another_reading_is_documented(comparison: ModuleType) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    rows = {line.split(" | ")[0].removeprefix("| ") for line in page.splitlines() if line.startswith("| ")}
+    assert len(reasons(comparison)) == 14
+    assert reasons(comparison) <= rows
+
+
+def reasons(comparison: ModuleType) -> set[str]:
+    return {*comparison.REFUSALS.values()}.union(*comparison.RULES.values())
+
+
+DIFFERENT = {
+    "overlap": [(0, ON), (16, ON), (32, OFF), (48, OFF)],
+    "no length": [(0, ON), (0, OFF), (16, ON), (32, OFF)],
+    "program": [(0, ON), (16, b"\xc0\x20"), (32, OFF)],
+    "end mark": [(0, ON), (16, OFF), (16, END_MARK[1:]), (32, ON), (48, OFF)],
+    "0xF7": [(0, ON), (16, b"\xf7\x02\x01\xf7"), (32, OFF), (48, ON), (64, OFF)],
+    "high bit": [(0, b"\xb0\x07\xff"), (0, ON), (16, OFF)],
+    "high bit in a sysex": [(0, b"\xf0\x02\x81\xf7"), (0, ON), (16, OFF)],
+    "key": [(0, META["key that there is not"]), (0, ON), (16, OFF)],
+    "tempo": [(0, META["short tempo"]), (0, ON), (16, OFF)],
+    "far": [(0, ON), (16, OFF), (FAR, META["text"])],
+    "status": [(0, ON), (16, b"\xf8"), (32, b"\x3c\x00")],
+    "long number": [(0, ON), (16, b"\xff\x01\x80\x80\x80\x80\x01%"), (32, OFF)],
+}
+ODD_FILES = {name: midi_file([midi_track(events)]) for name, events in DIFFERENT.items()} | {
+    "early": midi_file([LONE, SECOND])[:-9],
+    "track missing": midi_file([LONE, b""]),
+    "empty track": midi_file([b"MTrk\0\0\0\0", LONE]),
+    "other chunk": midi_file([b"XFIH\0\0\0\0" + LONE]),
+    "frames": midi_file([LONE], resolution=0xE728),
+    "no unit": midi_file([LONE], resolution=0),
+    "format 3": midi_file([LONE], kind=3),
+    "long header": WHOLE[:7] + b"\x0a" + WHOLE[8:14] + b"more" + WHOLE[14:],
+    "junk": midi_file([track([(0, ON), (96, OFF)], end=END_MARK + b"\xff\xff\xffjunk")]),
+}
+
+
+def test_every_difference_from_other_readers_has_a_reason(comparison: ModuleType) -> None:
+    readers = {name: comparison.Child(name) for name in comparison.READERS}
+    tally = comparison.Tally()
+    for name, data in ODD_FILES.items():
+        tally.add(name, data, {reader: child.read(data) for reader, child in readers.items()})
+    for child in readers.values():
+        child.process.kill()
+    assert tally.unexplained == []
+    assert {reason for _, _, reason in tally.reasons} == reasons(comparison)
 
 
 @pytest.mark.skipif(not SAMPLE.is_file(), reason="the sample data beside the repository is absent")
