@@ -351,6 +351,7 @@ class Tally:
     Attributes:
         files: their number.
         read: files that each reader read, by reader.
+        died: files that a reader crashed or hung on, by reader.
         seconds: CPU seconds of the files that all readers read, by reader.
         compared, notes: by other reader and how the two differ, the files, and the notes that only one of them has.
         reasons: files by other reader, how the two differ, and why.
@@ -359,6 +360,7 @@ class Tally:
 
     files: int = 0
     read: Counter[str] = field(default_factory=Counter)
+    died: Counter[str] = field(default_factory=Counter)
     seconds: Counter[str] = field(default_factory=Counter)
     compared: Counter[tuple[str, str]] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
@@ -371,6 +373,7 @@ class Tally:
         ours = readings["ours"]
         for reader, reading in readings.items():
             self.read[reader] += reading.notes is not None
+            self.died[reader] += reading.refusal in ("crashes", "hangs")
             if all(other.notes is not None for other in readings.values()):
                 self.seconds[reader] += reading.seconds
             if reader != "ours":
@@ -400,7 +403,11 @@ class Tally:
         print(f"\n{title}: {self.files} files")
         for reader in READERS:
             ratio = self.seconds[reader] / self.seconds["ours"] if self.seconds["ours"] else float("nan")
-            print(f"  {reader:<12} read {self.read[reader]:>5}, CPU seconds {ratio:.2f} times ours")
+            refused = self.files - self.read[reader] - self.died[reader]
+            print(
+                f"  {reader:<12} read {self.read[reader]:>5}, refused {refused:>4}, crashed or hung "
+                f"{self.died[reader]:>3}, CPU seconds {ratio:.2f} times ours"
+            )
         hows = ("same notes", "other notes", "only we read", "only it reads", "both refuse")
         print(f"  {'':<12}" + "".join(f"{how:>15}" for how in hows) + f"{'notes differ':>15}")
         for reader in others:
