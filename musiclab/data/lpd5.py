@@ -41,7 +41,6 @@ class Lpd5(Source):
     """
 
     kind = "lpd5"
-    revision = 2
     suffixes = (".npz",)
     file_kind = ZIP
 
