@@ -404,7 +404,7 @@ def test_what_is_required_and_not_there_is_named(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(requirements.metadata, "version", version)
     problems = requirements.unmet()
-    assert {"tqdm is missing", "symusic 2.4.0 is not ==0.5.8", "py-spy is missing (for ray[default])"} <= {*problems}
+    assert {"tqdm is missing", "symusic 2.4.0 is not ==0.5.9", "py-spy is missing (for ray[default])"} <= {*problems}
     (finding,) = installation.versions()
     assert finding.level == "fail" and "pip install -c constraints.txt" in finding.remedy
 

@@ -349,7 +349,7 @@ def test_the_front_door_has_what_it_lists() -> None:
 
 
 _WINDOWS = """
-import sys
+import shutil, sys  # shutil of Python 3.14 would look for more of Windows
 sys.modules["fcntl"] = sys.modules["resource"] = None  # Windows lacks them
 sys.platform = "win32"
 """
