@@ -14,8 +14,7 @@ MODULES = {path.relative_to(PACKAGE).with_suffix("").as_posix(): path for path i
 
 # Modules at the top that belong to no package; all may use them, and they use one another only.
 GROUND = {
-    "code_lock", "entry", "errors", "fields", "hashing", "import_order", "plain", "progress", "requirements",
-    "resources", "surroundings", "terminal", "wording",
+    "code_lock", "errors", "fields", "hashing", "plain", "process", "progress", "requirements", "resources", "wording",
 }  # fmt: skip
 # What each package may import beside itself and the ground: packages, or single modules of them.
 ALLOWED = {

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.fs
 
 from musiclab.errors import UserError
-from musiclab.surroundings import expanded
+from musiclab.process.surroundings import expanded
 
 LOCAL = pyarrow.fs.LocalFileSystem()
 HALF = ".half-"  # names of files that are being written begin so

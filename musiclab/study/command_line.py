@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 from musiclab.analysis.answer import best, undecided
 from musiclab.design.spec import StudySpec
+from musiclab.process.terminal import speller
 from musiclab.report.sentences import describe
 from musiclab.report.text_table import table
 from musiclab.storage.records import FAILURE_LOG
 from musiclab.study import session
 from musiclab.study.options import RunOptions
 from musiclab.study.session import Outcome
-from musiclab.terminal import speller
 
 
 def run_command(spec: StudySpec, options: RunOptions, command: Sequence[str] = ()) -> int:

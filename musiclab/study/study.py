@@ -7,8 +7,8 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from musiclab.design.spec import StudySpec
-from musiclab.entry import exit_code
-from musiclab.surroundings import settle
+from musiclab.process.entry import exit_code
+from musiclab.process.surroundings import settle
 
 if TYPE_CHECKING:
     from musiclab.study.results import StudyResults

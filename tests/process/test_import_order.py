@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from musiclab.import_order import REQUIRED
+from musiclab.process.import_order import REQUIRED
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 _STUDY = '''"""How large?"""
 from musiclab import Grid, Study
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from musiclab.errors import UserError, printable
-from musiclab.surroundings import settle
-from musiclab.terminal import tolerant_streams
+from musiclab.process.surroundings import settle
+from musiclab.process.terminal import tolerant_streams
 
 
 def exit_with(run: Callable[[], int]) -> NoReturn:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from musiclab.errors import UserError
+from musiclab.process.surroundings import expanded, settle
 from musiclab.storage.files import Storage, storage_at
-from musiclab.surroundings import expanded, settle
 from tests.support.containers import as_nobody, can_be_nobody
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from musiclab.errors import UserError
-from musiclab.terminal import open_streams
+from musiclab.process.terminal import open_streams
 
 
 def settle() -> None:

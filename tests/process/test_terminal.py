@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from musiclab.terminal import speller, spelt
+from musiclab.process.terminal import speller, spelt
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 
 # A command that prints what a study prints, more than a pipe and a buffer hold, and says in a file that it is done.
 _COMMAND = """
 import sys
 from pathlib import Path
-from musiclab.entry import exit_with
+from musiclab.process.entry import exit_with
 from musiclab.progress import Progress
 
 def command():
@@ -94,7 +94,7 @@ def test_a_full_disk_behind_standard_output_is_one_sentence(tmp_path: Path, code
 def test_a_closed_output_is_not_taken_by_the_next_file(tmp_path: Path) -> None:
     """Otherwise whatever is printed by a library or a child process would stand in that file."""
     script = (
-        "import os, sys\nfrom pathlib import Path\nfrom musiclab.entry import exit_with\n"
+        "import os, sys\nfrom pathlib import Path\nfrom musiclab.process.entry import exit_with\n"
         "def command():\n with Path(sys.argv[1]).open('wb') as file:\n  os.system('echo from a child')\n"
         "  print('printed', flush=True)\n  file.write(b'data')\n return 0\nexit_with(command)"
     )
