@@ -281,14 +281,14 @@ STATUS = "no known message where one should begin"
 # What readers say when they refuse a file.
 REFUSALS = {
     "a message has a broken data byte": HIGH_BIT,
-    "it has . of . tracks|a track ends|a message ends": EARLY,
+    r"it has \d+ of \d+ tracks|a track ends|a message ends": EARLY,
     "no kind|where a message should begin": STATUS,
     "not counted in beats|Division type": UNIT,
     "a note ends at beat|largest tick": FAR,
     "more than four bytes": LONG,
     "MIDI format|its header has|no MThd|Invaild midi": HEADER,
     "Get (control_value|control_number|program|pitch|velocity)=|ValueError: data byte must be": HIGH_BIT,
-    "KeySignatureError|list index out|not a valid|ZeroDivision|math domain|exceeds maximum": VALUE,
+    "KeySignatureError|list index out|not a valid|denominator|ZeroDivision|math domain|exceeds maximum": VALUE,
     "empty sequence": EMPTY,
     "no MTrk header": CHUNK,
     "EOFError|OSError": BEHIND,  # of pretty_midi, where we read a file to its end marks
