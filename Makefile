@@ -3,6 +3,17 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.installed
+# The Pythons that the whole suite has passed on, by the classifiers of pyproject.toml, and what a Python calls itself:
+# CPython-3.13, PyPy-3.11, or CPython-3.13t, which is built without the global lock and finds no wheels of some packages.
+KNOWN := $(shell sed -n 's/.*:: Python :: \(3\.[0-9]*\)".*/\1/p' pyproject.toml)
+NAME := -c 'import platform, sys; print(platform.python_implementation() + "-%d.%d" % sys.version_info[:2] \
+  + getattr(sys, "abiflags", ""))'
+# The environment is made anew if its Python no longer starts, or is another one than PYTHON names.
+HAS := $(shell $(VENV)/bin/python $(NAME) 2>/dev/null)
+ifneq ($(HAS),$(if $(filter file,$(origin PYTHON)),$(or $(HAS),none),$(shell $(PYTHON) $(NAME) 2>/dev/null)))
+.PHONY: $(READY)
+ANEW := --clear
+endif
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
@@ -29,10 +40,12 @@ docs: $(READY)
 	@echo "docs/_build/html/index.html"
 
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "error: $(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.12 ..." >&2; exit 2; }
-	@$(PYTHON) -m venv $(VENV) || { \
-	  echo "error: $(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
+	@name=$$($(PYTHON) $(NAME) 2>/dev/null); case " $(KNOWN:%=CPython-%) " in *" $${name:-none} "*) ;; *) \
+	  echo "error: musiclab is known to run on CPython $(firstword $(KNOWN)) to $(lastword $(KNOWN)), and $(PYTHON)" \
+	    "$${name:+is }$${name:-does not start}; name another: $(strip make $(MAKECMDGOALS)) PYTHON=python$(lastword $(KNOWN))" >&2; \
+	  exit 2;; esac; \
+	$(PYTHON) -m venv $(ANEW) $(VENV) || { echo "error: $(PYTHON) cannot make virtual environments; on Debian and Ubuntu:" \
+	  "apt install python$${name#CPython-}-venv" >&2; exit 2; }
 	@echo "installing pinned versions into $(VENV); the first time this takes some minutes"
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@

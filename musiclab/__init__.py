@@ -1,5 +1,10 @@
 """Musiclab: studies of symbolic-music generators, from real songs to an answer with error bars and sound."""
 
+# ruff: noqa: E402 - before anything else is imported
+from musiclab.process.import_order import put_libraries_first
+
+put_libraries_first()
+
 import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

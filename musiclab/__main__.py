@@ -1,6 +1,7 @@
 """The `musiclab` command; `python -m musiclab` in a checkout that is not installed."""
 
-from musiclab.errors import UserError, exit_with
+from musiclab.errors import UserError
+from musiclab.process.entry import exit_with
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Progress for a person: a bar on a terminal or in a notebook, a line now and then in a log."""
 
+import contextlib
 import importlib.util
 import sys
 import time
@@ -56,7 +57,8 @@ class Progress:
 
     def say(self, line: str) -> None:
         """Print a line without disturbing the bar."""
-        tqdm.write(line, file=sys.stderr)
+        with contextlib.suppress(OSError):  # what is counted goes on although nobody can read of it
+            tqdm.write(line, file=sys.stderr)
 
     def __enter__(self) -> Self:
         return self
@@ -75,7 +77,8 @@ class Progress:
             phrases.append(f"left {duration(seconds_each * max(0, self._total - self._done))}")
         if self._note:
             phrases.append(self._note)
-        print(", ".join(phrases), file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):
+            print(", ".join(phrases), file=sys.stderr, flush=True)
 
 
 def _in_notebook_with_widgets() -> bool:

@@ -13,7 +13,9 @@ PACKAGE = musiclab.ROOT
 MODULES = {path.relative_to(PACKAGE).with_suffix("").as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 # Modules at the top that belong to no package; all may use them, and they use one another only.
-GROUND = {"code_lock", "errors", "fields", "hashing", "progress", "requirements", "resources", "wording"}
+GROUND = {
+    "code_lock", "errors", "fields", "hashing", "plain", "process", "progress", "requirements", "resources", "wording",
+}  # fmt: skip
 # What each package may import beside itself and the ground: packages, or single modules of them.
 ALLOWED = {
     "data": set(),

@@ -1,5 +1,6 @@
 """The files around the code: licence, citation, changelog, third parties, hooks, and what the wheel has in it."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -13,11 +14,22 @@ from typing import Any
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import musiclab
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYTHONS = re.findall(r":: Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"]))
+# A Python that names itself as it is told to. Its environments are of the same Python, with a pip that does nothing.
+FAKE_PYTHON = """#!/bin/sh
+case $1 in
+-c) echo {name} ;;
+-m) for environment; do :; done
+    echo "$@" >> made
+    mkdir -p $environment/bin && cp $0 $environment/bin/python && cp /bin/true $environment/bin/pip ;;
+esac
+"""
 # Of others: SoundFonts, scores, songs, weights, and libraries that are compiled.
 FOREIGN = (".sf2", ".sf3", ".mxl", ".xml", ".musicxml", ".mid", ".midi", ".mp3", ".wav", ".npz", ".safetensors", ".so")
 
@@ -75,6 +87,89 @@ def test_the_hooks_are_local_and_run_what_make_test_runs_before_the_tests() -> N
     assert "make test" in _read(".ci/run")
 
 
+def test_the_pythons_listed_are_all_from_the_oldest_on_and_the_one_that_runs_this_is_among_them() -> None:
+    oldest, newest = PYTHONS[0], PYTHONS[-1]
+    assert [f"3.{minor}" for minor in range(int(oldest[2:]), int(newest[2:]) + 1)] == PYTHONS
+    assert PROJECT["requires-python"] == f">={oldest}"
+    assert f"{sys.version_info.major}.{sys.version_info.minor}" in PYTHONS
+    for page in ("README.md", "CONTRIBUTING.md", "docs/getting-started.md", "docs/limits.md"):
+        assert f"Python {oldest} to {newest}" in _read(page), page
+
+
+def test_what_is_required_is_pinned_to_a_version_that_will_do() -> None:
+    lines = [line for line in _read("constraints.txt").splitlines() if not line.startswith("#")]
+    assert lines == sorted(lines, key=str.lower)
+    pins = {canonicalize_name(pin.name): pin.specifier for pin in map(Requirement, lines)}
+    for line in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]:
+        required = Requirement(line)
+        (pin,) = pins[canonicalize_name(required.name)]
+        assert pin.operator == "==" and required.specifier.contains(pin.version), line
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("CPython-3.10", "is CPython-3.10"),
+        ("CPython-2.7", "is CPython-2.7"),
+        ("CPython-3.1", "is CPython-3.1"),
+        (f"CPython-3.{int(PYTHONS[-1][2:]) + 1}", f"is CPython-3.{int(PYTHONS[-1][2:]) + 1}"),
+        (f"CPython-{PYTHONS[-1]}t", f"is CPython-{PYTHONS[-1]}t"),
+        (f"PyPy-{PYTHONS[0]}", f"is PyPy-{PYTHONS[0]}"),
+        ("", "does not start"),
+    ],
+)
+def test_make_says_which_pythons_will_do_before_it_makes_anything(tmp_path: Path, name: str, said: str) -> None:
+    made = _make(tmp_path, "test", "docs", name=name)
+    assert made.returncode == 2 and made.stdout == ""
+    sentence, end = made.stderr.splitlines()
+    assert sentence == (
+        f"error: musiclab is known to run on CPython {PYTHONS[0]} to {PYTHONS[-1]}, and {tmp_path}/python {said}; "
+        f"name another: make test docs PYTHON=python{PYTHONS[-1]}"
+    )
+    assert end.startswith("make: ***")
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_make_says_so_of_a_python_that_is_not_there_too(tmp_path: Path) -> None:
+    made = _make(tmp_path, PYTHON="python3.99")
+    assert made.returncode == 2
+    assert "and python3.99 does not start; name another: make PYTHON=python3." in made.stderr.splitlines()[0]
+
+
+@pytest.mark.parametrize("version", PYTHONS)
+def test_make_takes_every_python_listed(tmp_path: Path, version: str) -> None:
+    made = _make(tmp_path, ".venv/.installed", name=f"CPython-{version}")
+    assert (made.returncode, made.stderr) == (0, "")
+    assert (tmp_path / ".venv" / ".installed").exists()
+
+
+def test_make_names_the_package_that_a_python_without_environments_needs(tmp_path: Path) -> None:
+    (tmp_path / ".venv").touch()  # so that none can be made there
+    made = _make(tmp_path, ".venv/.installed", name="CPython-3.12")
+    assert made.returncode == 2
+    assert made.stderr.splitlines()[-2].endswith(
+        f"{tmp_path}/python cannot make virtual environments; on Debian and Ubuntu: apt install python3.12-venv"
+    )
+
+
+def test_make_changes_the_environment_only_if_another_python_is_named_or_its_own_is_gone(tmp_path: Path) -> None:
+    def environments(name: str, **variables: str) -> int:
+        assert _make(tmp_path, ".venv/.installed", name=name, **variables).returncode == 0
+        return len((tmp_path / "made").read_text().splitlines())
+
+    assert environments("CPython-3.12") == 1
+    assert environments("CPython-3.12") == 1
+    assert environments("CPython-3.13") == 2
+    # `python3`, which is meant if none is named, is whatever this machine has.
+    (tmp_path / "python3").write_text(FAKE_PYTHON.format(name="CPython-3.11"))
+    (tmp_path / "python3").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    assert environments("", PYTHON="", PATH=path) == 2
+    (tmp_path / ".venv" / "bin" / "python").unlink()
+    assert environments("", PYTHON="", PATH=path) == 3
+    assert (tmp_path / "made").read_text().splitlines() == ["-m venv --clear .venv"] * 3
+
+
 @pytest.mark.slow
 def test_the_wheel_has_the_package_whole_and_nothing_of_others(tmp_path: Path) -> None:
     tree, wheels = tmp_path / "tree", tmp_path / "wheels"
@@ -98,6 +193,19 @@ def test_the_wheel_has_the_package_whole_and_nothing_of_others(tmp_path: Path) -
     assert any(name.endswith(".j2") for name in here)
     licences = {Path(name).name for name in packed if ".dist-info/licenses/" in name}
     assert licences == {"LICENSE", "THIRD_PARTY.md"}
+
+
+def _make(folder: Path, *targets: str, name: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+    """The project's Makefile in a folder of its own, with the environment's PYTHON a fake one that has the name."""
+    for file in ("Makefile", "pyproject.toml", "constraints.txt"):
+        if not (folder / file).exists():
+            shutil.copy2(ROOT / file, folder)
+    python = folder / "python"
+    python.write_text(FAKE_PYTHON.format(name=name) if name else "#!/bin/sh\nexit 127\n")
+    python.chmod(0o755)
+    given = {"PYTHON": str(python)} | variables
+    environment = {name: value for name, value in (os.environ | given).items() if value and "MAKE" not in name}
+    return subprocess.run(["make", *targets], cwd=folder, env=environment, capture_output=True, text=True)
 
 
 def _recipe(target: str) -> list[str]:

@@ -1,7 +1,7 @@
 """The `musiclab` command: data, music from trained trials, and finished studies; studies have their own."""
 
 from musiclab.cli import clean, data, doctor, generate, report, sync
-from musiclab.errors import exit_with
+from musiclab.process.entry import exit_with
 from musiclab.study.options import Parser
 
 _SUBJECTS = (data, generate, report, sync, doctor, clean)

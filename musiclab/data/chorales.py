@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 
+from musiclab.data.kinds import ZIP
 from musiclab.data.songs import (
     BASS,
     BEAT_TICKS,
@@ -40,6 +41,7 @@ class Chorales(Source):
 
     kind = "chorales"
     suffixes = (".mxl",)
+    file_kind = ZIP
 
     def __init__(self) -> None:
         # Located without importing music21, because that takes seconds.

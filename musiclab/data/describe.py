@@ -11,6 +11,7 @@ from musiclab.data.songs import BEAT_TICKS, TRACKS
 from musiclab.data.splits import MIN_SONGS, split_songs
 from musiclab.data.store import TABLE, WindowStore
 from musiclab.data.windows import PITCHES
+from musiclab.wording import counted
 
 _WINDOWS_AT_ONCE = 4096
 _NAMES_SHOWN = 100  # for each reason
@@ -18,7 +19,7 @@ _NAME_WIDTH = 100
 
 
 def describe(store: WindowStore) -> str:
-    """Lines about the songs, the windows, each track, the sizes of an example split, and skipped songs."""
+    """Lines about the songs, the windows, each track, the sizes of an example split, copies, and skipped songs."""
     spec = store.spec
     beats = spec.steps / spec.resolution
     counts = [song.count for song in store.songs]
@@ -37,7 +38,7 @@ def describe(store: WindowStore) -> str:
     for track, name in enumerate(TRACKS):
         empty, on, onsets = activity.empty[track], activity.on[track], activity.onsets_a_beat[track]
         lines.append(f"{name:<10}{empty:>15.1%}{on:>12.2%}{onsets:>15.2f}")
-    return "\n".join([*lines, "", *_split_lines(store), *_skipped_lines(store)])
+    return "\n".join([*lines, "", *_split_lines(store), *_copy_lines(store), *_skipped_lines(store)])
 
 
 def _range(values: Sequence[float]) -> str:
@@ -72,27 +73,47 @@ def _activity(store: WindowStore) -> _Activity:
 
 
 def _split_lines(store: WindowStore) -> list[str]:
-    if len(store.songs) < MIN_SONGS:
-        return [f"Too few songs to split: {len(store.songs)}; at least {MIN_SONGS} are needed."]
-    split = split_songs([song.id for song in store.songs], np.random.default_rng(0))
+    works = len(set(store.works.values()))
+    if works < MIN_SONGS:
+        return [f"Too few different songs to split: {works}; at least {MIN_SONGS} are needed."]
+    split = split_songs(store.works, np.random.default_rng(0))
     lines = ["An example split by song (each block of a study draws its own):"]
     for name, ids in split.to_json().items():
         lines.append(f"  {name:<12}{len(ids):>8,} songs{len(store.indices(ids)):>12,} windows")
     return lines
 
 
+def _copy_lines(store: WindowStore) -> list[str]:
+    """Which songs have the same windows as an earlier one."""
+    firsts: dict[str, str] = {}
+    copies: list[str] = []
+    for song in store.songs:
+        first = firsts.setdefault(song.content, song.id)
+        if first != song.id:
+            copies.append(f"{_short(song.id)}, of {_short(first)}")
+    if not copies:
+        return []
+    heading = f"Copies ({counted(len(copies), 'song')} with the windows of another; a split keeps them together):"
+    return ["", heading, *_listed(copies, store)]
+
+
 def _skipped_lines(store: WindowStore) -> list[str]:
     by_reason: defaultdict[str, list[str]] = defaultdict(list)
     for name, reason in store.skipped:
-        by_reason[reason].append(name)
+        by_reason[reason].append(_short(name))
     if not by_reason:
         return []
     lines = ["", "Skipped songs by reason:"]
     for reason, names in sorted(by_reason.items(), key=lambda entry: (-len(entry[1]), entry[0])):
         lines.append(f"{len(names):>8,}  {reason}:")
-        lines += [f"{'':12}{_short(name)}" for name in names[:_NAMES_SHOWN]]
-        if len(names) > _NAMES_SHOWN:
-            lines.append(f"{'':12}and {len(names) - _NAMES_SHOWN:,} more; all are listed in {store.folder / TABLE}")
+        lines += _listed(names, store)
+    return lines
+
+
+def _listed(names: list[str], store: WindowStore) -> list[str]:
+    lines = [f"{'':12}{name}" for name in names[:_NAMES_SHOWN]]
+    if len(names) > _NAMES_SHOWN:
+        lines.append(f"{'':12}and {len(names) - _NAMES_SHOWN:,} more; all are listed in {store.folder / TABLE}")
     return lines
 
 

@@ -6,6 +6,7 @@ notes from undamaged files, in milliseconds a song.
 """
 
 import os
+import struct
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -14,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from musiclab.data.archives import read_file
+from musiclab.data.folders import read_file
+from musiclab.data.kinds import MIDI
 from musiclab.data.songs import BEAT_TICKS, DRUMS, MAX_BEATS, BadSong, Song, first_tempo, to_ticks, track_of
 from musiclab.data.source import Source
 from musiclab.data.windows import WindowSpec, cut
@@ -23,15 +25,16 @@ from musiclab.errors import UserError
 _DRUM_CHANNEL = 9
 _MAX_METER = 64  # of both numbers of a time signature; larger ones are damage
 
-# How many data bytes follow system messages 0xF1 to 0xF6. They should not be in a file but are harmless.
-_SYSTEM_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
+# How many data bytes follow a system message. They should not be in a file but are harmless.
+_SYSTEM_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1, 0xF6: 0, 0xF8: 0, 0xFA: 0, 0xFB: 0, 0xFC: 0, 0xFE: 0}
 
 
 class Midi(Source):
     """Standard MIDI files of any folder or archive; `<artist>/<title>.mid` names the song."""
 
     kind = "midi"
-    suffixes = (".mid", ".midi")
+    suffixes = (".mid", ".midi", ".kar", ".rmi")
+    file_kind = MIDI
     max_bytes = 4 << 20
 
     @classmethod
@@ -41,7 +44,8 @@ class Midi(Source):
         if not len(notes):
             raise BadSong("no notes")
         path = PurePosixPath(name)
-        bars = _bars(events, int(notes[:, 3].max()))
+        end = int(notes[:, 3].max())
+        bars = _bars(events, end)
         return Song(
             id=str(path.with_suffix("")),
             artist=path.parent.name,
@@ -49,9 +53,7 @@ class Midi(Source):
             notes=notes,
             bars=bars[:-1],
             length=int(bars[-1]),
-            tempo=first_tempo(
-                np.array([60e6 / tempo.microseconds for tempo in sorted(events.tempos) if tempo.microseconds])
-            ),
+            tempo=first_tempo(_tempos(events, end)),
         )
 
 
@@ -110,38 +112,62 @@ class Events:
 
 
 def read_events(data: bytes) -> Events:
-    """The events of a standard MIDI file of format 0 or 1.
+    """The events of a standard MIDI file, bare or wrapped in RIFF (`.rmi`). All tracks are played at once.
 
     Raises:
-        BadSong: the file is damaged or of another format.
-        IndexError: the file ends early.
+        BadSong: the file is damaged, ends early or does not count time in beats.
     """
+    if data[:4] == b"RIFF" and data[8:12] == b"RMID":
+        data = _unwrapped(data)
     if data[:4] != b"MThd" or len(data) < 14:
         raise BadSong("not a MIDI file: no MThd header")
-    kind, resolution = int.from_bytes(data[8:10]), int.from_bytes(data[12:14])
-    if kind > 1:
-        raise BadSong(f"MIDI format {kind}, not 0 or 1")
+    head_size, kind, track_count, resolution = struct.unpack(">4xIHHH", data[:14])
+    if head_size < 6:
+        raise BadSong(f"its header has {head_size} bytes, not 6")
+    if kind > 2:
+        raise BadSong(f"MIDI format {kind}, not 0, 1 or 2")
     if not 0 < resolution < 0x8000:
         raise BadSong("time not counted in beats")
     events = Events(resolution)
-    missing = int.from_bytes(data[10:12])
-    position = 8 + int.from_bytes(data[4:8])
-    while position + 8 <= len(data):
+    position, tracks = 8 + head_size, 0
+    while tracks < track_count and position + 8 <= len(data):
         size = int.from_bytes(data[position + 4 : position + 8])
-        body = data[position + 8 : position + 8 + size]
         if data[position : position + 4] == b"MTrk":
-            if len(body) < size:
-                raise BadSong("a track ends early")
-            _read_track(body, events)
-            missing -= 1
+            _read_track(data[position + 8 : position + 8 + size], size, events)
+            tracks += 1
         position += 8 + size
-    if missing > 0:
-        raise BadSong(f"ends early: {missing} tracks are missing")
+    if tracks < track_count:
+        raise BadSong(f"ends early: it has {tracks} of {track_count} tracks")
     return events
 
 
-def _read_track(data: bytes, events: Events) -> None:
-    """Add the events of a track. As in LPD, programs hold for the track only, and a note without an end is dropped."""
+def _unwrapped(data: bytes) -> bytes:
+    """The MIDI file in a RIFF file."""
+    position = 12
+    while position + 8 <= len(data):
+        size = int.from_bytes(data[position + 4 : position + 8], "little")
+        if data[position : position + 4] == b"data":
+            return data[position + 8 : position + 8 + size]
+        position += 8 + size + size % 2
+    raise BadSong("a RIFF file without a MIDI file in it")
+
+
+def _read_track(data: bytes, size: int, events: Events) -> None:
+    """Add the events of a track that claims `size` bytes.
+
+    As in LPD, programs hold for the track only, and a note without an end is dropped. What follows the end mark does
+    not count, and neither does a wrong size if there is an end mark.
+    """
+    try:
+        has_end_mark = _read_messages(data, events)
+    except IndexError:
+        raise BadSong("a track ends in the middle of a message") from None
+    if len(data) < size and not has_end_mark:
+        raise BadSong("a track ends early")
+
+
+def _read_messages(data: bytes, events: Events) -> bool:
+    """Add the events of a track's messages; whether it has an end mark."""
     time = position = status = 0
     programs = [0] * 16
     sounding: dict[int, deque[tuple[int, int]]] = defaultdict(deque)
@@ -152,44 +178,58 @@ def _read_track(data: bytes, events: Events) -> None:
         if byte >= 0x80:
             byte, position = _varying(data, position - 1)
         time += byte
-        if time > limit:
-            raise BadSong(f"longer than {MAX_BEATS:,} beats")
+        message = status
         if data[position] >= 0x80:
-            status = data[position]
+            message = data[position]
             position += 1
-        kind, channel = status >> 4, status & 15
+        kind, channel = message >> 4, message & 15
         if kind == 0x8 or kind == 0x9 or kind == 0xA or kind == 0xB or kind == 0xE:
             first, second = data[position], data[position + 1]
             position += 2
             if first >= 0x80 or second >= 0x80:
                 raise BadSong("a message has a broken data byte")
+            status = message
             if kind == 0x9 and second:
                 sounding[channel << 7 | first].append((time, programs[channel]))
             elif kind < 0xA and (queue := sounding[channel << 7 | first]):
                 start, program = queue.popleft()
+                if time > limit:
+                    raise BadSong(f"longer than {MAX_BEATS:,} beats: a note ends at beat {time // events.resolution:,}")
                 events.notes.append(Note(program, channel == _DRUM_CHANNEL, first, start, time))
         elif kind == 0xC or kind == 0xD:
-            if data[position] >= 0x80:
-                raise BadSong("a message has a broken data byte")
-            if kind == 0xC:
-                programs[channel] = data[position]
+            first = data[position]
             position += 1
-        elif status == 0xFF or status == 0xF0 or status == 0xF7:
-            meta = data[position] if status == 0xFF else -1
-            size, position = _varying(data, position + (status == 0xFF))
-            body = data[position : position + size]
-            position += size
-            if len(body) < size:
-                raise BadSong("a message ends early")
+            if first >= 0x80:
+                raise BadSong("a message has a broken data byte")
+            status = message
+            if kind == 0xC:
+                programs[channel] = first
+        elif message == 0xFF:  # the running status goes on after it, against the standard but as in many files
+            meta = data[position]
+            body, position = _sized(data, position + 1)
             if meta == 0x2F:
-                return
+                return True
             _read_meta(meta, body, time, events)
+        elif message == 0xF0 or message == 0xF7:
+            _, position = _sized(data, position)
             status = 0
-        elif status >= 0xF1:
-            position += _SYSTEM_BYTES.get(status, 0)
+        elif message in _SYSTEM_BYTES:
+            position += _SYSTEM_BYTES[message]
             status = 0
+        elif message:
+            raise BadSong(f"a message of no kind (0x{message:X})")
         else:
             raise BadSong("a data byte where a message should begin")
+    return False
+
+
+def _sized(data: bytes, position: int) -> tuple[bytes, int]:
+    """The bytes behind a number that says how many, and the position behind them."""
+    size, position = _varying(data, position)
+    body = data[position : position + size]
+    if len(body) < size:
+        raise BadSong("a message ends early")
+    return body, position + size
 
 
 def _varying(data: bytes, position: int) -> tuple[int, int]:
@@ -219,6 +259,12 @@ def _notes(events: Events) -> npt.NDArray[np.int32]:
     end = np.where(table[:, 0] == DRUMS, start + 1, end)
     notes = np.stack([table[:, 0], table[:, 1], start, end], axis=1)
     return notes[np.lexsort(notes.T[[1, 0, 3, 2]])].astype(np.int32)
+
+
+def _tempos(events: Events, end: int) -> npt.NDArray[np.float64]:
+    """The tempos that hold before the tick `end`, in their order; of several at one time, the last one holds."""
+    beats = {tempo.time: 60e6 / tempo.microseconds for tempo in events.tempos if tempo.microseconds}
+    return np.array([beats[time] for time in sorted(beats) if to_ticks(time, events.resolution) < end])
 
 
 def _bars(events: Events, end: int) -> npt.NDArray[np.int32]:

@@ -1,6 +1,6 @@
 """Splits by song, so that held-out songs are never trained on."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,36 +29,41 @@ class Split:
 
 
 def split_songs(
-    ids: Iterable[str], rng: np.random.Generator, fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    works: Mapping[str, str], rng: np.random.Generator, fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
 ) -> Split:
-    """Split songs at random into three parts of about the given fractions, none of them empty.
+    """Split songs at random into three parts of about the given fractions of works, none of them empty.
 
-    The same ids and random stream give the same split, whatever the order of the ids. Versions of one song stay
-    together: their ids differ only in a ` #2` at the end.
+    The same works and random stream give the same split, whatever their order.
+
+    Args:
+        works: by the id of each song, its work. Songs of one work, such as copies, stay together.
+        rng: what the split is drawn from.
+        fractions: of training, validation and test.
 
     Raises:
-        UserError: there are fewer than 10 songs.
+        UserError: there are fewer than 10 works.
         ValueError: the fractions are not all positive or do not add up to 1.
     """
     if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
         raise ValueError(f"fractions must be positive and add up to 1; got {fractions}")
-    versions: dict[str, list[str]] = {}
-    for song in sorted(set(ids)):
-        versions.setdefault(song.partition(" #")[0], []).append(song)
-    songs = list(versions)
-    if len(songs) < MIN_SONGS:
+    ids_by_work: dict[str, list[str]] = {}
+    for song in sorted(works):
+        ids_by_work.setdefault(works[song], []).append(song)
+    groups = list(ids_by_work.values())
+    if len(groups) < MIN_SONGS:
         raise UserError(
-            f"The data has {len(songs)} usable songs, and a split by song needs at least {MIN_SONGS}; give more songs."
+            f"The data has {len(groups)} different songs, and a split by song needs at least {MIN_SONGS}; give more "
+            "songs."
         )
-    validation, test = (max(1, round(fraction * len(songs))) for fraction in fractions[1:])
-    train = max(1, len(songs) - validation - test)
-    shuffled = [songs[index] for index in rng.permutation(len(songs))]
+    validation, test = (max(1, round(fraction * len(groups))) for fraction in fractions[1:])
+    train = max(1, len(groups) - validation - test)
+    shuffled = [groups[index] for index in rng.permutation(len(groups))]
 
-    def sorted_ids(part: list[str]) -> tuple[str, ...]:
-        return tuple(sorted(version for song in part for version in versions[song]))
+    def sorted_ids(part: list[list[str]]) -> tuple[str, ...]:
+        return tuple(sorted(song for group in part for song in group))
 
     return Split(
         train=sorted_ids(shuffled[:train]),
-        validation=sorted_ids(shuffled[train : len(songs) - test]),
-        test=sorted_ids(shuffled[len(songs) - test :]),
+        validation=sorted_ids(shuffled[train : len(groups) - test]),
+        test=sorted_ids(shuffled[len(groups) - test :]),
     )

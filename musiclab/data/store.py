@@ -14,16 +14,18 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from musiclab.code_lock import StageCode, code_hash
 from musiclab.data.arrays import HEADER_BYTES, read_header
+from musiclab.data.folders import Content
 from musiclab.data.songs import TRACKS, clean_text
 from musiclab.data.source import Source
 from musiclab.data.windows import PITCH_BYTES, WindowSpec, unpack
-from musiclab.data.workers import Chunk, PartSong, Workers, read_part
+from musiclab.data.workers import TOO_SHORT, Chunk, PartSong, Workers, read_part
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.progress import Progress
@@ -40,7 +42,8 @@ _CHUNK_BYTES = 16 << 20
 class SongRow:
     """A song of the store: `count` windows from index `first`.
 
-    `tempo` is in quarter notes a minute, `bar_ticks` in 1/24 beat. An unknown artist is "".
+    `tempo` is in quarter notes a minute, `bar_ticks` in 1/24 beat. An unknown artist is "". Copies, songs of the same
+    windows, have the same `content`. Copies, and songs of the same id in their files, are one `work`.
     """
 
     id: str
@@ -50,6 +53,8 @@ class SongRow:
     count: int
     tempo: float
     bar_ticks: int
+    content: str
+    work: str
 
 
 class WindowStore:
@@ -71,7 +76,7 @@ class WindowStore:
         self.fingerprint: str = table["fingerprint"]
         self.source: str = table["source"]
         self.spec = WindowSpec(**table["spec"])
-        self.songs = [SongRow(**row) for row in table["songs"]]
+        self.songs = [SongRow(**(_earlier(row) | row)) for row in table["songs"]]
         self.skipped: list[tuple[str, str]] = [(name, reason) for name, reason in table["skipped"]]
         _check_table(self)
         shape = (sum(song.count for song in self.songs), len(TRACKS), self.spec.steps, PITCH_BYTES)
@@ -80,6 +85,11 @@ class WindowStore:
 
     def __reduce__(self) -> tuple[Callable[[Path], "WindowStore"], tuple[Path]]:
         return open_store, (self.folder,)
+
+    @property
+    def works(self) -> dict[str, str]:
+        """The work of each song, by its id; see `SongRow`."""
+        return {song.id: song.work for song in self.songs}
 
     def indices(self, song_ids: Iterable[str]) -> npt.NDArray[np.int64]:
         """Indices (n,) of the songs' windows, song after song as given; KeyError for an unknown id."""
@@ -103,13 +113,18 @@ class WindowStore:
         return unpack(self.windows[indices])
 
 
+def _earlier(row: dict[str, Any]) -> dict[str, str]:
+    """The fields that stores of earlier versions did not have, as these took them."""
+    return {"content": row["id"], "work": row["id"].partition(" #")[0]}
+
+
 def _check_table(store: WindowStore) -> None:
     """Raise ValueError if no build writes such a table of songs, because nothing else checks it."""
     texts = [store.fingerprint, store.source, *(text for entry in store.skipped for text in entry)]
     numbers: list[int] = [*asdict(store.spec).values()]
     first = 0
     for song in store.songs:
-        texts += [song.id, song.artist, song.title]
+        texts += [song.id, song.artist, song.title, song.content, song.work]
         numbers += [song.first, song.count, song.bar_ticks]
         if song.first != first or song.count < 1 or not 0 < song.tempo < math.inf:
             raise ValueError(f"{TABLE} has no such song as {clean_text(str(song.id))!r}")
@@ -214,11 +229,11 @@ def _build_parts(source: Source, spec: WindowSpec, parts_folder: Path, workers: 
 
 
 def _chunks(source: Source, parts_folder: Path) -> Iterator[Chunk]:
-    items: list[tuple[str, bytes]] = []
+    items: list[tuple[str, Content]] = []
     size = number = 0
-    for name, data in source.items():
-        items.append((name, data))
-        size += len(data)
+    for name, content in source.items():
+        items.append((name, content))
+        size += len(content)
         if len(items) == _CHUNK_SONGS or size >= _CHUNK_BYTES:
             yield Chunk(parts_folder / f"{number:06d}", items)
             items, size, number = [], 0, number + 1
@@ -264,16 +279,17 @@ class _StoredSong(PartSong):
     """A row of the table of songs: what `SongRow` has."""
 
     first: int
+    work: str
 
 
 def _rows(songs: list[PartSong], source: Source) -> list[_StoredSong]:
-    """The table of songs: with names from outside of their files, unique ids, and the places of their windows."""
+    """The table of songs: names from outside of their files, unique ids, works, and the places of their windows."""
     names = source.names([song["id"] for song in songs])
     taken: set[str] = set()
     seen: Counter[str] = Counter()
     rows: list[_StoredSong] = []
     first = 0
-    for song in songs:
+    for song, work in zip(songs, _works(songs), strict=True):
         artist, title = map(clean_text, names.get(song["id"], (song["artist"], song["title"])))
         song_id = song["id"]
         while not seen[song["id"]] or song_id in taken:  # another song's own id may end in " #2"
@@ -289,20 +305,38 @@ def _rows(songs: list[PartSong], source: Source) -> list[_StoredSong]:
                 "count": song["count"],
                 "tempo": song["tempo"],
                 "bar_ticks": song["bar_ticks"],
+                "content": song["content"],
                 "first": first,
+                "work": rows[work]["id"] if work < len(rows) else song_id,
             }
         )
         first += song["count"]
     return rows
 
 
+def _works(songs: list[PartSong]) -> list[int]:
+    """For each song the place of the first one that is the same work: of the same id or windows as it or as another."""
+    works = list(range(len(songs)))
+
+    def first(place: int) -> int:
+        while works[place] != place:
+            works[place] = place = works[works[place]]
+        return place
+
+    places: dict[tuple[str, str], int] = {}
+    for place, song in enumerate(songs):
+        for key in (("id", song["id"]), ("content", song["content"])):
+            one, other = first(place), first(places.setdefault(key, place))
+            works[max(one, other)] = min(one, other)
+    return [first(place) for place in range(len(songs))]
+
+
 def _no_songs(source: Source, skipped: list[tuple[str, str]]) -> str:
     if not skipped:
-        return (
-            f"--data {source.spec} holds no {' or '.join(source.suffixes)} files; give a folder or archive that does."
-        )
+        return f"--data {source.spec} holds no {source.files}; give a folder or archive that does."
     reason, times = Counter(reason for _, reason in skipped).most_common(1)[0]
-    return f"--data {source.spec} holds no usable song: all {len(skipped)} were skipped, {times} of them as: {reason}."
+    most = f"{reason}; give longer songs, or set fewer steps" if reason == TOO_SHORT else reason
+    return f"--data {source.spec} holds no usable song: all {len(skipped)} were skipped, {times} of them as: {most}."
 
 
 def _concatenate(files: list[Path], target: Path, shape: tuple[int, ...]) -> None:

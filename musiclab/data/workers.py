@@ -1,6 +1,7 @@
 """Worker processes that turn chunks of songs into parts on disk, and survive a song that kills one of them."""
 
 import faulthandler
+import hashlib
 import json
 import multiprocessing
 import os
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from musiclab.data.archives import file_digest
+from musiclab.data.folders import Content
 from musiclab.data.songs import TRACKS, BadSong, Song, clean_text
 from musiclab.data.windows import PITCH_BYTES, WindowSpec, cut
 from musiclab.hashing import content_hash
@@ -26,12 +28,16 @@ TOO_SHORT = "shorter than one window"
 CRASHED = "its reader crashed or took more than two minutes"
 
 _SECONDS_A_SONG = 120
+_CHECKSUM_DIGITS = 32
 
-Parse = Callable[[str, bytes], Song]
+Parse = Callable[[str, Content], Song]
 
 
 class PartSong(TypedDict):
-    """A song in the table of a part: `count` windows; `tempo` in quarter notes a minute, `bar_ticks` in 1/24 beat."""
+    """A song in the table of a part: `count` windows; `tempo` in quarter notes a minute, `bar_ticks` in 1/24 beat.
+
+    `content` is the checksum of its windows.
+    """
 
     id: str
     artist: str
@@ -39,6 +45,7 @@ class PartSong(TypedDict):
     count: int
     tempo: float
     bar_ticks: int
+    content: str
 
 
 class PartTable(TypedDict):
@@ -53,7 +60,7 @@ class Chunk:
     """Song files (name, content) and the part made of them: `part`.npy with windows, `part`.json with its table."""
 
     part: Path
-    items: list[tuple[str, bytes]]
+    items: list[tuple[str, Content]]
 
     def is_done(self) -> bool:
         """Whether the part exists and is what was written; a bad disk or a power cut may have left anything."""
@@ -169,13 +176,13 @@ def _make_part(
     songs: list[PartSong] = []
     skipped: list[tuple[str, str]] = []
     windows = [np.zeros((0, len(TRACKS), spec.steps, PITCH_BYTES), np.uint8)]
-    for number, (name, data) in enumerate(chunk.items):
+    for number, (name, content) in enumerate(chunk.items):
         if trace is not None:
             trace.write_text(str(number))
         try:
             if number in crashed:
                 raise BadSong(CRASHED)
-            song, cut_windows = _windows_of(name, data, parse, spec)
+            song, cut_windows = _windows_of(name, content, parse, spec)
         except BadSong as reason:
             skipped.append((clean_text(name), str(reason)))
             continue
@@ -188,17 +195,18 @@ def _make_part(
                 "count": len(cut_windows),
                 "tempo": song.tempo,
                 "bar_ticks": song.bar_ticks,
+                "content": hashlib.sha256(cut_windows.tobytes()).hexdigest()[:_CHECKSUM_DIGITS],
             }
         )
     _write_part(chunk.part, np.concatenate(windows), PartTable(songs=songs, skipped=skipped))
 
 
-def _windows_of(name: str, data: bytes, parse: Parse, spec: WindowSpec) -> tuple[Song, npt.NDArray[np.uint8]]:
+def _windows_of(name: str, content: Content, parse: Parse, spec: WindowSpec) -> tuple[Song, npt.NDArray[np.uint8]]:
     # The timeout ends this process from outside of Python, because a reader that hangs may never return to it.
     with open(os.devnull, "w") as nowhere:  # noqa: PTH123
         faulthandler.dump_traceback_later(_SECONDS_A_SONG, exit=True, file=nowhere)
         try:
-            song = parse(name, data)
+            song = parse(name, content)
             windows = cut(song, spec)
         finally:
             faulthandler.cancel_dump_traceback_later()

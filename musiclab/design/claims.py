@@ -8,6 +8,7 @@ from musiclab.design.trials import SYSTEM, Variant
 from musiclab.errors import UserError
 from musiclab.fields import Fields, known_fields
 from musiclab.measures.registry import find_measure
+from musiclab.plain import plain
 
 Against = dict[str, Any] | float | Literal["real", "shuffled", "random"]
 
@@ -32,6 +33,10 @@ class Expect:
     of: dict[str, Any]
     relation: Literal["above", "below"]
     than: Against
+
+    def __post_init__(self) -> None:
+        for name in ("of", "than"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
 
 
 @dataclass(frozen=True)

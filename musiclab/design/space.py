@@ -2,11 +2,13 @@
 
 import itertools
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from musiclab.design.fractional import generators
 from musiclab.errors import UserError
+from musiclab.plain import plain
 from musiclab.wording import counted
 
 _DESIGNS = ("leave-one-out", "add-one-in", "factorial", "fractional")
@@ -15,7 +17,7 @@ _MOST_CROSSED = 10  # components of a factorial or fractional design: 1,024 vari
 
 @dataclass(frozen=True)
 class Grid:
-    """All the given values of a field; several grids of a space are crossed.
+    """All the given values of a field; several grids of a space are crossed. Numbers may be of numpy, torch or pandas.
 
     Nothing is checked here, because a study's file makes its grids on import, when an error would be a traceback.
     """
@@ -23,7 +25,7 @@ class Grid:
     values: tuple[Any, ...]
 
     def __init__(self, *values: Any) -> None:
-        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "values", plain(values))
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ class Ablation:
     components: dict[str, tuple[Any, Any]]
     design: Literal["leave-one-out", "add-one-in", "factorial", "fractional"] = "leave-one-out"
     resolution: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "components", plain(self.components))
+        object.__setattr__(self, "resolution", plain(self.resolution))
 
 
 Space = dict[str, Grid] | list[dict[str, Any]] | Ablation
@@ -75,9 +81,17 @@ def combinations(space: Space) -> list[dict[str, Any]]:
             raise UserError(f"space[{name!r}] must be a Grid, such as Grid(8, 16); got {grid!r}.")
         if not grid.values:
             raise UserError(f"space[{name!r}] must have at least one value, such as Grid(8, 16); got Grid().")
+        _check_values(f"space[{name!r}]", grid.values)
     return [
         dict(zip(space, values, strict=True)) for values in itertools.product(*(grid.values for grid in space.values()))
     ]
+
+
+def _check_values(where: str, values: Iterable[Any]) -> None:
+    for value in values:
+        if not isinstance(value, bool | int | float | str):
+            star = "; write Grid(*values)" if where.startswith("space") and isinstance(value, list | range) else ""
+            raise UserError(f"{where} must have numbers or texts, such as 8 or 'sample'; got {value!r}{star}.")
 
 
 def described(space: Space) -> dict[str, Any]:
@@ -170,6 +184,7 @@ def _component(name: str, sides: Any) -> _Component:
         off, on = {name: off}, {name: on}
     if not isinstance(off, dict) or not isinstance(on, dict) or off.keys() != on.keys() or not off:
         raise UserError(f"components[{name!r}] must have the same fields off and on; got {sides!r}.")
+    _check_values(f"components[{name!r}]", [*off.values(), *on.values()])
     for field in off:
         if off[field] == on[field]:
             raise UserError(

@@ -2,12 +2,13 @@
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from musiclab.design.claims import Claim
 from musiclab.design.space import Space
 from musiclab.errors import UserError
+from musiclab.plain import plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,10 @@ class StudySpec:
     seed: int = 0
     question: str = ""
 
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            object.__setattr__(self, each.name, plain(getattr(self, each.name)))
+
 
 def is_folder_name(text: str) -> bool:
     """Whether a study or a trial may have this name: it names a folder, and must never lead to another one."""
@@ -68,7 +73,7 @@ def check_spec(study: StudySpec) -> None:
             raise UserError(f"A study's {name} must be a text; got {getattr(study, name)!r}.")
     for name, low, high in (("blocks", 1, 10_000), ("seed", 0, 2**63 - 1)):  # as many blocks as --blocks allows
         value = getattr(study, name)
-        if not isinstance(value, int) or not low <= value <= high:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise UserError(f"A study's {name} must be a whole number from {low} to {high}; got {value!r}.")
     margin = study.margin
     if margin is not None and not (_is_number(margin) and 0 < margin < math.inf):

@@ -18,12 +18,14 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new output prints tables
 
 import ray
 from ray import tune
+from ray.exceptions import RayError
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from musiclab.errors import UserError, one_line
 from musiclab.execution.executor import OnTrialEnd
 from musiclab.execution.queue import Queue
+from musiclab.execution.ray_places import prepare_for_ray
 from musiclab.execution.trial import TrialRunner
 from musiclab.storage.files import StorageFailed
 
@@ -221,18 +223,27 @@ def _connect() -> None:
             _knock(address)
             ray.init(address=address, **quiet)
         else:
+            prepare_for_ray()
             # "local", because a killed Ray leaves its address behind and a plain init would try to connect to it.
             ray.init(address="local", include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **quiet)
-    except (OSError, RuntimeError, ValueError) as error:
-        if not address:
-            raise
+    except (OSError, RuntimeError, ValueError, RayError) as error:
         with contextlib.suppress(Exception):
             ray.shutdown()
-        reason = one_line(str(error))  # several lines, if the cluster has other versions
-        raise UserError(
-            f"The Ray cluster at RAY_ADDRESS={address} cannot be reached ({reason}); start it, or unset RAY_ADDRESS to "
-            "run on this machine."
-        ) from None
+        raise UserError(_why_not_connected(address, one_line(str(error)))) from None
+
+
+def _why_not_connected(address: str | None, reason: str) -> str:
+    """The sentence for an error of Ray's, which has several lines if the cluster has other versions."""
+    if not address:
+        return f"Ray cannot start on this machine ({reason.rstrip('.')}); --in-process runs without it."
+    where = f"The Ray cluster at RAY_ADDRESS={address}"
+    if any(word in reason for word in ("token", "Failed to connect")):  # of the second Ray says why in its log only
+        reason = reason.partition(". ")[0].rstrip(".")
+        return (
+            f"{where} does not let this process in ({reason}); if it was started with a token, set RAY_AUTH_MODE=token "
+            "here and the same RAY_AUTH_TOKEN or ~/.ray/auth_token, else unset RAY_AUTH_MODE."
+        )
+    return f"{where} cannot be reached ({reason}); start it, or unset RAY_ADDRESS to run on this machine."
 
 
 def _knock(address: str) -> None:

@@ -165,6 +165,8 @@ def _run(trial: TrialSpec, system: System[Any], storage: Storage, go_on: Callabl
     start = time.perf_counter()
     samples = _samples(trial, system, run)
     seconds["samples"] = round(time.perf_counter() - start, 3)
+    checksums = {name: content_hash(data.hex()) for name, data in samples.items()}
+    midi = {name: checksum for name, checksum in checksums.items() if name.endswith(".mid")}
     record = TrialRecord(
         key=trial.key,
         system=system.name,
@@ -181,7 +183,7 @@ def _run(trial: TrialSpec, system: System[Any], storage: Storage, go_on: Callabl
         measures=measures,
         baselines=baselines.values,
         histograms=histograms,
-        samples={name: content_hash(data.hex()) for name, data in samples.items()},
+        samples=midi,
     )
     cost = TrialCost(
         began=began,
@@ -199,6 +201,7 @@ def _run(trial: TrialSpec, system: System[Any], storage: Storage, go_on: Callabl
             "torch": torch.__version__,
             "numpy": np.__version__,
         },
+        checksums={name: checksum for name, checksum in checksums.items() if name not in midi},
     )
     return _Finished(record, cost, samples)
 

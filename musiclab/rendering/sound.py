@@ -1,5 +1,7 @@
 """MIDI files as sound, played with the SoundFont that the package pretty_midi ships."""
 
+import tempfile
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,6 +15,14 @@ from musiclab.rendering.mp3 import RATE, to_mp3
 
 # The SoundFont's own rate. At 22,050 the synthesizer never ends some keys of the guitar.
 _PLAYED_RATE = 44_100
+# A loop of the SoundFont ends this many samples before its sound does, or nearer. Where it is nearer, the synthesizer
+# resamples the sound to fewer samples than the loop has, and plays what lies behind them in memory: long high notes of
+# the strings then sound differently each time, and may be no numbers at all. The samples are there in the SoundFont.
+_AFTER_LOOP = 8
+# The header of a sound in a SoundFont 2; positions in samples from the beginning of all sounds.
+_HEADER = np.dtype(
+    [("name", "S20"), ("start", "<u4"), ("end", "<u4"), ("loop_start", "<u4"), ("loop_end", "<u4"), ("rest", "V10")]
+)
 # Full scale is 1. MP3 compression overshoots the peak by a few per cent, hence the headroom. The loudness is the root
 # mean square; in a mix of five tracks the peak is often ten times that.
 _PEAK = 0.85
@@ -26,13 +36,16 @@ _SHORTEST_SILENCE = 1.0
 class Player:
     """Plays a few files that belong together, such as the samples of a trial.
 
-    A file sounds the same whatever was played before. A player caches the sound of every key that it has played: a
-    second file with the same notes takes a quarter of the time, but after many files the cache takes hundreds of
-    megabytes. So use one player for a few files only.
+    A file sounds the same in every process, whatever was played before. A player caches the sound of every key that it
+    has played: a second file with the same notes takes a quarter of the time, but after many files the cache takes
+    hundreds of megabytes. So use one player for a few files only.
     """
 
     def __init__(self) -> None:
-        self._synthesizer = Synthesizer(str(_soundfont()), _PLAYED_RATE, 0)
+        with tempfile.NamedTemporaryFile(suffix=".sf2") as file:
+            file.write(_soundfont())
+            file.flush()
+            self._synthesizer = Synthesizer(file.name, _PLAYED_RATE, 0)  # reads the whole file
 
     def wave(self, midi: bytes) -> npt.NDArray[np.float32]:
         """The sound of a MIDI file at `RATE`, float32 `(sample,)` between -1 and 1: the mean of left and right.
@@ -70,9 +83,18 @@ def _gain(wave: npt.NDArray[np.float32]) -> float:
     return min(_PEAK / peak, _LOUDNESS / loudness) if peak > 0 else 1.0
 
 
-def _soundfont() -> Path:
-    """The SoundFont that pretty_midi ships. The package is located without being imported."""
+@cache
+def _soundfont() -> bytes:
+    """The SoundFont that pretty_midi ships, with `_AFTER_LOOP` samples after each loop.
+
+    The package is located without being imported.
+    """
     package = find_spec("pretty_midi")
     if package is None or not package.submodule_search_locations:
         raise UserError("Sound needs the package pretty_midi, because it ships the SoundFont; install it.")
-    return Path(package.submodule_search_locations[0]) / "TimGM6mb.sf2"
+    soundfont = bytearray((Path(package.submodule_search_locations[0]) / "TimGM6mb.sf2").read_bytes())
+    chunk = soundfont.rindex(b"shdr")  # the last one of the file: its name, its size, and the headers
+    size = int.from_bytes(soundfont[chunk + 4 : chunk + 8], "little")
+    headers = np.frombuffer(soundfont, _HEADER, size // _HEADER.itemsize, chunk + 8)[:-1]  # the last one is no sound
+    headers["end"] = np.maximum(headers["end"], headers["loop_end"] + _AFTER_LOOP)
+    return bytes(soundfont)

@@ -16,6 +16,7 @@ from musiclab.wording import counted, rounded
 _COLUMNS = 6  # variants side by side; the others follow below, because terminals are narrow
 _DETAIL_WIDTH = 20  # letters of a line below a verdict
 _BASELINES = tuple(suffix.removeprefix(".") for suffix in (SHUFFLED, RANDOM))
+_Table = tuple[list[list[str]], int]  # rows of cells, and how many of the rows are the head
 # The measures beside the objective: the same few in every study, so that one learns to read them, and so that none is
 # chosen because it came out well.
 _HEADLINES = (
@@ -29,7 +30,7 @@ _HEADLINES = (
 )  # fmt: skip
 
 
-def table(answer: Answer) -> str:
+def table(answer: Answer, spell: Callable[[str], str] = str) -> str:
     """Measures x variants: the mean, under it its 95 % interval; the objective first, its comparisons below it.
 
     Controls bear a star. If the aim is to be like real music, differences are those of the distances to its value.
@@ -40,14 +41,16 @@ def table(answer: Answer) -> str:
     - "shuffled": real music whose tracks come from different songs.
     - "random": random notes.
 
-    Of the measures beside the objective the table has the headlines. A last line says how many more there are.
+    Of the measures beside the objective the table has the headlines. A last line says how many more there are. `spell`
+    writes a cell with the signs that a terminal has.
     """
     headlines = [measure for measure in MEASURES if measure.full_name in _HEADLINES and measure != answer.objective]
     same = _same_for_all(answer, headlines)
     measures = [answer.objective, *(measure for measure in headlines if measure not in same)]
-    blocks = [_table_of(answer, names, measures) for names in _groups(answer)]
+    tables = [_table_of(answer, names, measures) for names in _groups(answer)]
     if same:
-        blocks.append(_table_of_same(answer, same))
+        tables.append(_table_of_same(answer, same))
+    blocks = [_aligned([[spell(cell) for cell in row] for row in rows], height) for rows, height in tables]
     shown = {measure.full_name for measure in (answer.objective, *headlines)}
     measured = {name for intervals in answer.measures.values() for name, interval in intervals.items() if interval.n}
     if more := measured - shown:
@@ -81,16 +84,16 @@ def _same_for_all(answer: Answer, measures: list[Measure]) -> list[Measure]:
     ]
 
 
-def _table_of_same(answer: Answer, measures: list[Measure]) -> str:
+def _table_of_same(answer: Answer, measures: list[Measure]) -> _Table:
     """The table of measures that have one value for all variants."""
     any_variant = next(iter(answer.measures))
     rows = [["", "better", *_baseline_names(answer), "all variants"]]
     for measure in measures:
         rows += _measure_rows(answer, measure, [any_variant])
-    return _aligned(rows)
+    return rows, 1
 
 
-def _table_of(answer: Answer, names: list[str], measures: list[Measure]) -> str:
+def _table_of(answer: Answer, names: list[str], measures: list[Measure]) -> _Table:
     """The table of some variants; a long name takes a line for each of its fields."""
     fields_by_name = [(f"{name}*" if answer.controls[name] == name else name).split(", ") for name in names]
     height = max(map(len, fields_by_name))
@@ -110,7 +113,7 @@ def _table_of(answer: Answer, names: list[str], measures: list[Measure]) -> str:
     for label, trials in (("trials missing", answer.missing), ("trials failed", answer.failed)):
         if any(trials.values()):
             rows.append([label, *blank, *(str(trials[name]) for name in names)])
-    return _aligned(rows, height)
+    return rows, height
 
 
 def _comparison_rows(answer: Answer, names: list[str]) -> list[list[str]]:
@@ -181,7 +184,7 @@ def real_score(answer: Answer, full_name: str, written: Callable[[float], str] =
     return f"{written(answer.baselines[full_name])} ± {floor}" if full_name in answer.baselines else floor
 
 
-def _aligned(rows: list[list[str]], height: int = 1) -> str:
+def _aligned(rows: list[list[str]], height: int) -> str:
     """Rows as lines with aligned columns and a rule below the first `height` lines; empty lines are left out."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]

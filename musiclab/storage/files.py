@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow.fs
 
 from musiclab.errors import UserError
+from musiclab.process.surroundings import expanded
 
 LOCAL = pyarrow.fs.LocalFileSystem()
 HALF = ".half-"  # names of files that are being written begin so
@@ -200,7 +201,7 @@ def _opened(root: str) -> tuple[pyarrow.fs.FileSystem, str]:
     if "://" in root:
         file_system, path = pyarrow.fs.FileSystem.from_uri(root)
         return file_system, str(path)
-    return LOCAL, str(Path(root).expanduser().absolute())
+    return LOCAL, str(expanded(root).absolute())
 
 
 def _copy(source: pyarrow.fs.FileSystem, path: str, target: pyarrow.fs.FileSystem, to: str) -> None:
@@ -217,4 +218,8 @@ def cache_folder() -> Path:
 
 def storage_at(place: str) -> Storage | None:
     """Open the storage at `place`; None if there is no such folder, so that none is created."""
-    return Storage(place) if "://" in place or Path(place).expanduser().is_dir() else None
+    if "://" not in place:
+        with contextlib.suppress(RuntimeError):  # no such home, which is refused below
+            if not expanded(place).is_dir():
+                return None
+    return Storage(place)

@@ -58,7 +58,7 @@ class TrialRecord:
         baselines: what real music, shuffled tracks and random notes score, by full name and kind.
         runtime: what the trial ran on; None if an earlier version made the record.
         histograms: counts by `generated` or `real` and by feature.
-        samples: content hash of each sample file, by its name.
+        samples: content hash of each sample's MIDI file, by its name; earlier versions list pictures and sounds too.
         extra: fields that this version does not know.
     """
 
@@ -142,6 +142,8 @@ class TrialCost:
         pid: of its worker.
         source: the songs, such as `chorales`.
         versions: of musiclab, Python and libraries, by name.
+        checksums: content hash of each sample's picture and sound, by its file's name. They are not in the record,
+            because other versions of the libraries that draw and encode give other bytes.
         extra: fields that this version does not know.
     """
 
@@ -157,6 +159,7 @@ class TrialCost:
     pid: int = 0
     source: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    checksums: dict[str, str] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -180,6 +183,7 @@ class TrialCost:
             pid=fields.take_or("pid", int, 0),
             source=fields.take_or("source", str, ""),
             versions=fields.table("versions", str, {}),
+            checksums=fields.table("checksums", str, {}),
             extra=fields.rest,
         )
 
@@ -197,6 +201,7 @@ class TrialCost:
             "pid": self.pid,
             "source": self.source,
             "versions": self.versions,
+            "checksums": self.checksums,
         } | self.extra
 
 

@@ -1,9 +1,11 @@
 """The command line of a study: what it prints, and with which code it exits."""
 
 import sys
+from collections.abc import Sequence
 
 from musiclab.analysis.answer import best, undecided
 from musiclab.design.spec import StudySpec
+from musiclab.process.terminal import speller
 from musiclab.report.sentences import describe
 from musiclab.report.text_table import table
 from musiclab.storage.records import FAILURE_LOG
@@ -12,8 +14,10 @@ from musiclab.study.options import RunOptions
 from musiclab.study.session import Outcome
 
 
-def run_command(spec: StudySpec, options: RunOptions) -> int:
+def run_command(spec: StudySpec, options: RunOptions, command: Sequence[str] = ()) -> int:
     """Run or plan a study, and print what it comes to; the exit code.
+
+    `command` is the command line of the run, for its plan; empty if there is none.
 
     Raises:
         UserError: if anything cannot be right, or if the storage fails.
@@ -21,7 +25,7 @@ def run_command(spec: StudySpec, options: RunOptions) -> int:
     if options.plan:
         print(session.plan(spec, options))
         return 0
-    outcome = session.run(spec, options, tell=print, command=sys.argv)
+    outcome = session.run(spec, options, tell=print, command=command)
     _print(outcome)
     return outcome.signal or (0 if len(outcome.run.finished) == len(outcome.run.trial_specs) else 1)
 
@@ -29,7 +33,7 @@ def run_command(spec: StudySpec, options: RunOptions) -> int:
 def _print(outcome: Outcome) -> None:
     study_run, results = outcome.run, outcome.results
     storage = results.storage
-    print("", table(results.answer), *describe(results.answer), "", sep="\n\n")
+    print("", table(results.answer, speller(sys.stdout)), *describe(results.answer), "", sep="\n\n")
     for trial in study_run.trial_specs:
         if trial.key in study_run.failed:
             log = storage.path(f"trials/{trial.key}/{FAILURE_LOG}")

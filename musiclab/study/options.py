@@ -14,6 +14,7 @@ from musiclab.data.sources import open_source
 from musiclab.design.design import Design
 from musiclab.design.spec import StudySpec
 from musiclab.errors import UserError
+from musiclab.plain import plain
 from musiclab.tracking import check_tracking_uri
 from musiclab.training.runtime import Device
 
@@ -146,7 +147,7 @@ def options_of(keywords: Mapping[str, Any]) -> RunOptions:
             raise UserError(
                 f"There is no option {name!r}; " + (f"did you mean {near[0]!r}?" if near else "see the docs.")
             )
-    given = {**keywords, "set": {} if keywords.get("set") is None else keywords["set"]}
+    given = plain({**keywords, "set": {} if keywords.get("set") is None else keywords["set"]})
     if isinstance(given.get("storage"), os.PathLike):
         given["storage"] = os.fspath(given["storage"])
     return RunOptions(**given)

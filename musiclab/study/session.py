@@ -25,7 +25,7 @@ from musiclab.study.options import RunOptions, design_of
 from musiclab.study.plan_file import PlanFile
 from musiclab.study.run import StudyRun, first_blocks
 from musiclab.study.staleness import outdated
-from musiclab.tracking import Mirror, default_uri, named_uri
+from musiclab.tracking import Mirror, default_uri, is_own, named_uri
 
 if TYPE_CHECKING:
     from musiclab.execution.executor import Executor
@@ -116,7 +116,7 @@ def run(
                 f"{storage.root} is being cleaned by {cleaners[0]}; run this once that has ended.", exit_code=1
             )
         study_run = StudyRun(design, records, options.max_failures)
-        plan_file = PlanFile(study_run, named_uri(options.tracking_uri), command)
+        plan_file = PlanFile(study_run, "" if is_own(uri, storage) else uri, command)
         plan_file.write()
         return _execute(study_run, plan_file, Mirror(storage.root, design.folder, uri), lease, options, tell)
 

@@ -7,7 +7,8 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from musiclab.design.spec import StudySpec
-from musiclab.errors import exit_with, refuse_windows
+from musiclab.process.entry import exit_code
+from musiclab.process.surroundings import settle
 
 if TYPE_CHECKING:
     from musiclab.study.results import StudyResults
@@ -26,23 +27,29 @@ class Study(StudySpec):
     """
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.question:
             object.__setattr__(self, "question", _docstring_of_caller() or self.name)
 
     def main(self, argv: list[str] | None = None) -> None:
-        """Run the command line and exit.
+        """Run the command line, and return if all is done; otherwise exit the process.
 
-        The exit code is 0 if all is done, 1 if a trial failed, 2 if an option or the input is wrong, 130 if it was
-        interrupted.
+        The exit code is 1 if a trial failed, 2 if an option or the input is wrong, 130 if it was interrupted.
+
+        Args:
+            argv: the options; by default those that the process was started with, or none in a notebook, whose process
+                has options of its own.
         """
 
         def command() -> int:
             from musiclab.study.command_line import run_command
             from musiclab.study.options import parse_options
 
-            return run_command(self, parse_options(self.question, argv))
+            command = _command_of_process() if argv is None else []
+            return run_command(self, parse_options(self.question, command[1:] if argv is None else argv), command)
 
-        exit_with(command)
+        if code := exit_code(command):
+            sys.exit(code)
 
     def run(
         self,
@@ -73,7 +80,7 @@ class Study(StudySpec):
         """
         keywords = dict(locals())
         del keywords["self"]
-        refuse_windows()
+        settle()
         from musiclab.study import session
         from musiclab.study.options import errors_as_keywords, options_of
         from musiclab.study.results import StudyResults
@@ -90,12 +97,17 @@ class Study(StudySpec):
         Raises:
             UserError: if an option, the study or the data is wrong.
         """
-        refuse_windows()
+        settle()
         from musiclab.study import session
         from musiclab.study.options import as_keywords, errors_as_keywords, options_of
 
         with errors_as_keywords():
             return as_keywords(session.plan(self, options_of(keywords)))
+
+
+def _command_of_process() -> list[str]:
+    """The script that this process runs and its options; empty if it runs none, as the process of a notebook."""
+    return sys.argv if hasattr(sys.modules["__main__"], "__file__") or sys.argv[0] in ("-c", "-") else []
 
 
 def _docstring_of_caller() -> str:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 
 from musiclab.data.windows import WindowSpec
 from musiclab.errors import UserError
+from musiclab.plain import plain
 
 # The stages that every system ends with: GENERATE continues the start windows, MEASURE makes the trial's measures.
 GENERATE, MEASURE = "generate", "measure"
@@ -33,7 +34,7 @@ def field(
         choices: the only values allowed.
     """
     metadata = {"stage": stage, "doc": doc, "low": low, "high": high, "choices": choices}
-    return dataclasses.field(default=default, metadata=metadata)
+    return dataclasses.field(default=plain(default), metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +72,9 @@ class Config:
         if self.hop != self.steps:
             # Generated windows lie end to end; they are compared with those that follow the start in its song.
             raise UserError(f"hop must equal steps ({self.steps}), so that windows lie end to end; got {self.hop}.")
+        for name in ("max_train", "max_eval"):
+            if getattr(self, name) == 1:
+                raise UserError(f"{name} must be 0, for all windows, or at least 2; got 1.")
         self.check()
 
     def check(self) -> None:
@@ -125,6 +129,7 @@ class Config:
 
 def _checked(spec: dataclasses.Field[Any], given: Any) -> Any:
     kind, meta = type(spec.default), spec.metadata
+    given = plain(given)
     value = _converted(kind, given)
     low, high = meta["low"], meta["high"]
     fits = value is not None and (
@@ -133,7 +138,9 @@ def _checked(spec: dataclasses.Field[Any], given: Any) -> Any:
         and (high is None or value <= high)
     )
     if not fits:
-        raise UserError(f"{spec.name} must be {_wanted(kind, meta)}; got {given!r}.")
+        whole = kind is int and isinstance(given, float) and given.is_integer()
+        hint = f"; write {int(given)}, or values.astype(int) for an array" if whole else ""
+        raise UserError(f"{spec.name} must be {_wanted(kind, meta)}; got {given!r}{hint}.")
     return value
 
 

@@ -141,20 +141,21 @@ def block_targets(target: str, windows: BlockWindows, block: Block) -> Targets:
     songs = _validation_songs(windows, block)[:DRAWN_SONGS]
     if len(songs) < 2:
         raise UserError("target drawn needs at least 2 validation songs; use data of 15 songs or more.")
-    own = [_work(windows.store.songs[number]) for number in windows.store.song_numbers(windows.starts[:, 0])]
+    own = [windows.store.songs[number].work for number in windows.store.song_numbers(windows.starts[:, 0])]
     weights = np.zeros((len(own), len(songs)))
     for start, work in enumerate(own):
         place = start % len(songs)
         # A continuation that is told to follow its own song would look steered without being so.
-        place = (place + (_work(songs[place]) == work)) % len(songs)
+        place = (place + (songs[place].work == work)) % len(songs)
         weights[start, place] = 1
     return Targets(tuple(song.id for song in songs), tuple(_windows(windows.store, song) for song in songs), weights)
 
 
 def other_songs(targets: Targets, windows: BlockWindows, block: Block) -> list[np.ndarray]:
     """Windows of validation songs that are no targets: together with the targets at most CANDIDATES songs."""
-    taken = {song_id.partition(" #")[0] for song_id in targets.ids}
-    others = [song for song in _validation_songs(windows, block) if _work(song) not in taken]
+    works = windows.store.works
+    taken = {works[song_id] for song_id in targets.ids}
+    others = [song for song in _validation_songs(windows, block) if song.work not in taken]
     return [_windows(windows.store, song) for song in others[: max(0, CANDIDATES - len(targets.songs))]]
 
 
@@ -310,17 +311,12 @@ def _windows(store: WindowStore, song: SongRow) -> np.ndarray:
     return np.asarray(store.windows[song.first : song.first + song.count])
 
 
-def _work(song: SongRow) -> str:
-    """What all versions of a song have in common; versions must not pass for different songs."""
-    return song.id.partition(" #")[0]
-
-
 def _validation_songs(windows: BlockWindows, block: Block) -> list[SongRow]:
     """The validation songs, one version of each, in an order that the block draws."""
     held_out = set(windows.split.validation)
     works: dict[str, SongRow] = {}
     for song in windows.store.songs:
         if song.id in held_out:
-            works.setdefault(_work(song), song)
+            works.setdefault(song.work, song)
     order = block.numpy("sampling", "style", "songs").permutation(len(works))
     return [list(works.values())[place] for place in order]

@@ -16,7 +16,7 @@ from typing import Any
 
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease, should_continue
-from musiclab.tracking.mlflow_runs import why
+from musiclab.tracking.reasons import why
 from musiclab.tracking.reconcile import Reconciler
 
 _EVERY_S = 2.0
@@ -25,7 +25,7 @@ _STUCK_S = 600.0  # a database may block a call for ever, and the next mirror wa
 
 class _Mirror:
     def __init__(self, storage: Storage, folder: str, uri: str) -> None:
-        self._reconciler = Reconciler(storage, folder, uri, self._report_progress)
+        self._uri, self._reconciler = uri, Reconciler(storage, folder, uri, self._report_progress)
         self._over, self._was_behind = threading.Event(), False
         self._progressed_at = time.monotonic()
         for watch in (self._wait_for_end, self._end_if_stuck):
@@ -43,7 +43,7 @@ class _Mirror:
         try:
             links, behind = self._reconciler.round(last)
         except Exception as error:  # whatever it is, MLflow is behind, and the next round tries again
-            links, behind = [], why(error)
+            links, behind = [], why(error, self._uri)
         self._progressed_at = time.monotonic()
         message = {"behind": behind} if behind else {"links": links}
         if behind and not self._was_behind:
@@ -75,14 +75,15 @@ def _send(message: dict[str, Any]) -> None:
 
 def main(storage_root: str, folder: str) -> None:
     """Mirror the edition in `folder` into MLFLOW_TRACKING_URI, as soon as no other process does."""
+    uri = os.environ["MLFLOW_TRACKING_URI"]
     try:
         storage = Storage(storage_root)
-        mirror = _Mirror(storage, folder, os.environ["MLFLOW_TRACKING_URI"])
+        mirror = _Mirror(storage, folder, uri)
         with Lease(storage, f"{folder}/mirror").take(wait=True) as lease:
             # A mirror that was suspended and lost its lease must not continue beside another.
             mirror.follow(lambda: should_continue(storage, lease.name))
     except Exception as error:  # the storage's
-        _send({"behind": why(error)})
+        _send({"behind": why(error, uri)})
 
 
 if __name__ == "__main__":

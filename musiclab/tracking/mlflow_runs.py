@@ -4,25 +4,30 @@ import hashlib
 import math
 import os
 import re
+import shlex
 import socket
 import tempfile
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from musiclab.errors import UserError, one_line
+from musiclab.errors import UserError
 from musiclab.storage.stages import CurvePoint
-from musiclab.tracking.uri import is_database, masked
+from musiclab.tracking.own_database import bring_files_along, is_same, local_path, location_of, old_folders
+from musiclab.tracking.reasons import why
+from musiclab.tracking.uri import database_file, is_database, masked, request_timeout
 
 # MLflow reads these while it is imported. A call is not retried, because a call that succeeded but whose reply was lost
 # would create a second run; the next round finds out what is missing.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 os.environ.update({
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": str(request_timeout()),
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_ENABLE_ASYNC_LOGGING": "false",  # a call would return before MLflow has what it sends
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # it would print tracebacks; `why` has the reason
     "DO_NOT_TRACK": "true",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -30,32 +35,30 @@ os.environ.update({
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Experiment, LifecycleStage, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
-_TIMEOUT_S = int(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"])
+_TIMEOUT_S = request_timeout()
 _BATCH = 1000  # metrics that MLflow takes in one call
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
-_PARENT, _MARK = "mlflow.parentRunId", "musiclab.mirrored"
-# Patterns in MLflow's error messages, and the reason as a person reads it.
-_REASONS = (
-    (r"error code (401|403)", "access is refused ({0}); set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
-     "MLFLOW_TRACKING_TOKEN, of an account that may write there"),
-    (r"not in a valid JSON format|ENDPOINT_NOT_FOUND|failed with error code (?:30\d|404)", "what answers there is not "
-     "an MLflow server; check the address"),
-    (r"too many (\d+) error responses", "it answers with errors ({0})"),
-    (r"ReadTimeout|ConnectTimeout|timed out", "no answer within {timeout} s"),
-    (r"[Cc]onnection refused", "nothing listens there (connection refused)"),
-    (r"NameResolutionError", "no such host"),
-    (r"RemoteDisconnected|Connection aborted|ConnectionReset", "the connection was lost in the middle of an answer"),
-)  # fmt: skip
+_PARENT, _MARK, _STUDY = "mlflow.parentRunId", "musiclab.mirrored", "musiclab.study"
+
+
+class ExperimentDeleted(UserError):
+    """Somebody has deleted a study's experiment in MLflow; it can be restored, or removed for good."""
 
 
 @dataclass
 class Run:
-    """What MLflow has of a run; `latest` has the last point of each metric, by the metric's name."""
+    """What MLflow has of a run.
+
+    Attributes:
+        latest: the last point of each metric, by the metric's name.
+        artifacts: address of the folder with the run's files.
+    """
 
     id: str
     status: str
@@ -63,11 +66,22 @@ class Run:
     params: set[str]
     tags: dict[str, str]
     latest: dict[str, CurvePoint]
+    artifacts: str
 
     @property
     def mark(self) -> str:
         """The state that the run is in sync with, as given to `Runs.mark_in_sync`; empty if there is none."""
         return self.tags.get(_MARK, "")
+
+    def has_lost(self, kind: str, names: Callable[[], Iterable[str]]) -> bool:
+        """Whether a tag says that the run has the files of a kind, but not all of `names` are there.
+
+        That is known only if they are in a folder of this machine.
+        """
+        folder = local_path(self.artifacts)
+        if folder is None or f"musiclab.{kind}" not in self.tags:
+            return False
+        return not all((folder / name).exists() for name in names())
 
     def lacks(self, points: list[CurvePoint]) -> list[CurvePoint]:
         """The points that the run does not have yet; the points of a metric come in the order of their steps.
@@ -81,13 +95,34 @@ class Runs:
     """The runs of an edition of a study: found by their tags at the start, or created when they are asked for.
 
     If a call succeeded but its reply was lost, the retry may create a second run for the same thing; one of the two is
-    deleted. All methods raise what MLflow raises, and can be called again. `changes` counts what was changed.
+    deleted. All methods raise what MLflow raises, and can be called again.
+
+    Args:
+        uri: address of MLflow.
+        study: name of the study.
+        edition: of the study.
+        artifacts: path of the folder for files of runs, if MLflow is a database.
+        changes: counts what was changed.
+        is_own: whether the database and that folder are the storage's own, so that they move and are copied together.
+
+    Raises:
+        ExperimentDeleted: somebody has deleted the study's experiment.
     """
 
-    def __init__(self, uri: str, study: str, edition: str, artifacts: str, changes: Counter[str]) -> None:
+    def __init__(
+        self, uri: str, study: str, edition: str, artifacts: str, changes: Counter[str], is_own: bool = False
+    ) -> None:
         _knock(uri)
-        self._client, self._edition, self._changes = MlflowClient(uri), edition, changes
-        self.experiment = self._find_experiment(f"musiclab/{study}", artifacts if is_database(uri) else None)
+        self._client, self._uri, self._edition, self._changes = MlflowClient(uri), uri, edition, changes
+        file = database_file(uri)
+        if is_own and file:
+            self._client.search_experiments(max_results=1)  # makes its tables, or refuses those of another version
+            bring_files_along(file, artifacts)
+        experiment = _experiment(self._client, study) or self._create_experiment(study, artifacts)
+        self.experiment = str(experiment.experiment_id)
+        if _STUDY not in experiment.tags:  # an older version made it
+            self._client.set_experiment_tag(self.experiment, _STUDY, study)
+        self._misplaced = "" if is_own else _misplaced(self._client, experiment, artifacts)
         self._runs: dict[tuple[str, str], Run] = {}
         for run in sorted(self._search(), key=lambda run: (not run.mark, run.began, run.id)):
             name = run.tags.get("musiclab.role", ""), run.tags.get("musiclab.key", "")
@@ -97,10 +132,11 @@ class Runs:
             else:
                 self._runs[name] = run
 
-    def _find_experiment(self, name: str, artifacts: str | None) -> str:
-        experiment = self._client.get_experiment_by_name(name)
+    def _create_experiment(self, study: str, artifacts: str) -> Experiment:
         # A server knows where to keep artifacts; a bare database has to be told.
-        return str(experiment.experiment_id if experiment else self._client.create_experiment(name, artifacts))
+        location = location_of(artifacts) if is_database(self._uri) else None
+        created = self._client.create_experiment(f"musiclab/{study}", location, {_STUDY: study})
+        return self._client.get_experiment(created)
 
     def _search(self) -> list[Run]:
         runs: list[Run] = []
@@ -165,18 +201,25 @@ class Runs:
         self._changes["points"] += len(batch)
 
     def put(self, run: Run, kind: str, files: dict[str, bytes]) -> None:
-        """Upload files, named with their folders, as artifacts of the run, unless a tag says that it has them."""
+        """Upload files, named with their folders, as artifacts of the run, unless it has them.
+
+        A tag says that it has them; if MLflow keeps them in a folder of this machine, they must be there too.
+        """
         tag, digest = f"musiclab.{kind}", hashlib.sha256()
         for name, data in sorted(files.items()):
             digest.update(f"{name}\n{len(data)}\n".encode() + data)
-        if run.tags.get(tag) == digest.hexdigest():
+        if run.tags.get(tag) == digest.hexdigest() and not run.has_lost(kind, files.keys):
             return
+        if self._misplaced:
+            raise UserError(self._misplaced)
         with tempfile.TemporaryDirectory() as folder:
             for name, data in files.items():
                 target = Path(folder) / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(data)
-            self._client.log_artifacts(run.id, folder)
+            # Not by the client: it remembers a run's folder by the run's id, which a copied storage shares.
+            repository = get_artifact_repository(run.artifacts, tracking_uri=self._uri)
+            repository.log_artifacts(folder)  # type: ignore[no-untyped-call]  # MLflow does not annotate it
         self._set_tag(run, tag, digest.hexdigest())
         self._changes["files"] += len(files)
 
@@ -212,38 +255,58 @@ class Runs:
         run.tags[key] = value
 
 
-def versions() -> dict[str, str]:
-    """The version that is `installed` here, and that of the `server` at MLFLOW_TRACKING_URI, empty if it is unknown.
+def examine(studies: list[str], artifacts: str, is_own: bool) -> dict[str, Any]:
+    """What answers at MLFLOW_TRACKING_URI, and what is amiss there; nothing is changed.
+
+    Args:
+        studies: names of studies that are shown there.
+        artifacts: as for `Runs`; likewise `is_own`.
+
+    Returns:
+        The version that is `installed` here; that of the `server`, empty if it is unknown; and sentences, empty if all
+        is well: `deleted` about experiments, `moved` and `misplaced` about files.
 
     Raises:
         UserError: what is there does not answer as MLflow does.
     """
     uri = os.environ["MLFLOW_TRACKING_URI"]
+    found: dict[str, Any] = {"installed": mlflow.__version__, "server": "", "deleted": "", "moved": "", "misplaced": ""}
     try:
         _knock(uri)
-        MlflowClient(uri).search_experiments(max_results=1)
-        credentials = get_default_host_creds(uri)  # type: ignore[no-untyped-call]  # MLflow does not annotate it
-        is_server = not is_database(uri)
-        reply = ""
-        if is_server:
-            reply = http_request(credentials, "/version", "GET").text  # type: ignore[no-untyped-call]  # nor this one
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)
+        if not is_database(uri):
+            found["server"] = _server_version(uri)
+        file = database_file(uri)
+        if is_own and file and (old := old_folders(file, artifacts)):
+            found["moved"] = f"it looks for files in {', '.join(sorted(old))}, where this storage is not"
+        for study in studies:
+            try:
+                experiment = _experiment(client, study)
+            except ExperimentDeleted as error:
+                found["deleted"] = str(error)
+                continue
+            if experiment and not is_own and (misplaced := _misplaced(client, experiment, artifacts)):
+                found["misplaced"] = misplaced
     except Exception as error:
-        raise UserError(why(error)) from None
-    return {"installed": mlflow.__version__, "server": reply if re.fullmatch(r"[\w.+-]{1,40}", reply) else ""}
+        raise UserError(why(error, uri)) from None
+    return found
 
 
-def why(error: Exception) -> str:
-    """Why a call to MLflow failed, in a line for a person."""
-    text = masked(f"{error}" or type(error).__name__)
-    for pattern, reason in _REASONS:
-        if match := re.search(pattern, text):
-            return reason.format(*match.groups(), timeout=_TIMEOUT_S)
-    return one_line("".join(character if character.isprintable() else " " for character in text))[:300]
+def _server_version(uri: str) -> str:
+    """The server's version, empty if it does not say one."""
+    credentials = get_default_host_creds(uri)  # type: ignore[no-untyped-call]  # MLflow does not annotate it
+    reply: str = http_request(credentials, "/version", "GET").text  # type: ignore[no-untyped-call]  # nor this one
+    return reply if re.fullmatch(r"[\w.+-]{1,40}", reply) else ""
 
 
 def is_refused(error: Exception) -> bool:
-    """Whether MLflow refuses the content of the call, so that a retry could not help."""
-    return isinstance(error, MlflowException) and error.error_code == "INVALID_PARAMETER_VALUE"
+    """Whether MLflow refuses the content of the call, so that a retry could not help.
+
+    A run or experiment that somebody has just deleted is refused too, but the next round finds or makes another.
+    """
+    is_invalid = isinstance(error, MlflowException) and error.error_code == "INVALID_PARAMETER_VALUE"
+    return is_invalid and "must be in the 'active' state" not in str(error)
 
 
 def _run(run: Any) -> Run:
@@ -254,7 +317,8 @@ def _run(run: Any) -> Run:
         for metric in run.data.to_proto().metrics
     }
     info = run.info
-    return Run(info.run_id, info.status, info.start_time, set(run.data.params), dict(run.data.tags), latest)
+    params, tags = set(run.data.params), dict(run.data.tags)
+    return Run(info.run_id, info.status, info.start_time, params, tags, latest, info.artifact_uri or "")
 
 
 def _text(value: Any, length: int) -> str:
@@ -268,3 +332,46 @@ def _knock(uri: str) -> None:
     kind = address.scheme.split("+")[0]
     if kind in _PORTS and address.hostname:
         socket.create_connection((address.hostname, address.port or _PORTS[kind]), _TIMEOUT_S).close()
+
+
+def _experiment(client: MlflowClient, study: str) -> Experiment | None:
+    """The study's experiment, found by its name or, if somebody has renamed it, by its tag.
+
+    Raises:
+        ExperimentDeleted: it was deleted. Its name stays taken until it is removed for good.
+    """
+    name = f"musiclab/{study}"
+    named = client.get_experiment_by_name(name)
+    if named and named.lifecycle_stage == LifecycleStage.ACTIVE:
+        return named
+    tagged = client.search_experiments(ViewType.ALL, filter_string=f"tags.`{_STUDY}` = '{study}'")
+    experiments = sorted([*tagged, *([named] if named else [])], key=lambda found: found.lifecycle_stage)
+    if experiments and experiments[0].lifecycle_stage != LifecycleStage.ACTIVE:
+        raise ExperimentDeleted(_deleted(client.tracking_uri, experiments[0]), exit_code=1)
+    return experiments[0] if experiments else None
+
+
+def _deleted(uri: str, experiment: Experiment) -> str:
+    shown, number = shlex.quote(masked(uri)), experiment.experiment_id
+    restore = f"`MLFLOW_TRACKING_URI={shown} mlflow experiments restore --experiment-id {number}`"
+    gc = f"mlflow gc --experiment-ids {number}"
+    is_server = not is_database(uri)
+    remove = f"`{gc}` beside the server" if is_server else f"`{gc} --backend-store-uri {shown} --tracking-uri {shown}`"
+    return (
+        f"its experiment {experiment.name} was deleted in MLflow: first restore it by {restore}, or remove it for good "
+        f"by {remove}"
+    )
+
+
+def _misplaced(client: MlflowClient, experiment: Experiment, artifacts: str) -> str:
+    """Why files of an experiment cannot be where MLflow says that they are; empty if they can."""
+    folder = local_path(experiment.artifact_location)
+    if folder is None or folder.exists() or is_same(experiment.artifact_location, artifacts):
+        return ""
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    if not any(f"musiclab.{kind}" in run.data.tags for run in runs for kind in ("files", "answer", "report")):
+        return ""  # there are none yet, and MLflow makes the folder
+    return (
+        f"MLflow looks for files of {experiment.name} in {folder}, which does not exist: bring it back, or make an "
+        "empty folder there, and `musiclab sync` fills it"
+    )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from musiclab import ROOT
-from musiclab.tracking.uri import is_database, masked
+from musiclab.tracking.uri import is_database, masked, request_timeout
 
 _PATIENCE_S = 60.0  # timeout of the wait at the study's end; each sign of progress starts it anew
 _SAY_EVERY_S = 10.0
@@ -24,6 +24,7 @@ class Mirror:
 
     def __init__(self, storage: str, folder: str, uri: str) -> None:
         self._storage, self._folder, self._uri, self._shown_uri = storage, folder, uri, masked(uri)
+        request_timeout()  # refuses what would end the process at its start
         self._last_message: dict[str, Any] = {}
         self._message_came, self._over, self._stopping = threading.Event(), False, False
 
@@ -36,7 +37,7 @@ class Mirror:
         environment = os.environ | {"PYTHONPATH": path, "MLFLOW_TRACKING_URI": self._uri}
         # In a session of its own, so that a Ctrl-C meant for the study does not end it in the middle.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __package__, self._storage, self._folder],
+            [sys.executable, "-P", "-m", __package__, self._storage, self._folder],
             env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip

@@ -14,14 +14,16 @@ from musiclab.hashing import content_hash
 from musiclab.measures.registry import MEASURES
 from musiclab.report.sentences import describe, verdict
 from musiclab.report.text_table import table
-from musiclab.storage.files import Storage, cache_folder
+from musiclab.storage.files import Storage
 from musiclab.storage.plans import StudyPlan
 from musiclab.storage.records import Records
 from musiclab.storage.trial_documents import TrialRecord
-from musiclab.tracking.mlflow_runs import Run, Runs, is_refused, why
+from musiclab.tracking.mlflow_runs import Run, Runs, is_refused
+from musiclab.tracking.reasons import why
 from musiclab.tracking.snapshot import Unreadable, stored_trial
-from musiclab.tracking.uri import is_database, masked
+from musiclab.tracking.uri import artifacts_folder, is_database, is_own, masked
 
+_ANSWER = ("answer.txt", "plan.json")
 _REPORT = ("report.html", "results.csv", "results.json", "table.tex")
 _UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens by default
 
@@ -100,9 +102,9 @@ class Reconciler:
         self._behind, self._upload_failed = "", False
         if self._known_runs is None:
             storage = self._records.storage
-            # Not in a remote storage: MLflow would need that kind's own client library.
-            artifacts = f"{storage.root if storage.is_local else cache_folder()}/mlflow-artifacts"
-            self._known_runs = Runs(self._uri, plan.study, plan.edition, artifacts, self.changes)
+            self._known_runs = Runs(
+                self._uri, plan.study, plan.edition, artifacts_folder(storage), self.changes, is_own(self._uri, storage)
+            )
         runs = self._known_runs
         specs = list(plan.trial_specs)
         study = runs.get("study", plan.edition, plan.study, None, plan.began, plan.base)
@@ -140,11 +142,11 @@ class Reconciler:
         try:
             self._send_trial(runs, spec, variant, last)
         except Unreadable as error:
-            self._note(f"trial {spec.key} cannot be read: {why(error)}")
+            self._note(f"trial {spec.key} cannot be read: {why(error, self._uri)}")
         except Exception as error:
             if not is_refused(error):
                 raise
-            self._note(f"trial {spec.key} is refused: {why(error)}")
+            self._note(f"trial {spec.key} is refused: {why(error, self._uri)}")
 
     def _send_trial(self, runs: Runs, spec: TrialSpec, variant: Run, last: bool) -> None:
         key = spec.key
@@ -164,7 +166,7 @@ class Reconciler:
             if has_grown and not last and run.status != "RUNNING":
                 runs.resume(run)
             return
-        if (run.status, run.mark) != (trial.status, trial.mark):
+        if (run.status, run.mark) != (trial.status, trial.mark) or run.has_lost("files", trial.file_names):
             uploaded = not self._upload_failed and self._upload(runs, run, "files", trial.files())
             if uploaded or run.status != trial.status:
                 runs.end(run, trial.status, trial.ended, trial.tags)
@@ -180,7 +182,7 @@ class Reconciler:
             runs.put(run, kind, files)
         except Exception as error:
             self._upload_failed = True
-            self._note(f"files cannot be uploaded: {why(error)}")
+            self._note(f"files cannot be uploaded: {why(error, self._uri)}")
         return not self._upload_failed
 
     def _note(self, reason: str) -> None:
@@ -213,11 +215,11 @@ class Reconciler:
             runs.end(run, "FINISHED", ended, tags)
             runs.mark_in_sync(run, mark)
             self._progress(len(self.points), len(plan.trial_specs))
-        if self._finished and study.mark != state:
+        if self._finished and (study.mark != state or study.has_lost("answer", lambda: _ANSWER)):
             question, numbers = plan.question, table(result)
             words = "\n\n".join(describe(result))
             text = f"{question}\n\n{numbers}\n\n{words}\n"
-            files = {"answer.txt": text.encode(), "plan.json": json.dumps(plan.to_json(), indent=1).encode()}
+            files = dict(zip(_ANSWER, [text.encode(), json.dumps(plan.to_json(), indent=1).encode()], strict=True))
             tags = {"mlflow.note.content": f"{question}\n\n{words}\n\n```\n{numbers}\n```"}
             uploaded = not self._upload_failed and self._upload(runs, study, "answer", files)
             runs.end(study, "FINISHED", ended, tags)

@@ -3,10 +3,11 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from musiclab.design.trials import TrialSpec
+from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
 from musiclab.storage.stages import CurvePoint
 from musiclab.storage.trial_documents import TrialCost, TrialRecord
@@ -26,6 +27,7 @@ class Trial:
         began: when it began, in Unix seconds; likewise `ended`.
         points: without NaN.
         files: reads the files that become the run's artifacts.
+        file_names: lists them.
         record: None unless it has finished.
     """
 
@@ -36,6 +38,7 @@ class Trial:
     points: list[CurvePoint]
     tags: dict[str, str]
     files: Callable[[], dict[str, bytes]]
+    file_names: Callable[[], Iterable[str]]
     record: TrialRecord | None
 
 
@@ -66,30 +69,41 @@ def stored_trial(records: Records, spec: TrialSpec, over: bool) -> Trial | None:
         files = _Finished(records, spec.key, record)
         about = {"device": cost.device, "host": cost.host} if cost else {}
         tags = {f"musiclab.{name}": value for name, value in about.items() if value}
-        return Trial("FINISHED", "finished", began, ended, _numbers(points), tags, files, record)
+        return Trial("FINISHED", "finished", began, ended, _numbers(points), tags, files.read, files.names, record)
     # Curves that continue after the failure mean that the trial is being retried, unless a clock was set back.
     if failure and (over or last <= failure.time):
         mark, tags = f"failed {failure.time}", {"musiclab.failure": failure.reason}
         log = {"failed.txt": failure.log.encode(errors="replace")}
-        return Trial("FAILED", mark, began, failure.time, _numbers(curves), tags, lambda: log, None)
-    return Trial("", "", began, last, _numbers(curves), {}, dict, None) if curves else None
+        return Trial("FAILED", mark, began, failure.time, _numbers(curves), tags, lambda: log, log.keys, None)
+    return Trial("", "", began, last, _numbers(curves), {}, dict, list, None) if curves else None
 
 
 @dataclass(frozen=True)
 class _Finished:
-    """Reads the files of a finished trial, those that exist."""
+    """The files of a finished trial, those that exist."""
 
     records: Records
     key: str
     record: TrialRecord
 
     @_reading()
-    def __call__(self) -> dict[str, bytes]:
-        storage = self.records.storage
+    def names(self) -> list[str]:
+        return [*self._documents(), *(f"samples/{name}" for name in self._storage.names(f"trials/{self.key}/samples"))]
+
+    @_reading()
+    def read(self) -> dict[str, bytes]:
+        files = {name: self._storage.read(place) for name, place in self._documents().items()}
+        return files | {f"samples/{name}": data for name, data in self.records.samples(self.key).items()}
+
+    def _documents(self) -> dict[str, str]:
+        """Where the documents are, by their names as artifacts."""
         places = {name: f"trials/{self.key}/{name}" for name in ("record.json", "run.json")}
         places["split.json"] = f"splits/{self.record.data.split}.json"
-        files = {name: storage.read(place) for name, place in places.items() if storage.exists(place)}
-        return files | {f"samples/{name}": data for name, data in self.records.samples(self.key).items()}
+        return {name: place for name, place in places.items() if self._storage.exists(place)}
+
+    @property
+    def _storage(self) -> Storage:
+        return self.records.storage
 
 
 def _results(record: TrialRecord, ended: float, cost: TrialCost | None) -> list[CurvePoint]:

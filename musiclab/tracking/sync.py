@@ -9,9 +9,10 @@ from musiclab.storage.documents import NewerFormat
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease, LeaseTaken, active_holders
 from musiclab.storage.records import Records
-from musiclab.tracking.mlflow_runs import why
+from musiclab.tracking.mlflow_runs import ExperimentDeleted
+from musiclab.tracking.reasons import why
 from musiclab.tracking.reconcile import Reconciler
-from musiclab.tracking.uri import default_uri, is_masked, masked, named_uri
+from musiclab.tracking.uri import database_file, is_masked, masked, uri_of_study
 from musiclab.wording import counted
 
 
@@ -44,7 +45,7 @@ def sync_studies(studies: list[tuple[Storage, str]], tracking_uri: str | None, s
             in_sync = False
         for folder, plan in plans.items():
             shown_name = name if len(plans) == 1 else f"{name}/{plan.edition}"
-            uri = named_uri(tracking_uri) or plan.tracking or default_uri(storage)
+            uri = uri_of_study(tracking_uri, plan.tracking, storage)
             if uri not in failures:
                 try:
                     in_sync &= _sync_edition(storage, folder, shown_name, len(plan.trial_specs), uri, say)
@@ -68,6 +69,12 @@ def _sync_edition(storage: Storage, folder: str, name: str, trials: int, uri: st
             f"{name} was run with MLflow at {uri}, and its password was not stored; give the address by --tracking-uri "
             "or MLFLOW_TRACKING_URI."
         )
+    database = database_file(uri)
+    if database and not database.parent.exists():  # MLflow would make the folder, with an empty database
+        raise UserError(
+            f"{name}: MLflow at {masked(uri)} is in a folder that does not exist; make it, or give another address by "
+            "--tracking-uri or MLFLOW_TRACKING_URI."
+        )
     if runners := active_holders(storage, f"{folder}/runner"):
         say(f"{name}: is being run by {runners[0]}; that run keeps MLflow in sync")
         return False
@@ -78,12 +85,15 @@ def _sync_edition(storage: Storage, folder: str, name: str, trials: int, uri: st
     except LeaseTaken as holder:
         say(f"{name}: the mirror of its last run is still updating MLflow: {holder}")
         return False
+    except ExperimentDeleted as error:  # which keeps no other study from that MLflow
+        say(f"{name}: {error}; then run the same command again")
+        return False
     except UserError:
         raise
     except Exception as error:
         raise UserError(
-            f"MLflow at {masked(uri)} cannot be brought up to date with {name}: {why(error)}; run the same command "
-            "again to continue.",
+            f"MLflow at {masked(uri)} cannot be brought up to date with {name}: {why(error, uri)}; run the same "
+            "command again to continue.",
             exit_code=1,
         ) from None
     for file in reconciler.damage:

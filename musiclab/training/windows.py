@@ -7,8 +7,11 @@ import numpy.typing as npt
 
 from musiclab.data.splits import Split, split_songs
 from musiclab.data.store import WindowStore
+from musiclab.data.windows import WindowSpec
+from musiclab.data.workers import TOO_SHORT
 from musiclab.errors import UserError
 from musiclab.training.streams import Block
+from musiclab.wording import counted
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,14 @@ def block_windows(store: WindowStore, block: Block, max_train: int, max_eval: in
     Raises:
         UserError: there are too few songs to split, or fewer than two windows or pairs of one kind.
     """
-    split = split_songs([song.id for song in store.songs], block.numpy("split"))
+    try:
+        split = split_songs(store.works, block.numpy("split"))
+    except UserError as error:
+        if short := sum(reason == TOO_SHORT for _, reason in store.skipped):
+            raise UserError(
+                f"{error} Too short for {_length(store.spec)}: {counted(short, 'song')}; fewer steps would keep them."
+            ) from error
+        raise
     windows = BlockWindows(
         store,
         split,
@@ -104,9 +114,15 @@ def _check_counts(windows: BlockWindows, block: Block) -> None:
     for kind, indices in indices_by_kind.items():
         if len(indices) < 2:
             raise UserError(
-                f"The data {windows.store.source!r} is too little: block {block.index} has {len(indices)} {kind} "
-                "windows and needs at least 2; give more songs, or longer ones."
+                f"The data {windows.store.source!r} is too little for {_length(windows.store.spec)}: block "
+                f"{block.index} has {len(indices)} {kind} windows and needs at least 2; give more songs, or longer "
+                "ones, or set fewer steps."
             )
+
+
+def _length(spec: WindowSpec) -> str:
+    """How long windows are: the fields that say so, and beats."""
+    return f"windows of {spec.steps / spec.resolution:g} beats (steps {spec.steps}, resolution {spec.resolution})"
 
 
 def _drawn(indices: npt.NDArray[np.int64], limit: int, block: Block, purpose: str) -> npt.NDArray[np.int64]:

@@ -168,7 +168,7 @@ def test_trials_that_failed_are_counted_and_blocks_that_lack_one_of_a_pair_are_n
     found = _answer(values, failed=failed)
     assert found.failed == {"k=8": 1, "k=16": 0, "k=32": 9}
     assert found.missing == {"k=8": 1, "k=16": 1, "k=32": 9}
-    assert "k=32 is not compared, because no block has a value of both" in sentence(found)
+    assert "k=32 is not compared, because it has no value" in sentence(found)
     assert lacking(found) == [
         "Failed: 1 of 9 trials of k=8, all 9 trials of k=32.",
         "Left out, because one of the pair has no value: blocks 1 and 2 for k=8.",
@@ -221,11 +221,70 @@ def test_only_the_control_finished() -> None:
     assert best(found) == "k=16"
     assert math.isnan(found.comparisons["k=8"].p)
     assert sentence(found) == (
-        "On frechet (squared sds, lower is better), against the control k=16 (1.5): k=8 is not compared, because "
-        "no block has a value of both. Best mean: k=16."
+        "On frechet (squared sds, lower is better), against the control k=16 (1.5): k=8 is not compared, because it "
+        "has no value. Best mean: k=16."
     )
     assert lacking(found) == []  # nothing has failed: it has not been run
     assert "nan" not in (table(found) + sentence(found)).lower()
+
+
+@pytest.mark.parametrize("others", [1, 6, 49])
+def test_that_the_control_has_no_value_is_said_once(others: int) -> None:
+    names = [f"k={100 + number}" for number in range(others)]
+    for none in (None, math.nan):
+        values: dict[str, list[float | None]] = {name: _about(5.0) for name in names}
+        found = _answer(values | {"k=16": [none] * 7}, failed=tuple(f"k=16/{block}" for block in range(7)))
+        assert sentence(found) == (
+            "On frechet (squared sds, lower is better), against the control k=16: nothing is compared, because the "
+            "control has no value. Best mean: k=100 (5.01)."
+        )
+        assert "k=101" not in " ".join(describe(found))
+        assert "nan" not in (table(found) + sentence(found)).lower()
+
+
+@pytest.mark.parametrize(
+    ("others", "without_value", "said"),
+    [
+        (3, 1, "k=100 is not compared, because it has no value; "),
+        (3, 2, "k=100 and k=101 are not compared, because they have no value; "),
+        (3, 3, "k=100, k=101 and k=102 are not compared, because they have no value. Best mean: k=16."),
+        (49, 7, "7 of 49 other variants are not compared, because they have no value; "),
+        (49, 49, "all 49 other variants are not compared, because they have no value. Best mean: k=16."),
+    ],
+)
+def test_variants_without_a_value_are_named_if_they_are_few(others: int, without_value: int, said: str) -> None:
+    names = [f"k={100 + number}" for number in range(others)]
+    values: dict[str, list[float | None]] = {name: _about(5.0) for name in names}
+    values |= dict.fromkeys(names[:without_value], [None] * 7)
+    failed = [f"{name}/{block}" for name in names[:without_value] for block in range(7)]
+    found = _answer(values | {"k=16": _about(5.0)}, failed=tuple(failed))
+    assert said in sentence(found)
+    (lacks,) = lacking(found)
+    if without_value > 6:
+        assert lacks == f"Failed: {7 * without_value} trials, of {without_value} of 50 variants."
+    else:
+        assert lacks == "Failed: " + ", ".join(f"all 7 trials of {name}" for name in names[:without_value]) + "."
+
+
+def test_values_in_different_blocks_only_are_no_pairs() -> None:
+    found = _answer({"k=8": [1.0, None], "k=16": [None, 1.0], "k=32": [None, None]})
+    assert sentence(found).startswith(
+        "On frechet (squared sds, lower is better), against the control k=16 (1): k=32 is not compared, because it has "
+        "no value; k=8 is not compared, because no block has a value of both."
+    )
+
+
+def test_a_block_that_the_control_lacks_is_said_once_for_many_variants() -> None:
+    values: dict[str, list[float | None]] = {f"k={100 + number}": _about(5.0) for number in range(49)}
+    found = _answer(values | {"k=16": [5.0] * 6})
+    assert lacking(found) == ["Left out, because one of the pair has no value: block 6 for all 49 other variants."]
+
+
+def test_if_all_failed_they_are_counted() -> None:
+    values: dict[str, list[float | None]] = {f"k={number}": [None, None] for number in range(10, 20)}
+    found = _answer(values, failed=tuple(f"{name}/{block}" for name in values for block in range(2)))
+    assert sentence(found) == "No trial has finished, so there is no answer."
+    assert lacking(found) == ["Failed: 20 trials, of 10 of 10 variants."]
 
 
 def test_only_the_control_missing() -> None:

@@ -1,5 +1,8 @@
 """What every source must do, and the option --data."""
 
+import bz2
+import gzip
+import lzma
 import os
 import pickle
 import shutil
@@ -142,7 +145,9 @@ def test_a_truncated_song_is_a_bad_song(kind: Kind) -> None:
 
 def test_a_file_that_is_too_large_is_a_bad_song(kind: Kind) -> None:
     with pytest.raises(BadSong, match=r"larger than \d+ MiB"):
-        kind.source.parse(f"song{kind.suffix}", bytes(kind.source.max_bytes + 1))
+        kind.source.parse(f"song{kind.suffix}", kind.song().ljust(kind.source.max_bytes + 1, b"\x01"))
+    with pytest.raises(BadSong, match="an MP3 file"):
+        kind.source.parse(f"song{kind.suffix}", MP3.ljust(kind.source.max_bytes + 1, b"\x01"))
 
 
 def test_a_damaged_song_among_good_ones_is_skipped_and_named(
@@ -153,6 +158,126 @@ def test_a_damaged_song_among_good_ones_is_skipped_and_named(
     store = build(source, WindowSpec(), tmp_path / "stores", workers=1)
     assert len(store.songs) == 3
     assert [name for name, _ in store.skipped] == [f"damaged{kind.suffix}"]
+
+
+WAV = b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(40)
+MP3 = b"ID3\x04" + bytes(100)
+PAGE = b"<!DOCTYPE html>\n<title>404 Not Found</title>"
+
+
+@pytest.mark.parametrize("place", ["folder", "tar", "zip"])
+def test_whatever_bears_a_song_s_name_is_named_with_what_it_is(kind: Kind, place: str, tmp_path: Path) -> None:
+    song, suffix = kind.song(), kind.suffix
+    other = midi_bytes() if suffix != ".mid" else npz_bytes()
+    what_else = "a MIDI file" if suffix != ".mid" else "a zip archive"
+    unpack = "; unpack it" if suffix == ".mid" else ""
+    odd = {
+        f"song{suffix}.gz": (gzip.compress(song), f"a gzip file, not a {suffix} file; unpack it"),
+        f"song{suffix}.bz2": (bz2.compress(song), f"a bzip2 file, not a {suffix} file; unpack it"),
+        f"song{suffix.upper()}.XZ": (lzma.compress(song), f"an xz file, not a {suffix} file; unpack it"),
+        f"packed{suffix}": (gzip.compress(song), f"a gzip file, not a {suffix} file; unpack it"),
+        f"empty{suffix}": (b"", "an empty file"),
+        f"zeros{suffix}": (bytes(3000), f"nothing but zeros, not a {suffix} file"),
+        f"sound{suffix}": (MP3, f"an MP3 file, not a {suffix} file"),
+        f"wave{suffix}": (WAV, f"a WAV file, not a {suffix} file"),
+        f"page{suffix}": (PAGE, f"an HTML page, not a {suffix} file"),
+        f"print{suffix}": (b"%PDF-1.7 ...", f"a PDF file, not a {suffix} file"),
+        f"text{suffix}": (b"see the other folder\n", f"a text file, not a {suffix} file"),
+        f"other{suffix}": (other, f"{what_else}, not a {suffix} file{unpack}"),
+        f"__MACOSX/._song{suffix}": (
+            b"\x00\x05\x16\x07" + bytes(50),
+            f"a companion file of macOS, not a {suffix} file",
+        ),
+        f"lfs{suffix}": (b"version https://git-lfs.github.com/spec/v1\n", f"a pointer of Git LFS, not a {suffix} file"),
+    }
+    files = {f"good{suffix}": song, "notes.txt": b"no song", "cover.gz": b""} | {
+        name: data for name, (data, _) in odd.items()
+    }
+    write = {"folder": write_files, "tar": write_tar, "zip": write_zip}[place]
+    source = kind.source(write(tmp_path / "data", files))
+    assert source.count() in (len(odd) + 1, None)
+    store = build(source, WindowSpec(), tmp_path / "stores", workers=1)
+    assert [song.title for song in store.songs] == ["Made" if suffix == ".mxl" else "good"]
+    assert dict(store.skipped) == {name: reason for name, (_, reason) in odd.items()}
+
+
+def test_a_damaged_song_keeps_its_reader_s_reason(kind: Kind) -> None:
+    data = kind.song()
+    with pytest.raises(BadSong) as reason:
+        kind.source.parse(f"song{kind.suffix}", data[: len(data) // 2])
+    assert f"not a {kind.suffix} file; unpack it" not in str(reason.value)
+
+
+@pytest.mark.parametrize("name", ["a.mid", "a.midi", "a.MID", "a.kar", "a.Kar", "a.b.mid"])
+def test_midi_files_have_several_names(name: str, tmp_path: Path) -> None:
+    store = build(Midi(write_files(tmp_path / "songs", {name: midi_bytes()})), WindowSpec(), tmp_path / "stores", 1)
+    assert [song.id for song in store.songs] == [name.rpartition(".")[0]]
+
+
+def test_links_pipes_and_folders_among_the_songs_are_followed_or_named(
+    kind: Kind, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    songs = write_files(tmp_path / "songs", files)
+    data = write_files(tmp_path / "data", {f"own{kind.suffix}": kind.song(), f"folder{kind.suffix}/notes.txt": b""})
+    (data / "here").symlink_to(songs)
+    (data / "there").symlink_to(songs)
+    (songs / "back").symlink_to(data)
+    (data / "gone").symlink_to("nowhere")
+    os.mkfifo(data / f"pipe{kind.suffix}")
+    source = kind.source(data)
+    items = list(source.items())
+    assert [name for name, _ in items] == sorted(name for name, _ in items)
+    assert source.count() == len(items)
+    assert {name for name, content in items if isinstance(content, bytes)} == {
+        f"own{kind.suffix}",
+        *(f"here/{name}" for name in files if name != "notes.txt"),
+    }
+    store = build(source, WindowSpec(), tmp_path / "stores", workers=1)
+    assert len(store.songs) == 4
+    assert store.skipped == [
+        (f"folder{kind.suffix}", "a folder, not a file"),
+        ("gone", "a link that leads nowhere"),
+        (f"pipe{kind.suffix}", "a pipe, not a file"),
+    ]
+
+
+def test_a_folder_of_links_has_the_fingerprint_of_the_files(
+    kind: Kind, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    songs = write_files(tmp_path / "songs", {f"here/{name}": data for name, data in files.items()})
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "here").symlink_to(songs / "here")
+    assert kind.source(linked).fingerprint() == kind.source(songs).fingerprint()
+    (songs / "here" / f"c{kind.suffix}").write_bytes(b"changed")
+    assert kind.source(linked).fingerprint() == kind.source(songs).fingerprint()
+    before = kind.source(linked).fingerprint()
+    (linked / "further").symlink_to(tmp_path / "further")
+    dangling = kind.source(linked).fingerprint()  # its store names the link
+    write_files(tmp_path / "further", {f"more{kind.suffix}": kind.song()})
+    assert len({before, dangling, kind.source(linked).fingerprint()}) == 3
+
+
+def test_a_folder_with_nothing_usable_says_why(kind: Kind, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "here").symlink_to("nowhere")
+    with pytest.raises(
+        UserError, match=r"no usable song: all 1 were skipped, 1 of them as: a link that leads nowhere\."
+    ):
+        build(kind.source(tmp_path / "data"), WindowSpec(), tmp_path / "stores", workers=1)
+
+
+def test_a_pipe_is_no_data_and_is_not_opened(kind: Kind, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="must be a folder or a whole tar or zip archive; got a pipe, not a file"):
+        kind.source(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_a_tar_that_ends_with_songs_which_are_zips_has_them_all(kind: Kind, mode: str, tmp_path: Path) -> None:
+    files = {f"{number}{kind.suffix}": kind.song() for number in range(3)} | {"extra.zip": npz_bytes()}
+    source = kind.source(write_tar(tmp_path / "songs.zip", files, mode))
+    assert [name for name, _ in source.items()] == [f"{number}{kind.suffix}" for number in range(3)]
 
 
 @pytest.mark.parametrize("error", [OSError, MemoryError])

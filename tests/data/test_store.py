@@ -1,3 +1,4 @@
+import json
 import os
 import pickle
 import signal
@@ -11,6 +12,7 @@ import pytest
 from musiclab.data import store as store_module
 from musiclab.data.lpd5 import Lpd5
 from musiclab.data.midi import Midi
+from musiclab.data.splits import split_songs
 from musiclab.data.store import WindowStore, build, open_store, store_fingerprint
 from musiclab.data.windows import WindowSpec, cut, unpack
 from musiclab.data.workers import CRASHED
@@ -118,6 +120,46 @@ def test_ids_are_unique_and_names_clean(tmp_path: Path) -> None:
     assert {(row.artist, row.title) for row in store.songs} == {("A" * 200, "two [2J lines")}
 
 
+def test_copies_and_versions_are_one_work(tmp_path: Path) -> None:
+    a, b, c, d = (song_of(2, pitch) for pitch in (50, 60, 70, 80))
+    slower = midi_bytes([(1, 50, 0, 32), (1, 51, 1, 2)], resolution=480, micros=900_000)  # the same windows as `a`
+    files = {
+        **{"1.mid": a, "2.mid": b, "3.mid": c, "4.mid": slower},
+        **{"5.midi": d, "5.mid": b},  # of one id, so `d` and `b` are one work
+        **{"6 #1.mid": song_of(2, 90), "6 #2.mid": song_of(2, 95)},  # titles, not versions
+        **{"7.mid": song_of(1, 50)},  # the beginning of `a` only
+    }
+    store = build(Midi(write_files(tmp_path / "songs", files)), SPEC, tmp_path / "stores", 1)
+    assert store.works == {
+        **{"1": "1", "2": "2", "3": "3", "4": "1", "5": "2", "5 #2": "2", "6 #1": "6 #1", "6 #2": "6 #2", "7": "7"},
+    }
+    contents = {song.id: song.content for song in store.songs}
+    assert contents["1"] == contents["4"]
+    assert contents["2"] == contents["5"]
+    assert len(set(contents.values())) == len(contents) - 2
+    split = split_songs(store.works | {f"x{n}": f"x{n}" for n in range(9)}, np.random.default_rng(0))
+    assert any({"2", "5", "5 #2"} <= set(part) for part in (split.train, split.validation, split.test))
+
+
+def test_a_chain_of_copies_and_versions_is_one_work(tmp_path: Path) -> None:
+    files = {f"{name}.{suffix}": song_of(1, 40 + pitch) for name, suffix, pitch in (
+        ("e", "mid", 5), ("e", "midi", 4), ("a", "mid", 4), ("a", "midi", 3), ("b", "mid", 3), ("z", "mid", 9),
+    )}  # fmt: skip
+    store = build(Midi(write_files(tmp_path / "songs", files)), SPEC, tmp_path / "stores", 1)
+    assert set(store.works.values()) == {"a", "z"}
+
+
+def test_a_store_of_an_earlier_version_is_opened_with_its_works(store: WindowStore) -> None:
+    table = json.loads((store.folder / "songs.json").read_text())
+    for number, row in enumerate(table["songs"]):
+        del row["content"], row["work"]
+        row["id"] = ("a", "a #2", "b")[number]
+    (store.folder / "songs.json").write_text(json.dumps(table))
+    opened = open_store(store.folder)
+    assert opened.works == {"a": "a", "a #2": "a", "b": "b"}
+    assert [song.content for song in opened.songs] == ["a", "a #2", "b"]
+
+
 def test_no_usable_song_names_the_source_and_the_commonest_reason(tmp_path: Path) -> None:
     files = {f"{number}.mid": midi_bytes(MUSIC[40:41]) for number in range(3)} | {"bad.mid": b"MThd"}
     source = Midi(write_files(tmp_path / "songs", files))
@@ -129,7 +171,7 @@ def test_no_usable_song_names_the_source_and_the_commonest_reason(tmp_path: Path
 
 def test_a_tar_without_songs_names_the_source(tmp_path: Path) -> None:
     source = Midi(write_tar(tmp_path / "archive", {"readme": b"1"}))
-    with pytest.raises(UserError, match=r"holds no .mid or .midi files"):
+    with pytest.raises(UserError, match=r"holds no .mid, .midi, .kar or .rmi files"):
         build(source, SPEC, tmp_path / "stores", 1)
 
 
@@ -291,7 +333,7 @@ def orphans(script: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("spec", "songs", "windows"),
     [
-        ("lpd5:lpd_5_sample.tar.gz", 400, 10_210),
+        ("lpd5:lpd_5_sample.tar.gz", 400, 10_268),
         pytest.param("midi:midi_songs.tar.xz", 1325, 32_170, marks=pytest.mark.slow),
     ],
 )

@@ -1,16 +1,21 @@
 """Designs: which variants a study file and its options make, and which of them are compared with which."""
 
+import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from musiclab.design.design import Design
 from musiclab.errors import UserError
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
-from musiclab.study import Ablation, Grid, Study
-from musiclab.study.options import design_of, parse_options
+from musiclab.study import Ablation, Claim, Expect, Grid, Study
+from musiclab.study.options import design_of, options_of, parse_options
 from musiclab.study.plan_file import PlanFile
 from musiclab.study.run import StudyRun
 
@@ -27,6 +32,86 @@ def designed(song_folder: Path):
         return design_of(study, parse_options("?", ["--data", f"midi:{song_folder}", *options]))
 
     return made
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.arange(8, 33, 8),
+        np.linspace(8, 32, 4).astype(int),
+        8 * np.arange(1, 5, dtype=np.uint8),
+        torch.arange(8, 33, 8),
+        pd.Series([8, 16, 24, 32]),
+        pd.Series([8, 16, 24, 32, None], dtype="Int64")[:4],
+        [np.array(8), Decimal(16), np.int16(24), 32],
+    ],
+    ids=lambda values: f"{type(values).__name__} of {getattr(values, 'dtype', 'mixed')}",
+)
+def test_values_of_any_library_make_the_same_trials(designed, values: Any) -> None:
+    expected = designed({"latent_dim": Grid(8, 16, 24, 32)}, {"latent_dim": 16}, **VAE)
+    design = designed({"latent_dim": Grid(*values)}, {"latent_dim": values[1]}, **VAE)
+    assert design.trial_specs == expected.trial_specs
+    assert design.edition == expected.edition
+    assert json.loads(json.dumps(design.trial_specs[0].to_json()))["variant"]["values"] == {"latent_dim": 8}
+
+
+def test_every_number_of_a_study_may_be_of_numpy(designed) -> None:
+    def made(whole: Any, number: Any, text: Any) -> tuple[Design, Study]:
+        claim = Claim("C1", "?", [Expect("frechet", {"beta": [number(0.1)]}, "above", number(0.5))])
+        study = Study(
+            name=text("q"), system=text("vae_nn"), space=Ablation({"beta": (number(0.2), number(0.1))}),
+            blocks=whole(2), objective=text("frechet"), margin=number(0.3), seed=whole(3), fixed={"width": whole(2)},
+            claims=[claim], question="?",
+        )  # fmt: skip
+        given = {"set": {"vae_lr": number(0.1), "kl": text("sample")}, "blocks": whole(1), "max_failures": whole(1)}
+        return design_of(study, options_of(given)), study
+
+    (design, study), (expected, plain_study) = made(np.int64, np.float32, np.str_), made(int, float, str)
+    assert study == plain_study
+    assert design.trial_specs == expected.trial_specs
+    assert [variant.name for variant in design.variants] == ["beta=0.1", "beta=0.2"]
+
+
+@pytest.mark.parametrize(
+    ("space", "sentence"),
+    [
+        (
+            {"latent_dim": Grid(*np.linspace(8, 32, 4))},
+            "latent_dim must be a whole number from 1 to 256; got 8.0; write 8, or values.astype(int) for an array.",
+        ),
+        (
+            {"latent_dim": Grid(np.arange(8, 33, 8))},
+            "space['latent_dim'] must have numbers or texts, such as 8 or 'sample'; got [8, 16, 24, 32]; write "
+            "Grid(*values).",
+        ),
+        (
+            {"latent_dim": Grid(range(3))},
+            "space['latent_dim'] must have numbers or texts, such as 8 or 'sample'; got range(0, 3); write "
+            "Grid(*values).",
+        ),
+        (
+            {"latent_dim": Grid(pd.NA, 8)},
+            "space['latent_dim'] must have numbers or texts, such as 8 or 'sample'; got <NA>.",
+        ),
+        ({"beta": Grid(1.0, np.nan)}, "beta must be a number from 0 to 100; got nan."),
+        (
+            Ablation({"beta": (np.arange(2), np.arange(2))}),
+            "components['beta'] must have numbers or texts, such as 8 or 'sample'; got [0, 1].",
+        ),
+        (
+            Ablation({"beta": (pd.NA, pd.NA)}),
+            "components['beta'] must have numbers or texts, such as 8 or 'sample'; got <NA>.",
+        ),
+        (
+            Ablation({"beta": (np.float32(0.1), 0.1)}),
+            "components['beta'] must have two different values of beta; got 0.1 both off and on.",
+        ),
+    ],
+)
+def test_values_that_no_field_takes_are_one_sentence(designed, space: Any, sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        designed(space, {}, **VAE)
+    assert str(caught.value) == sentence
 
 
 def test_systems_can_be_compared(designed) -> None:
@@ -195,8 +280,7 @@ def test_plan_says_what_a_fraction_confounds(
 ) -> None:
     space = Ablation(NOISE, "fractional", resolution)
     study = Study(name="q", question="?", system="vae_nn", space=space, blocks=2, objective="frechet")
-    with pytest.raises(SystemExit, match="0"):
-        study.main(["--data", f"midi:{song_folder}", "--storage", str(tmp_path), "--plan"])
+    study.main(["--data", f"midi:{song_folder}", "--storage", str(tmp_path), "--plan"])
     assert said in capsys.readouterr().out
 
 

@@ -46,9 +46,13 @@ def test_a_trial_leaves_its_record_and_its_samples(finished: Run) -> None:
         assert record["measures"]["set/frechet"] > 0
         samples = {file.name: file.read_bytes() for file in (folder / "samples").iterdir()}
         assert set(samples) == {f"start-{number}{kind}" for number in (1, 2, 3, 4) for kind in begins}
+        cost = json.loads((folder / "run.json").read_bytes())
+        assert {Path(name).suffix for name in record["samples"]} == {".mid"}, "what is exact stands in the record"
+        checksums = record["samples"] | cost["checksums"]
         for name, sample in samples.items():
             assert sample.startswith(begins[Path(name).suffix]), name
-            assert record["samples"][name] == content_hash(sample.hex())
+            assert checksums.pop(name) == content_hash(sample.hex())
+        assert not checksums
     assert [cost["device"] for cost in finished.costs] == ["cpu"] * 4
 
 

@@ -73,6 +73,20 @@ def test_a_cluster_that_is_not_there_is_one_sentence(storage: Path, options: lis
     assert _error(refused).endswith("start it, or unset RAY_ADDRESS to run on this machine.")
 
 
+@pytest.mark.parametrize(
+    "other", [{"RAY_AUTH_TOKEN": "f" * 32}, {"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_TOKEN": "", "HOME": "/proc/none"}]
+)
+def test_another_token_than_the_cluster_s_is_one_sentence(
+    other: dict[str, str], head: Head, storage: Path, options: list[str]
+) -> None:
+    environment = head.environment | {"RAY_ADDRESS": head.address} | other
+    refused = run_study(*options, storage=storage, code=2, env=environment)
+    said = refused.err.splitlines()[-1]  # Ray's log has a line before it
+    assert said.startswith(f"error: The Ray cluster at RAY_ADDRESS={head.address} does not let this process in (")
+    assert "set RAY_AUTH_MODE=token here and the same RAY_AUTH_TOKEN or ~/.ray/auth_token, else unset RAY_" in said
+    assert "Traceback" not in refused.err
+
+
 def _error(run: Run) -> str:
     """The one line that an error is."""
     (line,) = [line for line in run.err.splitlines() if "error" in line]

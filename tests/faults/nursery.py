@@ -122,6 +122,7 @@ def main() -> None:
         code = 70
         try:
             _run(json.loads(line))
+            code = 0
         except SystemExit as end:
             code = end.code
         finally:

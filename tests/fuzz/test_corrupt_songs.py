@@ -121,7 +121,7 @@ NPZ: Damage = ANY | {
     "short": lambda data: npz_bytes([(1, 60, 0, 4)], beats=4, resolution=4),
 }
 MIDI: Damage = ANY | {
-    "format 2": lambda data: data[:9] + b"\x02" + data[10:],
+    "format 3": lambda data: data[:9] + b"\x03" + data[10:],
     "no resolution": lambda data: data[:12] + b"\x00\x00" + data[14:],
     "seconds": lambda data: data[:12] + b"\xe7\x28" + data[14:],
     "track missing": lambda data: data[:10] + b"\x00\x63" + data[12:],

@@ -18,7 +18,8 @@ from musiclab.data.songs import BadSong
 from musiclab.data.sources import open_source
 from musiclab.data.store import WindowStore, build, open_store
 from musiclab.data.windows import WindowSpec
-from musiclab.errors import UserError, exit_with, one_line, printable
+from musiclab.errors import UserError, one_line, printable
+from musiclab.process.entry import exit_with
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease, active_holders, should_continue
 from musiclab.storage.records import Records

@@ -19,10 +19,9 @@ from musiclab.data.midi import Midi
 from musiclab.data.store import build
 from musiclab.data.windows import WindowSpec
 from musiclab.design.spec import is_folder_name
-from musiclab.errors import UserError
 from musiclab.rendering.midi import to_midi
 from musiclab.storage.files import Storage
-from musiclab.tracking.uri import default_uri
+from musiclab.tracking.uri import database_file, default_uri
 from tests.support.browser import THERE, browsing
 from tests.support.made_results import made_study
 from tests.support.made_songs import write_tar
@@ -108,11 +107,11 @@ def test_names_that_could_be_no_folder_s_are_none(name: str) -> None:
     assert is_folder_name("a" * 200)
 
 
-def test_a_database_that_no_address_could_name_is_refused(tmp_path: Path) -> None:
+def test_a_database_s_address_is_plain_if_it_can_be(tmp_path: Path) -> None:
     odd = Storage(str(tmp_path / "ü #1 50% 'q'"))
     assert default_uri(odd) == f"sqlite:///{tmp_path}/ü #1 50% 'q'/mlflow.db"
-    with pytest.raises(UserError, match=r"must have no '\?' in its name; got .*Name another folder, or a --"):
-        default_uri(Storage(str(tmp_path / "why?not=1")))
+    odd = Storage(str(tmp_path / "why?not=1"))
+    assert database_file(default_uri(odd)) == tmp_path / "why?not=1" / "mlflow.db"
 
 
 def test_a_working_directory_that_is_gone_is_one_sentence(tmp_path: Path) -> None:

@@ -198,9 +198,7 @@ def test_a_whole_study_on_a_storage_elsewhere(
     )  # fmt: skip
     options = ["--in-process", "--data", f"midi:{song_folder}", "--storage", "away://bucket", *tiny]
     for said in ("0 of 2 trials done", "2 of 2 trials done"):
-        with pytest.raises(SystemExit) as ended:
-            question.main(options)
-        assert ended.value.code == 0
+        question.main(options)
         assert said in capsys.readouterr().out
     assert len(list((elsewhere / "bucket/trials").glob("*/record.json"))) == 2
     assert not list((elsewhere / "bucket").rglob(".*"))

@@ -56,7 +56,7 @@ FULL: list[Any] = [
     ),
     made_cost(
         seconds={"vae": 1.5}, reused=("latent",), peak_memory_mib=7, device="cpu", host="h", pid=3, source="chorales",
-        versions={"torch": "2"},
+        versions={"torch": "2"}, checksums={"start-1.mp3": "hash"},
     ),
     Failure(reason="diverged", again=True, time=2.5),
     Baselines(values={"set/frechet.floor": 1.0}, histograms={"tracks": [1]}),

@@ -195,7 +195,8 @@ def _ask(root: str, together: Barrier, wait: bool, answers: multiprocessing.Queu
 
 def _all_at_once(folder: Path, wait: bool) -> list[tuple[float, float] | None]:
     """What six processes come to: from when to when each had the lease, or None."""
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("forkserver")  # this process has threads, so it should not fork itself
+    context.set_forkserver_preload([__name__])
     answers, together = context.Queue(), context.Barrier(6)
     asking = [context.Process(target=_ask, args=(str(folder), together, wait, answers)) for _ in range(6)]
     for process in asking:

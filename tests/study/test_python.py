@@ -152,7 +152,7 @@ def test_failed_and_missing_trials_are_in_the_results_and_raise_nothing(tmp_path
         ({"max_blocks": 9}, "max_blocks needs until_clear too; for a fixed number of blocks use blocks instead."),
         ({"until_clear": True, "max_blocks": 5}, "max_blocks=5 is too few for anything to become clear: "),
         ({"workers": 2}, "in_process runs one trial at a time; leave out workers or in_process."),
-        ({"tracking_uri": "localhost:5000"}, "The tracking address must be http://HOST:PORT or a database "),
+        ({"tracking_uri": "localhost:5000"}, "tracking_uri must be http://HOST:PORT or a database "),
     ],
 )
 @pytest.mark.parametrize("call", [Study.run, Study.plan])
@@ -240,6 +240,91 @@ def test_without_a_file_the_question_is_the_name() -> None:
     assert notebook.study.question == "q"
 
 
+@pytest.mark.parametrize("how", ["imported", "run", "as a module", "by name", "in a test"])
+def test_the_question_is_that_of_the_study_whatever_runs(how: str, tmp_path: Path) -> None:
+    (tmp_path / "asked.py").write_text(_FILE + "\nif __name__ == '__main__':\n    print(study.question)\n")
+    (tmp_path / "nightly.py").write_text('"""A nightly job."""\nimport asked\nprint(asked.study.question)\n')
+    (tmp_path / "test_it.py").write_text(
+        '"""A test."""\nimport asked\n\ndef test_it():\n    print(asked.study.question)\n'
+    )
+    command = {
+        "imported": ["nightly.py"],
+        "run": ["asked.py"],
+        "as a module": ["-m", "asked"],
+        "by name": ["-c", "import runpy; runpy.run_path('asked.py', run_name='__main__')"],
+        "in a test": ["-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "test_it.py"],
+    }[how]
+    run = subprocess.run(
+        [sys.executable, *command], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.stdout.splitlines()[0] == "How large?", run.stdout + run.stderr
+
+
+# The command line, called from Python.
+
+
+def test_main_returns_if_all_is_done_and_exits_otherwise(keywords: dict[str, Any], capsys: Any) -> None:
+    common = ["--data", keywords["data"], "--storage", str(keywords["storage"])]
+    assert _study().main([*common, "--plan"]) is None
+    assert "4 to run" in capsys.readouterr().out
+    assert _study().main(["--help"]) is None
+    assert "usage: " in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2"):
+        _study().main([*common, "--plann"])
+
+
+def test_main_in_a_notebook_leaves_the_kernel_its_options(
+    keywords: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["ipykernel_launcher.py", "-f", "kernel-1.json"])
+    with pytest.raises(SystemExit, match="2"):  # a script takes them for its own
+        _study().main()
+    monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__", "Automatically created module"))
+    asked: list[RunOptions] = []
+    commands: list[Any] = []
+
+    def run(spec: object, options: RunOptions, tell: object, command: Any) -> Any:
+        asked.append(options)
+        commands.append(command)
+        raise UserError("That is enough.")
+
+    monkeypatch.setattr(session, "run", run)
+    for argv in (None, [], ["--blocks", "2"]):
+        with pytest.raises(SystemExit, match="2"):
+            _study().main(argv)
+    assert asked == [RunOptions(), RunOptions(), RunOptions(blocks=2)]
+    assert commands == [[], [], []]  # the plan does not say that the kernel's command runs the study
+    monkeypatch.setattr(sys, "argv", ["-c", "--blocks", "3"])  # `python -c` has options of the user's
+    with pytest.raises(SystemExit, match="2"):
+        _study().main()
+    assert asked[-1] == RunOptions(blocks=3)
+
+
+@pytest.mark.slow
+def test_main_in_a_real_kernel(keywords: dict[str, Any]) -> None:
+    nbformat = pytest.importorskip("nbformat", reason="nbclient, which executes notebooks, is not installed")
+    nbclient = pytest.importorskip("nbclient", reason="nbclient, which executes notebooks, is not installed")
+    where = ["--storage", str(keywords["storage"]), "--data", keywords["data"]]
+    cells = [
+        f"from musiclab import Grid, Study\nstudy = Study(name={_FIELDS}, objective='frechet')",
+        f"study.main({[*where, '--plan']})\nprint(study.question)",
+        "study.main(['--wrong'])",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        nbclient.NotebookClient(notebook, timeout=None, kernel_name="python3", allow_errors=True).execute()
+    _, planned, wrong = [
+        ([out.text for out in cell.outputs if "text" in out], [out.ename for out in cell.outputs if "ename" in out])
+        for cell in notebook.cells
+    ]
+    assert planned[1] == []
+    assert "".join(planned[0]).endswith("q\n")
+    assert wrong[1] == ["SystemExit"]
+    assert "--wrong" in "".join(wrong[0])
+
+
 # What an import costs, and where it is refused.
 
 
@@ -264,7 +349,7 @@ def test_the_front_door_has_what_it_lists() -> None:
 
 
 _WINDOWS = """
-import sys
+import shutil, sys  # shutil of Python 3.14 would look for more of Windows
 sys.modules["fcntl"] = sys.modules["resource"] = None  # Windows lacks them
 sys.platform = "win32"
 """

@@ -167,7 +167,7 @@ def test_a_run_that_was_cut_short_goes_on_and_comes_to_the_same(designed, tmp_pa
     made = Made(value)
     found = _run(designed(*asked), cut, made)
     assert sum(map(len, made.batches)) == ran - 15
-    assert found.answer == whole.answer
+    assert repr(found.answer) == repr(whole.answer)  # a NaN is not equal to itself
     assert found.plan.trial_specs == whole.plan.trial_specs
     assert found.folder == whole.folder
 
@@ -181,7 +181,7 @@ def test_run_again_it_runs_nothing_and_says_the_same(designed, tmp_path: Path) -
     made = Made(value)
     again = _run(designed(*asked), tmp_path / "four", made)
     assert made.batches == []
-    assert again.answer == first.answer
+    assert repr(again.answer) == repr(first.answer)  # a NaN is not equal to itself
     assert again.plan.trial_specs == first.plan.trial_specs
 
 
@@ -198,7 +198,7 @@ def test_a_fixed_number_of_blocks_takes_its_own_and_the_other_way_round(designed
     # Those of a fixed number serve, and are looked at from the first on.
     again = _run(designed(*UNTIL_CLEAR), tmp_path, made)
     assert made.batches == []
-    assert again.answer == sequential.answer
+    assert repr(again.answer) == repr(sequential.answer)  # a NaN is not equal to itself
 
 
 def test_an_edition_is_read_by_its_name_and_the_newest_without(designed, tmp_path: Path) -> None:
@@ -306,9 +306,7 @@ def test_the_executor_stays_open_between_batches_and_a_report_that_fails_is_one_
     options = ["--data", f"midi:{song_folder}", "--storage", str(tmp_path), "--until-clear", "--max-blocks", "40"]
     said = []
     for _ in range(2):
-        with pytest.raises(SystemExit) as end:
-            asked.main(options)
-        assert end.value.code == 0
+        asked.main(options)
         said.append(capsys.readouterr().out)
     assert len(opened) == 1
     assert len(made.batches) > 1

@@ -82,6 +82,8 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture, song_folder: Path) ->
         (["--set", "beta=-1"], "beta must be a number from 0 to 100; got '-1'."),
         (["--set", "width=3.5"], "width must be a whole number from 1 to 512; got '3.5'."),
         (["--set", "width=0"], "width must be a whole number from 1 to 512; got '0'."),
+        (["--set", "max_train=1"], "max_train must be 0, for all windows, or at least 2; got 1."),
+        (["--set", "max_eval=1"], "max_eval must be 0, for all windows, or at least 2; got 1."),
         (["--set", "kl=exact"], "kl must be one of analytic, sample; got 'exact'."),
         (["--set", "steps=40"], "steps must be a multiple of 16, because the convolutions divide by it; got 40."),
         (["--set", "resolution=5"], "resolution must be a divisor of 24; got 5."),
@@ -127,7 +129,7 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture, song_folder: Path) ->
         ),
         (
             ["--tracking-uri", "localhost:5000"],
-            "The tracking address must be http://HOST:PORT or a database such as sqlite:////FOLDER/mlflow.db; got "
+            "--tracking-uri must be http://HOST:PORT or a database such as sqlite:////FOLDER/mlflow.db; got "
             "'localhost:5000'.",
         ),
         (
@@ -142,11 +144,29 @@ def test_wrong_options(options: list[str], sentence: str, refused: Callable[...,
     assert refused(*options) == sentence
 
 
+@pytest.mark.parametrize(
+    ("steps", "sentence"),
+    [
+        (512, "all 20 were skipped, 20 of them as: shorter than one window; give longer songs, or set fewer steps."),
+        (
+            128,
+            "is too little for windows of 64 beats (steps 128, resolution 2): block 0 has 0 training pair windows and "
+            "needs at least 2; give more songs, or longer ones, or set fewer steps.",
+        ),
+    ],
+)
+def test_windows_that_are_too_long_for_the_songs(
+    steps: int, sentence: str, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    assert refused("--set", f"steps={steps}", "--set", f"hop={steps}").endswith(sentence)
+
+
 @pytest.mark.parametrize("uri", ["http://", "http://host:port", "http://h:99999", "ftp://h", "mlflow.db", "sqlite://"])
 def test_addresses_that_are_none(uri: str, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused("--tracking-uri", uri).endswith(f"sqlite:////FOLDER/mlflow.db; got {uri!r}.")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    assert refused().endswith(f"sqlite:////FOLDER/mlflow.db; got {uri!r}.")
+    assert refused().endswith(f"got {uri!r}. Unset it, or give another address by --tracking-uri.")
 
 
 def test_scale(refused: Callable[..., str]) -> None:
@@ -201,11 +221,11 @@ def _broken(kind: str, folder: Path, songs: Path) -> Path:
 
 
 FAULTS = {
-    "missing": "does not exist; give a folder or an archive of .mid or .midi files.",
-    "empty folder": "holds no .mid or .midi files; give a folder or an archive that does.",
-    "folder without music": "holds no .mid or .midi files; give a folder or an archive that does.",
+    "missing": "does not exist; give a folder or an archive of .mid, .midi, .kar or .rmi files.",
+    "empty folder": "holds no .mid, .midi, .kar or .rmi files; give a folder or an archive that does.",
+    "folder without music": "holds no .mid, .midi, .kar or .rmi files; give a folder or an archive that does.",
     "songs that are none": "holds no usable song: all 12 were skipped",
-    "too few songs": "The data has 9 usable songs, and a split by song needs at least 10; give more songs.",
+    "too few songs": "The data has 9 different songs, and a split by song needs at least 10; give more songs.",
     "no archive": "must be a folder or a whole tar or zip archive",
     "cut off.tar.gz": "is damaged or ends early",
     "outward.tar": "its member '../../evil.mid' points out of the archive.",

@@ -78,7 +78,7 @@ def made_store(windows: np.ndarray, counts: list[int]) -> WindowStore:
     firsts = np.cumsum([0, *counts])
     store.source, store.fingerprint, store.spec = "made", "made", WindowSpec(steps=windows.shape[2])
     store.songs = [
-        SongRow(f"song {n:02}", "", "", int(first), count, 120.0, 96)
+        SongRow(f"song {n:02}", "", "", int(first), count, 120.0, 96, content=f"{n:02}", work=f"song {n:02}")
         for n, (first, count) in enumerate(zip(firsts, counts, strict=False))
     ]
     store.skipped, store.windows = [], windows

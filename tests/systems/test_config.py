@@ -2,7 +2,9 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
+import torch
 
 from musiclab.errors import UserError
 from musiclab.systems import find_system
@@ -12,7 +14,17 @@ from musiclab.systems.vae_nn.system import VaeNN
 
 @pytest.mark.parametrize(
     ("name", "given", "value"),
-    [("latent_dim", "8", 8), ("beta", "0", 0.0), ("beta", 2, 2.0), ("likelihood", "bernoulli", "bernoulli")],
+    [
+        ("latent_dim", "8", 8),
+        ("latent_dim", np.int64(8), 8),
+        ("latent_dim", torch.tensor(8), 8),
+        ("beta", "0", 0.0),
+        ("beta", 2, 2.0),
+        ("beta", np.uint8(2), 2.0),
+        ("beta", np.float32(0.1), 0.1),
+        ("likelihood", "bernoulli", "bernoulli"),
+        ("likelihood", np.str_("bernoulli"), "bernoulli"),
+    ],
 )
 def test_texts_become_typed_values(name: str, given: object, value: object) -> None:
     got = getattr(VaeNNConfig().with_values({name: given}), name)
@@ -25,6 +37,19 @@ def test_texts_become_typed_values(name: str, given: object, value: object) -> N
     [
         ("latent_dim", "many", "latent_dim must be a whole number from 1 to 256; got 'many'."),
         ("latent_dim", 8.5, "latent_dim must be a whole number from 1 to 256; got 8.5."),
+        (
+            "latent_dim",
+            8.0,
+            "latent_dim must be a whole number from 1 to 256; got 8.0; write 8, or values.astype(int) for an array.",
+        ),
+        (
+            "latent_dim",
+            np.linspace(8, 32, 4)[1],
+            "latent_dim must be a whole number from 1 to 256; got 16.0; write 16, or values.astype(int) for an array.",
+        ),
+        ("latent_dim", np.bool_(True), "latent_dim must be a whole number from 1 to 256; got True."),
+        ("latent_dim", np.float32("nan"), "latent_dim must be a whole number from 1 to 256; got nan."),
+        ("latent_dim", np.arange(2), "latent_dim must be a whole number from 1 to 256; got [0, 1]."),
         ("latent_dim", True, "latent_dim must be a whole number from 1 to 256; got True."),
         ("latent_dim", 0, "latent_dim must be a whole number from 1 to 256; got 0."),
         ("beta", "nan", "beta must be a number from 0 to 100; got 'nan'."),

@@ -48,7 +48,7 @@ def _library(named: list[tuple[str, str, str]], windows: int = 2) -> WindowStore
     rolls[:, BASS, 0, 0] = numbers // 128
     store = made_store(rolls, [windows] * len(named))
     store.songs = [
-        dataclasses.replace(row, id=song_id, artist=artist, title=title)
+        dataclasses.replace(row, id=song_id, artist=artist, title=title, work=song_id.partition(" #")[0])
         for row, (song_id, artist, title) in zip(store.songs, named, strict=True)
     ]
     store._rows = {song.id: song for song in store.songs}
@@ -205,6 +205,20 @@ def test_another_version_of_a_start_s_song_is_no_target_of_it() -> None:
         assert len(set(works)) == len(works) == 2
         for place, song in zip(targets.weights.argmax(axis=1), own, strict=True):
             assert works[place] != song.partition(" #")[0]
+
+
+def test_a_copy_of_a_song_is_no_other_song() -> None:
+    store = _library([(f"s{n}", "", "") for n in range(60)], windows=3)
+    store.songs = [dataclasses.replace(song, work=f"w{number % 30}") for number, song in enumerate(store.songs)]
+    for index in range(5):
+        windows = block_windows(store, Block(0, index), 0, 0, 12)
+        targets, own, validation = _drawn(store, Block(0, index))
+        works = [store.works[song_id] for song_id in targets.ids]
+        assert len(set(works)) == len(works)
+        for place, song in zip(targets.weights.argmax(axis=1), own, strict=True):
+            assert works[place] != store.works[song]
+        others = other_songs(targets, windows, Block(0, index))
+        assert len(targets.ids) + len(others) <= len(validation) / 2
 
 
 def test_too_few_songs_to_draw_targets_from_is_one_sentence() -> None:

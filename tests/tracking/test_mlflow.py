@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
 from musiclab import tracking
 from musiclab.storage.documents import verified, with_checksum
@@ -152,13 +153,13 @@ def test_the_report_is_among_the_artifacts_and_is_put_there_anew_only_when_it_ha
 ) -> None:
     folder = kept.plan.parent
     names = ("report.html", "results.csv", "results.json", "table.tex")
-    put, artifacts = [], MlflowClient.log_artifacts
+    put, artifacts = [], LocalArtifactRepository.log_artifacts
 
-    def counted(client: MlflowClient, run_id: str, local: str, *rest: Any) -> None:
+    def counted(repository: LocalArtifactRepository, local: str, *rest: Any) -> None:
         put.extend(file.name for file in Path(local).iterdir() if file.name in names)
-        artifacts(client, run_id, local, *rest)
+        artifacts(repository, local, *rest)
 
-    monkeypatch.setattr(MlflowClient, "log_artifacts", counted)
+    monkeypatch.setattr(LocalArtifactRepository, "log_artifacts", counted)
     for name in names[1:]:
         (folder / name).write_text(name)
     (folder / names[0]).unlink(missing_ok=True)
@@ -227,7 +228,7 @@ def test_a_follower_killed_between_two_calls_is_made_up_for(
     finished: Run, kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each call in turn is the last that came through; the answer to it is lost."""
-    calls = ("create_experiment", "create_run", "log_batch", "log_artifacts", "set_terminated", "set_tag")
+    calls = ("create_experiment", "create_run", "log_batch", "set_terminated", "set_tag")
     lost = iter(range(1, 60, 3))
 
     def losing(call: Any) -> Any:
@@ -244,6 +245,7 @@ def test_a_follower_killed_between_two_calls_is_made_up_for(
     left = next(lost)
     for name in calls:
         monkeypatch.setattr(MlflowClient, name, losing(getattr(MlflowClient, name)))
+    monkeypatch.setattr(LocalArtifactRepository, "log_artifacts", losing(LocalArtifactRepository.log_artifacts))
     follower, times = kept.follower(), 0
     while True:
         try:

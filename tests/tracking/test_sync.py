@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow import MlflowClient
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
 from musiclab.cli.sync import sync
 from musiclab.errors import UserError
@@ -41,7 +41,7 @@ def test_sync_says_what_it_added_and_then_that_nothing_was_missing(kept: Kept, c
 def test_sync_counts_what_a_mirror_that_was_cut_off_left_out(
     kept: Kept, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    send, calls = MlflowClient.log_artifacts, 0
+    send, calls = LocalArtifactRepository.log_artifacts, 0
 
     def cut(*arguments: Any) -> None:
         nonlocal calls
@@ -51,7 +51,7 @@ def test_sync_counts_what_a_mirror_that_was_cut_off_left_out(
         send(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, "log_artifacts", cut)
+        patch.setattr(LocalArtifactRepository, "log_artifacts", cut)
         with pytest.raises(KeyboardInterrupt):
             kept.follower().round()
     there = sum(len(of) for _, _, run in contents(kept.uri, "latent_dim").values() for of in run.values())

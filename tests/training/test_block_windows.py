@@ -1,9 +1,12 @@
 """What a block sees of a store: by song, paired between variants, and only extended by larger limits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from musiclab.data.store import WindowStore
+from musiclab.data.workers import TOO_SHORT
 from musiclab.errors import UserError
 from musiclab.training.streams import Block
 from musiclab.training.windows import BlockWindows, block_windows
@@ -94,7 +97,7 @@ def test_the_order_of_songs_in_the_store_does_not_matter() -> None:
     store = made_store(windows, [3] * 20)
     turned = made_store(np.concatenate([windows[n : n + 3] for n in reversed(range(0, 60, 3))]), [3] * 20)
     turned.songs = [
-        type(song)(f"song {19 - n:02}", "", "", song.first, 3, 120.0, 96) for n, song in enumerate(turned.songs)
+        replace(song, id=f"song {19 - n:02}", work=f"song {19 - n:02}") for n, song in enumerate(turned.songs)
     ]
     turned._rows = {song.id: song for song in turned.songs}
     one, other = (block_windows(s, Block(0, 0), 20, 5, 4) for s in (store, turned))
@@ -113,12 +116,22 @@ def test_packed_gives_rows_in_the_order_asked_for(store: WindowStore) -> None:
 
 
 def test_too_few_songs_or_windows_are_one_sentence() -> None:
-    def seen(counts: list[int]) -> None:
-        block_windows(made_store(np.zeros((sum(counts), 5, 16, 16), np.uint8), counts), Block(0, 5), 0, 0, 4)
+    def seen(counts: list[int], skipped: tuple[str, ...] = ()) -> None:
+        store = made_store(np.zeros((sum(counts), 5, 16, 16), np.uint8), counts)
+        store.skipped = [(f"{number}.mid", reason) for number, reason in enumerate(skipped)]
+        block_windows(store, Block(0, 5), 0, 0, 4)
 
-    with pytest.raises(UserError, match=r"has 9 usable songs, .* needs at least 10; give more songs\.$"):
+    with pytest.raises(UserError, match=r"has 9 different songs, .* needs at least 10; give more songs\.$"):
         seen([5] * 9)
-    with pytest.raises(UserError, match=r"'made' is too little: block 5 has 0 training pair windows and needs at lea"):
+    with pytest.raises(
+        UserError,
+        match=r"give more songs\. Too short for windows of 8 beats \(steps 16, resolution 2\): 2 songs; fewer steps",
+    ):
+        seen([5] * 9, (TOO_SHORT, "damaged", TOO_SHORT))
+    with pytest.raises(
+        UserError,
+        match=r"'made' is too little for windows of 8 beats .* 0 training pair windows and .* or set fewer steps",
+    ):
         seen([1] * 20)
     with pytest.raises(UserError, match="block 5 has 1 test windows"):
         seen([1] * 5 + [2] * 5)

@@ -123,14 +123,15 @@ def _read_trial(inventory: Inventory, key: str) -> None:
     record = records.get(key)
     if record is None or record.key != key:
         records.damage[f"trials/{key}/record.json"] = "it is another trial's"
+    cost = records.run(key)
     names = inventory.storage.names(f"trials/{key}/samples")
-    for name, checksum in (record.samples if record else {}).items():
+    checksums = (record.samples if record else {}) | (cost.checksums if cost else {})
+    for name, checksum in checksums.items():
         sample = f"trials/{key}/samples/{name}"
         if name not in names:
             records.damage[sample] = "it is missing"
         elif content_hash(inventory.storage.read(sample).hex()) != checksum:
             records.damage[sample] = "it is not what was written"
-    records.run(key)
 
 
 def _read_other(inventory: Inventory, name: str) -> None:

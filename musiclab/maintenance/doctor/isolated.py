@@ -14,13 +14,14 @@ from musiclab import ROOT
 from musiclab.errors import UserError, one_line
 
 
-def call_in_child(module: str, function: str, seconds: float, **environment: str) -> Any:
-    """Call a function without arguments in a child process and return what it returns.
+def call_in_child(module: str, function: str, seconds: float, *arguments: Any, **environment: str) -> Any:
+    """Call a function in a child process and return what it returns.
 
     Args:
         module: full name of the function's module.
         function: name of the function; its result must be JSON-serialisable.
         seconds: timeout.
+        arguments: the function's; they must be JSON-serialisable, and everybody on the machine can read them.
         environment: environment variables of the child process, beside those of this one.
 
     Raises:
@@ -31,7 +32,7 @@ def call_in_child(module: str, function: str, seconds: float, **environment: str
     # A file, not a pipe: a process that the child starts may outlive it, and would keep the pipe open.
     with tempfile.TemporaryFile("w+") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", __name__, module, function],
+            [sys.executable, "-P", "-m", __name__, module, function, json.dumps(arguments)],
             env=os.environ | {"PYTHONPATH": path} | environment, stdin=subprocess.DEVNULL, stdout=out,
             stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
@@ -56,10 +57,10 @@ def call_in_child(module: str, function: str, seconds: float, **environment: str
     return answer
 
 
-def _main(module: str, function: str) -> None:
+def _main(module: str, function: str, arguments: str) -> None:
     answer, reason = None, ""
     try:
-        answer = getattr(importlib.import_module(module), function)()
+        answer = getattr(importlib.import_module(module), function)(*json.loads(arguments))
     except UserError as error:
         reason = str(error)
     except Exception as error:

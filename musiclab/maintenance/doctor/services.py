@@ -11,7 +11,17 @@ from musiclab.maintenance.doctor.finding import FAIL, OK, WARN, Finding
 from musiclab.maintenance.doctor.isolated import call_in_child
 from musiclab.storage.files import Storage
 from musiclab.storage.inventory import Inventory
-from musiclab.tracking.uri import check_tracking_uri, default_uri, is_masked, masked, named_uri
+from musiclab.tracking.uri import (
+    artifacts_folder,
+    check_tracking_uri,
+    database_file,
+    default_uri,
+    is_masked,
+    is_own,
+    masked,
+    named_uri,
+    uri_of_study,
+)
 
 _RAY_S, _MLFLOW_S = 60.0, 60.0
 
@@ -22,9 +32,11 @@ def cluster() -> Iterator[Finding]:
     try:
         resources = call_in_child("musiclab.execution.ray_tune", "cluster", _RAY_S)
     except UserError as error:
-        if address:
-            text = str(error) if "RAY_ADDRESS" in str(error) else f"the cluster at RAY_ADDRESS={address}: {error}"
-            yield Finding(FAIL, text, "start it with this same environment, or unset RAY_ADDRESS")
+        # What Ray says comes as a whole sentence; what happens to the process that asks it does not.
+        if "RAY_" in str(error) or "--in-process" in str(error):
+            yield Finding(FAIL, str(error))
+        elif address:
+            yield Finding(FAIL, f"the cluster at RAY_ADDRESS={address}: {error}", "start it, or unset RAY_ADDRESS")
         else:
             yield Finding(
                 FAIL, f"Ray does not start on this machine: {error}", "run studies with --in-process until it does"
@@ -38,25 +50,27 @@ def cluster() -> Iterator[Finding]:
 def tracking(option: str | None, storage: Storage | None, inventory: Inventory | None) -> Iterator[Finding]:
     """Whether MLflow answers at each address that a study, or `sync`, would use."""
     try:
-        uris = {named_uri(option)} - {""} or _uris_of_studies(storage, inventory)
-    except UserError as error:  # the variable is wrong
-        yield Finding(FAIL, str(error), "change or unset MLFLOW_TRACKING_URI")
+        uris = _uris(option, storage, inventory)
+    except UserError as error:
+        yield Finding(FAIL, str(error))
         return
     if not uris:
         yield Finding(OK, "no address is named; the first study creates a database in its storage")
-    for uri in sorted(uris):
-        yield _mlflow(uri)
+    for uri, studies in sorted(uris.items()):
+        yield _mlflow(uri, studies, storage)
 
 
-def _uris_of_studies(storage: Storage | None, inventory: Inventory | None) -> set[str]:
-    """The addresses that the studies of the storage used, or would use."""
-    if storage is None:
-        return set()
-    plans = inventory.newest.values() if inventory else []
-    return {plan.says.tracking or default_uri(storage) for plan in plans} or {default_uri(storage)}
+def _uris(option: str | None, storage: Storage | None, inventory: Inventory | None) -> dict[str, list[str]]:
+    """The addresses that the studies of the storage would use, each with their names; else that of a first study."""
+    uris: dict[str, list[str]] = {}
+    if storage:
+        for study, plan in (inventory.newest if inventory else {}).items():
+            uris.setdefault(uri_of_study(option, plan.says.tracking, storage), []).append(study)
+    first = named_uri(option) or (default_uri(storage) if storage else "")
+    return uris or ({first: []} if first else {})
 
 
-def _mlflow(uri: str) -> Finding:
+def _mlflow(uri: str, studies: list[str], storage: Storage | None) -> Finding:
     at = f"MLflow at {masked(uri)}"
     if is_masked(uri):
         return Finding(
@@ -64,17 +78,25 @@ def _mlflow(uri: str) -> Finding:
             f"{at}: studies used it with a password, which was not stored",
             "to check it, give the whole address by --tracking-uri or MLFLOW_TRACKING_URI",
         )
+    artifacts, own = (artifacts_folder(storage), is_own(uri, storage)) if storage else ("", False)
     try:
         check_tracking_uri(uri)
-        if uri.startswith("sqlite"):
-            file = Path(uri.partition(":///")[2].partition("?")[0])
+        if file := database_file(uri):
             if not file.exists():
                 return Finding(OK, f"{at} does not exist yet; the first study creates it, which takes ten seconds")
             _check_sqlite(file)
-        versions = call_in_child("musiclab.tracking.mlflow_runs", "versions", _MLFLOW_S, MLFLOW_TRACKING_URI=uri)
+        found = call_in_child(
+            "musiclab.tracking.mlflow_runs", "examine", _MLFLOW_S, studies, artifacts, own, MLFLOW_TRACKING_URI=uri
+        )
     except UserError as error:
         return Finding(FAIL, f"{at}: {error}", _remedy(str(error), uri))
-    installed, server = versions["installed"], versions["server"]
+    if found["deleted"]:
+        return Finding(FAIL, f"{at}: {found['deleted']}", "one of the two, then `musiclab sync`")
+    if found["misplaced"]:
+        return Finding(FAIL, f"{at}: {found['misplaced']}")
+    if found["moved"]:
+        return Finding(WARN, f"{at}: {found['moved']}", "`musiclab sync`, or the next run, which make it look here")
+    installed, server = found["installed"], found["server"]
     if server and server.split(".")[0] != installed.split(".")[0]:
         return Finding(
             WARN,

@@ -10,7 +10,7 @@ from musiclab.report.formatting import number
 from musiclab.report.sentences.baselines import beside_baselines
 from musiclab.report.sentences.effects import single_effects
 from musiclab.report.sentences.missing import lacking
-from musiclab.report.sentences.phrases import LARGEST_NAMED, is_or_are, p_at_most, with_mean
+from musiclab.report.sentences.phrases import LARGEST_NAMED, is_or_are, named_or_counted, p_at_most, with_mean
 from musiclab.wording import counted, listing, rounded
 
 _LONGEST_LIST = 120  # letters of a list of names
@@ -102,6 +102,8 @@ def _verdicts_against(answer: Answer, control: str) -> str:
             names_by_verdict.setdefault(comparison.verdict, []).append(name)
     if not names_by_verdict:
         return ""
+    if math.isnan(answer.scores[control]):
+        return f"the control {control}: nothing is compared, because the control has no value"
     clauses = []
     for key, on_real in _BETTER_AND_WORSE.items():
         if names := names_by_verdict.get(key):
@@ -113,7 +115,7 @@ def _verdicts_against(answer: Answer, control: str) -> str:
         margin = f"{answer.criteria.margin:g} {answer.objective.unit}"
         clauses.append(f"{_with_p(answer, p_values)} {is_or_are(names)} equivalent within {margin}")
     if names := names_by_verdict.get("not compared"):
-        clauses.append(f"{listing(names)} {is_or_are(names)} not compared, because no block has a value of both")
+        clauses += _not_compared(answer, names, sum(map(len, names_by_verdict.values())))
     if names := names_by_verdict.get("underpowered"):
         is_last = "no difference shown" not in names_by_verdict
         clauses.append(f"nothing can be shown yet for {_these(answer, names, after_others=is_last and bool(clauses))}")
@@ -121,6 +123,19 @@ def _verdicts_against(answer: Answer, control: str) -> str:
         clauses.append(f"no difference is shown for {_these(answer, names, after_others=bool(clauses))}")
         clauses += _detectable(answer, names)
     return f"the control {with_mean(answer, control)}: {'; '.join(clauses)}"
+
+
+def _not_compared(answer: Answer, names: list[str], others: int) -> list[str]:
+    """Which of the `others` than the control cannot be compared with it, and why."""
+    without_value = [name for name in names if math.isnan(answer.scores[name])]
+    unpaired = [name for name in names if name not in without_value]
+    it_has = "it has" if len(without_value) == 1 else "they have"
+    reasons = ((without_value, f"{it_has} no value"), (unpaired, "no block has a value of both"))
+    return [
+        f"{named_or_counted(group, others)} {is_or_are(group)} not compared, because {reason}"
+        for group, reason in reasons
+        if group
+    ]
 
 
 def _aim(answer: Answer) -> str:

@@ -27,6 +27,9 @@ def confounded(aliases: dict[str, list[str]]) -> list[str]:
 
 
 def _main_effects(answer: Answer) -> list[str]:
+    if answer.effects.main and not any(effect.difference.n for effect in answer.effects.main):
+        objective = answer.objective.name
+        return [f"No field can be judged by itself, because no block has a value of {objective} for every variant."]
     effects_by_field: dict[str, list[Effect]] = {}
     for effect in answer.effects.main:
         effects_by_field.setdefault(effect.field, []).append(effect)
@@ -50,7 +53,7 @@ def _main_effect(answer: Answer, effect: Effect) -> str:
 def _interactions(answer: Answer) -> list[str]:
     """The interactions that are shown, strongest first, if they are few; then how many more there are."""
     interactions = answer.effects.interactions
-    if not interactions:
+    if not any(interaction.difference.n for interaction in interactions):
         return []
     shown = sorted(
         (interaction for interaction in interactions if interaction.p_holm <= ALPHA),

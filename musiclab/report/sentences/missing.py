@@ -1,7 +1,7 @@
 """What a study lacks, in sentences: failed trials, blocks left out, samples that cannot be heard."""
 
 from musiclab.analysis.answer import Answer
-from musiclab.report.sentences.phrases import LARGEST_NAMED
+from musiclab.report.sentences.phrases import LARGEST_NAMED, named_or_counted
 from musiclab.wording import counted, listing
 
 TRIAL_FAILED = "This trial failed."
@@ -20,15 +20,21 @@ WINDOWS_GONE = "the windows of its songs are no longer in the storage"
 def lacking(answer: Answer) -> list[str]:
     """What failed, and which blocks are left out of which comparisons; empty if nothing is missing."""
     sentences = []
-    failed = [_share_failed(answer, name) for name, times in answer.failed.items() if times]
-    if failed:
-        sentences.append(f"Failed: {', '.join(failed)}.")
+    failed = [name for name, times in answer.failed.items() if times]
+    if len(failed) > LARGEST_NAMED:
+        trials = counted(sum(answer.failed.values()), "trial")
+        sentences.append(f"Failed: {trials}, of {len(failed)} of {len(answer.failed)} variants.")
+    elif failed:
+        sentences.append(f"Failed: {', '.join(_share_failed(answer, name) for name in failed)}.")
     variants_by_blocks: dict[tuple[int, ...], list[str]] = {}
     for name, comparison in answer.comparisons.items():
         if comparison.left_out and comparison.verdict != "not compared":
             variants_by_blocks.setdefault(comparison.left_out, []).append(name)
     if variants_by_blocks:
-        phrases = [f"{_blocks(blocks)} for {listing(names)}" for blocks, names in variants_by_blocks.items()]
+        others = len(answer.comparisons)
+        phrases = [
+            f"{_blocks(blocks)} for {named_or_counted(names, others)}" for blocks, names in variants_by_blocks.items()
+        ]
         sentences.append(f"Left out, because one of the pair has no value: {'; '.join(phrases)}.")
     return sentences
 

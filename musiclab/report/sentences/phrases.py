@@ -30,6 +30,13 @@ def is_or_are(names: list[str]) -> str:
     return "is" if len(names) == 1 else "are"
 
 
+def named_or_counted(names: list[str], others: int) -> str:
+    """The variants by name; if they are many, how many of the others than the control they are."""
+    if len(names) <= LARGEST_NAMED:
+        return listing(names)
+    return f"all {others} other variants" if len(names) == others else f"{len(names)} of {others} other variants"
+
+
 def objective_phrase(answer: Answer) -> str:
     """What effects change: the objective, or its distance to real music."""
     name = answer.objective.name

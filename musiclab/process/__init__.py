@@ -1,0 +1,1 @@
+"""What surrounds a command: how it begins and ends, its streams, its folders, the order of its imports."""
