@@ -41,7 +41,7 @@ class MelodyHarmonyCNN(System[MelodyHarmonyCNNConfig]):
 
     name = "melody_harmony_cnn"
     config = MelodyHarmonyCNNConfig
-    stages: ClassVar[dict[str, int]] = {MELODY: 1, HARMONY: 1, GENERATE: 1, MEASURE: 1}
+    stages: ClassVar[dict[str, int]] = {MELODY: 2, HARMONY: 2, GENERATE: 1, MEASURE: 1}
     conditions = ("start", "piano")
     provides = ("pairs",)
     presets: ClassVar[dict[str, dict[str, Any]]] = {

@@ -44,7 +44,7 @@ class VaeNN(System[VaeNNConfig]):
 
     name = "vae_nn"
     config = VaeNNConfig
-    stages: ClassVar[dict[str, int]] = {"vae": 1, "latent": 1, GENERATE: 1, MEASURE: 1}
+    stages: ClassVar[dict[str, int]] = {"vae": 2, "latent": 1, GENERATE: 1, MEASURE: 1}
     conditions = ("start", "piano", "noise", "target", "alpha")
     provides = ("latents", "pairs")
     presets: ClassVar[dict[str, dict[str, Any]]] = {
