@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-from musiclab.analysis.statistics import Interval
+from musiclab.analysis.intervals import Interval
 from musiclab.report.formatting import bounds_html, lines, number, shortened
 from musiclab.report.html.axes import TICK_STEPS, Reference, logarithmic_middle, put_axis, scale_of
 from musiclab.report.html.svg import COLOR, drawn, ornament
@@ -166,7 +166,8 @@ class _Rows:
                 list(row.values.values()), [y + spread[block] for block in row.values],
                 "o", markersize=5, markerfacecolor=COLOR["paper"], markeredgecolor=COLOR["ink"], markeredgewidth=1,
             )  # fmt: skip
-            axes.plot([row.interval.low, row.interval.high], [y + 29] * 2, color=COLOR["accent"], linewidth=3)
+            if row.interval.is_bounded:
+                axes.plot([row.interval.low, row.interval.high], [y + 29] * 2, color=COLOR["accent"], linewidth=3)
             axes.plot([row.interval.mean], [y + 29], "D", markersize=7, color=COLOR["accent"])
 
     def _label(self, sheet: Axes, row: Row, place: float, text: list[tuple[str, bool]]) -> None:
