@@ -139,7 +139,7 @@ def test_what_is_equivalent_within_the_study_s_margin_is_said() -> None:
     without = _answer(values)
     assert undecided(without.comparisons) == ["k=8"]
     assert "p (within" not in table(without)
-    assert shown["90 % interval"][-4:] == ["[-0.175,", "0.194]", "[3.83,", "4.2]"]
+    assert shown["90 % interval"][-4:] == ["[-0.175,", "0.2]", "[3.83,", "4.2]"]
     assert "90 %" not in table(without)
 
 
