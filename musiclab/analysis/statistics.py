@@ -4,7 +4,7 @@ How far to trust them
     Sign flips take paired differences to be symmetric about their mean, and assume nothing else. Differences are
     symmetric if both variants have noise of one kind, skewed or not, because what a block does to both cancels. They
     are not if noise is skewed and one variant scatters more than the other. Student's t, whose p counts if it is the
-    larger one, keeps errors to 5 % if one scatters half as much again. If it scatters three times as much, 9 to 11 % of
+    larger one, keeps errors to 5 % if one scatters half as much again. If it scatters three times as much, 9 to 12 % of
     the studies are wrong, with 10 blocks as with 7.
     Differences and equivalence are two families, each kept to 5 % by itself.
     With 4 blocks nothing can be shown, and neither with 7 blocks and 8 variants.

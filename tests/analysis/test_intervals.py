@@ -93,6 +93,31 @@ def test_the_ninety_per_cent_interval_lies_within_the_margin_exactly_if_equivale
             assert (-margin < interval.low and interval.high < margin) == (test(d, margin) <= ALPHA)
 
 
+def test_ends_that_miss_zero_or_the_margin_by_rounding_are_moved_there() -> None:
+    for tenths in ([3, -2, 4, 3, -2, 1, 4, 5, 0, 4], [5, -2, 4, 0, 3, 4, 5, -1, 3, -2, 3]):
+        d = np.array(tenths) * 0.1
+        assert paired_p(d) > ALPHA
+        assert difference_interval(d).low <= 0
+        assert difference_interval(-d).high >= 0
+    for tenths in ([3, -2, -3, -1, 1, -1, 3], [4, 2, -1, -5, -3, 3, 1, 1]):
+        d = np.array(tenths) * 0.1
+        assert equivalence_p(d, 0.2) > ALPHA
+        assert equivalence_interval(d, 0.2).low <= -0.2
+        assert equivalence_interval(-d, 0.2).high >= 0.2
+
+
+def test_if_zero_lies_in_a_gap_the_interval_ends_before_it() -> None:
+    # Bets on the first blocks reject 0, and those on the later ones reject all means between theirs and the first.
+    d = np.array([1.07, 1.16, 1.48, 0.93, 1.49, -5.45, -5.49, -5.55, -5.61, -5.72, -5.31, -5.81, -5.73, -5.46, -5.62,
+                  -5.61, -5.35, -5.55, -5.73, -5.82, -5.47, -5.97])  # fmt: skip
+    assert anytime_p(d) <= ALPHA < anytime_p(d - 1.07)
+    for side in (1, -1):
+        interval = difference_interval(side * d, sequential=True)
+        assert side * interval.mean < 0
+        assert excludes(interval, 0)
+        assert not excludes(interval, side * -5.55)
+
+
 @pytest.mark.parametrize("blocks", [15, 24, 31, 60])
 def test_intervals_of_many_blocks_keep_to_their_p(blocks: int) -> None:
     rng = np.random.default_rng(blocks)

@@ -166,8 +166,7 @@ class _Rows:
                 list(row.values.values()), [y + spread[block] for block in row.values],
                 "o", markersize=5, markerfacecolor=COLOR["paper"], markeredgecolor=COLOR["ink"], markeredgewidth=1,
             )  # fmt: skip
-            if row.interval.is_bounded:
-                axes.plot([row.interval.low, row.interval.high], [y + 29] * 2, color=COLOR["accent"], linewidth=3)
+            axes.plot([row.interval.low, row.interval.high], [y + 29] * 2, color=COLOR["accent"], linewidth=3)
             axes.plot([row.interval.mean], [y + 29], "D", markersize=7, color=COLOR["accent"])
 
     def _label(self, sheet: Axes, row: Row, place: float, text: list[tuple[str, bool]]) -> None:
