@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""How often verdicts are wrong, how often they find an effect, and how often intervals cover the mean.
+"""How often verdicts are wrong, how often they find an effect, and how often intervals hold the true mean.
 
     python benchmarks/verdict_errors.py [--studies 4000] [--workers 2]
 
@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -23,11 +24,12 @@ import numpy as np
 from scipy import stats
 
 from musiclab.analysis.comparisons import outcomes
-from musiclab.analysis.statistics import mean_intervals
+from musiclab.analysis.intervals import Interval, difference_interval, equivalence_interval, mean_intervals
 from musiclab.design.criteria import Criteria
 from musiclab.measures.registry import find_measure
 
 BLOCKS, VARIANTS, EFFECTS, MARGINS, MOST = (4, 7, 10), (2, 4, 8), (0.5, 1.0, 2.0), (0.5, 1.0, 2.0), 30
+INTERVAL_BLOCKS = (7, 10, 20)  # with 4, intervals of differences are unbounded
 FIRST_LOOK = 5  # with fewer blocks no bet on signs can have grown twentyfold: 2^4 is 16
 SD = math.sqrt(2)  # of a paired difference if variances are equal
 CLEAR = ("better", "worse", "equivalent")
@@ -176,12 +178,25 @@ def _until_clear(differences: np.ndarray, criteria: Criteria) -> tuple[list[str]
     return latest, blocks
 
 
-def coverage(job: tuple[Case, int]) -> int:
-    """How many intervals of mean differences cover 0, which is the true mean."""
-    case, studies = job
+# The intervals whose coverage is counted, given the differences of a study from the control, or values of one variant.
+INTERVALS: dict[str, Callable[[np.ndarray], Interval]] = {
+    "95 % intervals of a difference that hold it": difference_interval,
+    "95 % intervals of a difference that hold it, anytime-valid": partial(difference_interval, sequential=True),
+    "90 % intervals of a difference that hold it": partial(equivalence_interval, margin=SD),
+    "95 % intervals of a mean that hold it": lambda values: mean_intervals([values])[0],
+}
+
+
+def coverage(job: tuple[str, Case, int]) -> int:
+    """How many intervals hold 0, which is the true mean."""
+    kind, case, studies = job
     rng = _stream(case)
-    intervals = mean_intervals([_differences(case, rng)[:, 0] for _ in range(studies)])
-    return sum(interval.low <= 0 <= interval.high for interval in intervals)
+    held = 0
+    for _ in range(studies):
+        values = SHAPES[case.noise](rng, (case.blocks, 1)) if "mean" in kind else _differences(case, rng)
+        interval = INTERVALS[kind](values[:, 0])
+        held += interval.low <= 0 <= interval.high
+    return held
 
 
 def share(count: int, total: int) -> str:
@@ -216,10 +231,12 @@ def main() -> None:
                 row: [_cell(case, next(done), table.counted) for case in cases] for row, cases in table.rows.items()
             }
             show(table.title, [f"{variants} variants" for variants in VARIANTS], rows)
-        jobs = [(Case(noise, blocks, 2), studies) for noise in NOISE for blocks in BLOCKS]
-        held = iter(pool.map(coverage, jobs, 1))
-        rows = {noise: [share(next(held), studies) for _ in BLOCKS] for noise in NOISE}
-        show("95 % intervals of a mean difference that cover it", [f"{blocks} blocks" for blocks in BLOCKS], rows)
+        for kind in INTERVALS:
+            noises = SHAPES if "mean" in kind else NOISE
+            jobs_of_kind = [(kind, Case(noise, blocks, 2), studies) for noise in noises for blocks in INTERVAL_BLOCKS]
+            held = iter(pool.map(coverage, jobs_of_kind, 1))
+            rows = {noise: [share(next(held), studies) for _ in INTERVAL_BLOCKS] for noise in noises}
+            show(kind, [f"{blocks} blocks" for blocks in INTERVAL_BLOCKS], rows)
     print(f"\n{time.perf_counter() - began:.0f} s with {options.workers} workers")
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from musiclab.analysis.comparisons import Comparison, compare
 from musiclab.analysis.effects import Effects, effects
+from musiclab.analysis.intervals import Interval, mean_intervals
 from musiclab.analysis.sequential import anytime_p
-from musiclab.analysis.statistics import Interval, holm, mean_intervals, sign_flip_p
+from musiclab.analysis.statistics import holm, paired_p
 from musiclab.design.criteria import Criteria
 from musiclab.design.trials import TrialSpec
 from musiclab.measures.registry import MEASURES, Measure
@@ -30,8 +31,8 @@ class Answer:
         scores: the mean score by variant; NaN if it has none. A score is the objective, or its distance to the value of
             real music if the aim is to be like it.
         comparisons: each variant's scores against its control's.
-        above_zero: p of a mean of 0, by measure and variant, for measures that are read against a baseline (sign flips
-            over blocks, Holm over a measure's variants).
+        above_zero: p of a mean of 0, by measure and variant, for measures that are read against a baseline (paired
+            tests over blocks, Holm over a measure's variants).
         effects: of single fields, as far as the design can tell them apart.
         baselines: what real, shuffled and random music score, by name.
         missing: how many trials of a variant have no record.
@@ -88,7 +89,7 @@ def answer(
         measures={name: _intervals(list(by_block.values())) for name, by_block in measures_by_block.items()},
         scores=_mean_scores(scores),
         comparisons=compare(scores, criteria),
-        above_zero=_above_zero(measures_by_block, anytime_p if criteria.sequential else sign_flip_p),
+        above_zero=_above_zero(measures_by_block, anytime_p if criteria.sequential else paired_p),
         effects=effects({trial.variant.name: trial.variant.values for trial in trials}, scores, criteria),
         baselines=baselines,
         missing=missing,

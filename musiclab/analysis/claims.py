@@ -8,8 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from musiclab.analysis.answer import values_by_block
+from musiclab.analysis.intervals import Interval, difference_interval
 from musiclab.analysis.sequential import anytime_p
-from musiclab.analysis.statistics import ALPHA, Interval, holm, mean_interval, sign_flip_p
+from musiclab.analysis.statistics import ALPHA, holm, paired_p
 from musiclab.design.claims import Claim, Expect, full_measure_name, has_fields
 from musiclab.design.trials import TrialSpec
 from musiclab.measures.baselines import FLOOR
@@ -25,7 +26,8 @@ class Evidence:
         expect: the expectation.
         value: the measure's mean over blocks.
         than: the mean of the reference over the same blocks.
-        difference: `value` minus `than`, paired by block; NaN and 0 blocks if nothing was measured.
+        difference: `value` minus `than`, paired by block, with its 95 % interval; NaN and 0 blocks if nothing was
+            measured.
         p: two-sided, of no difference.
     """
 
@@ -55,7 +57,7 @@ class ClaimVerdict:
 def judgements(
     claims: Sequence[Claim], trials: list[TrialSpec], records: dict[str, TrialRecord], sequential: bool = False
 ) -> list[ClaimVerdict]:
-    """Each claim's verdict, by sign flips over blocks, or by anytime-valid tests if the study is sequential.
+    """Each claim's verdict, by paired tests over blocks, which are anytime-valid if the study is sequential.
 
     - *Supported*: everything expected is shown at 5 %. Each expectation is tested by itself, because all must hold (an
       intersection-union test needs no correction, Berger 1982).
@@ -64,9 +66,9 @@ def judgements(
 
     Several claims are several questions, without a correction over them.
     """
-    test = anytime_p if sequential else sign_flip_p
     return [
-        _judged(claim, tuple(_evidence(expect, trials, records, test) for expect in claim.expect)) for claim in claims
+        _judged(claim, tuple(_evidence(expect, trials, records, sequential) for expect in claim.expect))
+        for claim in claims
     ]
 
 
@@ -79,9 +81,7 @@ def _judged(claim: Claim, evidence: tuple[Evidence, ...]) -> ClaimVerdict:
     return ClaimVerdict(claim, evidence, "not shown")
 
 
-def _evidence(
-    expect: Expect, trials: list[TrialSpec], records: dict[str, TrialRecord], test: Callable[[list[float]], float]
-) -> Evidence:
+def _evidence(expect: Expect, trials: list[TrialSpec], records: dict[str, TrialRecord], sequential: bool) -> Evidence:
     name, reference = full_measure_name(expect.measure), expect.than
 
     def measure(record: TrialRecord) -> float:
@@ -105,8 +105,8 @@ def _evidence(
         expect=expect,
         value=nan_mean(np.array([values[block] for block in blocks])),
         than=nan_mean(np.array([others[block] for block in blocks])),
-        difference=mean_interval(differences),
-        p=test(differences),
+        difference=difference_interval(differences, sequential),
+        p=(anytime_p if sequential else paired_p)(differences),
     )
 
 

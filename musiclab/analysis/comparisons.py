@@ -4,19 +4,15 @@ import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from musiclab.analysis.sequential import anytime_equivalence_p, anytime_p, smallest_p_anytime
-from musiclab.analysis.statistics import (
-    ALPHA,
+from musiclab.analysis.intervals import (
     NO_INTERVAL,
     Interval,
-    equivalence_p,
-    holm,
+    difference_interval,
+    equivalence_interval,
     improvement,
-    mean_intervals,
-    sign_flip_p,
-    smallest_p,
-    smallest_shown,
 )
+from musiclab.analysis.sequential import anytime_equivalence_p, anytime_p, smallest_p_anytime
+from musiclab.analysis.statistics import ALPHA, equivalence_p, holm, paired_p, smallest_p, smallest_shown
 from musiclab.design.criteria import Criteria
 
 Verdict = Literal["better", "worse", "equivalent", "no difference shown", "underpowered", "not compared"]
@@ -29,9 +25,11 @@ class Comparison:
     All tests are anytime-valid if the terms are sequential.
 
     Attributes:
-        difference: mean and interval over blocks of the variant's score minus the control's.
+        difference: mean and 95 % interval over blocks of the variant's score minus the control's; without correction.
         p: two-sided, of no difference, without correction.
         p_holm: the same, corrected for all comparisons of the study.
+        within: the difference with the 90 % interval that belongs to the test of equivalence, without correction; no
+            interval if there is no margin.
         p_equivalent: of a difference of at least the margin, corrected likewise; NaN if there is no margin.
         improvement: probability that the variant does better than its control on a block, with an interval.
         smallest: the smallest mean difference that as many blocks with this scatter could have shown, at 5 % divided by
@@ -43,6 +41,7 @@ class Comparison:
     difference: Interval
     p: float
     p_holm: float
+    within: Interval = NO_INTERVAL
     p_equivalent: float = math.nan
     improvement: Interval = NO_INTERVAL
     smallest: float = math.nan
@@ -96,15 +95,15 @@ def compare(scores: dict[str, dict[int, float]], criteria: Criteria) -> dict[str
     ]
     differences = [pair.differences for pair in pairs]
     level = ALPHA / max(1, _compared(differences))
-    test = anytime_p if criteria.sequential else sign_flip_p
+    margin, sequential = criteria.margin, criteria.sequential
+    test = anytime_p if sequential else paired_p
     comparisons = {}
-    for pair, interval, outcome in zip(
-        pairs, mean_intervals(differences), outcomes(differences, criteria), strict=True
-    ):
+    for pair, outcome in zip(pairs, outcomes(differences, criteria), strict=True):
         comparisons[pair.variant] = Comparison(
-            difference=interval,
+            difference=difference_interval(pair.differences, sequential),
             p=outcome.p,
             p_holm=outcome.p_holm,
+            within=NO_INTERVAL if margin is None else equivalence_interval(pair.differences, margin, sequential),
             p_equivalent=outcome.p_equivalent,
             improvement=improvement(pair.differences, higher=criteria.objective.sign > 0),
             smallest=smallest_shown(pair.differences, level, test),
@@ -129,7 +128,7 @@ def outcomes(differences: list[list[float]], criteria: Criteria) -> list[Outcome
     Tests of a difference are one family under Holm's correction, tests of equivalence another, each at 5 %.
     """
     difference_test, equivalence_test = (
-        (anytime_p, anytime_equivalence_p) if criteria.sequential else (sign_flip_p, equivalence_p)
+        (anytime_p, anytime_equivalence_p) if criteria.sequential else (paired_p, equivalence_p)
     )
     p_values = [difference_test(column) for column in differences]
     p_equivalents = [

@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
+from musiclab.analysis.intervals import Interval, difference_interval
 from musiclab.analysis.sequential import anytime_p
-from musiclab.analysis.statistics import ALPHA, Interval, holm, mean_intervals, sign_flip_p
+from musiclab.analysis.statistics import ALPHA, holm, paired_p
 from musiclab.design.criteria import Criteria
 from musiclab.design.factors import Factor, aliases, contrast, factors, is_crossed, is_fraction, tells_effects
 
@@ -81,7 +82,7 @@ class Trend:
     Attributes:
         correlation: Spearman's rank correlation; a block in which nothing changes counts as 0.
         slope: of the least-squares line, in the measure's unit per unit of the field.
-        p_holm: two-sided, of a mean correlation of 0 (sign flips over blocks), corrected over the study's fields.
+        p_holm: two-sided, of a mean correlation of 0 over blocks, corrected over the study's fields.
     """
 
     field: str
@@ -94,8 +95,8 @@ class Trend:
 class Effects:
     """What the variants show about single factors, beyond their comparisons with the control.
 
-    Tests are sign flips over blocks, or anytime-valid if the study's tests are, with Holm's correction. The main
-    effects are one family, the interactions another, and the trends a third.
+    Tests and intervals are those of comparisons, with Holm's correction of p. The main effects are one family, the
+    interactions another, and the trends a third.
 
     Attributes:
         main: one effect for each value that is not the control's, in crossed grids, factorial designs and regular
@@ -172,7 +173,7 @@ class _Table:
     """The scores as an array of blocks x variants; NaN if a trial or its score is missing."""
 
     def __init__(self, scores: Scores, sequential: bool = False) -> None:
-        self._test = anytime_p if sequential else sign_flip_p
+        self._sequential = sequential
         blocks = sorted({block for by_block in scores.values() for block in by_block})
         rows = [[by_block.get(block, math.nan) for by_block in scores.values()] for block in blocks]
         self._values = np.array(rows, float).reshape(len(blocks), len(scores))
@@ -193,11 +194,12 @@ class _Table:
     def family(self, differences: list[np.ndarray]) -> list[_Tested]:
         """Test each difference over the blocks that have it; all of them are one family."""
         columns = [difference[~np.isnan(difference)].tolist() for difference in differences]
-        corrected = holm([self._test(column) for column in columns])
-        return [
-            _Tested(difference=interval, p_holm=p)
-            for interval, p in zip(mean_intervals(columns), corrected, strict=True)
-        ]
+        corrected = holm([(anytime_p if self._sequential else paired_p)(column) for column in columns])
+        return [_Tested(self.interval(column), p) for column, p in zip(columns, corrected, strict=True)]
+
+    def interval(self, differences: list[float]) -> Interval:
+        """The mean and interval of differences over blocks."""
+        return difference_interval(differences, self._sequential)
 
 
 def _others(factor: Factor, control: str) -> list[Any]:
@@ -346,9 +348,19 @@ def _trends(all_factors: list[Factor], chosen: list[Factor], table: _Table) -> l
         correlations.append(_correlation(stats.rankdata(x), stats.rankdata(levels, axis=1)))
         slopes.append((levels @ (x - x.mean()) / np.sum((x - x.mean()) ** 2)).tolist())
     return [
-        Trend(field=factor.name, correlation=tested.difference, slope=slope, p_holm=tested.p_holm)
-        for factor, tested, slope in zip(numeric, table.family(correlations), mean_intervals(slopes), strict=True)
+        Trend(
+            field=factor.name,
+            correlation=_within_one(tested.difference),
+            slope=table.interval(slope),
+            p_holm=tested.p_holm,
+        )
+        for factor, tested, slope in zip(numeric, table.family(correlations), slopes, strict=True)
     ]
+
+
+def _within_one(interval: Interval) -> Interval:
+    """The interval of a correlation, whose bounds are at most 1 to either side of 0."""
+    return replace(interval, low=float(np.clip(interval.low, -1, 1)), high=float(np.clip(interval.high, -1, 1)))
 
 
 def _correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:

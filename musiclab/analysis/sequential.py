@@ -24,6 +24,10 @@ from musiclab.analysis.statistics import ALPHA, Alternative
 # From cautious to bold bets: 6 blocks that agree are enough, as with a fixed number of blocks. A single rate of 1 would
 # need 23.8 blocks instead of 24.5 to find half a standard deviation, and 7.7 instead of 7.2 to find two.
 _RATES = np.array([0.5, 1.0, 2.0, 4.0])
+# Where `anytime_end` looks for means that are not rejected: so many places from the smallest to the largest difference,
+# and outside at these distances, as multiples of the distance between the two.
+_INSIDE, _OUTSIDE = 101, (1e-3, 1e4, 71)
+_HALVINGS = 40
 _DIRECTIONS = {"two-sided": [1, -1], "greater": [1], "less": [-1]}
 
 
@@ -43,12 +47,57 @@ def anytime_p(differences: ArrayLike, alternative: Alternative = "two-sided") ->
     d = np.asarray(differences, float)
     if not len(d) or not np.isfinite(d).all():
         return math.nan
-    sizes = np.cumsum(np.abs(d)) / np.arange(1, len(d) + 1)
+    return float(_p_of_rows(d[None], alternative)[0])
+
+
+def _p_of_rows(d: np.ndarray, alternative: Alternative) -> np.ndarray:
+    """`anytime_p` of each row of `(rows, n)` finite differences, `(rows,)`."""
+    sizes = np.cumsum(np.abs(d), axis=1) / np.arange(1, d.shape[1] + 1)
     relative = np.divide(d, sizes, out=np.zeros_like(d), where=sizes > 0)
-    bets = np.outer(np.outer(_DIRECTIONS[alternative], _RATES), relative)
-    wealth = np.cumsum(math.log(2) - np.logaddexp(0, -2 * bets), axis=1)  # logs of products of 1 + tanh(bet)
+    stakes = np.outer(_DIRECTIONS[alternative], _RATES).reshape(-1, 1, 1)
+    wealth = np.cumsum(math.log(2) - np.logaddexp(0, -2 * stakes * relative), axis=2)  # products of 1 + tanh(stake)
     mixed = np.logaddexp.reduce(wealth, axis=0) - math.log(len(wealth))
-    return min(1.0, math.exp(-mixed.max()))
+    p: np.ndarray = np.minimum(1.0, np.exp(-mixed.max(axis=1)))
+    return p
+
+
+def anytime_end(differences: np.ndarray, alternative: Alternative, point: float = -math.inf) -> float:
+    """The smallest mean that the test does not reject at 5 %.
+
+    p need not fall steadily away from the mean of the differences, so means that are not rejected may have gaps between
+    them. If the test rejects `point`, only those above it count, provided that there are any.
+
+    Args:
+        differences: `(n,)`, finite, in the order of blocks; n > 0.
+        alternative: as in `anytime_p`, of the differences minus the mean in question.
+        point: a mean that the end must not lie beyond if it is rejected.
+
+    Returns:
+        -inf if no mean is too small to be rejected; NaN if all means are rejected.
+    """
+    d = differences
+    if _p_of_rows(np.ones((1, len(d))), alternative)[0] > ALPHA:  # what p tends to far below all differences
+        return -math.inf
+    inside, outside = np.linspace(0, 1, _INSIDE), np.geomspace(*_OUTSIDE)
+    places = d.min() + np.ptp(d) * np.concatenate([-outside, inside, 1 + outside])
+    means = np.unique([*places, d.mean(), 0.0, *([point] if math.isfinite(point) else [])])
+
+    def held(candidates: np.ndarray) -> np.ndarray:
+        return _p_of_rows(d - candidates[:, None], alternative) > ALPHA
+
+    are_held = held(means)
+    if not are_held[means == point].any() and are_held[means > point].any():
+        are_held &= means > point
+    if not are_held.any():
+        return math.nan
+    first = int(np.argmax(are_held))
+    if not first:  # all differences are equal, and the mean is below 0
+        return float(means[0])
+    low, high = means[first - 1], means[first]
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if held(np.array([middle]))[0] else (middle, high)
+    return float(high)
 
 
 def anytime_equivalence_p(differences: ArrayLike, margin: float) -> float:

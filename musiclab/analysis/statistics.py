@@ -1,106 +1,68 @@
-"""Statistics over blocks: BCa intervals, exact sign-flip tests and Holm's correction, as pure functions of numbers.
+"""Tests of paired differences over blocks and Holm's correction, as pure functions of numbers.
 
 How far to trust them
-    Tests take paired differences to be symmetric about their mean, and assume nothing else. Differences are symmetric
-    if both variants have noise of one kind, skewed or not, because what a block does to both cancels. They are not if
-    noise is skewed and one variant scatters more than the other. Then more than 5 % of the studies are wrong, with 10
-    blocks as with 7. Differences and equivalence are two families, each kept to 5 % by itself.
+    Sign flips take paired differences to be symmetric about their mean, and assume nothing else. Differences are
+    symmetric if both variants have noise of one kind, skewed or not, because what a block does to both cancels. They
+    are not if noise is skewed and one variant scatters more than the other. Student's t, whose p counts if it is the
+    larger one, keeps errors to 5 % if one scatters half as much again. If it scatters three times as much, 9 to 12 % of
+    the studies are wrong, with 10 blocks as with 7.
+    Differences and equivalence are two families, each kept to 5 % by itself.
     With 4 blocks nothing can be shown, and neither with 7 blocks and 8 variants.
-    Intervals of so few blocks are too narrow. No verdict rests on them.
 
 The tables of errors and power are in docs/verdicts.md; `python benchmarks/verdict_errors.py` computes them.
 """
 
 import functools
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
+from scipy.optimize import brentq
 
 ALPHA = 0.05
 Alternative = Literal["two-sided", "greater", "less"]
-_RESAMPLES = 9999
-_AT_ONCE = 256  # columns whose resampled means are in memory at once: 20 MB
 _EXACT_UP_TO = 30
 _FLIPS = 99_999
-_Z = float(special.ndtri(1 - ALPHA / 2))
+_LISTED_UP_TO = 14  # blocks whose 2^n sets are listed in less time than a search takes
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A mean over `n` blocks and its 95 % interval. Bounds are NaN if blocks are too few, and all is NaN if n is 0."""
+def paired_p(differences: ArrayLike, alternative: Alternative = "two-sided") -> float:
+    """p of the mean of paired differences: the larger of `sign_flip_p` and `student_p`.
 
-    mean: float
-    low: float
-    high: float
-    n: int
+    Each makes up for a weakness of the other: Student's t errs less if differences are skewed, and sign flips are exact
+    if they are a few large steps, such as those of coins.
 
+    Args:
+        differences: `(n,)`.
+        alternative: the direction that the test is to show.
 
-NO_INTERVAL = Interval(math.nan, math.nan, math.nan, 0)
-
-
-def mean_interval(values: Sequence[float]) -> Interval:
-    """Mean and 95 % interval of one column; see `mean_intervals`."""
-    return mean_intervals([values])[0]
-
-
-def mean_intervals(columns: Sequence[Sequence[float]]) -> list[Interval]:
-    """Mean and 95 % BCa bootstrap interval (Efron 1987) of each column; NaN is left out.
-
-    Columns of equal length share their 9,999 resamples of blocks, which come from a fixed stream. Bounds are NaN if
-    there are fewer than 2 values or if a value is infinite. If all values are equal, they are the bounds too, because
-    resampling cannot give anything else.
+    Returns:
+        p; NaN if there are no differences or if one is not finite.
     """
-    values_by_column = [x[~np.isnan(x)] for x in (np.asarray(column, float) for column in columns)]
-    intervals = [
-        Interval(float(x.mean()), math.nan, math.nan, len(x)) if len(x) else NO_INTERVAL for x in values_by_column
-    ]
-    columns_by_length: dict[int, list[int]] = {}
-    for index, x in enumerate(values_by_column):
-        if len(x) < 2 or np.isinf(x).any():
-            continue
-        if np.ptp(x) == 0:
-            intervals[index] = Interval(float(x[0]), float(x[0]), float(x[0]), len(x))
-        else:
-            columns_by_length.setdefault(len(x), []).append(index)
-    for n, indices in columns_by_length.items():
-        for start in range(0, len(indices), _AT_ONCE):
-            batch = indices[start : start + _AT_ONCE]
-            bounds = _bca(np.stack([values_by_column[index] for index in batch]))
-            for index, (low, high) in zip(batch, bounds, strict=True):
-                intervals[index] = Interval(intervals[index].mean, float(low), float(high), n)
-    return intervals
+    flips = sign_flip_p(differences, alternative)
+    return flips if math.isnan(flips) else max(flips, student_p(differences, alternative))
 
 
-def _bca(x: np.ndarray) -> np.ndarray:
-    """Bounds `(columns, 2)` of the means of x `(columns, n)`; n > 1, and no column has only equal values."""
-    means = x.mean(1, keepdims=True)
-    d = x - means
-    resampled = d @ resamples(x.shape[1]).T / x.shape[1]
-    resampled.sort(axis=1)
-    tie = 1e-9 * np.abs(d).max(1, keepdims=True)  # means that differ only by rounding count as equal
-    below = ((resampled < -tie).mean(1) + (resampled <= tie).mean(1)) / 2
-    bias = special.ndtri(below)[:, None]
-    acceleration = ((d**3).sum(1) / (6 * (d**2).sum(1) ** 1.5))[
-        :, None
-    ]  # the jackknife estimate, in closed form for a mean
-    reach = bias + np.array([-_Z, _Z])
-    place = special.ndtr(bias + reach / (1 - acceleration * reach)) * (_RESAMPLES - 1)
-    under = np.floor(place).astype(int)
-    lower = np.take_along_axis(resampled, under, 1)
-    upper = np.take_along_axis(resampled, np.minimum(under + 1, _RESAMPLES - 1), 1)
-    bounds: np.ndarray = means + lower + (place - under) * (upper - lower)
-    return bounds
+def student_p(differences: ArrayLike, alternative: Alternative = "two-sided") -> float:
+    """p of the mean of paired differences by Student's t; as `paired_p`.
 
-
-@functools.lru_cache(16)
-def resamples(n: int) -> np.ndarray:
-    """How often each of n blocks is drawn in each of the 9,999 resamples, `(9999, n)`; the same at every call."""
-    return np.random.default_rng(n).multinomial(n, np.full(n, 1 / n), _RESAMPLES).astype(float)
+    If nothing scatters, t is infinite and p is 0, or 1 if all differences are 0. One difference has p = 1.
+    """
+    d = np.asarray(differences, float)
+    if not len(d) or not np.isfinite(d).all():
+        return math.nan
+    if alternative == "two-sided":
+        return min(1.0, 2 * student_p(d if d.sum() > 0 else -d, "greater"))
+    mean = float(d.mean()) if alternative == "greater" else -float(d.mean())
+    if len(d) == 1 or mean == 0:
+        return 1.0 if len(d) == 1 else 0.5
+    scatter = float(d.std(ddof=1))
+    if scatter == 0 or np.ptp(d) == 0:
+        return 0.0 if mean > 0 else 1.0
+    return float(special.stdtr(len(d) - 1, -mean / (scatter / math.sqrt(len(d)))))
 
 
 def sign_flip_p(differences: ArrayLike, alternative: Alternative = "two-sided") -> float:
@@ -149,16 +111,78 @@ def _signs(n: int) -> np.ndarray:
 
 
 def equivalence_p(differences: ArrayLike, margin: float) -> float:
-    """p of a mean of at least the margin in either direction: two one-sided sign-flip tests (Schuirmann 1987)."""
+    """p of a mean of at least the margin in either direction: two one-sided tests (Schuirmann 1987)."""
     d = np.asarray(differences, float)
-    return max(sign_flip_p(d + margin, "greater"), sign_flip_p(d - margin, "less"))
+    return max(paired_p(d + margin, "greater"), paired_p(d - margin, "less"))
 
 
-def smallest_shown(differences: ArrayLike, level: float, test: Callable[[ArrayLike], float] = sign_flip_p) -> float:
+def flip_ends(differences: np.ndarray, tail: float) -> tuple[float, float]:
+    """The means between which no one-sided sign-flip test has p <= tail; infinite if blocks are too few.
+
+    A test of a mean `mu` counts the sets of differences whose own mean is at most `mu`, so that the ends are the k-th
+    smallest and the k-th largest mean of a set (Hartigan 1969).
+    """
+    d = differences
+    if len(d) > _EXACT_UP_TO:
+        signs = _signs(len(d))
+        sums, sizes = (d.sum() - signs @ d) / 2, (len(d) - signs.sum(axis=1)) / 2
+        means = np.divide(sums, sizes, out=np.full(_FLIPS, d.mean()), where=sizes > 0)
+        rank = math.floor(tail * (_FLIPS + 1))
+        ordered = np.partition(means, [rank - 1, _FLIPS - rank])
+        return float(ordered[rank - 1]), float(ordered[_FLIPS - rank])
+    rank = math.floor(tail * 2 ** len(d))
+    return (_ranked_mean(d, rank), -_ranked_mean(-d, rank)) if rank else (-math.inf, math.inf)
+
+
+def _ranked_mean(d: np.ndarray, rank: int) -> float:
+    """The mean of that rank, from 1 for the smallest, among those of all nonempty sets of up to 30 differences.
+
+    If the sets are too many to list, a search counts those whose mean is at most the one in question, as pairs of a set
+    of the first half of the differences and a set of the second.
+    """
+    if len(d) <= _LISTED_UP_TO:
+        means = _set_sums(d)[1:] / _set_sums(np.ones(len(d)))[1:]
+        return float(np.partition(means, rank - 1)[rank - 1])
+    lowest, highest, half = float(d.min()), float(d.max()), len(d) // 2
+    precision = 1e-12 * float(np.abs(d).max())
+    if highest - lowest <= precision:
+        return lowest
+
+    def beyond(mean: float) -> float:
+        first, second = np.sort(_set_sums(d[:half] - mean)), np.sort(_set_sums(d[half:] - mean))
+        count = int(np.searchsorted(second, -first, side="right").sum()) - 1  # without the empty set
+        return count - rank + 0.5
+
+    found = float(brentq(beyond, lowest - precision, highest + precision, xtol=precision))
+    return max(lowest, found - precision)
+
+
+def _set_sums(d: np.ndarray) -> np.ndarray:
+    """The sums of all sets of differences, the empty one first, `(2^n,)`."""
+    sums = np.zeros(1)
+    for value in d:
+        sums = np.concatenate([sums, sums + value])
+    return sums
+
+
+def student_reach(values: np.ndarray, level: float) -> np.ndarray:
+    """How far Student's interval at 1 - `level` reaches to either side of the mean of each row of `(rows, n)` values.
+
+    Returns:
+        `(rows,)`: NaN if n is 1, and exactly 0 for a row of equal values.
+    """
+    rows, n = values.shape
+    if n == 1:
+        return np.full(rows, math.nan)
+    reach: np.ndarray = special.stdtrit(n - 1, 1 - level / 2) * values.std(axis=1, ddof=1) / math.sqrt(n)
+    return np.where(values.max(axis=1) == values.min(axis=1), 0.0, reach)
+
+
+def smallest_shown(differences: ArrayLike, level: float, test: Callable[[ArrayLike], float] = paired_p) -> float:
     """The mean difference that would have had p <= level under the test, if differences scattered about it as they do.
 
     Bisection, to one per cent, finds the shift of all differences that is needed; of the two directions it takes the
-    one that needs more. Sign flips of more than 30 blocks use the normal distribution, which they nearly follow.
+    one that needs more. For `paired_p` of more than 30 blocks, sign flips are taken as normal, which they nearly are.
 
     Returns:
         At least 0; inf if no shift of so few blocks reaches the level; NaN if there are no differences or if one is
@@ -170,10 +194,11 @@ def smallest_shown(differences: ArrayLike, level: float, test: Callable[[ArrayLi
     if test(np.ones(len(d))) > level:
         return math.inf
     scatter = d - d.mean()
-    if test is sign_flip_p and len(d) > _EXACT_UP_TO:
+    if test is paired_p and len(d) > _EXACT_UP_TO:
         # Flipped sums of many differences are normal. Their variance is the sum of squares, shift included.
         z = float(special.ndtri(1 - level / 2))
-        return z * math.sqrt((scatter**2).sum() / (len(d) ** 2 - z**2 * len(d)))
+        flips = z * math.sqrt((scatter**2).sum() / (len(d) ** 2 - z**2 * len(d)))
+        return max(flips, float(student_reach(scatter[None], level)[0]))
     return max(_shift_shown(side * scatter, level, test) for side in (1, -1))
 
 
@@ -190,22 +215,6 @@ def _shift_shown(scatter: np.ndarray, level: float, test: Callable[[ArrayLike], 
     return high
 
 
-def improvement(differences: ArrayLike, higher: bool) -> Interval:
-    """Probability that the variant does better on a block (Agarwal et al. 2021), with Wilson's (1927) 95 % interval.
-
-    It is the share of blocks whose difference is on the better side: above 0 if `higher`, else below 0. A tie counts as
-    half a block. With ties the interval is wider than necessary.
-    """
-    d = np.asarray(differences, float) * (1 if higher else -1)
-    n = len(d)
-    if not n:
-        return NO_INTERVAL
-    share = float((d > 0).mean() + (d == 0).mean() / 2)
-    centre = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
-    half = _Z / (1 + _Z**2 / n) * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
-    return Interval(share, max(0.0, centre - half), min(1.0, centre + half), n)
-
-
 def holm(p: list[float]) -> list[float]:
     """Holm's (1979) adjusted p-values, in the given order; NaN stays NaN and does not count as a test."""
     adjusted = [math.nan] * len(p)
@@ -218,9 +227,10 @@ def holm(p: list[float]) -> list[float]:
 
 
 def smallest_p(blocks: int, comparisons: int, sides: int = 2) -> float:
-    """Smallest Holm-adjusted p that the sign-flip test can give: `comparisons` x `sides` / 2^blocks, at most 1.
+    """Smallest Holm-adjusted p that `paired_p` can give: `comparisons` x `sides` / 2^blocks, at most 1.
 
-    Tests of a difference have 2 sides. Tests of equivalence have 1, because both of their one-sided tests must hold.
+    It is that of sign flips, because Student's p has no smallest value. Tests of a difference have 2 sides. Tests of
+    equivalence have 1, because both of their one-sided tests must hold.
     """
     return min(1.0, comparisons * sides * 2.0**-blocks)
 

@@ -8,8 +8,8 @@ import math
 from typing import Any
 
 from musiclab.analysis.answer import Answer
+from musiclab.analysis.intervals import Interval
 from musiclab.analysis.results import Results
-from musiclab.analysis.statistics import Interval
 from musiclab.design.trials import SYSTEM
 from musiclab.report.sentences import describe
 from musiclab.wording import counted
@@ -58,7 +58,7 @@ def trial_table(results: Results) -> tuple[list[str], list[list[Any]]]:
 def results_json(results: Results) -> str:
     """The whole answer: sentences, criteria, each variant's intervals and comparison, baselines, effects, claims, plan.
 
-    A missing value is null.
+    A missing value is null, and so are the bounds of an unbounded interval.
     """
     answer, plan = results.answer, results.plan
     variants = [
@@ -133,8 +133,10 @@ def _tex_p(p: float) -> str:
 def _tex_interval(interval: Interval | None) -> str:
     if interval is None or math.isnan(interval.mean):
         return "--"
-    bounds = "" if math.isnan(interval.low) else f" [{_tex_number(interval.low)}, {_tex_number(interval.high)}]"
-    return _tex_number(interval.mean) + bounds
+    if math.isnan(interval.low) or math.isnan(interval.high):
+        return _tex_number(interval.mean)
+    bounds = f"{_tex_number(interval.low)}, {_tex_number(interval.high)}" if interval.is_bounded else "unbounded"
+    return f"{_tex_number(interval.mean)} [{bounds}]"
 
 
 def _tex_number(value: float) -> str:
@@ -142,7 +144,7 @@ def _tex_number(value: float) -> str:
 
 
 def _tex_note(answer: Answer) -> str:
-    test = "anytime-valid sign flips" if answer.criteria.sequential else "exact sign flips"
+    test = "anytime-valid sign flips" if answer.criteria.sequential else "sign flips and Student's $t$, larger $p$"
     better, worse = _MARKS["better"], _MARKS["worse"]
     notes = [rf"{better} better and {worse} worse than the control ($p \le .05$, {test}, Holm)"]
     if answer.criteria.margin is not None:

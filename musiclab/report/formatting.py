@@ -2,9 +2,10 @@
 
 import math
 import time
+from collections.abc import Callable
 
 from musiclab.analysis.comparisons import Comparison
-from musiclab.analysis.statistics import Interval
+from musiclab.analysis.intervals import Interval
 from musiclab.wording import rounded
 
 # A mark for each verdict, so that nothing depends on colour; the verdict in words is beside it.
@@ -18,6 +19,7 @@ MARKS = {
     "control": "★",
 }
 NONE = "–"
+UNBOUNDED = "[unbounded]"
 _MINUS = "−"
 
 
@@ -36,10 +38,8 @@ def signed_html(value: float) -> str:
 
 
 def bounds_html(interval: Interval | None) -> str:
-    """An interval's bounds in brackets, as `number`; empty if it has none."""
-    if interval is None or math.isnan(interval.low):
-        return ""
-    return f"[{number(interval.low)}, {number(interval.high)}]"
+    """As `bounds_text`, with numbers as `number` writes them."""
+    return _bounds(interval, number)
 
 
 def p_html(p: float) -> str:
@@ -83,8 +83,14 @@ def mean_text(interval: Interval | None) -> str:
 
 
 def bounds_text(interval: Interval | None) -> str:
-    """The bounds in brackets; empty if there are none."""
-    return f"[{rounded(interval.low)}, {rounded(interval.high)}]" if interval and not math.isnan(interval.low) else ""
+    """The bounds in brackets; `UNBOUNDED` if blocks are too few for any, empty if there is no interval."""
+    return _bounds(interval, rounded)
+
+
+def _bounds(interval: Interval | None, written: Callable[[float], str]) -> str:
+    if interval is None or math.isnan(interval.low) or math.isnan(interval.high):
+        return ""
+    return f"[{written(interval.low)}, {written(interval.high)}]" if interval.is_bounded else UNBOUNDED
 
 
 def p_text(p: float) -> str:

@@ -9,8 +9,8 @@ from musiclab.analysis.answer import Answer
 from musiclab.analysis.comparisons import Comparison
 from musiclab.measures.baselines import FLOOR, RANDOM, SHUFFLED
 from musiclab.measures.registry import MEASURES, Measure
-from musiclab.report.formatting import bounds_text, mean_text, p_text
-from musiclab.report.sentences import verdict_detail
+from musiclab.report.formatting import UNBOUNDED, bounds_text, mean_text, p_text
+from musiclab.report.sentences import captions, verdict_detail
 from musiclab.wording import counted, rounded
 
 _COLUMNS = 6  # variants side by side; the others follow below, because terminals are narrow
@@ -33,6 +33,8 @@ _HEADLINES = (
 def table(answer: Answer, spell: Callable[[str], str] = str) -> str:
     """Measures x variants: the mean, under it its 95 % interval; the objective first, its comparisons below it.
 
+    If there is a margin, the 90 % interval of a difference belongs to the test of equivalence.
+
     Controls bear a star. If the aim is to be like real music, differences are those of the distances to its value.
     Three columns say what other music scores:
 
@@ -51,6 +53,8 @@ def table(answer: Answer, spell: Callable[[str], str] = str) -> str:
     if same:
         tables.append(_table_of_same(answer, same))
     blocks = [_aligned([[spell(cell) for cell in row] for row in rows], height) for rows, height in tables]
+    if any(UNBOUNDED in block for block in blocks):
+        blocks.append(spell(captions.UNBOUNDED))
     shown = {measure.full_name for measure in (answer.objective, *headlines)}
     measured = {name for intervals in answer.measures.values() for name, interval in intervals.items() if interval.n}
     if more := measured - shown:
@@ -136,6 +140,7 @@ def _comparison_rows(answer: Answer, names: list[str]) -> list[list[str]]:
         row("  p (Holm)", lambda comparison: p_text(comparison.p_holm)),
     ]
     if answer.criteria.margin is not None:
+        rows.append(row("  90 % interval", lambda comparison: bounds_text(comparison.within)))
         rows.append(row(f"  p (within {answer.criteria.margin:g})", lambda comparison: p_text(comparison.p_equivalent)))
     rows += [
         row(

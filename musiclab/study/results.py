@@ -1,7 +1,6 @@
 """The results of a study for whoever works in Python: its answer in sentences, its tables, its page."""
 
 import html
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from os import PathLike, fspath
@@ -11,11 +10,11 @@ from musiclab.analysis.answer import Answer
 from musiclab.analysis.results import Results
 from musiclab.errors import UserError
 from musiclab.report.exports import trial_table
+from musiclab.report.formatting import number
 from musiclab.report.sentences import describe
 from musiclab.storage.files import storage_at
 from musiclab.study.options import DEFAULT_STORAGE, as_keywords
 from musiclab.study.session import Outcome
-from musiclab.wording import rounded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +118,8 @@ class StudyResults:
         """A row a comparison of a variant with its control, on the objective.
 
         `mean` and `control_mean` are over all blocks that each has. The rest is over the blocks that both have:
-        `difference` with its 95 % interval from `low` to `high`, `p` and `p_holm` (corrected for all comparisons),
+        `difference` with its 95 % interval from `low` to `high`, which are infinite if blocks are too few for any
+        verdict, `p` and `p_holm` (corrected for all comparisons; the interval is not),
         `p_equivalent` (NaN without a margin), `improvement` (the probability that the variant does better on a block),
         `smallest` (the smallest difference that would have been detected), `blocks`, and the `verdict`. If the aim is
         to be like real music, means and differences are of the distance to its value.
@@ -197,7 +197,7 @@ def _html_table(columns: Iterable[str], rows: list[list[Any]]) -> str:
 
 def _cell(value: Any) -> str:
     if isinstance(value, float):
-        return _escaped(rounded(value) if math.isfinite(value) or math.isnan(value) else "∞")
+        return _escaped(number(value))
     return _escaped(str(value))
 
 

@@ -115,7 +115,7 @@ class Reconciler:
                 self._progress(len(self.points), len(specs))
         state = self._state(plan)
         began = time.monotonic()
-        # An answer takes thousands of resamples a measure, so at most a tenth of the time is spent on it.
+        # An answer searches for the ends of many intervals, so at most a tenth of the time is spent on it.
         if self._answered_state != state and (last or began >= self._no_answer_until):
             result = answer(specs, self._finished, plan.criteria, self._failed)
             self._show(runs, plan, study, variants, result, state)

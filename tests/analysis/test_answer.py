@@ -7,10 +7,11 @@ import pytest
 
 from musiclab.analysis.answer import Answer, answer, best, best_so_far, undecided
 from musiclab.analysis.sequential import anytime_p
+from musiclab.analysis.statistics import blocks_needed
 from musiclab.design.criteria import Criteria
 from musiclab.design.trials import TrialSpec, Variant
 from musiclab.measures.registry import MEASURES, find_measure
-from musiclab.report.sentences import beside_baselines, describe, lacking, sentence, verdict
+from musiclab.report.sentences import beside_baselines, captions, describe, lacking, sentence, verdict
 from musiclab.report.text_table import table
 from musiclab.training.streams import Block
 from tests.support.made_records import made_record
@@ -138,6 +139,20 @@ def test_what_is_equivalent_within_the_study_s_margin_is_said() -> None:
     without = _answer(values)
     assert undecided(without.comparisons) == ["k=8"]
     assert "p (within" not in table(without)
+    assert shown["90 % interval"][-4:] == ["[-0.175,", "0.2]", "[3.83,", "4.2]"]
+    assert "90 %" not in table(without)
+
+
+def test_an_unbounded_interval_is_said_in_the_table_and_explained_below_it() -> None:
+    few = table(_answer({"k=8": _about(5, 4), "k=16": [5.0] * 4}, margin=0.4))
+    assert few.count("[unbounded]") == 3  # of the difference, of the equivalence, and in the note
+    assert captions.UNBOUNDED in few.splitlines()
+    assert (
+        f"A difference needs {blocks_needed(1)}, its 90 % interval {blocks_needed(1, sides=1)}." in captions.UNBOUNDED
+    )
+    assert "inf" not in few
+    enough = table(_answer({"k=8": _about(5), "k=16": [5.0] * 7}, margin=0.4))
+    assert "[unbounded]" not in enough
 
 
 def test_many_variants_are_said_in_few_words() -> None:
@@ -459,7 +474,8 @@ def test_many_variants_stand_below_one_another() -> None:
     cells = [TrialSpec(Variant("vae_nn", {"k": k}, {}, "d"), Block(0, 0), {"measure": str(k)}) for k in range(8)]
     records = {str(k): made_record({"set/frechet": float(k)}) for k in range(8)}
     shown = table(answer(cells, records, Criteria(FRECHET, {f"k={k}": "k=0" for k in range(8)})))
-    upper, lower = shown.split("\n\n")
+    upper, lower, note = shown.split("\n\n")
+    assert note == captions.UNBOUNDED
     assert upper.splitlines()[0].split()[-6:] == ["k=0*", "k=1", "k=2", "k=3", "k=4", "k=5"]
     assert lower.splitlines()[0].split()[-3:] == ["k=0*", "k=6", "k=7"]  # with what the differences are to
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from musiclab.analysis.comparisons import Comparison, compare, outcomes
+from musiclab.analysis.intervals import NO_INTERVAL, difference_interval, equivalence_interval
 from musiclab.analysis.sequential import anytime_equivalence_p, anytime_p
-from musiclab.analysis.statistics import equivalence_p, holm, mean_interval, sign_flip_p, smallest_shown
+from musiclab.analysis.statistics import equivalence_p, holm, paired_p, smallest_shown
 from musiclab.design.criteria import Criteria
 from musiclab.measures.registry import find_measure
 
@@ -101,9 +102,11 @@ def test_numbers_are_those_of_the_differences() -> None:
     found = compared(of, margin=0.2)
     a = [of["a"][block] - of["control"][block] for block in range(9)]
     b = [of["b"][block] - of["control"][block] for block in range(9) if block != 4]
-    assert [found[name].difference for name in ("a", "b")] == [mean_interval(a), mean_interval(b)]
-    assert [found[name].p for name in ("a", "b")] == [sign_flip_p(a), sign_flip_p(b)]
-    assert [found[name].p_holm for name in ("a", "b")] == holm([sign_flip_p(a), sign_flip_p(b)])
+    assert [found[name].difference for name in ("a", "b")] == [difference_interval(a), difference_interval(b)]
+    assert [found[name].within for name in ("a", "b")] == [equivalence_interval(x, 0.2) for x in (a, b)]
+    assert compared(of)["a"].within is NO_INTERVAL
+    assert [found[name].p for name in ("a", "b")] == [paired_p(a), paired_p(b)]
+    assert [found[name].p_holm for name in ("a", "b")] == holm([paired_p(a), paired_p(b)])
     expected = holm([equivalence_p(a, 0.2), equivalence_p(b, 0.2)])
     assert [found[name].p_equivalent for name in ("a", "b")] == expected
     assert found["a"].smallest == smallest_shown(a, 0.05 / 2)  # of two comparisons
@@ -115,6 +118,8 @@ def test_numbers_of_tests_at_any_time() -> None:
     of = scores(12, a=0.1, b=0.0)
     found = compared(of, margin=0.2, sequential=True)
     d = [[of[name][block] - of["control"][block] for block in range(12)] for name in ("a", "b")]
+    assert [found[name].difference for name in ("a", "b")] == [difference_interval(x, sequential=True) for x in d]
+    assert [found[name].within for name in ("a", "b")] == [equivalence_interval(x, 0.2, sequential=True) for x in d]
     assert [found[name].p for name in ("a", "b")] == [anytime_p(each) for each in d]
     assert [found[name].p_holm for name in ("a", "b")] == holm([anytime_p(each) for each in d])
     expected = holm([anytime_equivalence_p(each, 0.2) for each in d])
@@ -130,7 +135,7 @@ def test_blocks_count_in_their_own_order_whatever_order_they_come_in() -> None:
     shuffled = {name: {89 * block: values[block] for block in came} for name, values in of.items()}
     found = compared(shuffled, sequential=True)["a"]
     assert found.p == anytime_p(expected) != anytime_p([expected[block] for block in came])
-    assert found.difference == mean_interval(expected)
+    assert found.difference == difference_interval(expected, sequential=True)
 
 
 def test_each_variant_is_compared_with_its_own_control() -> None:

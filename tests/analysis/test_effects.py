@@ -159,7 +159,8 @@ def test_a_sign_that_is_not_shown_is_not_flagged() -> None:
         scores["a=1, b=1, c=1"][block] += 3.0 if block % 2 else -6.5
     found = effects(variants, scores, Criteria(FRECHET, dict.fromkeys(variants, "a=0, b=0, c=0")))
     of_a = found.components[0]
-    assert (of_a.main.p_holm, of_a.add_one_in.p_holm) == (3 * 2 / 2**9, 3 * 2 / 2**9)
+    assert of_a.add_one_in.p_holm == 3 * 2 / 2**9
+    assert of_a.main.p_holm < 0.05
     assert of_a.leave_one_out.difference.mean < 0 < of_a.add_one_in.difference.mean
     assert of_a.leave_one_out.p_holm > 0.05
     assert not found.disagreements
@@ -194,7 +195,8 @@ def test_tests_hold_at_any_time_where_the_study_s_do() -> None:
         _effects(BOTH, lambda a, b: 2.0 * a, noise=0.5, blocks=12, sequential=sequential)
         for sequential in (False, True)
     )
-    assert fixed.main[0].difference == anytime.main[0].difference
+    assert fixed.main[0].difference.mean == anytime.main[0].difference.mean
+    assert fixed.main[0].difference != anytime.main[0].difference
     assert fixed.main[0].p_holm < anytime.main[0].p_holm < 0.05
 
 
@@ -353,8 +355,8 @@ def test_the_sentences_of_a_factorial_design() -> None:
     assert flag_a.startswith(
         "Leave-one-out and add-one-in would disagree on a: the effect of 1 instead of 0 on frechet is +"
     )
-    assert " if a alone is changed, -2.98 [-3.06, -2.85] (p = 0.006) if all other fields are changed too" in flag_a
-    assert flag_a.endswith(" and -0.511 [-0.541, -0.454] (p = 0.006) on average.")
+    assert " if a alone is changed, -2.98 [-3.1, -2.85] (p = 0.006) if all other fields are changed too" in flag_a
+    assert flag_a.endswith(" and -0.511 [-0.56, -0.46] (p = 0.006) on average.")
     assert flag_b.startswith(
         "Leave-one-out and add-one-in would disagree on b: the effect of 1 instead of 0 on frechet is "
     )

@@ -1,4 +1,4 @@
-"""Intervals, sign-flip tests and Holm's correction against numbers worked out by hand or by enumeration."""
+"""Tests of paired differences and Holm's correction against numbers worked out by hand or by enumeration."""
 
 import itertools
 import math
@@ -9,96 +9,22 @@ from scipy import stats
 
 from musiclab.analysis.statistics import (
     ALPHA,
-    NO_INTERVAL,
     blocks_needed,
     equivalence_p,
     holm,
-    improvement,
-    mean_interval,
-    mean_intervals,
-    resamples,
+    paired_p,
     sign_flip_p,
     smallest_p,
     smallest_shown,
+    student_p,
 )
 
 
-def test_interval_of_nothing_one_and_equal_values() -> None:
-    assert math.isnan(mean_interval([]).mean)
-    assert mean_interval([]).n == 0
-    one = mean_interval([2.0])
-    assert (one.mean, one.n) == (2.0, 1)
-    assert math.isnan(one.low)
-    same = mean_interval([3.0, 3.0, 3.0])
-    assert (same.low, same.mean, same.high) == (3.0, 3.0, 3.0)
-
-
-def test_interval_leaves_nan_out() -> None:
-    assert mean_interval([1.0, math.nan, 2.0, 4.0]) == mean_interval([1.0, 2.0, 4.0])
-
-
-def test_interval_covers_the_mean_about_as_often_as_it_says() -> None:
-    found = mean_intervals(np.random.default_rng(5).normal(size=(1000, 12)))
-    # BCa is known to cover a little less than it says with so few blocks.
-    assert 0.88 <= sum(i.low <= 0 <= i.high for i in found) / 1000 <= 0.95
-
-
-@pytest.mark.parametrize("n", [2, 3, 4, 7, 10, 40])
-def test_interval_is_the_bca_of_scipy_on_the_same_resamples(n: int) -> None:
-    rng = np.random.default_rng(n)
-    # Whole numbers: sums of them are exact, so that ties with the mean are ties in any order of adding.
-    for x in np.floor(20 * rng.lognormal(size=(20, n))):
-        means = resamples(n) @ x / n
-        kept = stats._resampling.BootstrapResult(None, means, None)
-        low, high = stats.bootstrap(
-            (x,), np.mean, n_resamples=0, bootstrap_result=kept, method="BCa"
-        ).confidence_interval
-        if np.ptp(x):
-            found = mean_interval(x)
-            assert (found.mean, found.low, found.high, found.n) == pytest.approx((x.mean(), low, high, n), rel=1e-9)
-
-
-def test_resamples_draw_n_blocks_each_time_and_all_blocks_alike() -> None:
-    drawn = resamples(7)
-    assert drawn.shape == (9999, 7)
-    assert (drawn.sum(1) == 7).all()
-    assert drawn.mean(0) == pytest.approx(np.ones(7), abs=0.05)
-    assert drawn.var() == pytest.approx(6 / 7, abs=0.02)
-
-
-def test_interval_is_near_that_of_scipy_on_its_own_resamples() -> None:
-    x = np.random.default_rng(3).exponential(size=25)
-    theirs = stats.bootstrap((x,), np.mean, method="BCa", rng=np.random.default_rng(9)).confidence_interval
-    ours = mean_interval(x)
-    assert (ours.low, ours.high) == pytest.approx(tuple(theirs), rel=0.03)
-
-
-def test_many_intervals_are_each_column_s_own() -> None:
-    rng = np.random.default_rng(2)
-    columns = [list(rng.normal(3, 1, size=n)) for n in [5, 9] * 300] + [[], [1.0], [2.0, 2.0], [math.nan, 1.0, 4.0]]
-    found = mean_intervals(columns)
-    assert len(found) == len(columns)
-    for index in [0, 1, 255, 256, 511, 512, 598, 599, 602, 603]:
-        alone = mean_interval(columns[index])
-        assert found[index].n == alone.n
-        assert (found[index].mean, found[index].low) == pytest.approx((alone.mean, alone.low), rel=1e-12)
-        assert found[index].high == pytest.approx(alone.high, rel=1e-12)
-    assert found[600] is NO_INTERVAL
-    assert math.isnan(found[601].high)
-
-
-def test_what_is_infinite_has_no_interval_and_no_p() -> None:
-    columns = [[1.0, math.inf, 2.0], [math.inf, math.inf], [1.0, 2.0, 3.0]]
-    assert [(i.mean, math.isnan(i.low)) for i in mean_intervals(columns)] == [(math.inf, 1), (math.inf, 1), (2.0, 0)]
+def test_what_is_not_finite_has_no_p() -> None:
     for unknown in (math.inf, math.nan):
-        assert math.isnan(sign_flip_p([1.0, unknown]))
+        for test in (sign_flip_p, student_p, paired_p):
+            assert math.isnan(test([1.0, unknown]))
         assert math.isnan(smallest_shown([1.0, unknown] * 5, 0.05))
-
-
-def test_interval_moves_and_grows_with_its_values() -> None:
-    x = np.random.default_rng(4).lognormal(size=8)
-    one, other = mean_interval(x), mean_interval(100 + 0.01 * x)
-    assert (other.low, other.high) == pytest.approx((100 + 0.01 * one.low, 100 + 0.01 * one.high), rel=1e-12)
 
 
 def test_sign_flip_equals_full_enumeration() -> None:
@@ -154,6 +80,38 @@ def test_sign_flip_beyond_enumeration_is_close_and_repeatable() -> None:
 def test_sign_flip_without_differences() -> None:
     assert math.isnan(sign_flip_p([]))
     assert sign_flip_p([0.0, 0.0]) == 1.0
+
+
+@pytest.mark.parametrize("n", [2, 5, 9, 40])
+def test_student_is_that_of_scipy(n: int) -> None:
+    rng = np.random.default_rng(n)
+    for d in rng.lognormal(size=(10, n)) - 1:
+        for alternative in ("two-sided", "greater", "less"):
+            assert student_p(d, alternative) == pytest.approx(stats.ttest_1samp(d, 0, alternative=alternative).pvalue)
+
+
+def test_student_of_one_equal_and_no_differences() -> None:
+    assert student_p([3.0]) == student_p([3.0], "greater") == student_p([0.0] * 4) == 1.0
+    assert student_p([0.1] * 7) == student_p([0.1] * 7, "greater") == student_p([-0.1] * 7, "less") == 0.0
+    assert student_p([0.1] * 7, "less") == 1.0
+
+
+def test_the_larger_of_two_p_counts() -> None:
+    coins, skewed = [1.0] * 9 + [-1.0], [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 9.0]
+    assert paired_p(coins) == sign_flip_p(coins) > student_p(coins)
+    assert paired_p(skewed) == student_p(skewed) > sign_flip_p(skewed)
+    assert paired_p([0.1] * 7) == sign_flip_p([0.1] * 7) == smallest_p(7, 1)
+    for alternative in ("greater", "less"):
+        expected = max(sign_flip_p(skewed, alternative), student_p(skewed, alternative))
+        assert paired_p(skewed, alternative) == expected
+
+
+def test_skewed_noise_that_scatters_unequally_errs_less_than_with_sign_flips_alone() -> None:
+    rng = np.random.default_rng(8)
+    control, variant = rng.lognormal(size=(2, 4000, 7))
+    studies = 1.5 * (variant - math.exp(0.5)) - (control - math.exp(0.5))
+    flips, both = (sum(test(d) <= ALPHA for d in studies) / 4000 for test in (sign_flip_p, paired_p))
+    assert both < 0.055 < flips
 
 
 def test_holm_by_hand() -> None:
@@ -220,17 +178,3 @@ def test_smallest_shown_needs_blocks_enough() -> None:
     assert smallest_shown(d, 0.0626) == pytest.approx(np.mean(d) + 0.1, rel=0.02)
     assert smallest_shown([0.2] * 6, 0.05) == pytest.approx(0)
     assert math.isnan(smallest_shown([], 0.05))
-
-
-def test_improvement_counts_blocks_and_half_of_ties() -> None:
-    seven = improvement([1, 2, 3, 4, 5, -1, -2], higher=True)
-    assert (seven.mean, seven.n) == (5 / 7, 7)
-    # Wilson's interval as scipy has it for whole counts.
-    assert (seven.low, seven.high) == pytest.approx(tuple(stats.binomtest(5, 7).proportion_ci(method="wilson")))
-    lower = improvement([1, 2, 3, 4, 5, -1, -2], higher=False)
-    assert (lower.mean, lower.low) == pytest.approx((2 / 7, 1 - seven.high))
-    assert improvement([1, 0, 0, -1, 1, 1], higher=True).mean == 4 / 6
-    same = improvement([0.0] * 4, higher=True)
-    assert (same.mean, same.low + same.high) == (0.5, pytest.approx(1))
-    assert improvement([1.0] * 10, higher=True).high == pytest.approx(1)
-    assert improvement([], higher=True) is NO_INTERVAL

@@ -73,6 +73,16 @@ def test_the_latex_table_has_a_row_a_variant_with_interval_and_mark(tmp_path: Pa
     assert text.count("&", text.index("toprule"), text.index("midrule")) == 4
 
 
+def test_an_unbounded_interval_is_a_word_in_latex_and_null_in_json(tmp_path: Path) -> None:
+    results = made_study(tmp_path, {"16": _of(LOW[:4]), "8": _of(HIGH[:4])})
+    (row,) = [line for line in table_tex(results).splitlines() if line.startswith("latent\\_dim=8")]
+    assert row.split(" & ")[2].endswith("$ [unbounded]")
+    assert "infty" not in table_tex(results)
+    whole = json.loads(results_json(results), parse_constant=lambda name: 1 / 0)
+    difference = whole["variants"][1]["comparison"]["difference"]
+    assert (difference["low"], difference["high"], difference["n"]) == (None, None, 4)
+
+
 def test_names_cannot_break_out_of_the_latex_table(tmp_path: Path) -> None:
     text = table_tex(made_study(tmp_path, {"16": _of(LOW), "a&b%\n\\input{x}_^~#$": _of(HIGH)}))
     assert "a\\&b\\% \\textbackslash{}input\\{x\\}\\_\\textasciicircum{}\\textasciitilde{}\\#\\$" in text

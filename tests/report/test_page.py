@@ -15,9 +15,11 @@ import pytest
 from musiclab.analysis.results import Results
 from musiclab.design.trials import TrialSpec, Variant
 from musiclab.measures.distributions import FEATURES
+from musiclab.report.formatting import bounds_html
 from musiclab.report.html import tables, trial_tables
 from musiclab.report.html.page import page
 from musiclab.report.html.sections import curve_plots, distribution_plots, fewer, legend
+from musiclab.report.sentences import captions
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
 from musiclab.storage.trial_documents import TrialData
@@ -243,10 +245,34 @@ def test_the_question_and_the_answer_stand_on_top(tmp_path: Path) -> None:
     assert "k=1" in answer
     (sure,) = [text for text in parsed.all("p", class_="note") if "paired" in text]
     assert sure.startswith(
-        "Each comparison has 8 paired blocks. Verdicts come from two-sided sign-flip tests at 5 %, corrected by Holm "
-        "over 2 comparisons."
+        "Each comparison has 8 paired blocks. Verdicts come from two-sided tests (sign flips and Student's t, of which "
+        "the larger p counts) at 5 %, corrected by Holm over 2 comparisons."
     )
+    assert "Intervals are 95 % intervals over blocks, without correction." in sure
+    assert captions.UNBOUNDED not in sure
     assert "The smallest p that so many blocks can give is 0.0156." in sure
+
+
+def test_the_page_of_too_few_blocks_says_that_intervals_are_unbounded(tmp_path: Path) -> None:
+    results = crossed(tmp_path, {"k": [2, 1, 3]}, 4, _sized)
+    (row, *_) = (row for row in tables.verdict_rows(results) if row.verdict != "control")
+    assert row.difference.bounds == "[unbounded]"
+    assert row.value.bounds.startswith("[")
+    assert row.value.bounds != "[unbounded]"
+    text = page(results)
+    assert captions.UNBOUNDED in text
+    assert "∞" not in text
+    assert "inf" not in re.sub(r"<[^>]*>|inform|infl", "", text.split("The answer")[1].split("Listening")[0])
+
+
+def test_the_page_shows_the_interval_of_equivalence_if_there_is_a_margin(tmp_path: Path) -> None:
+    results = crossed(tmp_path / "with", {"k": [2, 1, 3]}, 8, _sized, margin=5.0)
+    within = results.answer.comparisons["k=1"].within
+    (row,) = (row for row in tables.verdict_rows(results) if row.name == "k=1")
+    assert row.within == bounds_html(within)
+    assert f'90 %: <span class="interval">{row.within}</span>' in page(results)
+    without = crossed(tmp_path / "without", {"k": [2, 1, 3]}, 8, _sized)
+    assert "90 %: " not in page(without)
 
 
 def test_verdicts_are_words_with_a_mark(eight: Results, pages: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from markupsafe import Markup
 
-from musiclab.analysis.statistics import mean_interval
+from musiclab.analysis.intervals import Interval, mean_intervals
 from musiclab.report.html.axes import Reference, scale_of
 from musiclab.report.html.plots import Line, Row, blocks_plot, curves_plot, distribution_plot, response_plot, swatch
 from musiclab.report.html.svg import COLOR, drawn
@@ -18,7 +18,7 @@ HOSTILE = "\x00\x1b<script>alert(1)</script>\n & \"']]>"
 
 
 def _row(name: str, values: list[float], control: bool = False) -> Row:
-    return Row(name, "", dict(enumerate(values)), mean_interval(values), control)
+    return Row(name, "", dict(enumerate(values)), mean_intervals([values])[0], control)
 
 
 def _svgs(markup: Markup) -> list[ElementTree.Element]:
@@ -44,6 +44,16 @@ def _all_plots() -> dict[str, Markup]:
         "distribution": distribution_plot(edges, np.full(4, 0.25), [(2, np.eye(4)[1])], "four", "Title", "Said."),
         "swatch": swatch(3, "five"),
     }
+
+
+def test_an_unbounded_interval_leaves_the_axis_and_the_other_rows_as_they_are() -> None:
+    bounded, values = Interval(2.0, 1.0, 3.0, 2), {0: 1.5, 1: 2.5}
+    plots = [
+        str(blocks_plot([[Row("a", "", values, bounded, True), Row("b", "", values, interval)]], [], "one", "Title"))
+        for interval in (Interval(2.0, -math.inf, math.inf, 2), Interval(2.0, math.nan, math.nan, 2))
+    ]
+    assert plots[0].replace("[unbounded]", "") == plots[1]
+    assert "[unbounded]" in plots[0]
 
 
 @pytest.mark.parametrize("kind", ["blocks", "curves", "response", "distribution", "swatch"])

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-from musiclab.analysis.statistics import Interval
+from musiclab.analysis.intervals import Interval
 from musiclab.report.formatting import bounds_html, lines, number, shortened
 from musiclab.report.html.axes import TICK_STEPS, Reference, logarithmic_middle, put_axis, scale_of
 from musiclab.report.html.svg import COLOR, drawn, ornament

@@ -10,8 +10,8 @@ import numpy as np
 from markupsafe import Markup
 
 from musiclab.analysis.answer import Answer, best, values_by_block
+from musiclab.analysis.intervals import NO_INTERVAL, Interval
 from musiclab.analysis.results import Results
-from musiclab.analysis.statistics import NO_INTERVAL, Interval
 from musiclab.measures.baselines import FLOOR, RANDOM, SHUFFLED
 from musiclab.measures.distributions import FEATURES
 from musiclab.report.formatting import MARKS, number, shortened, verdict_html
@@ -242,8 +242,8 @@ def _response(results: Results, field: str, others: dict[str, Any], style: int) 
         style=style if others else -1,
         x=[point.x for point in points],
         y=[interval.mean for interval in intervals],
-        low=[interval.mean if math.isnan(interval.low) else interval.low for interval in intervals],
-        high=[interval.mean if math.isnan(interval.high) else interval.high for interval in intervals],
+        low=[interval.low if interval.is_bounded else interval.mean for interval in intervals],
+        high=[interval.high if interval.is_bounded else interval.mean for interval in intervals],
         dots=[] if others else [(point.x, value) for point in points for value in point.blocks],
     )
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from musiclab.analysis.answer import Answer
 from musiclab.analysis.effects import Effect, Interaction
+from musiclab.analysis.intervals import NO_INTERVAL, Interval
 from musiclab.analysis.results import Results
-from musiclab.analysis.statistics import NO_INTERVAL, Interval
 from musiclab.measures.baselines import RANDOM, SHUFFLED
 from musiclab.measures.registry import MEASURES, Measure
 from musiclab.report.formatting import MARKS, NONE, bounds_html, number, p_html, signed_html, verdict_html
@@ -43,13 +43,17 @@ class Spread:
 
 @dataclass(frozen=True)
 class VerdictRow:
-    """A variant and its verdict; `fields` are its values in the order of columns, `control` the name of its control."""
+    """A variant and its verdict; `fields` are its values in the order of columns, `control` the name of its control.
+
+    `within` is the 90 % interval that belongs to the test of equivalence; empty if there is no margin.
+    """
 
     name: str
     fields: tuple[str, ...]
     control: str
     value: Spread
     difference: Spread
+    within: str
     p: str
     improvement: Spread
     verdict: str
@@ -148,6 +152,7 @@ def _verdict_row(answer: Answer, name: str, fields: tuple[str, ...]) -> VerdictR
         control=answer.controls[name],
         value=Spread.of(value),
         difference=Spread.of(comparison.difference if comparison else None, sign=True),
+        within=bounds_html(comparison.within) if comparison else "",
         p=p_html(comparison.p_holm) if comparison else "",
         improvement=_percent(comparison.improvement) if comparison else Spread("", "", 0),
         verdict=conclusion,

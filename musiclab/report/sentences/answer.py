@@ -7,6 +7,7 @@ from musiclab.analysis.comparisons import Verdict
 from musiclab.analysis.sequential import blocks_needed_anytime, smallest_p_anytime
 from musiclab.analysis.statistics import ALPHA, blocks_needed, smallest_p
 from musiclab.report.formatting import number
+from musiclab.report.sentences import captions
 from musiclab.report.sentences.baselines import beside_baselines
 from musiclab.report.sentences.effects import single_effects
 from musiclab.report.sentences.missing import lacking
@@ -74,7 +75,11 @@ def how_sure(answer: Answer) -> str:
         return "Nothing could be compared yet."
     fewest, most = min(blocks), max(blocks)
     span = counted(most, "paired block") if fewest == most else f"{fewest} to {counted(most, 'paired block')}"
-    tests = "anytime-valid sign-flip tests" if answer.criteria.sequential else "two-sided sign-flip tests"
+    tests = (
+        "anytime-valid sign-flip tests"
+        if answer.criteria.sequential
+        else "two-sided tests (sign flips and Student's t, of which the larger p counts)"
+    )
     sentences = [
         f"Each comparison has {span}.",
         f"Verdicts come from {tests} at 5 %, corrected by Holm over {counted(len(blocks), 'comparison')}.",
@@ -88,9 +93,11 @@ def how_sure(answer: Answer) -> str:
             f"Differences of at most {number(answer.criteria.margin)} {answer.objective.unit} count as none."
         )
     sentences.append(
-        "Intervals are 95 % bootstrap intervals over blocks (BCa). With few blocks they are too narrow, so no verdict "
-        "rests on them."
+        "Intervals are 95 % intervals over blocks, without correction. Those of means are Student's. That of a "
+        f"difference excludes 0 exactly if its p before correction is at most {ALPHA:g}."
     )
+    if fewest < _blocks_needed(1, answer.criteria.sequential):
+        sentences.append(captions.UNBOUNDED)
     return " ".join(sentences)
 
 

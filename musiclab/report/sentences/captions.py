@@ -1,4 +1,4 @@
-"""The notes below the report's plots, and the descriptions for readers who cannot see them."""
+"""The notes below the report's plots and tables, and the descriptions for readers who cannot see them."""
 
 BLOCKS_PLOT = "A row for each variant: a dot for each block, a diamond for the mean, a bar for its 95 % interval."
 BLOCKS = (
@@ -7,6 +7,7 @@ BLOCKS = (
 )
 RESPONSE = "Markers are means over blocks, bars their 95 % intervals."
 RESPONSE_BLOCKS = "Circles are blocks."
+UNBOUNDED = "[unbounded]: too few blocks. A difference needs 6, its 90 % interval 5."
 SHARED_TRAINING = "One line for all variants, because they share this training."
 
 

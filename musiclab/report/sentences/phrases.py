@@ -1,7 +1,7 @@
 """The small phrases that sentences are made of: p, a signed mean, a verb that agrees, a list of variants."""
 
 from musiclab.analysis.answer import Answer
-from musiclab.analysis.statistics import Interval
+from musiclab.analysis.intervals import Interval
 from musiclab.report.formatting import bounds_text, p_text
 from musiclab.wording import listing, rounded
 
