@@ -9,14 +9,14 @@ from musiclab.data.abandoned import abandoned
 from musiclab.design.trials import TrialSpec
 from musiclab.progress import Progress
 from musiclab.storage.files import HALF, PROBE, FileInfo, Storage
-from musiclab.storage.leases import lease_holders
+from musiclab.storage.leases import CLEANING, lease_holders
 from musiclab.storage.plans import StudyPlan
 from musiclab.storage.records import Records
 from musiclab.storage.stages import DONE
 from musiclab.training.files import CHECKPOINT
 
 # The folders of a storage. Everything else beside them, such as MLflow's database, is not musiclab's.
-FOLDERS = ("trials", "stages", "scales", "splits", "studies", "data")
+FOLDERS = ("trials", "stages", "scales", "splits", "studies", "data", CLEANING)
 
 
 @dataclass(frozen=True)

@@ -77,14 +77,20 @@ def leave(place: Storage) -> list[str]:
     stage(place, "old")
     stage(place, "older", done=False)
     place.write(f"stages/{NEEDED[0]}/{CHECKPOINT}", b"c")
-    for name in ("trials/x/.half-1", "stages/madev0b0/.half-2", "studies/made/e/.half-3", ".writable-4"):
+    for name in (
+        "trials/x/.half-1",
+        "stages/madev0b0/.half-2",
+        "studies/made/e/.half-3",
+        ".writable-4",
+        "cleaning/.half-5",
+    ):
         place.write(name, b"half")
     dead = subprocess.run([sys.executable, "-c", "print()"], check=True, capture_output=True)
     assert dead.returncode == 0
     lease = Lease(place, "studies/made/e/runner")
     lease._state = replace(lease._state, pid=2**31 - 2, started="1")
     lease._write()
-    halves = [".half-1", ".half-2", ".half-3", ".writable-4"]
+    halves = [".half-1", ".half-2", ".half-3", ".writable-4", ".half-5"]
     return ["stages/old/", "stages/older/", f"stages/{NEEDED[0]}/{CHECKPOINT}", *halves, lease.name]
 
 
@@ -145,7 +151,10 @@ def test_stages_of_other_code_are_listed_with_their_sizes(tmp_path: Path, capsys
     made(place, tmp_path)
     stage(place, "old")
     plans = Records(place).plans
-    plan = replace(plans.get("studies/made/e"), code={"vae_nn/vae": "revision 99", "data/midi": "revision 1"})
+    plan = replace(
+        plans.get("studies/made/e"),
+        code={"vae_nn/vae": "revision 99", "data/midi": f"revision {locked()['data/midi'][0]}"},
+    )
     plans.put("studies/made/e", plan)
     trial = TrialSpec(Variant("vae_nn", {}, {}, "d"), Block(0, 0), {"vae": "old", "measure": "never"})
     plans.put("studies/made/a", replace(plan, edition="a", began=plan.began - 1, trial_specs=(trial,)))
