@@ -137,4 +137,5 @@ def improvement(differences: ArrayLike, higher: bool) -> Interval:
     share = float((d > 0).mean() + (d == 0).mean() / 2)
     centre = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     half = _Z / (1 + _Z**2 / n) * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
-    return Interval(share, max(0.0, centre - half), min(1.0, centre + half), n)
+    # Rounding must not make 2.8e-17 of an end at 0.
+    return Interval(share, max(0.0, centre - half) if share else 0.0, min(1.0, centre + half) if share < 1 else 1.0, n)

@@ -300,6 +300,15 @@ def test_a_trend_is_by_ranks_and_averaged_over_crossed_fields() -> None:
     assert len(found.trends) == 1
 
 
+def test_the_interval_of_a_correlation_ends_at_one() -> None:
+    variants = _variants({"a": Grid(1, 2, 3)})
+    for blocks, low in ((4, -1.0), (12, 0.0)):
+        found = trend("a", variants, _judged(variants, lambda a: 0.8 * a, blocks, noise=0.7, seed=3))
+        assert 0 < found.correlation.mean < 1
+        assert low <= found.correlation.low < found.correlation.high <= 1
+        assert found.slope.is_bounded == (blocks >= 6)
+
+
 def test_trends_are_a_family_and_a_block_that_lacks_a_value_is_left_out() -> None:
     space = {"a": Grid(1, 2, 3), "b": Grid(0.0, 0.1, 0.2)}
     assert [of.p_holm for of in _effects(space, lambda a, b: a - 5 * b, blocks=7).trends] == [4 / 2**7] * 2

@@ -214,3 +214,6 @@ def test_improvement_counts_blocks_and_half_of_ties() -> None:
     assert (same.mean, same.low + same.high) == (0.5, pytest.approx(1))
     assert improvement([1.0] * 10, higher=True).high == pytest.approx(1)
     assert improvement([], higher=True) is NO_INTERVAL
+    for blocks in range(1, 40):
+        assert improvement([1.0] * blocks, higher=False).low == 0
+        assert improvement([1.0] * blocks, higher=True).high == 1
