@@ -131,10 +131,13 @@ def options(song_folder: Path, tiny: list[str]) -> list[str]:
     return ["--data", f"midi:{song_folder}", *tiny, "--blocks", "1"]
 
 
+LONG_EPOCHS = 100
+
+
 @pytest.fixture(scope="session")
 def long_options(options: list[str]) -> list[str]:
     """The same with some seconds of training a trial."""
-    return [*options, "--set", "vae_epochs=25"]
+    return [*options, "--set", f"vae_epochs={LONG_EPOCHS}"]
 
 
 @pytest.fixture(scope="session")

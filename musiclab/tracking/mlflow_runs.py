@@ -311,7 +311,7 @@ def is_refused(error: Exception) -> bool:
 
 def _run(run: Any) -> Run:
     if not run.info.run_id:  # JSON, but not MLflow's
-        raise MlflowException("The answer was not in a valid JSON format of MLflow")
+        raise _not_mlflow()
     latest = {
         metric.key: CurvePoint(metric.key, metric.step, metric.value, metric.timestamp / 1000)
         for metric in run.data.to_proto().metrics
@@ -319,6 +319,11 @@ def _run(run: Any) -> Run:
     info = run.info
     params, tags = set(run.data.params), dict(run.data.tags)
     return Run(info.run_id, info.status, info.start_time, params, tags, latest, info.artifact_uri or "")
+
+
+def _not_mlflow() -> MlflowException:
+    """The error for an answer that is JSON, but not MLflow's."""
+    return MlflowException("The answer was not in a valid JSON format of MLflow")
 
 
 def _text(value: Any, length: int) -> str:
@@ -346,6 +351,8 @@ def _experiment(client: MlflowClient, study: str) -> Experiment | None:
         return named
     tagged = client.search_experiments(ViewType.ALL, filter_string=f"tags.`{_STUDY}` = '{study}'")
     experiments = sorted([*tagged, *([named] if named else [])], key=lambda found: found.lifecycle_stage)
+    if not all(experiment.experiment_id for experiment in experiments):
+        raise _not_mlflow()
     if experiments and experiments[0].lifecycle_stage != LifecycleStage.ACTIVE:
         raise ExperimentDeleted(_deleted(client.tracking_uri, experiments[0]), exit_code=1)
     return experiments[0] if experiments else None

@@ -146,7 +146,7 @@ def test_a_revision_changes_the_keys_of_its_stage_and_of_later_ones_only(monkeyp
     before = _cells("latent_dim", [16], 1)[0].stages
     for number, stage in enumerate(SYSTEM.stages):
         with monkeypatch.context() as patch:
-            patch.setattr(VaeNN, "stages", SYSTEM.stages | {stage: 2})
+            patch.setattr(VaeNN, "stages", SYSTEM.stages | {stage: 99})
             after = _cells("latent_dim", [16], 1)[0].stages
         changed = [name for name in before if before[name] != after[name]]
         assert changed == list(before)[number:]

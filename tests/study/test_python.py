@@ -279,6 +279,9 @@ def test_main_in_a_notebook_leaves_the_kernel_its_options(
     keywords: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["ipykernel_launcher.py", "-f", "kernel-1.json"])
+    script = types.ModuleType("__main__")
+    script.__file__ = "study.py"
+    monkeypatch.setitem(sys.modules, "__main__", script)
     with pytest.raises(SystemExit, match="2"):  # a script takes them for its own
         _study().main()
     monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__", "Automatically created module"))

@@ -295,7 +295,11 @@ def test_the_data_command_at_work(song_folder: Path, tmp_path: Path, capsys: pyt
         ("space", '{"latent_dim": Grid(2, "x")}', "latent_dim must be a whole number from 1 to 256; got 'x'."),
         ("space", '{"latent_dim": Grid(2, 3, 2)}', "The variants of q must differ; got latent_dim=2 2 times."),
         ("space", '{"latent_dim": Grid(2, "2")}', "The variants of q must differ; got latent_dim=2 2 times."),
-        ("space", '{"latent_dim": Grid(2, None)}', "latent_dim must be a whole number from 1 to 256; got None."),
+        (
+            "space",
+            '{"latent_dim": Grid(2, None)}',
+            "space['latent_dim'] must have numbers or texts, such as 8 or 'sample'; got None.",
+        ),
         ("system", '"vae_n"', "There is no system 'vae_n'; did you mean 'vae_nn'?"),
         ("system", '"x"', "There is no system 'x'; there is note_rnn, multitrack_rnn, melody_harmony_cnn, vae_nn, "),
         ("system", "None", "q names no system; give the study one, or each variant of its space."),
