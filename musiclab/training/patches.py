@@ -85,20 +85,23 @@ class NormedMemberLayer(nn.Module):
 
     A linear layer's mean and variance follow from those of its inputs: of outputs `y = x W`, the mean is that of `x`
     times `W`, and the variance `diag(W' C W)` with the covariance `C` of the inputs. So the weights are scaled before
-    the product, and no pass over the outputs is left. It pays if there are no more inputs than outputs. The layer's
-    bias, which the normalisation takes away again, has no gradient.
+    the product, and no pass over the outputs is left. It pays if there are no more inputs than outputs, and none than
+    rows; of fewer rows the outputs are normalised as they are. The layer's bias, which the normalisation takes away
+    again, has no gradient in one product.
     """
 
     def __init__(self, layer: MemberLayer, norms: Sequence[nn.BatchNorm2d]) -> None:
         super().__init__()
-        self.layer, self.norms = layer, module_list(norms)
+        self.layer, self.norm = layer, MemberNorm(norms)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalised outputs `(member, rows, out)`, as `MemberNorm` gives for those of `MemberLayer`, in training."""
         weight = self.layer.weight
         members, inputs, outputs = weight.shape
-        channels = self.norms[0].num_features
+        norms, channels = self.norm.norms, self.norm.norms[0].num_features
         rows = x.reshape(members, -1, inputs)
+        if rows.shape[1] < inputs:
+            return self.norm(self.layer(rows)).view(members, -1, outputs)  # type: ignore[no-any-return]  # modules are
         mean_M1I = rows.mean(dim=1, keepdim=True)
         covariance_MII = torch.bmm(rows.transpose(1, 2), rows) / rows.shape[1] - mean_M1I * mean_M1I.transpose(1, 2)
         # A channel's numbers are those of all places of the kernel: their variances, and how far apart their means lie.
@@ -107,8 +110,8 @@ class NormedMemberLayer(nn.Module):
         variance, mean = torch.var_mean(means_MPC, dim=1, correction=0)
         variance = variance + squares.view(members, -1, channels).mean(dim=1)
         self._keep(mean, variance, rows.shape[1] * outputs // channels)
-        gamma, beta = (torch.stack([getattr(norm, name) for norm in self.norms]) for name in ("weight", "bias"))
-        scale = gamma * (variance + self.norms[0].eps).rsqrt()
+        gamma, beta = (torch.stack([getattr(norm, name) for norm in norms]) for name in ("weight", "bias"))
+        scale = gamma * (variance + norms[0].eps).rsqrt()
         places = outputs // channels
         bias, scales = (value.repeat(1, places).unsqueeze(1) for value in (beta - mean * scale, scale))
         return torch.baddbmm(bias, rows, weight * scales)
@@ -116,7 +119,7 @@ class NormedMemberLayer(nn.Module):
     @torch.no_grad()
     def _keep(self, mean: torch.Tensor, variance: torch.Tensor, count: int) -> None:
         """Move the running means towards this batch's, as `nn.BatchNorm2d` does."""
-        for member, norm in enumerate(self.norms):
+        for member, norm in enumerate(self.norm.norms):
             assert norm.running_mean is not None and norm.running_var is not None, (
                 "they are tracked unless told otherwise"
             )

@@ -137,8 +137,8 @@ def test_the_squared_distance_and_its_gradient() -> None:
     torch.testing.assert_close(again.grad, raw.grad)
 
 
-@pytest.mark.parametrize(("inputs", "outputs"), [(16, 40), (40, 8)])
-def test_a_normalised_layer_is_the_layer_and_its_normalisation(inputs: int, outputs: int) -> None:
+@pytest.mark.parametrize(("inputs", "outputs", "rows"), [(16, 40, 50), (16, 40, 10), (40, 8, 50)])
+def test_a_normalised_layer_is_the_layer_and_its_normalisation(inputs: int, outputs: int, rows: int) -> None:
     """By one product where it widens, by two steps where it does not: outputs, gradients, running means."""
     networks, copies = (
         [nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU()) for _ in range(2)]
@@ -150,7 +150,7 @@ def test_a_normalised_layer_is_the_layer_and_its_normalisation(inputs: int, outp
         copy.load_state_dict(network.state_dict())
     stack = stacked(copies)
     assert len(stack) == (2 if inputs <= outputs else 3)
-    x, target = torch.rand(2, 50, inputs) ** 3, torch.rand(2, 50, outputs)
+    x, target = torch.rand(2, rows, inputs) ** 3, torch.rand(2, rows, outputs)
     given, again = x.clone().requires_grad_(), x.clone().requires_grad_()
     found = stack(given)
     ((found - target) ** 2).sum().backward()
