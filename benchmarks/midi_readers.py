@@ -289,7 +289,7 @@ REFUSALS = {
     "MIDI format|its header has|no MThd|Invaild midi": HEADER,
     "Get (control_value|control_number|program|pitch|velocity)=|ValueError: data byte must be": HIGH_BIT,
     "KeySignatureError|list index out|not a valid|denominator|ZeroDivision|math domain|exceeds maximum": VALUE,
-    "empty sequence": EMPTY,
+    "empty sequence|argument is empty": EMPTY,
     "no MTrk header": CHUNK,
     "EOFError|OSError": BEHIND,  # of pretty_midi, where we read a file to its end marks
 }
