@@ -9,7 +9,7 @@ from urllib.parse import quote
 from urllib.request import url2pathname
 
 _FOLDER = "mlflow-artifacts"
-# Tables and columns of MLflow that hold paths of files. Trace tags hold other things too, but none that begins so.
+# Tables and columns of MLflow that hold paths of files. A trace tag that holds anything else begins with no such path.
 _PATHS = (
     ("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"),
     ("trace_tags", "value"), ("model_versions", "source"), ("model_versions", "storage_location"),
