@@ -86,7 +86,7 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
     from musiclab.systems.vae_nn.latent import conditional_nn, melody_nn, predict
     from musiclab.systems.vae_nn.system import VaeNN
 
-    c = VaeNNConfig().with_values(VaeNN.presets["demo"] | {"latent_dim": config["latent_dim"]})
+    c = VaeNNConfig().with_values(VaeNN.scales["demo"] | VaeNN.forms["mended"] | {"latent_dim": config["latent_dim"]})
     torch.manual_seed(config["seed"])
     rng = np.random.default_rng(config["seed"])
     order = rng.permutation(len(windows))

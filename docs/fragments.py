@@ -81,7 +81,7 @@ def formula_name(measure: Measure) -> str:
 
 
 def systems() -> str:
-    """Every system: the values of its presets, and a table of its fields for each stage."""
+    """Every system: the values of its scales and forms, and a table of its fields for each stage."""
     shared = [field for field in _fields("vae_nn") if _is_shared(field)]
     lines = ["### Fields that all systems share", "", *_field_table(shared), ""]
     for name in SYSTEMS:
@@ -90,10 +90,10 @@ def systems() -> str:
         opening = (inspect.getdoc(module) or "").partition("\n")[0].partition(":")[2].strip()
         lines += [f"### {name}", "", f"{escaped(opening[:1].upper() + opening[1:])}", ""]
         lines += [f"Stages: {', '.join(f'`{stage}`' for stage in system.stages)}.", ""]
-        lines += ["| preset | values |", "|---|---|"]
-        for preset, values in system.presets.items():
+        lines += ["| scale or form | values, if they are not the default |", "|---|---|"]
+        for preset, values in (system.scales | system.forms).items():
             assignments = ", ".join(f"`{field}={_value(value)}`" for field, value in values.items())
-            lines.append(f"| `{preset}` | {assignments} |")
+            lines.append(f"| `{preset}` | {assignments or '-'} |")
         lines += ["", *_field_table(field for field in _fields(name) if not _is_shared(field)), ""]
     return "\n".join(lines)
 

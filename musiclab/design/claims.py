@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from musiclab.design.trials import SYSTEM, Variant
+from musiclab.design.trials import FORM, SYSTEM, Variant
 from musiclab.errors import UserError
 from musiclab.fields import Fields, known_fields
 from musiclab.measures.registry import find_measure
@@ -115,14 +115,16 @@ def full_measure_name(measure: str) -> str:
 
 def has_fields(variant: Variant, fields: dict[str, Any]) -> bool:
     """Whether a variant has the given fields; a list of values means any of them."""
-    config = {SYSTEM: variant.system} | variant.config
+    config = {SYSTEM: variant.system, FORM: variant.values.get(FORM)} | variant.config
     return all(config.get(name) in _choices(value) for name, value in fields.items())
 
 
 def describe_fields(fields: dict[str, Any]) -> str:
-    """Fields with their values: `latent_dim=8 or 16, kl=sample`; a system by its name alone."""
+    """Fields with their values: `latent_dim=8 or 16, kl=sample`; a system or a form by its name alone."""
     choices_by_field = {name: " or ".join(map(str, _choices(value))) for name, value in fields.items()}
-    return ", ".join(choices if name == SYSTEM else f"{name}={choices}" for name, choices in choices_by_field.items())
+    return ", ".join(
+        choices if name in (SYSTEM, FORM) else f"{name}={choices}" for name, choices in choices_by_field.items()
+    )
 
 
 def _choices(value: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""A design: a study on given data at a given scale, which decides its variants, its trials and their keys."""
+"""A design: a study on given data, at a given scale and in a given form: its variants, its trials and their keys."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from musiclab.design.claims import check_claims
 from musiclab.design.factors import Factor, aliases, factors, tells_effects
 from musiclab.design.space import Ablation, combinations
 from musiclab.design.spec import StudySpec, check_spec
-from musiclab.design.trials import SYSTEM, TrialSpec, Variant, edition, trial_specs
+from musiclab.design.trials import FORM, SYSTEM, TrialSpec, Variant, edition, trial_specs
 from musiclab.errors import UserError
 from musiclab.measures.registry import Measure, find_measure
 from musiclab.systems import find_system
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from musiclab.systems.base import System
 
 
+DEFAULT_FORM = "mended"
 # What an objective may need, in words.
 _NEEDS = {
     "pairs": "predicted pairs of windows", "target": "a target song to follow", "start": "a start window",
@@ -32,12 +33,13 @@ _NEEDS = {
 
 
 class Design:
-    """A study on given data at a given scale: its variants, their controls and its trials; a value.
+    """A study on given data at a given scale and in a form: its variants, their controls and its trials; a value.
 
     Args:
         spec: the study's own fields.
         source: the songs.
-        scale: the preset that each system starts from, `demo` or `article`.
+        scale: the sizes that each system starts from, a key of `System.scales`.
+        form: the form that each system starts from, a key of `System.forms`; None for the study's own, else `mended`.
         fields: fixed for this run, as values or text by name; they override what the study fixes.
         blocks: instead of the study's own number.
         adding: whether blocks are added until every comparison is clear.
@@ -48,6 +50,7 @@ class Design:
         systems: those of the variants, by name.
         variants: in the study's order.
         controls: the variant that each variant is compared with, by name; a control's control is itself.
+        form: the form of all variants; empty if forms are compared.
         most: the number of blocks or, if blocks are added, the largest number.
 
     Raises:
@@ -60,6 +63,7 @@ class Design:
         source: Source,
         *,
         scale: str = "demo",
+        form: str | None = None,
         fields: Mapping[str, Any] | None = None,
         blocks: int | None = None,
         adding: bool = False,
@@ -75,8 +79,12 @@ class Design:
                 f"which has none."
             )
         self.systems = {name: find_system(name) for name in dict.fromkeys(_system(spec, values) for values in space)}
-        fixed = _fixed(spec, fields or {}, {name for values in space for name in values})
-        self.variants = [self._variant(scale, fixed, values) for values in space]
+        compared = {name for values in space for name in values}
+        fixed = _fixed(spec, fields or {}, compared)
+        if form and FORM in compared | spec.fixed.keys():
+            raise UserError(f"--form is not possible, because {spec.name} says itself which forms it asks about.")
+        self.form = "" if FORM in compared else form or fixed.get(FORM, DEFAULT_FORM)
+        self.variants = [self._variant(fixed, values) for values in space]
         for name, times in Counter(variant.name for variant in self.variants).items():
             if times > 1:
                 raise UserError(f"The variants of {spec.name} must differ; got {name} {times} times.")
@@ -128,29 +136,31 @@ class Design:
         """The typed config of a trial."""
         return self.systems[trial.variant.system].config(**trial.variant.config)
 
-    def _variant(self, scale: str, fixed: dict[str, Any], values: dict[str, Any]) -> Variant:
+    def _variant(self, fixed: dict[str, Any], values: dict[str, Any]) -> Variant:
         name = _system(self.spec, values)
-        system = self.systems[name]
-        varied = {field: value for field, value in values.items() if field != SYSTEM}
+        system, form = self.systems[name], values.get(FORM, self.form or DEFAULT_FORM)
+        if form not in system.forms:
+            raise UserError(f"form must be one of {', '.join(system.forms)}; got {form!r}.")
+        varied = dict(_fields_of(values))
         for field in fixed:
             # A study of several systems may fix what any of them has. If none has it, this raises the error.
-            if not any(hasattr(other.config, field) for other in self.systems.values()):
+            if field != FORM and not any(hasattr(other.config, field) for other in self.systems.values()):
                 system.config.spec(field)
         common = {field: value for field, value in fixed.items() if hasattr(system.config, field)}
-        config = system.config().with_values(system.presets[scale] | common | varied)
-        typed: dict[str, Any] = {SYSTEM: name} if SYSTEM in values else {}
+        config = system.config().with_values(system.scales[self.scale] | system.forms[form] | common | varied)
+        typed: dict[str, Any] = {field: values[field] for field in (SYSTEM, FORM) if field in values}
         typed |= {field: getattr(config, field) for field in varied}
         return Variant(name, typed, config.to_json(), store_fingerprint(self.source, config.window_spec))
 
     def _control(self, variant: Variant, control: dict[str, Any]) -> str:
-        """Name of the variant that has the control's values, of the same system if the control names none."""
-        system = control.get(SYSTEM, variant.system)
+        """Name of the variant that has the control's values, of the same system and form if the control names none."""
+        system, form = control.get(SYSTEM, variant.system), control.get(FORM, variant.values.get(FORM))
         if system in self.systems:
             config = self.systems[system].config
-            wanted = {name: config.value(name, value) for name, value in control.items() if name != SYSTEM}
+            wanted = {name: config.value(name, value) for name, value in _fields_of(control)}
             for other in self.variants:
-                varied = {name: value for name, value in other.values.items() if name != SYSTEM}
-                if other.system == system and varied == wanted:
+                same = other.system == system and other.values.get(FORM) == form
+                if same and dict(_fields_of(other.values)) == wanted:
                     return other.name
         raise UserError(
             f"control must be one variant of the space with all its fields, such as {self.variants[0].values}; got "
@@ -198,6 +208,11 @@ def _system(spec: StudySpec, values: dict[str, Any]) -> str:
     if not name or not isinstance(name, str):
         raise UserError(f"{spec.name} names no system; give the study one, or each variant of its space.")
     return name
+
+
+def _fields_of(values: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The fields of a config among a variant's values."""
+    return [(name, value) for name, value in values.items() if name not in (SYSTEM, FORM)]
 
 
 def _fixed(spec: StudySpec, given: Mapping[str, Any], compared: set[str]) -> dict[str, Any]:

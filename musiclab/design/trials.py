@@ -13,8 +13,8 @@ if TYPE_CHECKING:  # a system imports torch, and reading a plan must not
     from musiclab.systems.base import System
 
 
-# The name of the field of a space whose values are systems.
-SYSTEM = "system"
+# The fields of a space that are no fields of a config: a system, and the form of it that a variant starts from.
+SYSTEM, FORM = "system", "form"
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,10 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """How it is shown: `latent_dim=16`, or `note_rnn, layers=2` if systems are compared."""
-        settings = [str(value) if field == SYSTEM else f"{field}={value}" for field, value in self.values.items()]
+        """How it is shown: `latent_dim=16`, or `note_rnn, written, layers=2` if systems and forms are compared."""
+        settings = [
+            str(value) if field in (SYSTEM, FORM) else f"{field}={value}" for field, value in self.values.items()
+        ]
         return ", ".join(settings) or self.system
 
 

@@ -27,7 +27,8 @@ class StudyPlan:
         margin: differences of at most this count as none; None if the study states no margin.
         sequential: whether the number of blocks depends on the results.
         claims: the article's statements that the study tests.
-        scale: which presets the systems started from, `demo` or `article`.
+        scale: which sizes the systems started from, `demo` or `article`.
+        form: which form all systems started from; empty if forms are compared.
         blocks: how many there are so far.
         trial_specs: every variant on every block; `trials` in the file.
         began: when the run began, in seconds since 1970; it tells which plan is the newest.
@@ -52,6 +53,7 @@ class StudyPlan:
     sequential: bool = False
     claims: tuple[Claim, ...] = ()
     scale: str = "demo"
+    form: str = ""
     blocks: int
     trial_specs: tuple[TrialSpec, ...]
     began: float
@@ -89,6 +91,7 @@ class StudyPlan:
             sequential=fields.take_or("sequential", bool, False),
             claims=tuple(map(Claim.from_json, fields.take_or("claims", list, []))),
             scale=fields.take_or("scale", str, "demo"),
+            form=fields.take_or("form", str, ""),
             blocks=fields.take("blocks", int),
             trial_specs=trials,
             began=fields.take("began", float),
@@ -121,6 +124,7 @@ class StudyPlan:
             "margin": self.margin,
             "sequential": self.sequential,
             "scale": self.scale,
+            "form": self.form,
             "blocks": self.blocks,
             "began": self.began,
             "songs": self.songs,

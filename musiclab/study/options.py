@@ -20,6 +20,7 @@ from musiclab.training.runtime import Device
 
 DEFAULT_STORAGE = "~/musiclab"
 SCALES = ("demo", "article")
+FORMS = ("mended", "written", "coded")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,9 @@ class RunOptions:
     Attributes:
         plan: whether to say only what would run.
         data: the songs: `chorales`, `lpd5:PATH` or `midi:PATH`.
-        scale: which of its presets each system starts from, `demo` or `article`.
+        scale: which of its sizes each system starts from, `demo` or `article`.
+        form: which of its forms each system starts from: `mended`, `written` or `coded`; None for the study's own, or
+            `mended`.
         set: fields of the system's config that are fixed for this run, with their values.
         blocks: how many paired replicates; None for the study's own number.
         until_clear: whether to add blocks until every comparison is clear.
@@ -80,6 +83,7 @@ class RunOptions:
     plan: bool = False
     data: str = "chorales"
     scale: str = "demo"
+    form: str | None = None
     set: Mapping[str, Any] = field(default_factory=dict)
     blocks: int | None = None
     until_clear: bool = False
@@ -109,6 +113,8 @@ class RunOptions:
                 raise UserError(f"{_option(name)} must be True or False; got {getattr(self, name)!r}.")
         if self.scale not in SCALES:
             raise UserError(f"--scale must be demo or article; got {self.scale!r}.")
+        if self.form is not None and self.form not in FORMS:
+            raise UserError(f"--form must be mended, written or coded; got {self.form!r}.")
         if not isinstance(self.data, str):
             raise UserError(f"--data must be a text such as 'chorales' or 'midi:PATH'; got {self.data!r}.")
         if not isinstance(self.storage, str):
@@ -183,6 +189,7 @@ def design_of(spec: StudySpec, options: RunOptions, device: Device = "cpu") -> D
         spec,
         open_source(options.data),
         scale=options.scale,
+        form=options.form,
         fields=options.set,
         blocks=options.max_blocks or options.blocks,
         adding=options.until_clear,
@@ -260,7 +267,12 @@ def parse_options(question: str, argv: list[str] | None) -> RunOptions:
         "--scale",
         default=RunOptions.scale,
         choices=SCALES,
-        help="demo (default): minutes on a laptop; article: the article's own values",
+        help="demo (default): minutes on a laptop; article: the article's own sizes",
+    )
+    add(
+        "--form",
+        choices=FORMS,
+        help="mended (default): what is known to help; written or coded: as the article's text or code has it",
     )
     add(
         "--set",

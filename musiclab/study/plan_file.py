@@ -44,6 +44,7 @@ class PlanFile:
             sequential=study_run.criteria.sequential,
             claims=tuple(spec.claims),
             scale=design.scale,
+            form=design.form,
             blocks=study_run.blocks,
             trial_specs=tuple(study_run.trial_specs),
             began=self._began,

@@ -100,7 +100,8 @@ def run(
     if design.adding:
         first_blocks(design)  # refuses what could show nothing, before anything is written
     tell(f"{spec.name}: {printable_lines(spec.question)}")
-    tell(f"data {options.data}, scale {options.scale}, storage {storage.root}")
+    form = f"form {design.form}, " if design.form else ""
+    tell(f"data {options.data}, scale {options.scale}, {form}storage {storage.root}")
     _prepare(design, storage)
     try:
         lease = Lease(storage, f"{design.folder}/runner").take()

@@ -56,6 +56,7 @@ class Study(StudySpec):
         *,
         data: str = "chorales",
         scale: str = "demo",
+        form: str | None = None,
         set: Mapping[str, Any] | None = None,
         blocks: int | None = None,
         until_clear: bool = False,

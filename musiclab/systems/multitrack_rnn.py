@@ -162,11 +162,15 @@ class MultitrackRNN(System[MultitrackRNNConfig]):
     config = MultitrackRNNConfig
     stages: ClassVar[dict[str, int]] = {"train": 1, GENERATE: 1, MEASURE: 1}
     conditions = ("start", "noise")
-    presets: ClassVar[dict[str, dict[str, Any]]] = {
+    scales: ClassVar[dict[str, dict[str, Any]]] = {
         # The same network, narrower and with fewer epochs, so that any data set takes minutes only.
         "demo": {"hidden": 64, "epochs": 6, "lr": 3e-3, "max_train": 1024, "max_eval": 384},
-        # As written.
-        "article": {"sequence": 32, "late_target": False, "counts": "written", "hidden": 512, "layers": 3},
+        "article": {"hidden": 512},
+    }
+    forms: ClassVar[dict[str, dict[str, Any]]] = {
+        "mended": {},
+        "written": {"sequence": 32, "late_target": False, "counts": "written", "layers": 3},
+        "coded": {"sequence": 100, "late_target": True, "counts": "predicted", "layers": 3},
     }
 
     def train(self, stage: str, run: StageRun[MultitrackRNNConfig]) -> None:

@@ -250,17 +250,19 @@ class NoteRNN(System[NoteRNNConfig]):
     stages: ClassVar[dict[str, int]] = {"train": 1, GENERATE: 1, MEASURE: 1}
     conditions = ("start", "noise")
     provides = ("tokens",)
-    presets: ClassVar[dict[str, dict[str, Any]]] = {
-        # As written, in fewer and larger steps, so that any data set takes minutes only.
+    scales: ClassVar[dict[str, dict[str, Any]]] = {
+        # In fewer and larger steps, so that any data set takes minutes only.
         "demo": {
             "vocabulary": 256, "epochs": 12, "lr": 6e-3, "lr_decay": 0.85, "max_train": 1024, "max_eval": 384,
         },
-        # As written; as coded if the text gives no such detail.
-        "article": {
-            "vocabulary": 100_000, "layers": 1, "hidden": 96, "sequence": 64, "epochs": 40, "batch": 1, "keep": "last",
-            "temperature": 1.2,
-        },
+        "article": {"vocabulary": 100_000, "hidden": 96, "sequence": 64, "epochs": 40, "batch": 1},
     }  # fmt: skip
+    forms: ClassVar[dict[str, dict[str, Any]]] = {
+        "mended": {},
+        # As coded if the text gives no such detail.
+        "written": {"layers": 1, "keep": "last", "temperature": 1.2},
+        "coded": {"layers": 2, "keep": "last", "temperature": 1.2},
+    }
 
     def train(self, stage: str, run: StageRun[NoteRNNConfig]) -> None:
         learner = NoteLearner(run)

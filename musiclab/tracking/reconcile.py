@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from musiclab.analysis.answer import Answer, answer
-from musiclab.design.trials import SYSTEM, TrialSpec
+from musiclab.design.trials import FORM, SYSTEM, TrialSpec
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.measures.registry import MEASURES
@@ -244,7 +244,8 @@ class Reconciler:
 
 
 def _params(spec: TrialSpec) -> dict[str, Any]:
-    return {SYSTEM: spec.variant.system} | spec.variant.config
+    form = {FORM: spec.variant.values[FORM]} if FORM in spec.variant.values else {}
+    return {SYSTEM: spec.variant.system} | form | spec.variant.config
 
 
 def _values(result: Answer, name: str) -> dict[str, float]:

@@ -62,8 +62,10 @@ class BlockWindows:
         return np.concatenate(list(windows), axis=1)
 
 
-def block_windows(store: WindowStore, block: Block, max_train: int, max_eval: int, starts: int) -> BlockWindows:
-    """Split `store` by song for `block` and draw the windows of a trial.
+def block_windows(
+    store: WindowStore, block: Block, max_train: int, max_eval: int, starts: int, split: Split | None = None
+) -> BlockWindows:
+    """Draw the windows of a trial from `split`, which by default is drawn for `block` too.
 
     Args:
         store: all windows.
@@ -71,12 +73,13 @@ def block_windows(store: WindowStore, block: Block, max_train: int, max_eval: in
         max_train: how many training windows, and how many pairs of them, at most; 0 is all.
         max_eval: how many validation and test windows at most; 0 is all.
         starts: how many start windows at most; 0 is all.
+        split: the songs of each part.
 
     Raises:
         UserError: there are too few songs to split, or fewer than two windows or pairs of one kind.
     """
     try:
-        split = split_songs(store.works, block.numpy("split"))
+        split = split or split_songs(store.works, block.numpy("split"))
     except UserError as error:
         if short := sum(reason == TOO_SHORT for _, reason in store.skipped):
             raise UserError(

@@ -76,8 +76,3 @@ def test_every_field_has_a_sentence_and_a_stage_of_the_system() -> None:
     for spec in dataclasses.fields(VaeNNConfig):
         assert spec.metadata["doc"]
         assert spec.metadata["stage"] in ("windows", *VaeNN.stages)
-
-
-@pytest.mark.parametrize("scale", ["demo", "article"])
-def test_presets_are_valid(scale: str) -> None:
-    VaeNNConfig().with_values(VaeNN.presets[scale])

@@ -16,6 +16,7 @@ from musiclab.data.store import WindowStore
 from musiclab.data.windows import unpack
 from musiclab.errors import UserError
 from musiclab.measures.registry import MEASURES
+from musiclab.study.options import FORMS, SCALES
 from musiclab.systems import SYSTEMS, find_system
 from musiclab.systems.base import CONDITIONS, GENERATE, MEASURE, System, read_generated
 from musiclab.training.files import CHECKPOINT, CURVES
@@ -75,11 +76,14 @@ def _generated(system: System, store: WindowStore, config: Any, trained: MemoryF
     return unpack(read_generated(files.product(GENERATE)))
 
 
-@pytest.mark.parametrize("scale", ["demo", "article"])
-def test_presets_make_configs(system: System, scale: str) -> None:
-    made = system.config().with_values(system.presets[scale])
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("form", FORMS)
+def test_any_scale_goes_with_any_form(system: System, scale: str, form: str) -> None:
+    sizes, what = system.scales[scale], system.forms[form]
+    made = system.config().with_values(sizes | what)
     assert made == system.config(**made.to_json())
-    assert system.presets.keys() == {"demo", "article"}
+    assert not sizes.keys() & what.keys()
+    assert system.scales.keys() == set(SCALES) and system.forms.keys() == set(FORMS)
 
 
 def test_fields_belong_to_stages_and_the_last_stage_measures(system: System, config: Any) -> None:

@@ -117,7 +117,7 @@ def test_six_convolutions_each_make_and_judge_a_window(steps: int, pitches: int,
 
 
 def test_the_article_s_sizes_and_rates() -> None:
-    article = GANConfig().with_values(GAN.presets["article"])
+    article = GANConfig().with_values(GAN.scales["article"] | GAN.forms["written"])
     assert (article.latent_dim, article.steps, article.pitches, article.batch) == (100, 32, 128, 64)
     assert article.channels == (64, 128, 256, 512, 1024)
     narrow = article.with_values({"width": 1})

@@ -61,7 +61,7 @@ def _without(store: WindowStore, track: int) -> WindowStore:
 
 
 def test_the_article_preset_is_as_written() -> None:
-    article = MelodyHarmonyCNNConfig().with_values(SYSTEM.presets["article"])
+    article = MelodyHarmonyCNNConfig().with_values(SYSTEM.scales["article"] | SYSTEM.forms["written"])
     assert (article.dense_layers, article.encoder) == (3, "separate")
     assert (article.dropout, article.lr, article.lr_decay, article.epochs, article.batch) == (0.4, 5e-4, 0.98, 50, 32)
     assert (article.threshold_rule, article.threshold) == ("relative", 0.4)

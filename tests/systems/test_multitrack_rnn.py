@@ -56,7 +56,9 @@ ALL = torch.ones(5, dtype=torch.bool)
 
 @pytest.mark.parametrize(("counts", "size"), [("written", 640), ("three", 640), ("predicted", 645)])
 def test_the_network_has_the_article_s_sizes(counts: str, size: int) -> None:
-    article = MultitrackRNNConfig().with_values(MultitrackRNN.presets["article"] | {"counts": counts})
+    article = MultitrackRNNConfig().with_values(
+        MultitrackRNN.scales["article"] | MultitrackRNN.forms["written"] | {"counts": counts}
+    )
     assert (article.hidden, article.layers, article.sequence, article.ahead) == (512, 3, 32, 1)
     network = NextStep(article)
     gru = 3 * (size * 512 + 512 * 512 + 2 * 512) + 2 * 3 * (2 * 512 * 512 + 2 * 512)

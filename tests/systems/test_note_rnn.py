@@ -75,7 +75,7 @@ def _generate(store: WindowStore, trained: MemoryFiles, **fields: Any) -> np.nda
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_the_network_has_the_article_s_sizes(layers: int) -> None:
-    article = NoteRNNConfig().with_values(NoteRNN.presets["article"] | {"layers": layers})
+    article = NoteRNNConfig().with_values(NoteRNN.scales["article"] | NoteRNN.forms["written"] | {"layers": layers})
     assert (article.hidden, article.sequence, article.temperature, article.clip) == (96, 64, 1.2, 1.0)
     assert (article.lr, article.lr_decay) == (0.002, 0.99)
     network = NextToken(article, Vocabulary([_chord(60)] * 50, []))

@@ -21,7 +21,6 @@ from musiclab.systems.transformer_xl.system import (
     TokenLearner,
     TransformerXL,
     TransformerXLConfig,
-    learning_rate,
     nats_a_token,
     sampled,
     segments,
@@ -341,7 +340,7 @@ def test_prompts_of_other_lengths_change_nothing() -> None:
 
 
 def test_the_articles_sizes() -> None:
-    config = TransformerXLConfig().with_values(TransformerXL.presets["article"])
+    config = TransformerXLConfig().with_values(TransformerXL.scales["article"] | TransformerXL.forms["written"])
     assert (config.d_model, config.layers, config.heads, config.memory) == (512, 16, 8, 512)
     assert (config.batch, config.segment, config.epochs) == (4, 128, 5)
     with torch.device("meta"):
@@ -419,15 +418,6 @@ def test_the_largest_vocabulary_fits_the_type_in_which_songs_are_kept(store: Win
     run = stage_run(store, BLOCK, TINY, MemoryFiles())
     songs = transformer_xl._songs(run, RollTokens(2, 32), "train")
     assert {song.dtype for song in songs} == {np.dtype(np.uint16)}
-
-
-def test_the_learning_rate_rises_and_falls() -> None:
-    rates = [learning_rate(0.5, step, 100) for step in range(100)]
-    assert rates[0] == 0.05
-    assert max(rates) == rates[9] == 0.5
-    assert rates[:10] == sorted(rates[:10])
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert 0 < rates[-1] < 0.001
 
 
 def test_measured_nats_hang_neither_on_segments_nor_on_company() -> None:

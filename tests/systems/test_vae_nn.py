@@ -58,7 +58,7 @@ def _terms(vae: ConvVAE, x: torch.Tensor, noise: torch.Tensor, sampled_kl: bool 
 
 
 def test_the_article_s_vae_has_the_article_s_parameters() -> None:
-    article = VaeNNConfig().with_values(VaeNN.presets["article"])
+    article = VaeNNConfig().with_values(VaeNN.scales["article"] | VaeNN.forms["written"])
     assert (article.latent_dim, article.width, article.steps) == (16, 64, 32)
     assert _parameters(ConvVAE(article)) == 1_322_131
 

@@ -42,7 +42,8 @@ def measured_at(study: Results) -> str:
     plan = study.plan
     data = str(plan.base.get("data", ""))
     kind, colon, path = data.partition(":")
-    return f"{plan.scale} scale, {kind}{colon}{PurePosixPath(path).name}, {counted(plan.blocks, 'block')}"
+    form = f"{plan.form} form, " if plan.form else ""
+    return f"{plan.scale} scale, {form}{kind}{colon}{PurePosixPath(path).name}, {counted(plan.blocks, 'block')}"
 
 
 def _link(study: Results, here: str) -> str:

@@ -110,6 +110,7 @@ def _facts(results: Results) -> list[str]:
     return [
         plan.study,
         f"{plan.scale} scale",
+        *([f"{plan.form} form"] if plan.form else []),
         str(plan.base.get("data", "")),
         f"{counted(variants, 'variant')} on {counted(plan.blocks, 'block')}",
         moment(plan.began),

@@ -47,15 +47,24 @@ class GAN(System[GANConfig]):
     config = GANConfig
     stages: ClassVar[dict[str, int]] = {"train": 1, GENERATE: 1, MEASURE: 1}
     conditions = ("noise",)
-    presets: ClassVar[dict[str, dict[str, Any]]] = {
+    scales: ClassVar[dict[str, dict[str, Any]]] = {
         # The same layers, narrower, with rates and betas for a few hundred steps instead of a hundred thousand.
         "demo": {
             "width": 8, "batch": 32, "epochs": 8, "g_lr": 3e-3, "beta1": 0.5, "beta2": 0.9,
             "max_train": 1024, "max_eval": 384,
         },
-        # As written if the text gives a detail, else as coded (rates, betas, init, batch). Neither gives a threshold;
-        # 0.5 is the middle between the two values of the binary windows that the discriminator sees.
-        "article": {"output_start": "even", "threshold_rule": "absolute"},
+        # As coded (rates, betas, init, batch), because the text gives no such detail.
+        "article": {},
+    }  # fmt: skip
+    forms: ClassVar[dict[str, dict[str, Any]]] = {
+        "mended": {},
+        # Neither gives a threshold; 0.5 is the middle between the two values of the binary windows that the
+        # discriminator sees.
+        "written": {"output_start": "even", "threshold_rule": "absolute"},
+        "coded": {
+            "resolution": 4, "steps": 64, "hop": 64, "pitches": 72, "norm": "reused", "label_smoothing": False,
+            "feature_matching": False, "output_start": "even", "threshold_rule": "absolute",
+        },
     }  # fmt: skip
 
     def train(self, stage: str, run: StageRun[GANConfig]) -> None:

@@ -44,11 +44,16 @@ class MelodyHarmonyCNN(System[MelodyHarmonyCNNConfig]):
     stages: ClassVar[dict[str, int]] = {MELODY: 2, HARMONY: 2, GENERATE: 1, MEASURE: 1}
     conditions = ("start", "piano")
     provides = ("pairs",)
-    presets: ClassVar[dict[str, dict[str, Any]]] = {
+    scales: ClassVar[dict[str, dict[str, Any]]] = {
         # The same architecture, narrower and with fewer epochs, so that any data set takes minutes only.
         "demo": {"width": 16, "epochs": 14, "lr": 1e-2, "lr_decay": 0.95, "max_train": 1024, "max_eval": 384},
-        "article": {"dense_layers": 3, "encoder": "separate", "threshold_rule": "relative", "threshold": 0.4},
-    }  # fmt: skip
+        "article": {},
+    }
+    forms: ClassVar[dict[str, dict[str, Any]]] = {
+        "mended": {},
+        "written": {"dense_layers": 3, "encoder": "separate", "threshold_rule": "relative", "threshold": 0.4},
+        "coded": {"dense_layers": 2, "encoder": "shared", "threshold_rule": "relative", "threshold": 0.4},
+    }
 
     def train(self, stage: str, run: StageRun[MelodyHarmonyCNNConfig]) -> None:
         tracks = [PIANO] if stage == MELODY else [track for track in range(len(TRACKS)) if track != PIANO]

@@ -40,11 +40,11 @@ from musiclab.systems.transformer_xl.tokens import Grammar, RollTokens
 from musiclab.training import tensors
 from musiclab.training.fit import Learner, fit
 from musiclab.training.running_means import RunningMeans
+from musiclab.training.schedule import warm_cosine
 from musiclab.training.streams import Block
 
 WEIGHTS = "weights.safetensors"
 _CLIP = 0.25
-_WARM_UP = 0.1  # share of the steps in which the learning rate rises; then it falls along a cosine
 _EVAL_SONGS = 16
 # As many rows are generated at a time as have states of this many bytes, and at most _ROWS.
 _STATE_BYTES = {"cpu": 2**28, "cuda": 2**32}
@@ -110,7 +110,7 @@ class TokenLearner(Learner):
         self.network.train()
         with run.block.global_torch("dropout", "train", number):
             for step, segment in enumerate(segments(tokens, songs, config.segment, run.device)):
-                rate = learning_rate(config.lr, number * self.steps + step, self.steps * config.epochs)
+                rate = warm_cosine(config.lr, number * self.steps + step, self.steps * config.epochs)
                 self.optimizers["network"].param_groups[0]["lr"] = rate
                 loss, count, memory = _loss(self.network, segment, memory, config.memory)
                 self.optimizers["network"].zero_grad()
@@ -165,14 +165,6 @@ def segments(tokens: np.ndarray, songs: np.ndarray, length: int, device: torch.d
         yield Segment(words[:, :-1], numbers[:, :-1], words[:, 1:], same_song)
 
 
-def learning_rate(highest: float, step: int, steps: int) -> float:
-    """The rate at a step: a straight rise over the first steps, then half a cosine down to 0."""
-    rise = max(1, round(_WARM_UP * steps))
-    if step < rise:
-        return highest * (step + 1) / rise
-    return highest * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
-
-
 def _loss(
     network: Network, segment: Segment, memory: Memory | None, keep: int, reach: int | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, Memory]:
@@ -210,16 +202,21 @@ class TransformerXL(System[TransformerXLConfig]):
     stages: ClassVar[dict[str, int]] = {"train": 1, GENERATE: 1, MEASURE: 1}
     conditions = ("start", "noise")
     provides = ("tokens",)
-    presets: ClassVar[dict[str, dict[str, Any]]] = {
+    scales: ClassVar[dict[str, dict[str, Any]]] = {
         "demo": {
             "d_model": 64, "layers": 2, "heads": 4, "memory": 96, "segment": 32, "batch": 8, "epochs": 2,
-            "dropout": 0.0, "lr": 4e-3, "max_train": 1024, "max_eval": 384,
+            "lr": 4e-3, "max_train": 1024, "max_eval": 384,
         },
         "article": {
             "d_model": 512, "layers": 16, "heads": 8, "memory": 512, "segment": 128, "batch": 4, "epochs": 5,
-            "top_k": 30, "top_p": 0.6,
         },
     }  # fmt: skip
+    forms: ClassVar[dict[str, dict[str, Any]]] = {
+        "mended": {"dropout": 0.0, "top_p": 0.9},
+        # MusicAutobot's sampling; the article has no code of its own here.
+        "written": {"dropout": 0.1, "top_k": 30, "top_p": 0.6},
+        "coded": {"dropout": 0.1, "top_k": 30, "top_p": 0.6},
+    }
 
     def train(self, stage: str, run: StageRun[TransformerXLConfig]) -> None:
         tokens = RollTokens(run.config.resolution, run.config.steps)

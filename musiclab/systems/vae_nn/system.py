@@ -38,6 +38,11 @@ from musiclab.training import tensors
 from musiclab.training.batches import EVAL_BATCH, float_rolls, in_order, mean_window
 from musiclab.training.fit import fit
 
+CODED: dict[str, Any] = {
+    "kl": "sample", "log_sigma": "shared", "sigma_start": "one", "noise_place": "after",
+    "threshold_rule": "absolute", "threshold": 0.3, "feedback": "velocity", "alpha_mix": "coded",
+}  # fmt: skip
+
 
 class VaeNN(System[VaeNNConfig]):
     """VAE + NN; see the module's docstring."""
@@ -47,18 +52,20 @@ class VaeNN(System[VaeNNConfig]):
     stages: ClassVar[dict[str, int]] = {"vae": 2, "latent": 1, GENERATE: 1, MEASURE: 1}
     conditions = ("start", "piano", "noise", "target", "alpha")
     provides = ("latents", "pairs")
-    presets: ClassVar[dict[str, dict[str, Any]]] = {
+    scales: ClassVar[dict[str, dict[str, Any]]] = {
         # The same architecture, narrower and with fewer epochs, so that any data set takes minutes only.
         "demo": {
             "width": 16, "vae_epochs": 16, "vae_lr": 4e-3, "max_train": 1024, "max_eval": 384,
             "latent_epochs": 15, "latent_batch": 64,
         },
-        # As written for the place of the noise, else as coded, because the text gives no such detail.
-        "article": {
-            "kl": "sample", "log_sigma": "shared", "sigma_start": "one", "noise_place": "before",
-            "threshold_rule": "absolute", "threshold": 0.3, "feedback": "velocity",
-        },
+        "article": {},
     }  # fmt: skip
+    forms: ClassVar[dict[str, dict[str, Any]]] = {
+        "mended": {},
+        # As written for the place of the noise, else as coded, because the text gives no such detail.
+        "written": CODED | {"noise_place": "before", "alpha_mix": "per_instrument"},
+        "coded": CODED,
+    }
 
     def train(self, stage: str, run: StageRun[VaeNNConfig]) -> None:
         {"vae": train_vaes, "latent": _train_latent}[stage](run)
