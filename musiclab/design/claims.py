@@ -115,7 +115,7 @@ def full_measure_name(measure: str) -> str:
 
 def has_fields(variant: Variant, fields: dict[str, Any]) -> bool:
     """Whether a variant has the given fields; a list of values means any of them."""
-    config = {SYSTEM: variant.system, FORM: variant.values.get(FORM)} | variant.config
+    config = {SYSTEM: variant.system, FORM: variant.form} | variant.config
     return all(config.get(name) in _choices(value) for name, value in fields.items())
 
 

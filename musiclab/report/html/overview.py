@@ -1,11 +1,12 @@
 """The overview: several studies on one page, with the verdicts on the article's claims."""
 
+import re
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
 from musiclab.analysis.results import Results
 from musiclab.report.html.templates import template
-from musiclab.report.sentences import describe, evidence, evidence_mark
+from musiclab.report.sentences import distance_from_real, evidence, evidence_mark, sentence
 from musiclab.wording import counted
 
 
@@ -21,7 +22,7 @@ def overview(studies: list[Results]) -> str:
             "name": study.plan.study,
             "link": _link(study, here),
             "question": study.plan.question.splitlines()[0],
-            "answer": describe(study.answer)[0],
+            "answer": [sentence(study.answer), *distance_from_real(study.answer)],
             "measured_at": measured_at(study),
             "done": len(study.records),
             "planned": len(study.trial_specs),
@@ -31,10 +32,15 @@ def overview(studies: list[Results]) -> str:
     claims = [
         (row, claim_verdict) for row, study in zip(rows, studies, strict=True) for claim_verdict in study.judgements
     ]
-    claims.sort(key=lambda row: (len(row[1].claim.id), row[1].claim.id))  # C2 before C10
+    claims.sort(key=lambda row: _in_order(row[1].claim.id))
     return template("overview.html.j2").render(
         studies=rows, claims=claims, evidence=evidence, evidence_mark=evidence_mark
     )
+
+
+def _in_order(claim: str) -> list[tuple[int, str]]:
+    """A key that sorts C2 before C10, and `C9 mended` right after C9."""
+    return [(int(digits or 0), text) for digits, text in re.findall(r"([0-9]*)([^0-9]*)", claim)]
 
 
 def measured_at(study: Results) -> str:
