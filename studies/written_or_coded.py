@@ -3,10 +3,10 @@
 
 Starred variants are as written, at the demo's sizes. Each of the others changes one thing, either to what the authors'
 public code does, or to what the mended form does. Fields that need each other change together. alpha_mix=last_window
-lies between text and code: the code's place of the mix, without its bug. All are one family of comparisons, with as many
-blocks as it needs. To keep them short, training sees 384 windows. vae_nn always follows drawn target songs, because
-otherwise there would be nothing to mix. How songs are cut into windows stays as it is, because music of other windows
-cannot be compared: of the coded GAN's 5 x 64 x 72 only the 72 pitches are tested.
+lies between text and code: the code's place of the mix, without its bug. All are one family of comparisons, which has
+the blocks that it needs. To keep them short, training sees 384 windows. vae_nn always follows drawn target songs,
+because otherwise there would be nothing to mix. How songs are cut into windows stays as it is, because music of other
+windows cannot be compared: of the coded GAN's 5 x 64 x 72 only the 72 pitches are tested.
 """
 
 from typing import Any

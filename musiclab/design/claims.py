@@ -1,5 +1,6 @@
 """Claims: what the article says, and what must be measured if it is true."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -44,7 +45,7 @@ class Claim:
     """A statement of the article.
 
     Attributes:
-        id: such as `C1`.
+        id: such as `C1`, or `C9 mended` for the verdict on another form, which stands beside C9.
         says: the statement in words.
         expect: what must be measured if it holds, all of it.
     """
@@ -52,6 +53,11 @@ class Claim:
     id: str
     says: str
     expect: Sequence[Expect]
+
+    @property
+    def order(self) -> list[tuple[int, str]]:
+        """A key that sorts C2 before C10, and `C9 mended` right after C9."""
+        return [(int(digits or 0), text) for digits, text in re.findall(r"([0-9]*)([^0-9]*)", self.id)]
 
     @classmethod
     def from_json(cls, value: object) -> "Claim":

@@ -1,6 +1,5 @@
 """The overview: several studies on one page, with the verdicts on the article's claims."""
 
-import re
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
@@ -32,15 +31,10 @@ def overview(studies: list[Results]) -> str:
     claims = [
         (row, claim_verdict) for row, study in zip(rows, studies, strict=True) for claim_verdict in study.judgements
     ]
-    claims.sort(key=lambda row: _in_order(row[1].claim.id))
+    claims.sort(key=lambda row: row[1].claim.order)
     return template("overview.html.j2").render(
         studies=rows, claims=claims, evidence=evidence, evidence_mark=evidence_mark
     )
-
-
-def _in_order(claim: str) -> list[tuple[int, str]]:
-    """A key that sorts C2 before C10, and `C9 mended` right after C9."""
-    return [(int(digits or 0), text) for digits, text in re.findall(r"([0-9]*)([^0-9]*)", claim)]
 
 
 def measured_at(study: Results) -> str:
