@@ -1,6 +1,5 @@
 """The tables that `benchmarks/all_studies.py` makes of the records, and that it goes on where it was stopped."""
 
-import importlib.util
 import json
 import subprocess
 from pathlib import Path
@@ -8,17 +7,12 @@ from typing import Any
 
 import pytest
 
-from musiclab import ROOT
 from tests.support.made_results import made_study
 
 
 @pytest.fixture
-def script() -> Any:
-    spec = importlib.util.spec_from_file_location("all_studies", ROOT.parent / "benchmarks/all_studies.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(benchmark: Any) -> Any:
+    return benchmark("all_studies")
 
 
 MUSIC = {
