@@ -345,7 +345,7 @@ def test_noise_differs_from_start_to_start_and_window_to_window(store: WindowSto
     assert len({window.tobytes() for start in generated for window in start}) == 6
 
 
-def test_the_best_thresholds_are_those_of_the_best_f1_on_validation_songs(store: WindowStore, trained: MemoryFiles) -> None:
+def test_the_best_f1_on_validation_songs_decides_a_threshold(store: WindowStore, trained: MemoryFiles) -> None:
     run = _run(store, trained)
     vaes = Vaes(run, run.files.product("vae"))
     cuts = note_rules(run, vaes).thresholds.flatten().tolist()
@@ -482,7 +482,8 @@ def test_the_posterior_s_sd_is_the_mean_over_windows_and_dimensions(store: Windo
 def test_the_next_window_is_predicted_on_test_songs_without_noise_and_style(
     store: WindowStore, trained: MemoryFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = []
+    seen, cut, cut_at_best = [], [], suite.cut_at_best
+    monkeypatch.setattr(suite, "cut_at_best", lambda *given: cut.append(given) or cut_at_best(*given))
     monkeypatch.setattr(suite, "next_window_measures", lambda *rolls: seen.append(rolls) or {"next/next_f1": 1.0})
     measures, run = _measured(store, trained, noise_sd=3.0, target="drawn", alpha=1)
     assert measures["next/next_f1"] == 1
@@ -491,9 +492,15 @@ def test_the_next_window_is_predicted_on_test_songs_without_noise_and_style(
     np.testing.assert_array_equal(last, store.batch(windows.reference_pairs[:, 0]))
     np.testing.assert_array_equal(actual, store.batch(windows.reference_pairs[:, 1]))
     np.testing.assert_allclose(mean_window, store.batch(windows.train).mean(axis=0), atol=1e-6)
-    still = _run(store, trained, noise_sd=0.0, continuation=1)
-    expected = VaeNN().continuations(still, windows.packed(windows.reference_pairs[:, 0]))
-    np.testing.assert_array_equal(predicted, unpack(expected)[:, 0])
+    activations, tuning, tuning_actual = cut[0]
+    np.testing.assert_array_equal(predicted, suite.cut_at_best(*cut[0]))
+    np.testing.assert_array_equal(tuning_actual, store.batch(windows.starts[:, 1]))
+    # They are what is generated without noise, cell by cell.
+    for threshold in (0.05, 0.2):
+        still = _run(store, trained, noise_sd=0.0, continuation=1, threshold_rule="absolute", threshold=threshold)
+        for pairs, found in ((windows.starts, tuning), (windows.reference_pairs, activations)):
+            expected = unpack(VaeNN().continuations(still, windows.packed(pairs[:, 0])))[:, 0]
+            assert (expected != (found > threshold)).mean() < 1e-5  # batches of another size round otherwise
 
 
 def test_style_is_measured_against_each_start_s_target_among_other_songs(

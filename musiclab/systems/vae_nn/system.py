@@ -35,7 +35,7 @@ from musiclab.systems.vae_nn.latent import LatentLearner, conditional_nn, melody
 from musiclab.systems.vae_nn.networks import ConvVAE, VaeStack
 from musiclab.systems.vae_nn.vae import WEIGHTS, Vaes, note_rules, train_vaes
 from musiclab.training import tensors
-from musiclab.training.batches import EVAL_BATCH, float_rolls, in_order, mean_window
+from musiclab.training.batches import EVAL_BATCH, float_rolls, mean_window
 from musiclab.training.fit import fit
 
 CODED: dict[str, Any] = {
@@ -165,17 +165,20 @@ def _next_latents(
 @torch.no_grad()
 def _next_measures(run: StageRun[VaeNNConfig], vaes: Vaes) -> dict[str, float]:
     """How well the next window of test songs is predicted from the last one, without noise and without style."""
-    from musiclab.measures.suite import next_window_measures
+    from musiclab.measures.suite import cut_at_best, next_window_measures
 
-    windows, rules, networks = run.data, note_rules(run, vaes), _latent_networks(run)
-    predicted = []
-    for last_NRTP in in_order(windows, windows.reference_pairs[:, 0], run.device):
-        latents = vaes.posterior(last_NRTP)[0]
-        following = vaes.decode(_next_latents(networks, latents, 0 * latents, "after"))
-        predicted.append(rules.cells(following).cpu().numpy())
+    windows, networks = run.data, _latent_networks(run)
+
+    def activations(last: np.ndarray) -> np.ndarray:
+        latents = vaes.means(last)
+        following = _next_latents(networks, latents, 0 * latents, "after")
+        return np.concatenate([vaes.decode(batch).cpu().numpy() for batch in following.split(EVAL_BATCH)])
+
+    tuning, tuning_actual = activations(windows.starts[:, 0]), unpack(windows.packed(windows.starts[:, 1]))
+    predicted = cut_at_best(activations(windows.reference_pairs[:, 0]), tuning, tuning_actual)
     last, actual = (unpack(windows.packed(windows.reference_pairs[:, place])) for place in (0, 1))
     mean = mean_window(windows, run.device).cpu().numpy()
-    return next_window_measures(np.concatenate(predicted), last, mean, actual)
+    return next_window_measures(predicted, last, mean, actual)
 
 
 def _style_measures(run: StageRun[VaeNNConfig]) -> dict[str, float]:
