@@ -150,9 +150,9 @@ def _print_row(name: str, rows: list[list[float]]) -> None:
 
 def _write_pictures(folder: Path, system: System[Any], run: StageRun[Any], windows: BlockWindows) -> None:
     """Pictures of the continuations of the first start windows."""
-    starts = windows.packed(windows.starts[:PICTURES, 0])
+    starts = windows.starts[:PICTURES, 0]
     continued = read_generated(run.files.product(GENERATE))[:: run.config.variations][:PICTURES]
-    rolls, start_steps = system.audible(run.config, starts, continued)
+    rolls, start_steps = system.audible(run.config, windows.packed(starts), continued, windows.store.transposed(starts))
     folder.mkdir(parents=True, exist_ok=True)
     for number, roll in enumerate(rolls, 1):
         title = f"{system.name}, start {number}"

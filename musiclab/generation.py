@@ -101,14 +101,16 @@ def generate(request: GenerateRequest) -> Generated:
     same_target = request.style or _target(config) == _target(of_trial)
     windows = None if request.start else _windows(storage, trained.trial, system, config)
     run = _run(storage, trained.trial, config, windows, request)
-    starts = _starts(system, config, windows, request)
+    starts, transposed = _starts(system, config, windows, request)
     with _naming_out(request.out):
         request.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)  # as in a trial, so that its continuations come out again
     continued = system.continuations(run, starts)
     if not request.start:  # one of each start's variations
-        starts, continued = (rows[:: config.variations][: request.samples] for rows in (starts, continued))
-    rolls, start_steps = system.audible(config, starts, continued)
+        starts, transposed, continued = (
+            rows[:: config.variations][: request.samples] for rows in (starts, transposed, continued)
+        )
+    rolls, start_steps = system.audible(config, starts, continued, transposed)
     names = [f"{system.name}-{number}" for number in range(1, len(rolls) + 1)]
     files = []
     for name, sample in zip(names, render_samples(rolls, names, config.resolution, _TEMPO, start_steps), strict=True):
@@ -247,14 +249,22 @@ def _run(
     return StageRun(config, block, windows, StoredFiles(storage, trial, GENERATE), torch.device("cpu"), targets)
 
 
-def _starts(system: System[Any], config: Any, windows: BlockWindows | None, request: GenerateRequest) -> np.ndarray:
-    """Start windows, packed `(n, track, steps, 16)` uint8: the last one of the given file, or all of the trial's."""
+def _starts(
+    system: System[Any], config: Any, windows: BlockWindows | None, request: GenerateRequest
+) -> tuple[np.ndarray, np.ndarray]:
+    """Start windows: the last one of the given file, or all of the trial's.
+
+    Returns:
+        The windows, packed `(n, track, steps, 16)` uint8, and by how many semitones the song of each was moved, `(n,)`.
+    """
     if request.start:
-        last = file_windows(request.start, config.window_spec, "--start")[-1:]
-        return np.repeat(last, request.samples if "noise" in system.conditions else 1, axis=0)
+        song = file_windows(request.start, config.window_spec, "--start")
+        count = request.samples if "noise" in system.conditions else 1
+        return np.repeat(song.windows[-1:], count, axis=0), np.repeat(song.transposed, count)
     assert windows is not None  # they were opened, because no file is given
     # All of them, so that the continuations of the first ones are the trial's own samples.
-    return np.repeat(windows.packed(windows.starts[:, 0]), config.variations, axis=0)
+    starts = np.repeat(windows.starts[:, 0], config.variations)
+    return windows.packed(starts), windows.store.transposed(starts)
 
 
 def _store(storage: Storage, trial: TrialSpec) -> WindowStore | None:

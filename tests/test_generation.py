@@ -8,13 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from musiclab.analysis.results import Results
 from musiclab.cli import main as cli
 from musiclab.data.midi import Midi, file_windows
-from musiclab.data.store import open_store
-from musiclab.data.windows import WindowSpec, cut
-from musiclab.rendering.midi import to_midi
+from musiclab.data.store import WindowStore, open_store
+from musiclab.data.transposition import moved_rolls
+from musiclab.data.windows import WindowSpec, cut, unpack
+from musiclab.rendering.midi import from_midi, to_midi
 from musiclab.rendering.sample import render_samples
+from musiclab.rendering.sound import Player
+from musiclab.report.samples import Place, RealMusic, Samples
 from musiclab.storage.documents import with_checksum
+from musiclab.storage.files import Storage
+from musiclab.storage.windows import trial_windows
+from musiclab.systems import find_system
 from musiclab.systems.vae_nn.system import VaeNN
 from tests.support.kept import empty
 from tests.support.study_processes import Run, files, run_study
@@ -45,6 +52,17 @@ def several(song_folder: Path, database: Path, tmp_path_factory: pytest.TempPath
     return run_study(
         "--data", f"midi:{song_folder}", "--in-process", storage=empty(folder, database), file=folder / "several.py"
     )
+
+
+@pytest.fixture(scope="module")
+def in_one_key(song_folder: Path, database: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The same study of songs that were all moved to one key."""
+    folder = tmp_path_factory.mktemp("in_one_key")
+    (folder / "several.py").write_text(_SEVERAL)
+    return run_study(
+        "--data", f"midi:{song_folder}", "--in-process", "--set", "transpose=to_c", "--set", "vae_lr=0.001",
+        storage=empty(folder, database), file=folder / "several.py",
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -107,7 +125,7 @@ def test_a_file_of_one_s_own_is_continued(generated, tmp_path: Path) -> None:
     assert len(made) == 6
     first, second = (_windows(made[f"vae_nn-{number}.mid"]) for number in (1, 2))
     assert len(first) == 1 + 3
-    np.testing.assert_array_equal(first[0], file_windows(str(mine), WindowSpec(), "--start")[-1])
+    np.testing.assert_array_equal(first[0], file_windows(str(mine), WindowSpec(), "--start").windows[-1])
     assert (first[1:] != second[1:]).any()  # the same start, other noise
 
 
@@ -247,7 +265,7 @@ def test_without_noise_one_start_has_one_continuation(generated, several: Run, s
     assert (code, err, len(made)) == (0, "", 3)
     assert "  1 instead of 4: melody_harmony_cnn draws nothing" in out
     played = _windows(made["melody_harmony_cnn-1.mid"])
-    np.testing.assert_array_equal(played[0], file_windows(str(mine), WindowSpec(), "--start")[-1])
+    np.testing.assert_array_equal(played[0], file_windows(str(mine), WindowSpec(), "--start").windows[-1])
 
 
 def test_more_samples_take_more_starts_as_far_as_there_are_any(generated, several: Run) -> None:
@@ -295,3 +313,75 @@ def test_a_place_that_cannot_be_written_to_is_said_before_anything_is_made(
     monkeypatch.undo()
     (tmp_path / "taken" / "vae_nn-1.mid").mkdir(parents=True)
     assert f"error: --out {tmp_path / 'taken'} cannot be written to: " in generated("--out", str(tmp_path / "taken"))[2]
+
+
+def _played(midi: bytes) -> np.ndarray:
+    """What a sample plays, `(window, track, time, pitch)` bool."""
+    roll, _, _ = from_midi(midi)
+    return np.stack(np.split(roll, roll.shape[1] // 32, axis=1))
+
+
+def test_samples_are_in_the_keys_of_the_songs_that_they_start_from(
+    in_one_key: Run, store: WindowStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Player, "mp3", lambda self, midi: b"")
+    results = Results.read(Storage(str(in_one_key.storage)), "several")
+    assert len(results.trial_specs) == len(results.records) == 4
+    real = RealMusic(results, Samples(results))
+    moved_by = set()
+    for trial in results.trial_specs:
+        system, config = trial.variant.system, find_system(trial.variant.system).config(**trial.variant.config)
+        windows = trial_windows(results.storage, trial, config)
+        starts = windows.starts[:4, 0]
+        generated = unpack(np.load(in_one_key.storage / "stages" / trial.stages["generate"] / "generated.npy"))
+        for number, (start, semitones) in enumerate(zip(starts, windows.store.transposed(starts), strict=True), 1):
+            sample = _played(results.storage.read(f"trials/{trial.key}/samples/start-{number}.mid"))
+            if system == "gan":
+                np.testing.assert_array_equal(sample, generated[number - 1])
+                continue
+            # The same windows as if nothing had been moved, and after them what was generated, moved back.
+            np.testing.assert_array_equal(sample[0], store.batch(np.array([start]))[0])
+            np.testing.assert_array_equal(sample[1:], moved_rolls(generated[number - 1], -semitones))
+            moved_by.add(int(semitones))
+            place = real.get(Place(0, number))
+            end = min(start + 1 + config.continuation, (start // 6 + 1) * 6)  # a song has six windows
+            written = np.concatenate(list(store.batch(np.arange(start, end))), axis=1)
+            np.testing.assert_array_equal(place.roll, written)
+    assert len(moved_by) > 1 and any(moved_by)
+
+
+@pytest.mark.parametrize("system", ["vae_nn", "note_rnn", "melody_harmony_cnn"])
+def test_a_start_in_another_key_gives_the_same_music_in_that_key(
+    system: str, generated, in_one_key: Run, song_folder: Path, tmp_path: Path
+) -> None:
+    of = {"system": system, "storage": in_one_key.storage}
+    code, out, err, made = generated(**of)
+    assert (code, err) == (0, "")
+    assert made[f"{system}-2.mid"] == _sample(in_one_key.storage, out, "start-2.mid")
+    written = song_folder / "song 03.mid"
+    moved_by = file_windows(str(written), WindowSpec(transpose="to_c"), "--start").transposed
+    played = []
+    # As far away as a song can be that is moved to the same place. Farther away, the least interval is the other way.
+    for semitones in (0, moved_by + 5, moved_by - 6):
+        mine = tmp_path / f"{semitones}.mid"
+        mine.write_bytes(to_midi(moved_rolls(from_midi(written.read_bytes())[0], semitones), 2))
+        made = generated("--start", str(mine), "--samples", "1", **of)[3][f"{system}-1.mid"]
+        np.testing.assert_array_equal(_played(made)[0], _played(mine.read_bytes())[-1])
+        played.append(moved_rolls(_played(made), -semitones))
+    # What is played at the ends of the range may have come back an octave from where it was.
+    first, *others = (rolls[..., 24:104] for rolls in played)
+    assert first.any()
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+
+
+def test_a_style_is_the_same_in_any_key(generated, in_one_key: Run, song_folder: Path, tmp_path: Path) -> None:
+    written, other = song_folder / "song 03.mid", tmp_path / "other.mid"
+    moved_by = file_windows(str(written), WindowSpec(transpose="to_c"), "--style").transposed
+    other.write_bytes(to_midi(moved_rolls(from_midi(written.read_bytes())[0], moved_by + 1), 2))
+    song, file, moved, another = (
+        generated("--samples", "2", "--set", "alpha=1", "--style", style, storage=in_one_key.storage)[3]
+        for style in ('song:"song 03"', str(written), str(other), str(song_folder / "song 07.mid"))
+    )
+    assert song == file == moved
+    assert song != another

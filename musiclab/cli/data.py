@@ -6,6 +6,7 @@ from typing import Any
 from musiclab.data.describe import describe
 from musiclab.data.sources import open_source
 from musiclab.data.store import build
+from musiclab.data.transposition import AS_WRITTEN, TRANSPOSE
 from musiclab.data.windows import WindowSpec
 from musiclab.errors import UserError
 from musiclab.resources import available_cpus
@@ -40,6 +41,12 @@ def add(subjects: Any) -> None:
             help="steps between windows' starts (default: 32)",
         )
         add(
+            "--transpose",
+            choices=TRANSPOSE,
+            default=AS_WRITTEN,
+            help="songs as they are written (none), or each moved to C major or A minor (to_c; default: none)",
+        )
+        add(
             "--workers",
             type=number(int, 1, 256),
             default=available_cpus(),
@@ -53,7 +60,7 @@ def add(subjects: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Build or describe; the exit code."""
     try:
-        spec = WindowSpec(options.resolution, options.steps, options.hop)
+        spec = WindowSpec(options.resolution, options.steps, options.hop, options.transpose)
     except ValueError as error:
         raise UserError(f"{error}.") from None
     storage = Storage(options.storage)

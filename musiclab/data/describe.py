@@ -1,6 +1,6 @@
 """A summary of a window store, as text."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,16 +10,22 @@ import numpy.typing as npt
 from musiclab.data.songs import BEAT_TICKS, TRACKS
 from musiclab.data.splits import MIN_SONGS, split_songs
 from musiclab.data.store import TABLE, WindowStore
+from musiclab.data.transposition import AS_WRITTEN
 from musiclab.data.windows import PITCHES
 from musiclab.wording import counted
 
 _WINDOWS_AT_ONCE = 4096
 _NAMES_SHOWN = 100  # for each reason
 _NAME_WIDTH = 100
+# The major and the minor key that are moved to C major and A minor by one interval, by the major key's pitch class.
+_KEYS = (
+    "C or Am", "Db or Bbm", "D or Bm", "Eb or Cm", "E or C#m", "F or Dm", "F# or D#m", "G or Em", "Ab or Fm",
+    "A or F#m", "Bb or Gm", "B or G#m",
+)  # fmt: skip
 
 
 def describe(store: WindowStore) -> str:
-    """Lines about the songs, the windows, each track, the sizes of an example split, copies, and skipped songs."""
+    """Lines about the songs, their keys, the windows, each track, an example split, copies, and skipped songs."""
     spec = store.spec
     beats = spec.steps / spec.resolution
     counts = [song.count for song in store.songs]
@@ -31,6 +37,7 @@ def describe(store: WindowStore) -> str:
         f"{min(counts)} to {max(counts)} a song, median {np.median(counts):g}",
         f"Tempo     {_range([song.tempo for song in store.songs])} quarter notes a minute",
         f"Bars      {_range([song.bar_ticks / BEAT_TICKS for song in store.songs])} beats",
+        *_key_lines(store),
         "",
         f"{'Track':<10}{'empty windows':>15}{'cells on':>12}{'notes a beat':>15}",
     ]
@@ -43,6 +50,14 @@ def describe(store: WindowStore) -> str:
 
 def _range(values: Sequence[float]) -> str:
     return f"{min(values):.4g} to {max(values):.4g}, median {np.median(values):.4g}"
+
+
+def _key_lines(store: WindowStore) -> list[str]:
+    """How many songs were in which key, if all were moved to one; the most frequent key first."""
+    if store.spec.transpose == AS_WRITTEN:
+        return []
+    songs_by_key = Counter(_KEYS[-song.transposed % len(_KEYS)] for song in store.songs)
+    return ["Keys      " + ", ".join(f"{count:,} in {key}" for key, count in songs_by_key.most_common())]
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,18 @@ class Midi(Source):
         )
 
 
-def file_windows(name: str, spec: WindowSpec, option: str) -> npt.NDArray[np.uint8]:
-    """The windows (n, 5, steps, 16) of one MIDI file, packed over pitch; n is at least 1.
+class FileWindows(NamedTuple):
+    """The windows of one MIDI file, (n, 5, steps, 16) uint8, packed over pitch; n is at least 1.
+
+    `transposed` is by how many semitones its pitched tracks were moved up.
+    """
+
+    windows: npt.NDArray[np.uint8]
+    transposed: int
+
+
+def file_windows(name: str, spec: WindowSpec, option: str) -> FileWindows:
+    """The windows of one MIDI file.
 
     Raises:
         UserError: the file cannot be used. The message names `option`, with which the file was given.
@@ -67,13 +77,14 @@ def file_windows(name: str, spec: WindowSpec, option: str) -> npt.NDArray[np.uin
     if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises if a name is too long
         raise UserError(f"{option}: there is no file {name}; give a MIDI file.")
     try:
-        windows = cut(Midi.parse(path.name, read_file(path, Midi.max_bytes)), spec)
+        song = Midi.parse(path.name, read_file(path, Midi.max_bytes))
+        windows = cut(song, spec)
     except BadSong as error:
         raise UserError(f"{option}: {name} cannot be used: {error}.") from error
     if not len(windows):
         beats = spec.steps / spec.resolution
         raise UserError(f"{option}: {name} is shorter than one window of {beats:g} beats; give a longer song.")
-    return windows
+    return FileWindows(windows, spec.semitones(song))
 
 
 class Note(NamedTuple):

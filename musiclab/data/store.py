@@ -12,7 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from musiclab.data.arrays import HEADER_BYTES, read_header
 from musiclab.data.folders import Content
 from musiclab.data.songs import TRACKS, clean_text
 from musiclab.data.source import Source
+from musiclab.data.transposition import MOST_SEMITONES
 from musiclab.data.windows import PITCH_BYTES, WindowSpec, unpack
 from musiclab.data.workers import TOO_SHORT, Chunk, PartSong, Workers, read_part
 from musiclab.errors import UserError
@@ -43,7 +44,8 @@ class SongRow:
     """A song of the store: `count` windows from index `first`.
 
     `tempo` is in quarter notes a minute, `bar_ticks` in 1/24 beat. An unknown artist is "". Copies, songs of the same
-    windows, have the same `content`. Copies, and songs of the same id in their files, are one `work`.
+    windows, have the same `content`. Copies, and songs of the same id in their files, are one `work`. All but the drums
+    was moved up by `transposed` semitones.
     """
 
     id: str
@@ -55,6 +57,7 @@ class SongRow:
     bar_ticks: int
     content: str
     work: str
+    transposed: int = 0
 
 
 class WindowStore:
@@ -108,6 +111,10 @@ class WindowStore:
         """For each window at `indices` (n,), the place of its song in `songs`: (n,)."""
         return np.searchsorted([song.first for song in self.songs], indices, side="right") - 1
 
+    def transposed(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """For each window at `indices` (n,), by how many semitones its song was moved up: (n,)."""
+        return np.array([song.transposed for song in self.songs], np.int64)[self.song_numbers(indices)]
+
     def batch(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """The windows at `indices` (n,), unpacked: (n, 5, steps, 128) bool."""
         return unpack(self.windows[indices])
@@ -121,12 +128,13 @@ def _earlier(row: dict[str, Any]) -> dict[str, str]:
 def _check_table(store: WindowStore) -> None:
     """Raise ValueError if no build writes such a table of songs, because nothing else checks it."""
     texts = [store.fingerprint, store.source, *(text for entry in store.skipped for text in entry)]
-    numbers: list[int] = [*asdict(store.spec).values()]
+    numbers: list[int] = [store.spec.resolution, store.spec.steps, store.spec.hop]
     first = 0
     for song in store.songs:
         texts += [song.id, song.artist, song.title, song.content, song.work]
-        numbers += [song.first, song.count, song.bar_ticks]
-        if song.first != first or song.count < 1 or not 0 < song.tempo < math.inf:
+        numbers += [song.first, song.count, song.bar_ticks, song.transposed]
+        in_range = 0 < song.tempo < math.inf and abs(song.transposed) <= MOST_SEMITONES
+        if song.first != first or song.count < 1 or not in_range:
             raise ValueError(f"{TABLE} has no such song as {clean_text(str(song.id))!r}")
         first += song.count
     if not store.songs or not all(type(text) is str for text in texts) or not all(type(n) is int for n in numbers):
@@ -157,7 +165,7 @@ def open_store(folder: Path) -> WindowStore:
 
 def store_fingerprint(source: Source, spec: WindowSpec) -> str:
     """Name of the store of a source cut by a spec: hash of the data, the spec and the code that reads and cuts."""
-    return content_hash([source.fingerprint(), asdict(spec), code_of_windows(source).identity])
+    return content_hash([source.fingerprint(), spec.to_json(), code_of_windows(source).identity])
 
 
 def code_of_windows(source: Source) -> StageCode:
@@ -260,7 +268,7 @@ def _merge(source: Source, spec: WindowSpec, fingerprint: str, parts_folder: Pat
     table = {
         "fingerprint": fingerprint,
         "source": source.spec,
-        "spec": asdict(spec),
+        "spec": spec.to_json(),
         "songs": rows,
         "skipped": skipped,
     }
@@ -297,19 +305,15 @@ def _rows(songs: list[PartSong], source: Source) -> list[_StoredSong]:
             number = seen[song["id"]]
             song_id = song["id"] if number == 1 else f"{song['id']} #{number}"
         taken.add(song_id)
-        rows.append(
-            {
-                "id": song_id,
-                "artist": artist,
-                "title": title,
-                "count": song["count"],
-                "tempo": song["tempo"],
-                "bar_ticks": song["bar_ticks"],
-                "content": song["content"],
-                "first": first,
-                "work": rows[work]["id"] if work < len(rows) else song_id,
-            }
-        )
+        row: _StoredSong = {
+            **song,
+            "id": song_id,
+            "artist": artist,
+            "title": title,
+            "first": first,
+            "work": rows[work]["id"] if work < len(rows) else song_id,
+        }
+        rows.append(row)
         first += song["count"]
     return rows
 

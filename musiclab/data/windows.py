@@ -1,12 +1,13 @@
 """Windows of a song: binary pianorolls of equal length that start on bar lines, stored as packed bits."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from musiclab.data.songs import BEAT_TICKS, DRUMS, TRACKS, Song
+from musiclab.data.transposition import AS_WRITTEN, TRANSPOSE, moved_notes, semitones_to_c
 
 PITCHES = 128
 PITCH_BYTES = PITCHES // 8
@@ -23,17 +24,29 @@ class WindowSpec:
         resolution: steps a beat; a divisor of 24.
         steps: steps a window.
         hop: steps from the start of a window to the next one's.
+        transpose: one of `TRANSPOSE`: songs as they are written, or each moved to C major or A minor.
     """
 
     resolution: int = 2
     steps: int = 32
     hop: int = 32
+    transpose: str = AS_WRITTEN
 
     def __post_init__(self) -> None:
         if self.resolution < 1 or BEAT_TICKS % self.resolution:
             raise ValueError(f"resolution must be a divisor of {BEAT_TICKS}; got {self.resolution}")
         if self.steps < 1 or self.hop < 1:
             raise ValueError(f"steps and hop must be at least 1; got {self.steps} and {self.hop}")
+        if self.transpose not in TRANSPOSE:
+            raise ValueError(f"transpose must be one of {', '.join(TRANSPOSE)}; got {self.transpose!r}")
+
+    def semitones(self, song: Song) -> int:
+        """By how many semitones a song is moved before it is cut; its drums are not."""
+        return 0 if self.transpose == AS_WRITTEN else semitones_to_c(song.notes)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name. Songs as they are written have no `transpose`, as before there was any."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("transpose", AS_WRITTEN)}
 
 
 def pack(rolls: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
@@ -49,10 +62,10 @@ def unpack(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
 def cut(song: Song, spec: WindowSpec) -> npt.NDArray[np.uint8]:
     """The windows of a song, (n, 5, steps, 16) uint8 packed over pitch; n is 0 if the song is too short.
 
-    Notes are quantised, not cells: starts and ends are rounded to the nearest step (a half goes up), a note lasts at
-    least one step, and a drum hit lasts exactly one. The first window starts at the first bar line. Each next window
-    starts at the first bar line that is at least `hop` steps after the start of the one before. What remains at the end
-    and fills no window is left out.
+    Notes are moved by as many semitones as the spec says. They are quantised, not cells: starts and ends are rounded to
+    the nearest step (a half goes up), a note lasts at least one step, and a drum hit lasts exactly one. The first
+    window starts at the first bar line. Each next window starts at the first bar line that is at least `hop` steps
+    after the start of the one before. What remains at the end and fills no window is left out.
     """
     starts = _window_starts(song, spec)
     notes = _quantised_notes(song, spec)
@@ -92,7 +105,7 @@ def _quantised_notes(song: Song, spec: WindowSpec) -> _Notes:
 
     So there are no more notes than cells in the song, however many notes a file claims.
     """
-    track, pitch, start, stop = song.notes.T.astype(np.int64)
+    track, pitch, start, stop = moved_notes(song.notes, spec.semitones(song)).T.astype(np.int64)
     begin = _to_steps(start, spec.resolution)
     end = np.maximum(begin + 1, _to_steps(stop, spec.resolution))
     end = np.where(track == DRUMS, begin + 1, end)

@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypedDict
+from typing import Any, NotRequired, Self, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,7 @@ Parse = Callable[[str, Content], Song]
 class PartSong(TypedDict):
     """A song in the table of a part: `count` windows; `tempo` in quarter notes a minute, `bar_ticks` in 1/24 beat.
 
-    `content` is the checksum of its windows.
+    `content` is the checksum of its windows. A song whose pitched tracks were moved has `transposed`, in semitones.
     """
 
     id: str
@@ -46,6 +46,7 @@ class PartSong(TypedDict):
     tempo: float
     bar_ticks: int
     content: str
+    transposed: NotRequired[int]
 
 
 class PartTable(TypedDict):
@@ -198,6 +199,8 @@ def _make_part(
                 "content": hashlib.sha256(cut_windows.tobytes()).hexdigest()[:_CHECKSUM_DIGITS],
             }
         )
+        if semitones := spec.semitones(song):
+            songs[-1]["transposed"] = semitones
     _write_part(chunk.part, np.concatenate(windows), PartTable(songs=songs, skipped=skipped))
 
 

@@ -87,6 +87,7 @@ class Design:
         for name, times in Counter(variant.name for variant in self.variants).items():
             if times > 1:
                 raise UserError(f"The variants of {spec.name} must differ; got {name} {times} times.")
+        _check_transposed_alike(self.variants)
         check_claims(spec.claims, self.variants)
         control = spec.control or (space[0] if isinstance(spec.space, Ablation) else {})
         self.controls = {variant.name: self._control(variant, control) for variant in self.variants}
@@ -231,6 +232,19 @@ def _fixed(spec: StudySpec, given: Mapping[str, Any], compared: set[str]) -> dic
         if name in compared:
             raise UserError(f"--set {name} is not possible, because {spec.name} compares values of {name}.")
     return spec.fixed | dict(given)
+
+
+def _check_transposed_alike(variants: list[Variant]) -> None:
+    """UserError unless one choice of `transpose` holds for all variants.
+
+    Music in one key lies nearer to other music in it than music in many keys does, whoever made it.
+    """
+    choices = dict.fromkeys(variant.config["transpose"] for variant in variants)
+    if len(choices) > 1:
+        raise UserError(
+            f"transpose must be the same in all variants, because distances in one key and in many keys cannot be "
+            f"compared; got {listing(list(choices))}."
+        )
 
 
 def _check_objective(objective: Measure, systems: dict[str, "System[Any]"], variants: list[Variant]) -> None:

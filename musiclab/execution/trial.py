@@ -229,10 +229,11 @@ def _keep_split(storage: Storage, windows: BlockWindows) -> str:
 
 
 def _samples(trial: TrialSpec, system: System[Any], run: StageRun[Any]) -> dict[str, bytes]:
-    """The continuations of the first start windows as MIDI, picture and sound, by file name."""
+    """The continuations of the first start windows in the keys of their songs, as MIDI, picture and sound, by name."""
     config = run.config
     continued = read_generated(run.files.product(GENERATE))[:: config.variations][:SAMPLES]
-    rolls, start_steps = system.audible(config, run.data.packed(run.data.starts[:SAMPLES, 0]), continued)
+    starts = run.data.starts[:SAMPLES, 0]
+    rolls, start_steps = system.audible(config, run.data.packed(starts), continued, run.data.store.transposed(starts))
     # Titles do not name the variant, because studies that share the trial may name it differently.
     titles = [f"start {number}, block {trial.block.index}" for number in range(1, len(rolls) + 1)]
     samples = render_samples(rolls, titles, config.resolution, 120.0, start_steps)

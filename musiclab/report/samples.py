@@ -9,6 +9,7 @@ import numpy as np
 
 from musiclab.analysis.results import Results
 from musiclab.data.store import SongRow, WindowStore, open_store
+from musiclab.data.transposition import moved_rolls
 from musiclab.errors import UserError
 from musiclab.rendering.midi import from_midi, to_midi
 from musiclab.rendering.sound import Player
@@ -115,6 +116,7 @@ class RealMusic:
         song, spec = self._song(first), self._store.spec
         last = min(first + self._continuation, song.first + song.count - 1)
         roll = np.concatenate(list(self._store.batch(np.arange(first, last + 1))), axis=1)
+        roll = moved_rolls(roll, -song.transposed)  # as the samples, it is heard in its own key
         sample = self._sample_of_a_variant(place)
         if sample is None:
             return missing.REAL_MUSIC_ALONE

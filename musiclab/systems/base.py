@@ -2,7 +2,7 @@
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from musiclab.code_lock import StageCode, code_hash
+from musiclab.data.transposition import moved_rolls
 from musiclab.data.windows import unpack
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
@@ -116,16 +117,28 @@ class System(ABC, Generic[ConfigT]):
         else:
             self.train(stage, run)
 
-    def audible(self, config: ConfigT, starts: np.ndarray, continued: np.ndarray) -> tuple[list[np.ndarray], int]:
+    def audible(
+        self, config: ConfigT, starts: np.ndarray, continued: np.ndarray, transposed: Sequence[int] | np.ndarray
+    ) -> tuple[list[np.ndarray], int]:
         """What can be listened to of packed starts and their continuations.
+
+        Args:
+            config: the trial's config.
+            starts: `(n, track, steps, 16)`.
+            continued: `(n, continuation, track, steps, 16)`.
+            transposed: by how many semitones the song of each start was moved, `(n,)`; its roll is moved back.
 
         Returns:
             Rolls `(track, time, pitch)` bool, and how many steps of each are the start. A system that continues nothing
-            has no start in its rolls, because a real start would pass for its own music.
+            has no start in its rolls, because a real start would pass for its own music, and it stays in the key that
+            it was trained in.
         """
         follows = "start" in self.conditions
         windows = unpack(np.concatenate([starts[:, None], continued], axis=1) if follows else continued)
-        return [np.concatenate(list(roll), axis=1) for roll in windows], config.steps * follows
+        rolls = [np.concatenate(list(roll), axis=1) for roll in windows]
+        if follows:
+            rolls = [moved_rolls(roll, -semitones) for roll, semitones in zip(rolls, transposed, strict=True)]
+        return rolls, config.steps * follows
 
     @abstractmethod
     def own_measures(self, run: StageRun[ConfigT]) -> dict[str, float]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
+from musiclab.data.transposition import AS_WRITTEN, TRANSPOSE
 from musiclab.data.windows import WindowSpec
 from musiclab.errors import UserError
 from musiclab.plain import plain
@@ -52,6 +53,12 @@ class Config:
     resolution: int = field(2, "windows", "steps a beat; a divisor of 24", low=1, high=24)
     steps: int = field(32, "windows", "steps a window", low=1, high=512)
     hop: int = field(32, "windows", "steps from a window's start to the next one's", low=1, high=512)
+    transpose: str = field(
+        AS_WRITTEN,
+        "windows",
+        "none: songs as they are written; to_c: each moved to C major or A minor by at most 6 semitones, drums never",
+        choices=TRANSPOSE,
+    )
     max_train: int = field(0, "windows", "training windows drawn at most; 0 is all", low=0)
     max_eval: int = field(2000, "windows", "validation and test windows drawn at most; 0 is all", low=0)
 
@@ -114,7 +121,7 @@ class Config:
     @property
     def window_spec(self) -> WindowSpec:
         """How songs are cut for this config."""
-        return WindowSpec(self.resolution, self.steps, self.hop)
+        return WindowSpec(self.resolution, self.steps, self.hop, self.transpose)
 
     def to_json(self) -> dict[str, Any]:
         """All fields by name."""

@@ -118,7 +118,7 @@ def named_targets(
     weights: dict[str, float] = {}
     for term in parse_target(text, option, files):
         if term.kind == "midi":
-            named = {str(Path(term.name)): file_windows(term.name, spec, option)}
+            named = {str(Path(term.name)): file_windows(term.name, spec, option).windows}
         else:
             named = _from_store(term, store, option)
         songs |= named

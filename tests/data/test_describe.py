@@ -9,6 +9,7 @@ from musiclab.data.describe import describe
 from musiclab.data.lpd5 import Lpd5
 from musiclab.data.midi import Midi
 from musiclab.data.store import WindowStore, build
+from musiclab.data.transposition import TO_C
 from musiclab.data.windows import WindowSpec
 from tests.support.made_songs import midi_bytes, npz_bytes, write_files
 
@@ -46,6 +47,15 @@ def test_the_numbers_are_those_of_the_music(tmp_path: Path, monkeypatch) -> None
     assert row(text, "test") == ["test", "1", "songs", "2", "windows"]
     assert row(text, "5 ")[-1] == "header:"
     assert text.splitlines()[-5:] == [f"            damaged {number}.mid" for number in range(5)]
+
+
+def test_songs_in_one_key_are_counted_by_the_key_that_they_were_in(tmp_path: Path) -> None:
+    store = made_store(tmp_path, 12)
+    assert "Keys " not in describe(store)
+    files = {f"{n:02}.mid": midi_bytes([(1, pitch, 0, 16)]) for n, pitch in enumerate((60, 62, 66, 67, 67, 72))}
+    moved = build(Midi(write_files(tmp_path / "others", files)), WindowSpec(transpose=TO_C), tmp_path / "stores", 1)
+    lines = describe(moved).splitlines()
+    assert "Keys      2 in C or Am, 2 in G or Em, 1 in D or Bm, 1 in F# or D#m" in lines
 
 
 def test_of_many_skipped_songs_some_are_named_and_the_others_said_where(tmp_path: Path, monkeypatch) -> None:

@@ -9,20 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from musiclab.code_lock import StageCode
 from musiclab.data import store as store_module
 from musiclab.data.lpd5 import Lpd5
 from musiclab.data.midi import Midi
 from musiclab.data.splits import split_songs
 from musiclab.data.store import WindowStore, build, open_store, store_fingerprint
+from musiclab.data.transposition import TO_C
 from musiclab.data.windows import WindowSpec, cut, unpack
 from musiclab.data.workers import CRASHED
 from musiclab.errors import UserError
+from musiclab.hashing import content_hash
 from tests.support.made_songs import MUSIC, midi_bytes, npz_bytes, write_files, write_tar
 from tests.support.waiting import outcome, run_to_end, wait_until
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT.parent / "shared" / "data"
-SPEC = WindowSpec()
+SPEC, IN_ONE_KEY = WindowSpec(), WindowSpec(transpose=TO_C)
 
 
 def song_of(windows: int, pitch: int) -> bytes:
@@ -92,6 +95,39 @@ def test_the_fingerprint_is_of_data_and_spec(source: Midi) -> None:
     assert store_fingerprint(source, WindowSpec(resolution=4)) != first
     (source.path / "a.mid").write_bytes(song_of(2, 61))
     assert store_fingerprint(Midi(source.path), SPEC) != first
+
+
+def test_songs_as_they_are_written_keep_the_fingerprint_and_the_table_that_they_had(
+    source: Midi, store: WindowStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = json.loads((store.folder / "songs.json").read_text())
+    assert table["spec"] == {"resolution": 2, "steps": 32, "hop": 32}
+    assert list(table["songs"][0]) == [
+        "id", "artist", "title", "count", "tempo", "bar_ticks", "content", "first", "work",
+    ]  # fmt: skip
+    assert store.transposed(np.arange(6)).tolist() == [0] * 6
+    monkeypatch.setattr(store_module, "code_of_windows", lambda _: StageCode("data/midi", 2, "locked"))
+    as_before = content_hash([source.fingerprint(), table["spec"], "locked"])
+    assert store_fingerprint(source, SPEC) == as_before != store_fingerprint(source, IN_ONE_KEY)
+
+
+def test_songs_in_one_key_say_by_how_much_they_were_moved(source: Midi, store: WindowStore) -> None:
+    moved = build(source, IN_ONE_KEY, store.folder.parent, workers=1)
+    assert open_store(moved.folder).spec == IN_ONE_KEY
+    assert [song.transposed for song in moved.songs] == [0, -2, -4]
+    assert moved.transposed(np.array([5, 0, 2])).tolist() == [-4, 0, -2]
+    assert [np.unique(np.argwhere(moved.batch(np.array([first])))[:, -1]).tolist() for first in (0, 2, 3)] == [
+        [60, 61]
+    ] * 3
+    assert [song.work for song in moved.songs] == ["a", "b", "c/d"]
+    assert [song.work for song in store.songs] == ["a", "b", "c/d"]
+
+
+def test_a_song_in_two_keys_is_two_songs_unless_all_are_moved_to_one(tmp_path: Path) -> None:
+    source = Midi(write_files(tmp_path / "songs", {"a.mid": song_of(1, 60), "b.mid": song_of(1, 63)}))
+    written, moved = (build(source, spec, tmp_path / "stores", 1) for spec in (SPEC, IN_ONE_KEY))
+    assert written.works == {"a": "a", "b": "b"}
+    assert moved.works == {"a": "a", "b": "a"}
 
 
 def test_the_result_does_not_depend_on_the_number_of_workers(tmp_path: Path, monkeypatch) -> None:

@@ -88,6 +88,12 @@ def test_resolution_must_divide_a_beat(resolution: int) -> None:
         WindowSpec(resolution=resolution)
 
 
+def test_transpose_is_one_of_its_choices() -> None:
+    for wrong in ("to_d", "", None, ["none"]):
+        with pytest.raises(ValueError, match="transpose must be one of none, to_c; got"):
+            WindowSpec(transpose=wrong)
+
+
 def test_steps_and_hop_must_be_positive() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         WindowSpec(steps=0)

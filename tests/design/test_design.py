@@ -141,6 +141,31 @@ def test_what_is_fixed_a_listed_variant_may_change(designed) -> None:
     assert [variant.config["noise_place"] for variant in design.variants] == ["before", "after"]
 
 
+@pytest.mark.parametrize(
+    ("space", "control"),
+    [
+        ({"transpose": Grid("none", "to_c")}, {"transpose": "none"}),
+        ([VAE, RNN | {"transpose": "to_c"}], {}),
+    ],
+)
+def test_variants_in_one_key_and_in_many_are_not_compared(designed, space: Any, control: dict) -> None:
+    more = VAE if isinstance(space, dict) else {}
+    with pytest.raises(UserError) as refused:
+        designed(space, control, **more)
+    assert str(refused.value) == (
+        "transpose must be the same in all variants, because distances in one key and in many keys cannot be compared; "
+        "got none and to_c."
+    )
+
+
+def test_all_variants_may_be_in_one_key(designed) -> None:
+    written = designed({"system": Grid("vae_nn", "gan")}, VAE)
+    moved = designed({"system": Grid("vae_nn", "gan")}, VAE, "--set", "transpose=to_c")
+    assert {variant.config["transpose"] for variant in moved.variants} == {"to_c"}
+    assert len({variant.data for variant in (*written.variants, *moved.variants)}) == 2
+    assert moved.edition != written.edition
+
+
 def test_a_list_may_be_of_one_system(designed) -> None:
     design = designed([{}, {"kl": "sample"}, {"kl": "sample", "latent_dim": 8}], {}, system="vae_nn")
     assert list(design.controls) == ["vae_nn", "kl=sample", "kl=sample, latent_dim=8"]

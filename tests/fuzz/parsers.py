@@ -23,6 +23,7 @@ from musiclab.data.lpd5 import Lpd5
 from musiclab.data.midi import Midi, file_windows
 from musiclab.data.songs import BadSong, Song
 from musiclab.data.store import build, open_store
+from musiclab.data.transposition import TRANSPOSE
 from musiclab.data.windows import WindowSpec, cut
 from musiclab.data.workers import Chunk
 from musiclab.design.trials import TrialSpec, Variant
@@ -89,7 +90,8 @@ def _check_song(song: Song) -> None:
 def _start_file(data: bytes, folder: Path) -> None:
     path = folder / "start.mid"
     path.write_bytes(data)
-    assert file_windows(str(path), SPEC, "--start").shape[1:] == (5, 32, 16)
+    for transpose in TRANSPOSE:
+        assert file_windows(str(path), WindowSpec(transpose=transpose), "--start").windows.shape[1:] == (5, 32, 16)
 
 
 def _archive(source: type[Lpd5] | type[Midi]) -> Callable[[bytes, Path], None]:

@@ -56,15 +56,20 @@ def _cases(system: System[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def switches(system: System[Any]) -> list[dict[str, Any]]:
-    """Every other choice of each field, every flag reversed, and every number that is switched off or on by 0."""
+    """Every other choice of each field, every flag reversed, and every number that is switched off or on by 0.
+
+    Fields of the windows are left out, because golden runs of systems make their windows instead of cutting songs.
+    """
     changes: list[dict[str, Any]] = []
     config = system.config().with_values(_COMMON | _TINY[system.name])
     for field in dataclasses.fields(config):
         value, meta = getattr(config, field.name), field.metadata
+        if meta["stage"] == "windows":
+            continue
         if meta["choices"]:
             changes += [{field.name: choice} for choice in meta["choices"] if choice != value]
         elif isinstance(value, bool):
             changes.append({field.name: not value})
-        elif meta["low"] == 0 and meta["stage"] != "windows":
+        elif meta["low"] == 0:
             changes.append({field.name: 0 if value else min(1, meta["high"] / 2)})
     return changes

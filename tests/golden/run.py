@@ -29,6 +29,7 @@ from musiclab.data.midi import Midi  # noqa: E402
 from musiclab.data.songs import TRACKS  # noqa: E402
 from musiclab.data.source import Source  # noqa: E402
 from musiclab.data.store import WindowStore, build  # noqa: E402
+from musiclab.data.transposition import TO_C  # noqa: E402
 from musiclab.data.windows import WindowSpec, cut, pack  # noqa: E402
 from musiclab.errors import UserError  # noqa: E402
 from musiclab.systems import find_system  # noqa: E402
@@ -214,6 +215,7 @@ def _sources() -> Results:
         )
         for source in folders:
             builds += [("as it is", source, WindowSpec()), ("four steps a beat", source, finer)]
+            builds.append(("in one key", source, WindowSpec(transpose=TO_C)))
         builds.append(("a tar", Lpd5(write_tar(folder / "songs.tar.gz", lpd5)), WindowSpec()))
         builds.append(("a zip", Midi(write_zip(folder / "songs.zip", midi)), WindowSpec()))
         for case, source, spec in builds:
@@ -229,9 +231,16 @@ def _built(source: Source, spec: WindowSpec, store: WindowStore) -> dict[str, An
             cut(source.parse(name, data), spec)
         except Exception:  # the store has skipped it, with the reason
             continue
-    table = json.dumps([[*vars(song).values()] for song in store.songs] + [list(pair) for pair in store.skipped])
+    # By how much a song was moved was not there when the lock was first written. Its windows show it.
+    rows = [[value for name, value in vars(song).items() if name != "transposed"] for song in store.songs]
+    table = json.dumps(rows + [list(pair) for pair in store.skipped])
     windows = np.asarray(store.windows)
-    numbers = {"songs": len(store.songs), "windows": len(windows), "cells on": float(np.unpackbits(windows).sum())}
+    numbers = {
+        "songs": float(len(store.songs)),
+        "windows": float(len(windows)),
+        "cells on": float(np.unpackbits(windows).sum()),
+        "semitones": float(sum(abs(song.transposed) for song in store.songs)),
+    }
     return _result([table.encode(), windows.tobytes()], numbers)
 
 
