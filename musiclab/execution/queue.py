@@ -1,54 +1,86 @@
-"""The queue: decides which trial may run now, so that no two running trials compute the same stage."""
+"""The queue: decides which trial may run now, so that no two running trials make the same thing."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from musiclab.design.trials import TrialSpec
 
+_ASK_AGAIN_S = 0.5
+
+
+def own_stages(spec: TrialSpec) -> Iterable[str]:
+    """The keys of the trial's stages."""
+    return spec.stages.values()
+
 
 @dataclass
 class Queue:
-    """Hands out trials so that no two running ones compute the same stage, and no worker waits for another.
+    """Hands out trials so that no two running ones make the same thing, and no worker waits for another.
 
-    A trial is ready if none of its missing stages is being computed by another.
+    A trial is ready if none of what it lacks is being made by another. If none is ready, the queue asks now and then
+    whether what the others wait for is there: a stage that trials share releases them before the trial that makes it
+    has ended.
 
     Attributes:
         waiting: the trials to run. A search that does not know its trials in advance adds them here.
-        finished: tells whether the stage of a key exists. Answers are kept until a trial ends, because only that can
-            change them.
+        finished: tells whether what has a key exists. Answers are kept until a trial ends, or until no trial is ready.
+        needs: the keys of all that a trial makes unless it exists: its stages, and what it shares besides.
         closed: nothing more is handed out, because the study is to stop.
         running: the trials that were handed out and have not ended, by key.
     """
 
     waiting: list[TrialSpec]
     finished: Callable[[str], bool]
+    needs: Callable[[TrialSpec], Iterable[str]] = own_stages
     closed: bool = False
     running: dict[str, TrialSpec] = field(default_factory=dict)
     _finished: dict[str, bool] = field(default_factory=dict)
+    _asked_at: float = float("-inf")
 
     def next(self) -> TrialSpec | None:
         """Hand out a trial that is ready; None if there is none now, or if the queue is closed."""
         if self.closed:
             return None
-        in_progress = {key for spec in self.running.values() for key in self._missing(spec)}
-        for spec in self.waiting:
-            if in_progress.isdisjoint(self._missing(spec)):
-                self.waiting.remove(spec)
-                self.running[spec.key] = spec
-                return spec
-        return None
+        spec = self._ready() or self._released()
+        if spec:
+            self.waiting.remove(spec)
+            self.running[spec.key] = spec
+        return spec
 
     def done(self, key: str) -> TrialSpec:
         """Note that the trial of that key has ended, in success or failure, and return it."""
-        self._finished = {stage: True for stage, exists in self._finished.items() if exists}
+        self._forget(self._finished)
         return self.running.pop(key)
 
     def __bool__(self) -> bool:
         """Whether a trial may still be handed out: one that waits, or one that runs and may be retried."""
         return not self.closed and bool(self.waiting or self.running)
 
+    def _ready(self) -> TrialSpec | None:
+        in_progress = self._in_progress()
+        return next((spec for spec in self.waiting if in_progress.isdisjoint(self._missing(spec))), None)
+
+    def _released(self) -> TrialSpec | None:
+        """A trial that is ready because what it waited for is there now; the storage is not asked all the time."""
+        if not self.waiting or time.monotonic() < self._asked_at + _ASK_AGAIN_S:
+            return None
+        self._forget(self._in_progress())
+        spec, self._asked_at = self._ready(), time.monotonic()
+        return spec
+
+    def _in_progress(self) -> set[str]:
+        return {key for spec in self.running.values() for key in self._missing(spec)}
+
     def _missing(self, spec: TrialSpec) -> set[str]:
-        for key in spec.stages.values():
+        keys = set(self.needs(spec))
+        for key in keys:
             if key not in self._finished:
                 self._finished[key] = self.finished(key)
-        return {key for key in spec.stages.values() if not self._finished[key]}
+        return {key for key in keys if not self._finished[key]}
+
+    def _forget(self, keys: Iterable[str]) -> None:
+        """Ask again whether these exist, except those that did."""
+        for key in list(keys):
+            if not self._finished[key]:
+                del self._finished[key]

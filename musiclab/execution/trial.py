@@ -145,13 +145,17 @@ def _run(trial: TrialSpec, system: System[Any], storage: Storage, go_on: Callabl
     windows = trial_windows(storage, trial, config)
     seconds: dict[str, float] = {}
     reused: list[str] = []
+
+    def run_of(stage: str) -> StageRun[Any]:
+        files = StoredFiles(storage, trial, stage)
+        return StageRun(config, trial.block, windows, files, device, after_epoch=stop_if_asked)
+
+    baselines = _baselines(records, run_of(MEASURE), seconds)
     for stage, key in trial.stages.items():
         stop_if_asked()
-        files = StoredFiles(storage, trial, stage)
-        run = StageRun(config, trial.block, windows, files, device, after_epoch=stop_if_asked)
+        run = run_of(stage)
         start = time.perf_counter()
         if stage == MEASURE:
-            baselines = _baselines(records, run)
             measures, histograms = measured(
                 system, run, {"values": baselines.values, "histograms": baselines.histograms}
             )
@@ -160,7 +164,7 @@ def _run(trial: TrialSpec, system: System[Any], storage: Storage, go_on: Callabl
             continue
         else:
             system.run_stage(stage, run)
-            files.finish()
+            StoredFiles(storage, trial, stage).finish()
         seconds[stage] = round(time.perf_counter() - start, 3)
     start = time.perf_counter()
     samples = _samples(trial, system, run)
@@ -206,14 +210,18 @@ def _run(trial: TrialSpec, system: System[Any], storage: Storage, go_on: Callabl
     return _Finished(record, cost, samples)
 
 
-def _baselines(records: Records, run: StageRun[Any]) -> Baselines:
-    """The baselines of the block; its first trial computes them."""
-    key = baselines_key(run)
+def _baselines(records: Records, run: StageRun[Any], seconds: dict[str, float]) -> Baselines:
+    """The baselines of the block; if it has none yet, this trial works them out, and `seconds` gets the time.
+
+    They come before all stages: the queue starts no other trial of the block before they are there.
+    """
+    key, start = baselines_key(run.config, run.block, run.data), time.perf_counter()
     baselines = records.baselines(key)
     if baselines is None:
         values = real_baselines(run)
         baselines = Baselines(values=values["values"], histograms=values["histograms"])
         records.put_baselines(key, baselines)
+        seconds["baselines"] = round(time.perf_counter() - start, 3)
     return baselines
 
 

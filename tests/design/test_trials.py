@@ -111,6 +111,42 @@ def test_queue_releases_followers_when_the_stage_is_there() -> None:
     assert not queue
 
 
+def test_queue_releases_followers_before_the_leader_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    finished: set[str] = set()
+    asked: list[str] = []
+
+    def exists(key: str) -> bool:
+        asked.append(key)
+        return key in finished
+
+    cells = _cells("latent_dim", [8, 16], 1)
+    queue = Queue(cells, exists, needs=lambda cell: [*cell.stages.values(), "baselines"])
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    now = 0.0
+    leader = queue.next()
+    assert leader and queue.next() is None
+    finished.add("baselines")
+    asked.clear()
+    assert queue.next() is None and not asked, "the storage is not asked at every call"
+    now = 1.0
+    follower = queue.next()
+    assert follower and follower.variant.name == "latent_dim=16"
+    assert set(asked) == {*leader.stages.values(), "baselines"}, "only what is being made can be there now"
+    queue.done(leader.key)
+    assert queue.next() is None and queue
+
+
+def test_queue_keeps_apart_what_has_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = Queue(_cells("latent_dim", [8, 16], 1), lambda key: False, needs=lambda cell: ["baselines"])
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    now = 0.0
+    leader = queue.next()
+    for now in (1.0, 2.0, 3.0):  # noqa: B007 - the queue reads it
+        assert queue.next() is None
+    queue.done(leader.key)
+    assert queue.next()
+
+
 def test_a_closed_queue_hands_out_nothing() -> None:
     queue = Queue(_cells("latent_dim", [8, 16], 1), finished=lambda key: False)
     queue.next()

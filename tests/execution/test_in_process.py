@@ -59,6 +59,7 @@ def test_a_trial_leaves_its_record_and_its_samples(finished: Run) -> None:
 def test_all_trials_of_a_block_are_read_on_one_scale_and_their_windows_are_counted(finished: Run) -> None:
     (file,) = (finished.storage / "scales").iterdir()
     scale = json.loads(file.read_text())
+    assert ["baselines" in cost["seconds"] for cost in finished.costs].count(True) == 1, "worked out once"
     for data in finished.records.values():
         record = json.loads(data)
         assert record["baselines"] == scale["values"]
