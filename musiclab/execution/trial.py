@@ -21,7 +21,6 @@ from musiclab import ROOT, __version__
 from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError, one_line
 from musiclab.hashing import content_hash
-from musiclab.rendering.sample import render_samples
 from musiclab.storage.files import Storage, StorageFailed
 from musiclab.storage.leases import should_continue
 from musiclab.storage.records import Records
@@ -37,7 +36,9 @@ from musiclab.training.memory import keep_freed_memory
 from musiclab.training.runtime import Runtime, WrongRuntime
 from musiclab.training.windows import BlockWindows
 
-SAMPLES = 4  # start windows whose continuations every trial writes as samples
+# Start windows whose continuations every trial writes as samples, and how many of these it plays: a report plays those
+# that it shows, and nobody else listens to four of each trial.
+SAMPLES, SOUNDS = 4, 1
 _ASK_EVERY_S = 1.0  # interval at which the storage is asked whether the study goes on
 
 
@@ -237,11 +238,13 @@ def _keep_split(storage: Storage, windows: BlockWindows) -> str:
 
 
 def _samples(trial: TrialSpec, system: System[Any], run: StageRun[Any]) -> dict[str, bytes]:
-    """The continuations of the first start windows as MIDI, picture and sound, by file name."""
+    """The continuations of the first start windows as MIDI and picture, and the first as sound, by file name."""
+    from musiclab.rendering.sample import render_samples  # what draws takes a second to import
+
     config = run.config
     continued = read_generated(run.files.product(GENERATE))[:: config.variations][:SAMPLES]
     rolls, start_steps = system.audible(config, run.data.packed(run.data.starts[:SAMPLES, 0]), continued)
     # Titles do not name the variant, because studies that share the trial may name it differently.
     titles = [f"start {number}, block {trial.block.index}" for number in range(1, len(rolls) + 1)]
-    samples = render_samples(rolls, titles, config.resolution, 120.0, start_steps)
+    samples = render_samples(rolls, titles, config.resolution, 120.0, start_steps, SOUNDS)
     return {f"start-{number}.{kind}": data for number, sample in enumerate(samples, 1) for kind, data in sample.items()}
