@@ -30,15 +30,17 @@ class Means:
     """VAEs that give windows the latents of a table."""
 
     def __init__(self) -> None:
-        self.table = torch.randn(PAIRS + 1, len(TRACKS), K, generator=torch.Generator().manual_seed(0))
+        self.table = torch.randn(PAIRS + 9, len(TRACKS), K, generator=torch.Generator().manual_seed(0))
+        self.encoded = 0
 
     def means(self, indices: np.ndarray) -> torch.Tensor:
+        self.encoded += len(indices)
         return self.table[torch.from_numpy(indices)]
 
 
 def _run() -> Any:
     config = VaeNNConfig(latent_dim=K, latent_batch=8, latent_lr=1e-2, latent_lr_decay=0.5, dropout=0.3)
-    pairs = np.stack([np.arange(PAIRS), np.arange(1, PAIRS + 1)], axis=1)
+    pairs = np.stack([np.arange(PAIRS), np.arange(1, PAIRS + 1)], axis=1)[::-1] + 5  # as drawn, in no order
     return SimpleNamespace(
         config=config, block=Block(1, 2), data=SimpleNamespace(pairs=pairs), device=torch.device("cpu")
     )
@@ -72,6 +74,8 @@ def test_networks_trained_together_are_those_trained_one_by_one() -> None:
     run, vaes = _run(), Means()
     learner = LatentLearner(run, vaes)  # type: ignore[arg-type]
     losses = [learner.epoch(number) for number in range(EPOCHS)]
+    assert torch.equal(learner.latents, vaes.table[torch.from_numpy(run.data.pairs.copy())])
+    assert vaes.encoded == PAIRS + 1, "windows of two pairs are encoded once"
     networks, expected = _one_by_one(run, learner.latents)
     for own, other in zip(losses, expected, strict=True):
         assert own == pytest.approx(other, rel=1e-10)

@@ -2,6 +2,7 @@
 
 from typing import cast
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -41,8 +42,9 @@ class LatentLearner(Learner):
 
     def __init__(self, run: StageRun[VaeNNConfig], vaes: Vaes) -> None:
         self.run, config = run, run.config
-        # (pairs, 2, track, K): small enough to be encoded once and kept in memory.
-        self.latents = torch.stack([vaes.means(run.data.pairs[:, place]) for place in (0, 1)], dim=1)
+        # (pairs, 2, track, K): small enough to be kept in memory. Most windows are in two pairs and are encoded once.
+        windows, places = np.unique(run.data.pairs, return_inverse=True)
+        self.latents = vaes.means(windows)[torch.from_numpy(places.reshape(run.data.pairs.shape))]
         self.modules = {}
         for track, name in enumerate(TRACKS):
             with run.block.global_torch("init", "latent", name):
