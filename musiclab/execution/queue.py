@@ -1,42 +1,40 @@
-"""The queue: decides which trial may run now, so that no two running trials make the same thing."""
+"""The queue: decides which trial may run now, so that no two running trials compute the same stage."""
 
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from musiclab.design.trials import TrialSpec
 
 _ASK_AGAIN_S = 0.5
-
-
-def own_stages(spec: TrialSpec) -> Iterable[str]:
-    """The keys of the trial's stages."""
-    return spec.stages.values()
+# The fields that decide which windows of a block are compared.
+_WINDOWS = ("max_train", "max_eval", "starts", "continuation")
 
 
 @dataclass
 class Queue:
-    """Hands out trials so that no two running ones make the same thing, and no worker waits for another.
+    """Hands out trials so that no two running ones compute the same stage, and no worker waits for another.
 
-    A trial is ready if none of what it lacks is being made by another. If none is ready, the queue asks now and then
-    whether what the others wait for is there: a stage that trials share releases them before the trial that makes it
-    has ended.
+    A trial is ready if none of its missing stages is being computed by another. If none is ready, the queue asks now
+    and then whether what the others wait for is there: a stage that trials share releases them before the trial that
+    computes it has ended.
 
     Attributes:
         waiting: the trials to run. A search that does not know its trials in advance adds them here.
-        finished: tells whether what has a key exists. Answers are kept until a trial ends, or until no trial is ready.
-        needs: the keys of all that a trial makes unless it exists: its stages, and what it shares besides.
+        finished: tells whether the stage of a key exists. Answers are kept until a trial ends, or until no trial is
+            ready.
         closed: nothing more is handed out, because the study is to stop.
         running: the trials that were handed out and have not ended, by key.
     """
 
     waiting: list[TrialSpec]
     finished: Callable[[str], bool]
-    needs: Callable[[TrialSpec], Iterable[str]] = own_stages
     closed: bool = False
     running: dict[str, TrialSpec] = field(default_factory=dict)
     _finished: dict[str, bool] = field(default_factory=dict)
     _asked_at: float = float("-inf")
+    _led: set[tuple[Any, ...]] = field(default_factory=set)
 
     def next(self) -> TrialSpec | None:
         """Hand out a trial that is ready; None if there is none now, or if the queue is closed."""
@@ -47,6 +45,16 @@ class Queue:
             self.waiting.remove(spec)
             self.running[spec.key] = spec
         return spec
+
+    def leads(self, spec: TrialSpec) -> bool:
+        """Whether a trial that was just handed out is the first of its block: it works out the block's baselines.
+
+        It does so before it trains. Other trials need them only after their training, so that none waits for it.
+        """
+        block = (spec.block, spec.variant.data, *(spec.variant.config.get(name) for name in _WINDOWS))
+        leads = block not in self._led
+        self._led.add(block)
+        return leads
 
     def done(self, key: str) -> TrialSpec:
         """Note that the trial of that key has ended, in success or failure, and return it."""
@@ -73,11 +81,10 @@ class Queue:
         return {key for spec in self.running.values() for key in self._missing(spec)}
 
     def _missing(self, spec: TrialSpec) -> set[str]:
-        keys = set(self.needs(spec))
-        for key in keys:
+        for key in spec.stages.values():
             if key not in self._finished:
                 self._finished[key] = self.finished(key)
-        return {key for key in keys if not self._finished[key]}
+        return {key for key in spec.stages.values() if not self._finished[key]}
 
     def _forget(self, keys: Iterable[str]) -> None:
         """Ask again whether these exist, except those that did."""

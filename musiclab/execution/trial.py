@@ -54,8 +54,12 @@ class TrialRunner:
     storage: str
     lease: str
 
-    def __call__(self, spec_json: dict[str, Any]) -> None:
+    def __call__(self, spec_json: dict[str, Any], leads: bool = True) -> None:
         """Run one trial and write its record. On failure, write the reason instead; if asked to stop, write nothing.
+
+        Args:
+            spec_json: the trial.
+            leads: whether it works out the baselines of its block before it trains, unless they exist.
 
         Raises:
             StorageFailed: the storage cannot be opened or written to any more.
@@ -71,7 +75,7 @@ class TrialRunner:
         if records.get(trial.key):
             return
         try:
-            finished = _run(trial, find_system(trial.variant.system), storage, self._going_on(storage))
+            finished = _run(trial, find_system(trial.variant.system), storage, self._going_on(storage), leads)
             # Another study may have the same trial, or a worker may have outlived its killed driver, and been faster.
             if not records.get(trial.key):
                 records.put(trial.key, *finished)
@@ -126,7 +130,7 @@ class _Finished(NamedTuple):
     samples: dict[str, bytes]
 
 
-def _run(trial: TrialSpec, system: System[Any], storage: Storage, go_on: Callable[[], bool]) -> _Finished:
+def _run(trial: TrialSpec, system: System[Any], storage: Storage, go_on: Callable[[], bool], leads: bool) -> _Finished:
     # More threads are no faster for models of this size, and one gives the same sums on any number of cores.
     torch.set_num_threads(1)
     threadpool_limits(1)  # numpy's threads
@@ -151,10 +155,13 @@ def _run(trial: TrialSpec, system: System[Any], storage: Storage, go_on: Callabl
         files = StoredFiles(storage, trial, stage)
         return StageRun(config, trial.block, windows, files, device, after_epoch=stop_if_asked)
 
-    baselines = _baselines(records, run_of(MEASURE), seconds)
+    if leads:
+        _baselines(records, run_of(MEASURE), seconds)
     for stage, key in trial.stages.items():
         stop_if_asked()
         run = run_of(stage)
+        if stage == MEASURE:
+            baselines = _baselines(records, run, seconds)
         start = time.perf_counter()
         if stage == MEASURE:
             measures, histograms = measured(
@@ -212,10 +219,7 @@ def _run(trial: TrialSpec, system: System[Any], storage: Storage, go_on: Callabl
 
 
 def _baselines(records: Records, run: StageRun[Any], seconds: dict[str, float]) -> Baselines:
-    """The baselines of the block; if it has none yet, this trial works them out, and `seconds` gets the time.
-
-    They come before all stages: the queue starts no other trial of the block before they are there.
-    """
+    """The baselines of the block; if it has none yet, this trial works them out, and `seconds` gets the time."""
     key, start = baselines_key(run.config, run.block, run.data), time.perf_counter()
     baselines = records.baselines(key)
     if baselines is None:

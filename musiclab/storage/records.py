@@ -100,10 +100,6 @@ class Records:
         for name in ("failed.json", FAILURE_LOG):
             self.storage.remove(f"trials/{key}/{name}")
 
-    def has_baselines(self, key: str) -> bool:
-        """Whether there are baselines of that key; they are not read."""
-        return self.storage.exists(f"scales/{key}.json")
-
     def baselines(self, key: str) -> Baselines | None:
         """The baselines of that key, or None if no trial has worked them out yet."""
         return self._documents.read(f"scales/{key}.json", Baselines)

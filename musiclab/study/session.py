@@ -102,7 +102,7 @@ def run(
     tell(f"{spec.name}: {printable_lines(spec.question)}")
     form = f"form {design.form}, " if design.form else ""
     tell(f"data {options.data}, scale {options.scale}, {form}storage {storage.root}")
-    baselines = _prepare(design, storage)
+    _prepare(design, storage)
     try:
         lease = Lease(storage, f"{design.folder}/runner").take()
     except LeaseTaken as holder:
@@ -119,15 +119,13 @@ def run(
         study_run = StudyRun(design, records, options.max_failures)
         plan_file = PlanFile(study_run, "" if is_own(uri, storage) else uri, command)
         plan_file.write()
-        mirror = Mirror(storage.root, design.folder, uri)
-        return _execute(study_run, plan_file, mirror, baselines, lease, options, tell)
+        return _execute(study_run, plan_file, Mirror(storage.root, design.folder, uri), lease, options, tell)
 
 
 def _execute(
     study_run: StudyRun,
     plan_file: PlanFile,
     mirror: Mirror,
-    baselines: dict[str, str],
     lease: Lease,
     options: RunOptions,
     tell: Callable[[str], None],
@@ -148,7 +146,7 @@ def _execute(
         mirror.start(progress.say)
         try:
             if executor:
-                signal = run_trials(study_run, plan_file, executor, baselines, lease, options.fail_fast, progress)
+                signal = run_trials(study_run, plan_file, executor, lease, options.fail_fast, progress)
             results = Results.read(records.storage, design.spec.name, design.edition)
             report, no_report = _write_report(results)
         except KeyboardInterrupt:
@@ -162,17 +160,9 @@ def _execute(
 
 
 def run_trials(
-    study_run: StudyRun,
-    plan_file: PlanFile,
-    executor: "Executor",
-    baselines: dict[str, str],
-    lease: Lease,
-    fail_fast: bool,
-    progress: Progress,
+    study_run: StudyRun, plan_file: PlanFile, executor: "Executor", lease: Lease, fail_fast: bool, progress: Progress
 ) -> int:
     """Run what is missing and then, if the study adds blocks, more blocks until every comparison is clear.
-
-    `baselines` has the key of each trial's baselines by the trial's own, so that no two trials work out the same ones.
 
     Returns:
         The exit code of the signal that stopped it, or 0.
@@ -180,12 +170,7 @@ def run_trials(
     from musiclab.execution.trial import TrialRunner
 
     design, records = study_run.design, study_run.records
-    of_blocks = set(baselines.values())
-
-    def exists(key: str) -> bool:
-        return records.has_baselines(key) if key in of_blocks else records.stages.done(key)
-
-    queue = Queue([], exists, needs=lambda trial: [*trial.stages.values(), baselines[trial.key]])
+    queue = Queue([], records.stages.done)
 
     def stop(why: str) -> None:
         progress.say(why)
@@ -255,25 +240,19 @@ def opened_executor(options: RunOptions) -> Iterator["Executor"]:
         yield executor
 
 
-def _prepare(design: Design, storage: Storage) -> dict[str, str]:
-    """Cut the windows that are missing, and make sure before anything starts that every block has enough of them.
-
-    Returns:
-        The key of each trial's baselines, by the trial's key: trials of one block share them.
-    """
+def _prepare(design: Design, storage: Storage) -> None:
+    """Cut the windows that are missing, and make sure before anything starts that every block has enough of them."""
     from musiclab.storage.windows import trial_windows
-    from musiclab.systems.evaluation import baselines_key
 
-    windows, baselines = {}, {}
+    checked = set()
     for trial in design.trial_specs_of(design.most):
         config = design.config(trial)
         need = (trial.variant.data, trial.block, config.max_train, config.max_eval, config.starts)
-        if need not in windows:
+        if need not in checked:
             with _script_hidden():
                 ensure_store(design.source, trial.variant.data, config.window_spec, storage)
-            windows[need] = trial_windows(storage, trial, config)
-        baselines[trial.key] = baselines_key(config, trial.block, windows[need])
-    return baselines
+            trial_windows(storage, trial, config)
+            checked.add(need)
 
 
 @contextlib.contextmanager

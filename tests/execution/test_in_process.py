@@ -94,10 +94,28 @@ def test_a_scale_that_is_there_is_not_worked_out_again(
     assert (kept.path / "trials" / lost / "record.json").read_bytes() == finished.records[lost]
 
 
-def _work(folder: Path, cell: dict[str, Any]) -> None:
+@pytest.mark.parametrize("leads", [True, False])
+def test_only_the_first_trial_of_a_block_works_out_its_scale_before_it_trains(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, leads: bool
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no training today")
+
+    monkeypatch.setattr("musiclab.systems.base.System.run_stage", fail)
+    cell = json.loads(kept.plan.read_text())["trials"][0]
+    (file,) = (kept.path / "scales").iterdir()
+    file.unlink()
+    (kept.path / "trials" / cell["stages"][-1][1] / "record.json").unlink()
+    (kept.path / "stages" / cell["stages"][0][1] / "done").unlink()
+    _work(kept.path, cell, leads)
+    assert (kept.path / "trials" / cell["stages"][-1][1] / "failed.json").exists()
+    assert file.exists() == leads
+
+
+def _work(folder: Path, cell: dict[str, Any], leads: bool = True) -> None:
     """What a worker does with a cell while a study is run."""
     with Lease(Storage(str(folder)), "studies/latent_dim/runner").take() as lease:
-        TrialRunner(str(folder), lease.name)(cell)
+        TrialRunner(str(folder), lease.name)(cell, leads)
 
 
 def test_a_worker_that_is_handed_a_finished_trial_leaves_it_alone(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
