@@ -218,7 +218,7 @@ def test_a_trial_alone_in_another_storage_leaves_the_same_record(
     alone = run_study(*options, "--in-process", storage=storage, file=study)
     assert len(alone.records) == 1
     assert alone.records.items() <= finished.records.items()
-    assert len(alone.costs[0]["seconds"]) == 5  # it did train
+    assert set(alone.costs[0]["seconds"]) == {"baselines", "vae", "latent", "generate", "measure", "samples"}
 
 
 def test_held_out_songs_are_never_trained_on(finished: Run, song_folder: Path) -> None:
