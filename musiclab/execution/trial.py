@@ -220,7 +220,7 @@ def _run(trial: TrialSpec, system: System[Any], storage: Storage, go_on: Callabl
 
 def _baselines(records: Records, run: StageRun[Any], seconds: dict[str, float]) -> Baselines:
     """The baselines of the block; if it has none yet, this trial works them out, and `seconds` gets the time."""
-    key, start = baselines_key(run.config, run.block, run.data), time.perf_counter()
+    key, start = baselines_key(run), time.perf_counter()
     baselines = records.baselines(key)
     if baselines is None:
         values = real_baselines(run)

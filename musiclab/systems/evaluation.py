@@ -25,8 +25,6 @@ from musiclab.plain import plain
 from musiclab.systems.base import StageRun, System, common_code, read_generated
 from musiclab.systems.config import GENERATE, Config
 from musiclab.systems.targets import NONE, block_targets
-from musiclab.training.streams import Block
-from musiclab.training.windows import BlockWindows
 
 # How many start windows are continued again with another condition: enough for a mean.
 _CONDITION_STARTS = 64
@@ -51,7 +49,7 @@ def measured(
     # (start, variation, continuation, track, steps, 128)
     continuations = unpack(packed.reshape(-1, config.variations, *packed.shape[1:]))
     generated = continuations.reshape(-1, *continuations.shape[3:])
-    reference, count = _windows(run, run.data.reference), _count(config, run.data)
+    reference, count = _windows(run, run.data.reference), _count(run)
     compared, _ = first_variations(continuations, count)
     likeness = _training(run).likeness(compared)
     measures = plain(system.own_measures(run))
@@ -64,14 +62,14 @@ def measured(
     return measures, counts
 
 
-def baselines_key(config: Config, block: Block, windows: BlockWindows) -> str:
+def baselines_key(run: StageRun[Config]) -> str:
     """Content hash of all that `real_baselines` depends on. Trials of one block share it, whatever their system."""
     return content_hash(
         {
-            "data": windows.store.fingerprint,
-            "block": [block.seed, block.index],
-            "fields": config.of_stages(("windows",)),
-            "count": _count(config, windows),
+            "data": run.data.store.fingerprint,
+            "block": [run.block.seed, run.block.index],
+            "fields": run.config.of_stages(("windows",)),
+            "count": _count(run),
             "code": common_code().identity,
         }
     )
@@ -85,18 +83,19 @@ def real_baselines(run: StageRun[Config]) -> dict[str, dict[str, Any]]:
     """
     windows = run.data
     reference = _windows(run, windows.reference, windows.songs["reference"])
-    other = _windows(run, windows.validation[: _count(run.config, windows)], windows.songs["validation"])
+    other = _windows(run, windows.validation[: _count(run)], windows.songs["validation"])
     values = baseline_measures(other, reference, _training(run), run.block.numpy("measure", "floor"))
     return {"values": values, "histograms": histograms(reference.features)}
 
 
-def _count(config: Config, windows: BlockWindows) -> int:
+def _count(run: StageRun[Config]) -> int:
     """How many generated windows are compared with the reference.
 
     It is also the number of other real windows in the baselines, and at most the number of reference windows. If the
     numbers differed, distances would differ in bias, and so would a measure and its floor.
     """
-    generated = len(windows.starts) * config.continuation
+    windows = run.data
+    generated = len(windows.starts) * run.config.continuation
     return min(generated, len(windows.validation), len(windows.reference))
 
 

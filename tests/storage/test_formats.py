@@ -5,7 +5,6 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -293,9 +292,9 @@ def test_the_mirror_says_so(kind: str, place: Storage) -> None:
 
 def test_a_trial_says_so_of_its_baselines(place: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     data = _raise_format(place, NEWER["baselines"])
-    monkeypatch.setattr(trial, "baselines_key", lambda *_: "s1")
+    monkeypatch.setattr(trial, "baselines_key", lambda run: "s1")
     with pytest.raises(NewerFormat) as error:
-        trial._baselines(Records(place), SimpleNamespace(config=None, block=None, data=None), {})
+        trial._baselines(Records(place), None, {})
     assert trial._reason(error.value) == _sentence(NEWER["baselines"]) + "." and not trial._again(error.value)
     assert place.read(NEWER["baselines"]) == data
 

@@ -176,17 +176,13 @@ def test_conditions_that_a_system_has_not_are_not_measured(store: WindowStore) -
     assert np.isnan(measured(Reconciler(), named, scale)[0]["set/target_sensitivity"])
 
 
-def _key(run: StageRun[Any]) -> str:
-    return baselines_key(run.config, run.block, run.data)
-
-
 def test_a_scale_is_shared_by_all_that_it_does_not_hang_on(store: WindowStore) -> None:
     rolls = random_rolls(4, 1, 2)
     run = run_of(store, rolls)
-    key = _key(run)
+    key = baselines_key(run)
     same = run_of(store, rolls, latent_dim=8, noise_sd=3.0, target="drawn")
-    assert _key(same) == key
-    assert _key(run_of(store, random_rolls(8, 1, 1))) == key  # as many windows
+    assert baselines_key(same) == key
+    assert baselines_key(run_of(store, random_rolls(8, 1, 1))) == key  # as many windows
     others = [
         run_of(store, random_rolls(5, 1, 2)),
         run_of(store, rolls, max_eval=23),
@@ -194,7 +190,7 @@ def test_a_scale_is_shared_by_all_that_it_does_not_hang_on(store: WindowStore) -
         dataclasses.replace(run, block=Block(0, 1)),
         dataclasses.replace(run, block=Block(1, 0)),
     ]
-    assert len({key, *map(_key, others)}) == 6
+    assert len({key, *map(baselines_key, others)}) == 6
     np.testing.assert_equal(real_baselines(same), real_baselines(run))  # NaN is NaN
 
 
