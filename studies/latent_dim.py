@@ -8,7 +8,7 @@ study = Study(
     system="vae_nn",
     space={"latent_dim": Grid(8, 16, 32, 64)},
     control={"latent_dim": 16},
-    blocks=10,
+    blocks=7,
     objective="frechet",
     claims=[
         Claim(

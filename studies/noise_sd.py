@@ -15,7 +15,7 @@ study = Study(
     space={"noise_sd": Grid(0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0)},
     control={"noise_sd": 0.5},
     fixed={"variations": 2},
-    blocks=10,
+    blocks=9,
     objective="frechet",
     claims=[
         Claim(

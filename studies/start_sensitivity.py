@@ -15,7 +15,7 @@ study = Study(
     space={"system": Grid("vae_nn", "melody_harmony_cnn")},
     control={"system": "vae_nn"},
     fixed={"variations": 4, "continuation": 2},
-    blocks=9,
+    blocks=7,
     objective="start_sensitivity",
     claims=[
         Claim(

@@ -1,5 +1,6 @@
 """Claims: what the article says, and what must be measured if it is true."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -44,7 +45,7 @@ class Claim:
     """A statement of the article.
 
     Attributes:
-        id: such as `C1`.
+        id: such as `C1`, or `C9 mended` for the verdict on another form, which stands beside C9.
         says: the statement in words.
         expect: what must be measured if it holds, all of it.
     """
@@ -52,6 +53,11 @@ class Claim:
     id: str
     says: str
     expect: Sequence[Expect]
+
+    @property
+    def order(self) -> list[tuple[int, str]]:
+        """A key that sorts C2 before C10, and `C9 mended` right after C9."""
+        return [(int(digits or 0), text) for digits, text in re.findall(r"([0-9]*)([^0-9]*)", self.id)]
 
     @classmethod
     def from_json(cls, value: object) -> "Claim":
@@ -115,7 +121,7 @@ def full_measure_name(measure: str) -> str:
 
 def has_fields(variant: Variant, fields: dict[str, Any]) -> bool:
     """Whether a variant has the given fields; a list of values means any of them."""
-    config = {SYSTEM: variant.system, FORM: variant.values.get(FORM)} | variant.config
+    config = {SYSTEM: variant.system, FORM: variant.form} | variant.config
     return all(config.get(name) in _choices(value) for name, value in fields.items())
 
 

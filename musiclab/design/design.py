@@ -50,7 +50,6 @@ class Design:
         systems: those of the variants, by name.
         variants: in the study's order.
         controls: the variant that each variant is compared with, by name; a control's control is itself.
-        form: the form of all variants; empty if forms are compared.
         most: the number of blocks or, if blocks are added, the largest number.
 
     Raises:
@@ -83,7 +82,7 @@ class Design:
         fixed = _fixed(spec, fields or {}, compared)
         if form and FORM in compared | spec.fixed.keys():
             raise UserError(f"--form is not possible, because {spec.name} says itself which forms it asks about.")
-        self.form = "" if FORM in compared else form or fixed.get(FORM, DEFAULT_FORM)
+        fixed[FORM] = form or fixed.get(FORM, DEFAULT_FORM)
         self.variants = [self._variant(fixed, values) for values in space]
         for name, times in Counter(variant.name for variant in self.variants).items():
             if times > 1:
@@ -112,6 +111,12 @@ class Design:
         return self._trial_specs[: blocks * len(self.variants)]
 
     @property
+    def form(self) -> str:
+        """The form that all variants start from; empty if forms are compared."""
+        forms = {variant.form for variant in self.variants}
+        return forms.pop() if len(forms) == 1 else ""
+
+    @property
     def aliases(self) -> dict[str, list[str]]:
         """Which effects and interactions the variants confound; empty if they are no fraction."""
         return aliases(self._factors)
@@ -138,8 +143,8 @@ class Design:
 
     def _variant(self, fixed: dict[str, Any], values: dict[str, Any]) -> Variant:
         name = _system(self.spec, values)
-        system, form = self.systems[name], values.get(FORM, self.form or DEFAULT_FORM)
-        if form not in system.forms:
+        system, form = self.systems[name], values.get(FORM, fixed[FORM])
+        if form not in list(system.forms):
             raise UserError(f"form must be one of {', '.join(system.forms)}; got {form!r}.")
         varied = dict(_fields_of(values))
         for field in fixed:
@@ -150,16 +155,16 @@ class Design:
         config = system.config().with_values(system.scales[self.scale] | system.forms[form] | common | varied)
         typed: dict[str, Any] = {field: values[field] for field in (SYSTEM, FORM) if field in values}
         typed |= {field: getattr(config, field) for field in varied}
-        return Variant(name, typed, config.to_json(), store_fingerprint(self.source, config.window_spec))
+        return Variant(name, typed, config.to_json(), store_fingerprint(self.source, config.window_spec), form)
 
     def _control(self, variant: Variant, control: dict[str, Any]) -> str:
         """Name of the variant that has the control's values, of the same system and form if the control names none."""
-        system, form = control.get(SYSTEM, variant.system), control.get(FORM, variant.values.get(FORM))
+        system, form = control.get(SYSTEM, variant.system), control.get(FORM, variant.form)
         if system in self.systems:
             config = self.systems[system].config
             wanted = {name: config.value(name, value) for name, value in _fields_of(control)}
             for other in self.variants:
-                same = other.system == system and other.values.get(FORM) == form
+                same = (other.system, other.form) == (system, form)
                 if same and dict(_fields_of(other.values)) == wanted:
                     return other.name
         raise UserError(
@@ -221,6 +226,8 @@ def _fixed(spec: StudySpec, given: Mapping[str, Any], compared: set[str]) -> dic
         if name in compared and not isinstance(spec.space, list):  # a listed variant may change what is fixed
             raise UserError(f"{spec.name} both fixes {name} and compares values of it; leave one out.")
     for name in given:
+        if name == FORM:
+            raise UserError("--set form is not possible, because a form is no field; use --form instead.")
         if name in compared:
             raise UserError(f"--set {name} is not possible, because {spec.name} compares values of {name}.")
     return spec.fixed | dict(given)

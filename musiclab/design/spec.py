@@ -23,10 +23,9 @@ class StudySpec:
         system: the system of all variants; empty if `space` has the field `system`.
         space: what is compared: grids to be crossed, an ablation of components, or a list of variants. `system` and
             `form` may be among its fields.
-        control: the values of the variant that the others are compared with. If systems or forms are compared
-            and it names none, each variant is compared with the control of its own system and form. An ablation needs
-            none: its control is the full
-            variant for leave-one-out, else the bare one.
+        control: the values of the variant that the others are compared with. If systems or forms are compared and it
+            names none, each variant is compared with the control of its own system and form. An ablation needs none:
+            its control is the full variant for leave-one-out, else the bare one.
         blocks: how many paired replicates.
         objective: the measure that decides. It must have a better direction, or be best close to real music.
         margin: how far apart two variants may be and still count as equivalent, in the objective's unit.

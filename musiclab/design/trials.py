@@ -26,12 +26,14 @@ class Variant:
         values: the values of the fields that the study varies.
         config: all fields of the system's config as plain values, from which a trial makes the typed config again.
         data: the fingerprint of the window store that it needs.
+        form: the form that its system starts from; empty if an earlier version of musiclab planned it.
     """
 
     system: str
     values: dict[str, Any]
     config: dict[str, Any]
     data: str
+    form: str = ""
 
     @property
     def name(self) -> str:
@@ -85,6 +87,7 @@ class TrialSpec:
                 values=variant.table("values", object),
                 config=variant.table("config", object),
                 data=variant.take("data", str),
+                form=variant.take_or("form", str, ""),
             ),
             block=block_from_json(fields.take("block", dict)),
             stages=dict(stages),

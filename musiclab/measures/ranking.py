@@ -15,11 +15,13 @@ class Ranking:
     Cells with equal activations have equal counts.
 
     Attributes:
+        thresholds: `(threshold,)`, ascending.
         hits: `(threshold,)`, the cells at or above the threshold that are on.
         positives: `(threshold,)`, all cells at or above the threshold.
         wanted: the number of cells that are on.
     """
 
+    thresholds: np.ndarray
     hits: np.ndarray
     positives: np.ndarray
     wanted: int
@@ -46,7 +48,17 @@ class Ranking:
         An upper bound of the F1 at any threshold. A model has to choose its threshold beforehand, so it cannot claim
         this score. Between 0 and 1, higher is better. NaN if no cell is on.
         """
-        return float((2 * self.hits / (self.positives + self.wanted)).max(initial=0)) if self.wanted else float("nan")
+        return float(self._f1.max(initial=0)) if self.wanted else float("nan")
+
+    @property
+    def best_threshold(self) -> float:
+        """The threshold of `best_f1`: cells at or above it are taken to be on. Infinite if no cell is on."""
+        return float(self.thresholds[self._f1.argmax()]) if len(self.thresholds) else float("inf")
+
+    @property
+    def _f1(self) -> np.ndarray:
+        f1: np.ndarray = 2 * self.hits / (self.positives + self.wanted)
+        return f1
 
 
 def ranking(activations: np.ndarray, actual: np.ndarray) -> Ranking:
@@ -67,4 +79,4 @@ def ranking(activations: np.ndarray, actual: np.ndarray) -> Ranking:
     all_sorted, on_sorted = (np.sort(np.fmax(values, -np.inf)) for values in (activations.ravel(), activations[actual]))
     thresholds = on_sorted[on_sorted > -np.inf]
     hits, positives = (len(values) - np.searchsorted(values, thresholds) for values in (on_sorted, all_sorted))
-    return Ranking(hits=hits, positives=positives, wanted=len(on_sorted))
+    return Ranking(thresholds, hits=hits, positives=positives, wanted=len(on_sorted))

@@ -20,6 +20,7 @@ from musiclab.measures.music import (
     used_pitch_classes,
 )
 from musiclab.measures.originality import copied_rate
+from musiclab.measures.ranking import ranking
 from musiclab.measures.reconstruction import best_constant, frame_scores
 from musiclab.measures.rhythm import drum_pattern, groove_similarity, note_length, note_length_entropy, qualified_notes
 from musiclab.measures.rolls import nan_mean, ratio
@@ -82,10 +83,29 @@ def structure_measures(pieces: list[np.ndarray], resolution: int) -> dict[str, f
     return result
 
 
+def cut_at_best(activations: np.ndarray, tuning: np.ndarray, tuning_actual: np.ndarray) -> np.ndarray:
+    """Predicted windows, made binary at each track's threshold of the best frame F1 on other pairs of windows.
+
+    Args:
+        activations: of the predicted windows, `(n, track, time, pitch)`.
+        tuning: of predicted windows of validation songs, `(m, track, time, pitch)`.
+        tuning_actual: bool, the windows that came next there.
+
+    Returns:
+        bool, of the shape of `activations`; a track that is silent in `tuning_actual` is silent.
+    """
+    best = [ranking(tuning[:, track], tuning_actual[:, track]).best_threshold for track in range(tuning.shape[1])]
+    result: np.ndarray = activations >= np.array(best)[:, None, None]
+    return result
+
+
 def next_window_measures(
     predicted: np.ndarray, last: np.ndarray, mean_window: np.ndarray, actual: np.ndarray
 ) -> dict[str, float]:
     """How well the next window is predicted, and how much better than by two simple guesses; higher is better.
+
+    A prediction has one best guess a cell, and music has notes: so activations are not cut here by the rules that make
+    music, but at the threshold of the best F1 on validation pairs, see `cut_at_best`.
 
     All are frame F1 (`reconstruction.frame_scores`), by track and as the mean over tracks:
         `next/next_f1`: of the predicted windows against the actual ones;

@@ -10,7 +10,7 @@ from typing import Any
 from musiclab.analysis.answer import Answer
 from musiclab.analysis.intervals import Interval
 from musiclab.analysis.results import Results
-from musiclab.design.trials import SYSTEM
+from musiclab.design.trials import FORM, SYSTEM
 from musiclab.report.sentences import describe
 from musiclab.wording import counted
 
@@ -35,18 +35,17 @@ def trial_table(results: Results) -> tuple[list[str], list[list[Any]]]:
 
     Measures have their full names, those of single tracks with a suffix. None is a missing value.
     """
-    fields = list(
-        dict.fromkeys(name for trial in results.trial_specs for name in trial.variant.values if name != SYSTEM)
-    )
+    compared = dict.fromkeys(name for trial in results.trial_specs for name in trial.variant.values)
+    fields = [name for name in compared if name not in (SYSTEM, FORM)]
     names = list(dict.fromkeys(name for record in results.records.values() for name in record.measures))
-    columns = ["study", "variant", SYSTEM, *fields, "block", "seed", "trial", "status", "failure"]
+    columns = ["study", "variant", SYSTEM, FORM, *fields, "block", "seed", "trial", "status", "failure"]
     columns += ["seconds", "peak_memory_mib", *names]
     rows: list[list[Any]] = []
     for trial in results.trial_specs:
         record, run = results.records.get(trial.key), results.runs.get(trial.key)
         failure = results.failures.get(trial.key)
         status = "finished" if record else "failed" if failure else "missing"
-        row: list[Any] = [results.plan.study, trial.variant.name, trial.variant.system]
+        row: list[Any] = [results.plan.study, trial.variant.name, trial.variant.system, trial.variant.form]
         row += [trial.variant.values.get(name, trial.variant.config.get(name)) for name in fields]
         row += [trial.block.index, trial.block.seed, trial.key, status, failure.reason if failure else ""]
         row += [run.wall_seconds if run else None, run.peak_memory_mib if run else None]

@@ -33,6 +33,7 @@ def forecast(study_run: StudyRun, options: RunOptions) -> str:
         f"{design.spec.name}: {printable_lines(design.spec.question)}",
         f"{len(design.variants)} variants x {_span(spans)} blocks = {_span(map(len, trials))} trials: "
         f"{_span(done)} done, {_span(map(len, todo))} to run",
+        setting(design, options),
     ]
     lines += [design.unlocked_code] if design.unlocked_code else []
     lines += outdated(design, records, todo[-1])
@@ -47,6 +48,12 @@ def forecast(study_run: StudyRun, options: RunOptions) -> str:
     lines += [*_fraction_lines(design), *_stage_lines(design, todo, records)]
     lines.append(_time_text(design, records, todo, options))
     return "\n".join([*lines, *_power_lines(study_run)])
+
+
+def setting(design: Design, options: RunOptions) -> str:
+    """On which data, at what scale and in which form: `data chorales, scale demo, form mended`."""
+    form = f"form {design.form}" if design.form else "forms compared"
+    return f"data {options.data}, scale {design.scale}, {form}"
 
 
 def _span(numbers: Iterable[float]) -> str:

@@ -7,6 +7,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from musiclab.analysis.answer import Answer
+from musiclab.analysis.claims import ClaimVerdict
 from musiclab.analysis.results import Results
 from musiclab.errors import UserError
 from musiclab.report.exports import trial_table
@@ -71,6 +72,7 @@ class StudyResults:
         study: the study's name.
         question: the study's question.
         answer: the answer in sentences, with verdicts and statistics.
+        claims: the study's claims, judged: each has `claim`, `verdict` and `found`, the evidence.
         failures: the trials that failed.
         report: path or URI of `report.html`; None if it was not written.
         notes: sentences about the run: what could not be reused, where MLflow shows it, why there is no page.
@@ -88,6 +90,7 @@ class StudyResults:
             verdicts={variant: comparison.verdict for variant, comparison in comparisons.items()},
             statistics=results.answer,
         )
+        self.claims: tuple[ClaimVerdict, ...] = tuple(results.judgements)
         self.failures = tuple(
             FailedTrial(trial.variant.name, trial.block.index, as_keywords(failure.reason), failure.log)
             for trial in results.trial_specs

@@ -20,7 +20,7 @@ from musiclab.storage.files import Storage
 from musiclab.storage.leases import CLEANING, Lease, LeaseTaken, active_holders, should_continue
 from musiclab.storage.records import Records
 from musiclab.storage.windows import ensure_store
-from musiclab.study.forecast import forecast
+from musiclab.study.forecast import forecast, setting
 from musiclab.study.options import RunOptions, design_of
 from musiclab.study.plan_file import PlanFile
 from musiclab.study.run import StudyRun, first_blocks
@@ -100,8 +100,7 @@ def run(
     if design.adding:
         first_blocks(design)  # refuses what could show nothing, before anything is written
     tell(f"{spec.name}: {printable_lines(spec.question)}")
-    form = f"form {design.form}, " if design.form else ""
-    tell(f"data {options.data}, scale {options.scale}, {form}storage {storage.root}")
+    tell(f"{setting(design, options)}, storage {storage.root}")
     _prepare(design, storage)
     try:
         lease = Lease(storage, f"{design.folder}/runner").take()

@@ -16,9 +16,9 @@ from musiclab.training.windows import BlockWindows
 
 # The value of the field `peaks` that means each track's own radius.
 OWN = -1
-# At most this share of a track's cells has another one within the track's own radius: chance neighbours, such as the
-# end of a note over the next one's beginning, must not pass for chords.
-_CLOSE_SHARE = 0.05
+# At most this share of a track's cells has another one within the track's own radius. It is not 0, because some chords
+# hold seconds, and notes reach over the next one's beginning.
+_CLOSE_SHARE = 0.2
 
 _RULES = {
     "absolute": "at the value of threshold",

@@ -244,7 +244,7 @@ class Reconciler:
 
 
 def _params(spec: TrialSpec) -> dict[str, Any]:
-    form = {FORM: spec.variant.values[FORM]} if FORM in spec.variant.values else {}
+    form = {FORM: spec.variant.form} if spec.variant.form else {}
     return {SYSTEM: spec.variant.system} | form | spec.variant.config
 
 

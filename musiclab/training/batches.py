@@ -39,10 +39,12 @@ def mean_window(windows: BlockWindows, device: torch.device) -> torch.Tensor:
     return windows_on(windows, windows.train, device) / len(windows.train)
 
 
-def shares_on(windows: BlockWindows, device: torch.device, pitches: slice = slice(None)) -> dict[str, float]:
-    """For each track, the share of its cells at `pitches` that are on in the training windows."""
-    counts = windows_on(windows, windows.train, device)[..., pitches]
-    shares = counts.sum(dim=(1, 2)) / (len(windows.train) * counts[0].numel())
+def shares_on(
+    windows: BlockWindows, indices: npt.NDArray[np.int64], device: torch.device, pitches: slice = slice(None)
+) -> dict[str, float]:
+    """For each track, the share of its cells at `pitches` that are on in the windows at `indices` (n,)."""
+    counts = windows_on(windows, indices, device)[..., pitches]
+    shares = counts.sum(dim=(1, 2)) / (len(indices) * counts[0].numel())
     return dict(zip(TRACKS, shares.tolist(), strict=True))
 
 

@@ -11,9 +11,18 @@ from musiclab.analysis.statistics import blocks_needed
 from musiclab.design.criteria import Criteria
 from musiclab.design.trials import TrialSpec, Variant
 from musiclab.measures.registry import MEASURES, find_measure
-from musiclab.report.sentences import beside_baselines, captions, describe, lacking, sentence, verdict
+from musiclab.report.sentences import (
+    beside_baselines,
+    captions,
+    describe,
+    distance_from_real,
+    lacking,
+    sentence,
+    verdict,
+)
 from musiclab.report.text_table import table
 from musiclab.training.streams import Block
+from musiclab.wording import rounded
 from tests.support.made_records import made_record
 
 FRECHET, F1 = find_measure("frechet"), find_measure("frame_f1")
@@ -92,6 +101,57 @@ def test_who_is_better_and_who_is_worse() -> None:
         "On frame_f1 (share, higher is better), against the control k=16 (5): k=32 (9.01, p = 0.031) is better; "
         "k=8 (1.01, p = 0.031) is worse."
     )
+
+
+SCALE = {"set/frechet.floor": 10.0, "set/frechet.shuffled": 20.0, "set/frechet.random": 100.0}
+SCALE_TEXT = (
+    "How far from real music, by frechet: other real songs lie at 10, songs with shuffled tracks at 20, random notes "
+    "at 100; "
+)
+
+
+@pytest.mark.parametrize(
+    ("mean", "words"),
+    [
+        (9.0, "as near to real music as other real songs"),
+        (10.0, "as near to real music as other real songs"),
+        (10.1, "nearer to real music than songs with shuffled tracks"),
+        (20.0, "nearer to real music than songs with shuffled tracks"),
+        (20.1, "nearer to real music than to random notes"),
+        (55.0, "nearer to real music than to random notes"),
+        (55.1, "nearer to random notes than to real music"),
+        (100.0, "nearer to random notes than to real music"),
+        (100.1, "no nearer to real music than random notes"),
+        (900.0, "no nearer to real music than random notes"),
+    ],
+)
+def test_how_far_from_real_music_is_said_in_words(mean: float, words: str) -> None:
+    found = _answer({"k=16": [mean - 1, mean + 1]}, scale=SCALE)
+    assert distance_from_real(found) == [f"{SCALE_TEXT}k=16 ({rounded(mean)}) is {words}."]
+    assert describe(found)[1] == distance_from_real(found)[0]
+
+
+def test_variants_that_are_as_far_from_real_music_are_said_together() -> None:
+    values: dict[str, list[float | None]] = {"k=8": [70.0, 72.0], "k=16": [60.0, 60.0], "k=32": [15.0, 16.0]}
+    assert distance_from_real(_answer(values, scale=SCALE)) == [
+        f"{SCALE_TEXT}k=32 (15.5) is nearer to real music than songs with shuffled tracks; k=8 (71) and k=16 (60) are "
+        "nearer to random notes than to real music."
+    ]
+    many: dict[str, list[float | None]] = {f"k={16 + number}": [30.0 + number] for number in range(8)}
+    (said,) = distance_from_real(_answer(many, scale=SCALE))
+    assert said == f"{SCALE_TEXT}all variants (30 to 37) are nearer to real music than to random notes."
+
+
+def test_how_far_from_real_music_is_said_by_the_frechet_distance_whatever_decides() -> None:
+    found = _answer({"k=16": [0.5]}, F1, {"set/frechet": 80.0}, scale=SCALE)
+    assert distance_from_real(found) == [f"{SCALE_TEXT}k=16 (80) is nearer to random notes than to real music."]
+
+
+@pytest.mark.parametrize("lacking_end", [*SCALE, None])
+def test_without_all_of_the_scale_nothing_is_said_of_the_distance(lacking_end: str | None) -> None:
+    scale = {name: math.nan if name == lacking_end else value for name, value in SCALE.items()}
+    values: dict[str, list[float | None]] = {"k=16": [50.0 if lacking_end else math.nan]}
+    assert distance_from_real(_answer(values, scale=scale)) == []
 
 
 def test_no_difference_is_said_as_such() -> None:

@@ -107,6 +107,24 @@ def test_words_say_what_was_expected_and_found() -> None:
     )
 
 
+def test_a_form_is_a_field_of_its_own_and_shown_by_its_name_alone() -> None:
+    values = {"mended": LOW, "written": HIGH}
+    trials = [
+        TrialSpec(Variant("gan", {"form": form}, {}, "d", form), Block(0, block), {"measure": f"{form}-{block}"})
+        for form in values
+        for block in range(len(LOW))
+    ]
+    records = {
+        trial.key: made_record({FRECHET: values[trial.variant.form][trial.block.index]}, {f"{FRECHET}.random": 5.5})
+        for trial in trials
+    }
+    than_mended = Expect("frechet", {"form": "written"}, "above", {"system": "gan", "form": "mended"})
+    than_random = Expect("frechet", {"system": "gan", "form": "written"}, "above", "random")
+    (found,) = judgements([Claim("C1", "", [than_mended, than_random])], trials, records)
+    assert [round(measured.value - measured.than, 2) for measured in found.found] == [4, 2]
+    assert expectation(than_mended) == "frechet of written above that of gan, mended"
+
+
 def test_json_gives_the_claim_back() -> None:
     import dataclasses
     import json

@@ -51,13 +51,15 @@ def test_a_storage_means_all_its_studies_and_gives_an_overview_whose_links_lead_
 def test_the_claims_are_in_order_with_their_verdicts_and_the_scale_they_were_measured_at(tmp_path: Path) -> None:
     one = made_study(tmp_path, {"16": _of(LOW), "8": _of(HIGH)}, name="one", claims=[_claim("C10", "above")])
     base = {"beta": 1.0, "data": "lpd5:/somewhere/songs.tar.gz", "seed": 0}
-    claims = [_claim("C2", "below"), _claim("C1", "above", "32")]
+    claims = [_claim("C2 mended", "above"), _claim("C2", "below"), _claim("C1", "above", "32")]
     few = {"16": _of(LOW), "8": _of(HIGH), "32": _of(LOW[:2])}
-    two = made_study(tmp_path, few, name="two", claims=claims, base=base, scale="article")
+    two = made_study(tmp_path, few, name="two", claims=claims, base=base, scale="article", form="coded")
     text = overview([one, two])
-    rows = re.findall(r'<th scope="row">(C\d+)</th>.*?class="verdict ([a-z-]+)".*?</tr>', text, re.DOTALL)
-    assert rows == [("C1", "not-shown"), ("C2", "contradicted"), ("C10", "supported")]
-    assert "article scale, lpd5:songs.tar.gz, 6 blocks" in text and "demo scale, chorales, 6 blocks" in text
+    rows = re.findall(r'<th scope="row">(C\d+[ a-z]*)</th>.*?class="verdict ([a-z-]+)".*?</tr>', text, re.DOTALL)
+    assert rows == [
+        ("C1", "not-shown"), ("C2", "contradicted"), ("C2 mended", "supported"), ("C10", "supported")
+    ]  # fmt: skip
+    assert "article scale, coded form, lpd5:songs.tar.gz, 6 blocks" in text and "demo scale, chorales, 6 blocks" in text
     assert "/somewhere" not in text
     assert "frechet of latent_dim=8 below that of latent_dim=16: 7.5 against 3.5" in text
 

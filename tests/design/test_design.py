@@ -15,23 +15,12 @@ from musiclab.errors import UserError
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
 from musiclab.study import Ablation, Claim, Expect, Grid, Study
-from musiclab.study.options import design_of, options_of, parse_options
+from musiclab.study.options import design_of, options_of
 from musiclab.study.plan_file import PlanFile
 from musiclab.study.run import StudyRun
 
 VAE = {"system": "vae_nn"}
 RNN = {"system": "note_rnn"}
-
-
-@pytest.fixture
-def designed(song_folder: Path):
-    """The design of a study of the given space and more, with the given options."""
-
-    def made(space: Any, control: dict, *options: str, **more: Any) -> Design:
-        study = Study(name="q", question="?", space=space, control=control, blocks=2, objective="frechet", **more)
-        return design_of(study, parse_options("?", ["--data", f"midi:{song_folder}", *options]))
-
-    return made
 
 
 @pytest.mark.parametrize(

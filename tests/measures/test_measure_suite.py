@@ -21,6 +21,7 @@ from musiclab.measures.originality import TrainingWindows, copied_from
 from musiclab.measures.pairs import pairs
 from musiclab.measures.registry import MEASURES, find_measure
 from musiclab.measures.suite import (
+    cut_at_best,
     first_variations,
     music_measures,
     next_window_measures,
@@ -385,3 +386,20 @@ def test_variations_that_are_copies_are_no_duplicates_and_count_once() -> None:
     assert copied["set/duplicate_rate"] == single["set/duplicate_rate"] == 0
     assert copied["set/frechet"] == pytest.approx(single["set/frechet"])
     assert copied["set/noise_sensitivity"] == 0
+
+
+def test_predictions_are_cut_where_other_pairs_have_their_best_f1() -> None:
+    rng = np.random.default_rng(0)
+    tuning_actual = rng.random((4, 5, 8, 128)) < 0.1
+    tuning_actual[:, 4] = False
+    tuning = tuning_actual * 0.4 + rng.random(tuning_actual.shape)
+    activations = rng.random((3, 5, 8, 128)) * 1.4
+    found = cut_at_best(activations, tuning, tuning_actual)
+    assert not found[:, 4].any()
+    for track in range(4):
+        scores = {}
+        for threshold in np.unique(tuning[:, track]):
+            on, real = tuning[:, track] >= threshold, tuning_actual[:, track]
+            scores[threshold] = 2 * (on & real).sum() / (on.sum() + real.sum())
+        best = max(scores, key=scores.__getitem__)
+        np.testing.assert_array_equal(found[:, track], activations[:, track] >= best)

@@ -17,12 +17,13 @@ def _of(values: list[float]) -> list[dict[str, float]]:
 
 def test_csv_has_a_line_a_trial_whether_it_finished_or_not(tmp_path: Path) -> None:
     failed = "out of memory"
-    results = made_study(tmp_path, {"16": _of(LOW), "8": [*_of(HIGH[:4]), failed, None]})
+    results = made_study(tmp_path, {"16": _of(LOW), "8": [*_of(HIGH[:4]), failed, None]}, form="written")
     lines = list(csv.DictReader(io.StringIO(results_csv(results))))
     assert len(lines) == 12
     assert [line["status"] for line in lines[6:]] == ["finished"] * 4 + ["failed", "missing"]
     first, bad = lines[0], lines[10]
     assert (first["study"], first["variant"], first["system"]) == ("made", "latent_dim=16", "vae_nn")
+    assert first["form"] == "written"
     assert (first["latent_dim"], first["block"], first["trial"]) == ("16", "0", "madem0b0")
     assert (float(first["set/frechet"]), float(first["music/empty_bars.Drums"])) == (1.0, 1.0)
     assert (float(first["seconds"]), first["peak_memory_mib"]) == (12.5, "700")

@@ -139,6 +139,10 @@ def _sized(values: dict[str, Any], block: int) -> float:
     return 10.0 * values["k"] + values.get("noise", 0) + 0.1 * ((7 * block + values["k"]) % 5)
 
 
+def _formed(values: dict[str, Any], block: int) -> float:
+    return len(values["form"]) + block
+
+
 @pytest.fixture(scope="module")
 def eight(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """One field of three values on eight blocks, in which all differences can be shown."""
@@ -251,6 +255,15 @@ def test_the_question_and_the_answer_stand_on_top(tmp_path: Path) -> None:
     assert "Intervals are 95 % intervals over blocks, without correction." in sure
     assert captions.UNBOUNDED not in sure
     assert "The smallest p that so many blocks can give is 0.0156." in sure
+
+
+def test_how_far_from_real_music_stands_below_the_answer(tmp_path: Path) -> None:
+    music = {"set/frechet.floor": 1.0, "set/frechet.shuffled": 2.0, "set/frechet.random": 90.0}
+    values = {size: [{"set/frechet": 70.0}] for size in ("16", "8")}
+    texts = Parsed(page(made_study(tmp_path, values, music=music))).all("p")
+    answer = next(place for place, text in enumerate(texts) if text.startswith("On frechet"))
+    assert texts[answer + 1].startswith("How far from real music, by frechet: other real songs lie at 1, ")
+    assert texts[answer + 1].endswith("all variants (70) are nearer to random notes than to real music.")
 
 
 def test_the_page_of_too_few_blocks_says_that_intervals_are_unbounded(tmp_path: Path) -> None:
@@ -414,6 +427,13 @@ def test_claims_stand_near_the_top(tmp_path: Path) -> None:
     assert "What this says about the article" in parsed.all("h3")
     assert "small is better" in parsed.all("td")
     assert "supported" in parsed.all("span")
+
+
+def test_the_head_says_the_form_unless_forms_are_compared(tmp_path: Path) -> None:
+    written = Parsed(page(crossed(tmp_path / "one", {"k": [1, 2]}, 6, _sized, form="written"))).all("li")
+    assert written[:3] == ["made", "demo scale", "written form"]
+    compared = Parsed(page(crossed(tmp_path / "two", {"form": ["written", "mended"]}, 6, _formed))).all("li")
+    assert compared[:3] == ["made", "demo scale", "chorales"]
 
 
 def test_a_margin_and_a_sequential_test_are_said(tmp_path: Path) -> None:

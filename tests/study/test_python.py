@@ -142,6 +142,8 @@ def test_failed_and_missing_trials_are_in_the_results_and_raise_nothing(tmp_path
         ({"gpus_per_trial": 1.5}, "gpus_per_trial must be a fraction up to 1 or a whole number; got 1.5."),
         ({"in_process": 1}, "in_process must be True or False; got 1."),
         ({"scale": "huge"}, "scale must be demo or article; got 'huge'."),
+        ({"form": "huge"}, "form must be mended, written or coded; got 'huge'."),
+        ({"set": {"form": "coded"}}, "set form is not possible, because a form is no field; use form instead."),
         ({"data": None}, "data must be a text such as 'chorales' or 'midi:PATH'; got None."),
         ({"data": "mid:songs"}, "data must be chorales, lpd5:PATH or midi:PATH; got 'mid:songs'."),
         ({"set": ["beta=1"]}, "set must be fields with their values, such as {'beta': 0.5}; got ['beta=1']."),

@@ -17,6 +17,8 @@ import pytest
 from musiclab.cli import data
 from musiclab.cli import main as cli
 from musiclab.study import Grid, Study, session
+from musiclab.study.options import FORMS
+from musiclab.systems import SYSTEMS, find_system
 
 ROOT = Path(__file__).parents[2]
 LATENT_DIM = Study(
@@ -169,11 +171,17 @@ def test_addresses_that_are_none(uri: str, refused: Callable[..., str], monkeypa
     assert refused().endswith(f"got {uri!r}. Unset it, or give another address by --tracking-uri.")
 
 
-def test_scale(refused: Callable[..., str]) -> None:
-    said = refused("--scale", "huge")
-    assert said.startswith("Argument --scale: invalid choice: 'huge' (choose from ")
-    assert "demo" in said
-    assert "article" in said
+@pytest.mark.parametrize(
+    ("option", "choices"), [("--scale", ("demo", "article")), ("--form", ("mended", "written", "coded"))]
+)
+def test_sizes_and_forms_that_are_none(option: str, choices: tuple[str, ...], refused: Callable[..., str]) -> None:
+    said = refused(option, "huge")
+    assert said.startswith(f"Argument {option}: invalid choice: 'huge' (choose from ")
+    assert all(choice in said for choice in choices)
+
+
+def test_the_forms_of_the_option_are_those_of_every_system() -> None:
+    assert all(tuple(find_system(name).forms) == FORMS for name in SYSTEMS)
 
 
 def test_storage_that_cannot_be_written(tmp_path: Path, refused: Callable[..., str]) -> None:

@@ -41,7 +41,7 @@ def made_study(
     records, cells = Records(storage), []
     for number, (variant_name, blocks) in enumerate(values.items()):
         config = {"latent_dim": variant_name, "beta": 1.0}
-        variant = Variant("vae_nn", {"latent_dim": variant_name}, config, "d" * 8)
+        variant = Variant("vae_nn", {"latent_dim": variant_name}, config, "d" * 8, plan.get("form", ""))
         for block, measured in enumerate(blocks):
             stages = {"vae": f"{name}v{number}b{block}", "measure": f"{name}m{number}b{block}"}
             cell = TrialSpec(variant, Block(0, block), stages)

@@ -22,8 +22,9 @@ from musiclab.systems.vae_nn.config import VaeNNConfig
 from musiclab.systems.vae_nn.latent import LatentLearner, conditional_nn, melody_nn
 from musiclab.systems.vae_nn.networks import ConvVAE, VaeStack
 from musiclab.systems.vae_nn.system import VaeNN
-from musiclab.systems.vae_nn.vae import VaeLearner, Vaes, thresholds
+from musiclab.systems.vae_nn.vae import VaeLearner, Vaes, note_rules
 from musiclab.training.patches import to_patches
+from musiclab.training.schedule import warm_cosine
 from musiclab.training.streams import Block
 from tests.support.made_trials import MemoryFiles, made_store, run_stages, stage_run
 
@@ -296,7 +297,7 @@ def test_alpha_1_without_noise_plays_the_target_s_windows_as_decoded(store: Wind
     run = _run(store, trained)
     vaes = Vaes(run, run.files.product("vae"))
     indices = np.arange(song.first, song.first + song.count)
-    decoded = next(vaes.reconstructions(indices))[3] > thresholds(run)
+    decoded = note_rules(run, vaes).cells(next(vaes.reconstructions(indices))[3])
     for track in range(5):
         played = {window.tobytes() for window in generated[:, :, track].reshape(-1, 32, 128)}
         assert played <= {window.numpy().tobytes() for window in decoded[:, track]}
@@ -344,10 +345,10 @@ def test_noise_differs_from_start_to_start_and_window_to_window(store: WindowSto
     assert len({window.tobytes() for start in generated for window in start}) == 6
 
 
-def test_calibrated_thresholds_are_the_best_on_validation_songs(store: WindowStore, trained: MemoryFiles) -> None:
+def test_the_best_f1_on_validation_songs_decides_a_threshold(store: WindowStore, trained: MemoryFiles) -> None:
     run = _run(store, trained)
     vaes = Vaes(run, run.files.product("vae"))
-    cuts = thresholds(run).flatten().tolist()
+    cuts = note_rules(run, vaes).thresholds.flatten().tolist()
     real, _, _, activation = next(vaes.reconstructions(run.windows.validation))
 
     def f1(threshold: float, track: int) -> float:
@@ -364,13 +365,40 @@ def test_absolute_thresholds_are_as_given_and_a_higher_one_lets_less_through(
     store: WindowStore, trained: MemoryFiles
 ) -> None:
     run = _run(store, trained, threshold_rule="absolute", threshold=-0.25)
-    assert thresholds(run).tolist() == [[[-0.25]]] * 5
+    assert note_rules(run, Vaes(run, run.files.product("vae"))).thresholds.tolist() == [[[-0.25]]] * 5
     counts = [
         _generate(store, trained, threshold_rule="absolute", threshold=threshold, continuation=1).sum()
         for threshold in (-10, 0.05, 0.15, 10)
     ]
     assert counts[0] == 4 * 4 * 32 * 128  # all cells of all tracks that have a VAE
     assert counts[0] > counts[1] > counts[2] > counts[3] == 0
+
+
+@pytest.mark.parametrize("peaks", [0, 3, -1])
+def test_by_density_reconstructions_are_as_dense_as_validation_songs(
+    peaks: int, store: WindowStore, trained: MemoryFiles
+) -> None:
+    run = _run(store, trained, threshold_rule="density", peaks=peaks)
+    vaes = Vaes(run, run.files.product("vae"))
+    real, _, _, activations = next(vaes.reconstructions(run.windows.validation))
+    cells = note_rules(run, vaes).cells(activations).numpy()
+    for track in range(5):
+        assert cells[:, track].sum() == pytest.approx(real[:, track].sum(), rel=0.01) or peaks
+    # Fewer cells compete, so there may be too few that are the largest of their neighbours, but never too many.
+    assert (cells.sum(axis=(0, 2, 3)) <= real.sum(axis=(0, 2, 3)) + 1).all()
+    assert cells[:, PIANO].any()
+    near = cells[:, PIANO, :, 1:] & cells[:, PIANO, :, :-1]
+    assert near.any() == (peaks == 0)
+
+
+def test_a_cosine_rate_is_that_of_each_step(store: WindowStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = VaeLearner(_run(store, MemoryFiles(), vae_schedule="cosine", vae_epochs=4))
+    rates: list[float] = []
+    optimizer = learner.optimizers["vaes"]
+    monkeypatch.setattr(optimizer, "step", lambda: rates.append(optimizer.param_groups[0]["lr"]))
+    for number in range(4):
+        learner.epoch(number)
+    assert rates == [warm_cosine(1e-2, step, 24) for step in range(24)]
 
 
 def test_a_track_without_a_vae_never_sounds(store: WindowStore, trained: MemoryFiles) -> None:
@@ -454,7 +482,8 @@ def test_the_posterior_s_sd_is_the_mean_over_windows_and_dimensions(store: Windo
 def test_the_next_window_is_predicted_on_test_songs_without_noise_and_style(
     store: WindowStore, trained: MemoryFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = []
+    seen, cut, cut_at_best = [], [], suite.cut_at_best
+    monkeypatch.setattr(suite, "cut_at_best", lambda *given: cut.append(given) or cut_at_best(*given))
     monkeypatch.setattr(suite, "next_window_measures", lambda *rolls: seen.append(rolls) or {"next/next_f1": 1.0})
     measures, run = _measured(store, trained, noise_sd=3.0, target="drawn", alpha=1)
     assert measures["next/next_f1"] == 1
@@ -463,9 +492,15 @@ def test_the_next_window_is_predicted_on_test_songs_without_noise_and_style(
     np.testing.assert_array_equal(last, store.batch(windows.reference_pairs[:, 0]))
     np.testing.assert_array_equal(actual, store.batch(windows.reference_pairs[:, 1]))
     np.testing.assert_allclose(mean_window, store.batch(windows.train).mean(axis=0), atol=1e-6)
-    still = _run(store, trained, noise_sd=0.0, continuation=1)
-    expected = VaeNN().continuations(still, windows.packed(windows.reference_pairs[:, 0]))
-    np.testing.assert_array_equal(predicted, unpack(expected)[:, 0])
+    activations, tuning, tuning_actual = cut[0]
+    np.testing.assert_array_equal(predicted, suite.cut_at_best(*cut[0]))
+    np.testing.assert_array_equal(tuning_actual, store.batch(windows.starts[:, 1]))
+    # They are what is generated without noise, cell by cell.
+    for threshold in (0.05, 0.2):
+        still = _run(store, trained, noise_sd=0.0, continuation=1, threshold_rule="absolute", threshold=threshold)
+        for pairs, found in ((windows.starts, tuning), (windows.reference_pairs, activations)):
+            expected = unpack(VaeNN().continuations(still, windows.packed(pairs[:, 0])))[:, 0]
+            assert (expected != (found > threshold)).mean() < 1e-5  # batches of another size round otherwise
 
 
 def test_style_is_measured_against_each_start_s_target_among_other_songs(

@@ -40,6 +40,7 @@ def test_the_tree_has_the_study_its_variants_and_their_trials(finished: Run) -> 
     for name, variant in variants.items():
         record = records[int(variant.data.params["latent_dim"])]
         assert variant.data.tags["mlflow.parentRunId"] == study.info.run_id
+        assert (variant.data.params["system"], variant.data.params["form"]) == ("vae_nn", "mended")
         assert variant.data.metrics["set/frechet"] == pytest.approx(record["measures"]["set/frechet"])
         (trial,) = [run for run in role(runs, "trial") if run.data.tags["mlflow.parentRunId"] == variant.info.run_id]
         assert trial.info.run_name == f"{name}, block 0"

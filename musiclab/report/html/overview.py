@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from musiclab.analysis.results import Results
 from musiclab.report.html.templates import template
-from musiclab.report.sentences import describe, evidence, evidence_mark
+from musiclab.report.sentences import distance_from_real, evidence, evidence_mark, sentence
 from musiclab.wording import counted
 
 
@@ -21,7 +21,7 @@ def overview(studies: list[Results]) -> str:
             "name": study.plan.study,
             "link": _link(study, here),
             "question": study.plan.question.splitlines()[0],
-            "answer": describe(study.answer)[0],
+            "answer": [sentence(study.answer), *distance_from_real(study.answer)],
             "measured_at": measured_at(study),
             "done": len(study.records),
             "planned": len(study.trial_specs),
@@ -31,7 +31,7 @@ def overview(studies: list[Results]) -> str:
     claims = [
         (row, claim_verdict) for row, study in zip(rows, studies, strict=True) for claim_verdict in study.judgements
     ]
-    claims.sort(key=lambda row: (len(row[1].claim.id), row[1].claim.id))  # C2 before C10
+    claims.sort(key=lambda row: row[1].claim.order)
     return template("overview.html.j2").render(
         studies=rows, claims=claims, evidence=evidence, evidence_mark=evidence_mark
     )

@@ -23,6 +23,7 @@ from musiclab.report.html.sections import (
 from musiclab.report.html.templates import template
 from musiclab.report.sentences import (
     beside_baselines,
+    distance_from_real,
     evidence,
     evidence_mark,
     how_sure,
@@ -60,6 +61,7 @@ def _page(results: Results) -> str:
         explained=explained,
         facts=_facts(results),
         sentence=sentence(answer),
+        distance=distance_from_real(answer),
         lacking=lacking(answer),
         single_effects=single_effects(answer),
         beside_baselines=beside_baselines(answer),

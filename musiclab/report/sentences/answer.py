@@ -8,7 +8,7 @@ from musiclab.analysis.sequential import blocks_needed_anytime, smallest_p_anyti
 from musiclab.analysis.statistics import ALPHA, blocks_needed, smallest_p
 from musiclab.report.formatting import number
 from musiclab.report.sentences import captions
-from musiclab.report.sentences.baselines import beside_baselines
+from musiclab.report.sentences.baselines import beside_baselines, distance_from_real
 from musiclab.report.sentences.effects import single_effects
 from musiclab.report.sentences.missing import lacking
 from musiclab.report.sentences.phrases import LARGEST_NAMED, is_or_are, named_or_counted, p_at_most, with_mean
@@ -19,8 +19,14 @@ _BETTER_AND_WORSE: dict[Verdict, str] = {"better": "nearer to real music", "wors
 
 
 def describe(answer: Answer) -> list[str]:
-    """The answer in sentences: the verdicts first, then what is missing, effects of single fields, and baselines."""
-    return [sentence(answer), *lacking(answer), *single_effects(answer), *beside_baselines(answer)]
+    """The answer in sentences: the verdicts, how far from real music all is, what is missing, effects, baselines."""
+    return [
+        sentence(answer),
+        *distance_from_real(answer),
+        *lacking(answer),
+        *single_effects(answer),
+        *beside_baselines(answer),
+    ]
 
 
 def sentence(answer: Answer) -> str:

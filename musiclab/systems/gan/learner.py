@@ -145,7 +145,7 @@ class GanLearner(Learner):
 
     def __init__(self, run: StageRun[GANConfig]) -> None:
         self.run = run
-        self.cells_on = shares_on(run.data, run.device, _known(run.config))
+        self.cells_on = shares_on(run.data, run.data.train, run.device, _known(run.config))
         self.pair = Adversaries(run.config, run.block, self.cells_on, run.device)
         self.modules, self.optimizers = self.pair.modules, self.pair.optimizers
         self.probes = torch.randn(

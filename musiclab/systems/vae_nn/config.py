@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from musiclab.systems.activations import peaks, threshold_rule
 from musiclab.systems.config import Config, field
 from musiclab.systems.targets import DRAWN, NONE, parse_target
 
@@ -36,7 +37,10 @@ class VaeNNConfig(Config):
     )  # fmt: skip
     vae_epochs: int = field(25, "vae", "passes over the training windows", low=1, high=10_000)
     vae_batch: int = field(32, "vae", "windows a step", low=1, high=4096)
-    vae_lr: float = field(1e-3, "vae", "Adam's learning rate", low=1e-7, high=1)
+    vae_lr: float = field(1e-3, "vae", "Adam's learning rate, or its highest", low=1e-7, high=1)
+    vae_schedule: str = field(
+        "constant", "vae", "learning rate: constant, or a rise and a cosine down to 0", choices=("constant", "cosine")
+    )
     vae_weight_decay: float = field(1e-6, "vae", "Adam's weight decay", low=0, high=1)
 
     latent_epochs: int = field(50, "latent", "passes over the pairs of consecutive windows", low=1, high=10_000)
@@ -49,11 +53,9 @@ class VaeNNConfig(Config):
     noise_place: str = field(
         "after", "generate", "before MelodyNN as written, or after each network as coded", choices=("before", "after")
     )
-    threshold_rule: str = field(
-        "calibrated", "generate", "absolute on the decoder's output, or each track's best on validation songs",
-        choices=("calibrated", "absolute"),
-    )  # fmt: skip
+    threshold_rule: str = threshold_rule("best_f1", "absolute", "density")
     threshold: float = field(0.3, "generate", "the absolute threshold", low=-10, high=10)
+    peaks: int = peaks()
     feedback: str = field(
         "binary", "generate", "window encoded for the next step: binary, or at 0.8 (strings 0.6) as coded",
         choices=("binary", "velocity"),

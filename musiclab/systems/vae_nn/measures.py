@@ -10,10 +10,11 @@ from torch.nn import functional as F
 from musiclab.data.songs import TRACKS
 from musiclab.measures import latent_suite
 from musiclab.measures.latent import importance_gain, kl_per_dimension
+from musiclab.systems.activations import NoteRules
 from musiclab.systems.base import StageRun
 from musiclab.systems.vae_nn.config import VaeNNConfig
 from musiclab.systems.vae_nn.networks import LOG_SIGMA_FLOOR, ConvVAE
-from musiclab.systems.vae_nn.vae import Vaes, thresholds
+from musiclab.systems.vae_nn.vae import Vaes, note_rules
 from musiclab.training.batches import EVAL_BATCH
 
 # The noise that decoding is tried with, besides noise of the posterior's own sd: around the article's 0.5 to 1.
@@ -50,8 +51,8 @@ class _Coded:
 @torch.no_grad()
 def latent_measures(run: StageRun[VaeNNConfig], vaes: Vaes) -> dict[str, float]:
     """Every measure of the group `latent`, on test windows: reconstruction, posteriors, likelihood, noise."""
-    coded, cut = _Coded.by(vaes, run.data.reference), thresholds(run)
-    decoded = coded.activations > cut.cpu().numpy()
+    coded, rules = _Coded.by(vaes, run.data.reference), note_rules(run, vaes)
+    decoded = _cells(rules, coded.activations)
     return (
         latent_suite.reconstruction_measures(decoded, coded.actual)
         | latent_suite.activation_measures(coded.activations, coded.actual)
@@ -59,8 +60,13 @@ def latent_measures(run: StageRun[VaeNNConfig], vaes: Vaes) -> dict[str, float]:
         | latent_suite.likelihood_measures(
             {TRACKS[track]: _likelihood(run, vaes, coded, track) for track in vaes.modules}
         )
-        | _noise_response(run, vaes, coded, decoded, cut)
+        | _noise_response(run, vaes, coded, decoded, rules)
     )
+
+
+def _cells(rules: NoteRules, activations_NRTP: np.ndarray) -> np.ndarray:
+    batches = torch.from_numpy(activations_NRTP).to(rules.thresholds.device).split(EVAL_BATCH)
+    return np.concatenate([rules.cells(batch).cpu().numpy() for batch in batches])
 
 
 def _posterior(coded: _Coded, track: int) -> tuple[np.ndarray, np.ndarray]:
@@ -113,7 +119,7 @@ def _log_terms(
 
 
 def _noise_response(
-    run: StageRun[VaeNNConfig], vaes: Vaes, coded: _Coded, decoded: np.ndarray, cut: torch.Tensor
+    run: StageRun[VaeNNConfig], vaes: Vaes, coded: _Coded, decoded: np.ndarray, rules: NoteRules
 ) -> dict[str, float]:
     """The measures of decoding with noise on the latents."""
     # All sds scale the same draws, so that the response to more noise does not depend on other draws.
@@ -121,7 +127,7 @@ def _noise_response(
 
     def with_noise(sd: float | torch.Tensor) -> np.ndarray:
         z_NRK = coded.means + sd * noise
-        return np.concatenate([(vaes.decode(batch) > cut).cpu().numpy() for batch in z_NRK.split(EVAL_BATCH)])
+        return np.concatenate([rules.cells(vaes.decode(batch)).cpu().numpy() for batch in z_NRK.split(EVAL_BATCH)])
 
     own, noisy = with_noise(coded.log_sigmas.exp()), ((sd, with_noise(sd)) for sd in NOISE_SDS)
     return latent_suite.noise_response_measures(decoded, own, noisy, coded.actual)

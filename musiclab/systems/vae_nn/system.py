@@ -33,9 +33,9 @@ from musiclab.systems.timing import seconds_a_step
 from musiclab.systems.vae_nn.config import VaeNNConfig
 from musiclab.systems.vae_nn.latent import LatentLearner, conditional_nn, melody_nn, predict
 from musiclab.systems.vae_nn.networks import ConvVAE, VaeStack
-from musiclab.systems.vae_nn.vae import WEIGHTS, Vaes, thresholds, train_vaes
+from musiclab.systems.vae_nn.vae import WEIGHTS, Vaes, note_rules, train_vaes
 from musiclab.training import tensors
-from musiclab.training.batches import EVAL_BATCH, float_rolls, in_order, mean_window
+from musiclab.training.batches import EVAL_BATCH, float_rolls, mean_window
 from musiclab.training.fit import fit
 
 CODED: dict[str, Any] = {
@@ -61,7 +61,7 @@ class VaeNN(System[VaeNNConfig]):
         "article": {},
     }  # fmt: skip
     forms: ClassVar[dict[str, dict[str, Any]]] = {
-        "mended": {},
+        "mended": {"vae_schedule": "cosine", "threshold_rule": "density", "peaks": -1},
         # As written for the place of the noise, else as coded, because the text gives no such detail.
         "written": CODED | {"noise_place": "before", "alpha_mix": "per_instrument"},
         "coded": CODED,
@@ -74,7 +74,7 @@ class VaeNN(System[VaeNNConfig]):
     def continuations(self, run: StageRun[VaeNNConfig], starts: np.ndarray) -> np.ndarray:
         """All starts at once, window by window: encode, predict the next latents, decode, threshold."""
         config, vaes, networks = run.config, Vaes(run, run.files.product("vae")), _latent_networks(run)
-        cut, pull = thresholds(run), _pull(run, vaes, len(starts))
+        rules, pull = note_rules(run, vaes), _pull(run, vaes, len(starts))
         window = float_rolls(starts, run.device)
         noise = run.block.torch("sampling", "generate")
         continued = []
@@ -83,7 +83,7 @@ class VaeNN(System[VaeNNConfig]):
             latents = _next_latents(
                 networks, _encoded(vaes, window), config.noise_sd * draw, config.noise_place, pull()
             )
-            cells = torch.cat([vaes.decode(batch) > cut for batch in latents.split(EVAL_BATCH)])
+            cells = torch.cat([rules.cells(vaes.decode(batch)) for batch in latents.split(EVAL_BATCH)])
             continued.append(pack(cells.cpu().numpy()))
             window = cells.float()
             if config.feedback == "velocity":
@@ -165,16 +165,20 @@ def _next_latents(
 @torch.no_grad()
 def _next_measures(run: StageRun[VaeNNConfig], vaes: Vaes) -> dict[str, float]:
     """How well the next window of test songs is predicted from the last one, without noise and without style."""
-    from musiclab.measures.suite import next_window_measures
+    from musiclab.measures.suite import cut_at_best, next_window_measures
 
-    windows, cut, networks = run.data, thresholds(run), _latent_networks(run)
-    predicted = []
-    for last_NRTP in in_order(windows, windows.reference_pairs[:, 0], run.device):
-        latents = vaes.posterior(last_NRTP)[0]
-        predicted.append((vaes.decode(_next_latents(networks, latents, 0 * latents, "after")) > cut).cpu().numpy())
+    windows, networks = run.data, _latent_networks(run)
+
+    def activations(last: np.ndarray) -> np.ndarray:
+        latents = vaes.means(last)
+        following = _next_latents(networks, latents, 0 * latents, "after")
+        return np.concatenate([vaes.decode(batch).cpu().numpy() for batch in following.split(EVAL_BATCH)])
+
+    tuning, tuning_actual = activations(windows.starts[:, 0]), unpack(windows.packed(windows.starts[:, 1]))
+    predicted = cut_at_best(activations(windows.reference_pairs[:, 0]), tuning, tuning_actual)
     last, actual = (unpack(windows.packed(windows.reference_pairs[:, place])) for place in (0, 1))
     mean = mean_window(windows, run.device).cpu().numpy()
-    return next_window_measures(np.concatenate(predicted), last, mean, actual)
+    return next_window_measures(predicted, last, mean, actual)
 
 
 def _style_measures(run: StageRun[VaeNNConfig]) -> dict[str, float]:

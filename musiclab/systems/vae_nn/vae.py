@@ -4,7 +4,6 @@ Facts (Tham and Kim 2021; their code if the text is silent): Adam at 1e-3 with w
 epochs.
 """
 
-import json
 import math
 from collections.abc import Iterator
 
@@ -14,6 +13,7 @@ import torch
 
 from musiclab.data.songs import TRACKS
 from musiclab.measures.reconstruction import best_threshold
+from musiclab.systems.activations import NoteRules, density_thresholds, own_radii, radii_of
 from musiclab.systems.base import StageRun
 from musiclab.systems.vae_nn.config import VaeNNConfig
 from musiclab.systems.vae_nn.networks import ConvVAE, VaeStack
@@ -23,8 +23,11 @@ from musiclab.training.files import Files
 from musiclab.training.fit import Learner, fit
 from musiclab.training.patches import from_patches, packed_patches, to_patches
 from musiclab.training.running_means import RunningMeans
+from musiclab.training.schedule import warm_cosine
 
-WEIGHTS, THRESHOLDS = "weights.safetensors", "thresholds.json"
+WEIGHTS, NOTES = "weights.safetensors", "notes.safetensors"
+# On how many validation windows thresholds by density are found, whenever music is generated.
+PROBES = EVAL_BATCH
 _CANDIDATES = [step / 50 for step in range(1, 50)]
 
 
@@ -39,7 +42,7 @@ class VaeLearner(Learner):
 
     def __init__(self, run: StageRun[VaeNNConfig]) -> None:
         self.run, config = run, run.config
-        shares = shares_on(run.data, run.device)
+        shares = shares_on(run.data, run.data.train, run.device)
         self.sounding = [name for name, share in shares.items() if share]
         self.modules = {}
         for name in self.sounding:
@@ -59,16 +62,21 @@ class VaeLearner(Learner):
         run, config, sums = self.run, self.run.config, RunningMeans()
         if not self.stack:
             return {}
-        noise = run.block.torch("sampling", "vae", number)
-        for batch in shuffled(len(run.data.train), config.vae_batch, run.block.torch("data", "vae", number)):
+        noise, optimizer = run.block.torch("sampling", "vae", number), self.optimizers["vaes"]
+        steps = math.ceil(len(run.data.train) / config.vae_batch)
+        batches = shuffled(len(run.data.train), config.vae_batch, run.block.torch("data", "vae", number))
+        for step, batch in enumerate(batches, number * steps):
+            if config.vae_schedule == "cosine":
+                rate = warm_cosine(config.vae_lr, step, steps * config.vae_epochs)
+                optimizer.param_groups[0]["lr"] = rate
             # Drawn for all instruments, even silent ones, so that no instrument shifts another's draws.
             noise_NRK = torch.randn(len(batch), len(TRACKS), config.latent_dim, generator=noise)
             noise_MNK = noise_NRK[:, self.tracks].transpose(0, 1).to(run.device)
             nll, kl = self.stack.terms(self._patches(run.data.train[batch.numpy()]), noise_MNK, config.kl == "sample")
             loss = nll + config.beta * kl
-            self.optimizers["vaes"].zero_grad()
+            optimizer.zero_grad()
             loss.sum().backward()
-            self.optimizers["vaes"].step()
+            optimizer.step()
             sums.add(len(batch), self._named("train", loss, kl))
         return sums.means() | self._validation()
 
@@ -152,22 +160,35 @@ class Vaes:
 
 
 def train_vaes(run: StageRun[VaeNNConfig]) -> None:
-    """Train the VAEs; keep their weights and each track's calibrated threshold."""
+    """Train the VAEs; keep their weights, and all that thresholds are found by."""
     learner = VaeLearner(run)
     fit(learner, run.config.vae_epochs, run.files, run.after_epoch)
     run.files.write(WEIGHTS, tensors.to_bytes(learner.weights(), {"sounding": learner.sounding}))
-    run.files.write(THRESHOLDS, json.dumps(_calibrated(run, Vaes(run, run.files))).encode())
+    vaes = Vaes(run, run.files)
+    found = {
+        "best_f1": _best_thresholds(run, vaes),
+        "shares": list(shares_on(run.data, run.data.validation, run.device).values()),
+        "radii": own_radii(run.data),
+    }
+    run.files.write(NOTES, tensors.to_bytes({"probes": vaes.means(run.data.validation[:PROBES])}, found))
 
 
-def thresholds(run: StageRun[VaeNNConfig]) -> torch.Tensor:
-    """Each track's threshold `(track, 1, 1)`: the config's, or the calibrated one."""
-    values = [run.config.threshold] * len(TRACKS)
-    if run.config.threshold_rule == "calibrated":
-        values = json.loads(run.files.product("vae").read(THRESHOLDS))
-    return torch.tensor(values, dtype=torch.float32, device=run.device)[:, None, None]
+def note_rules(run: StageRun[VaeNNConfig], vaes: Vaes) -> NoteRules:
+    """Which of the decoded cells sound, by the config's rules."""
+    config, device = run.config, run.device
+    kept, found = tensors.from_bytes(run.files.product("vae").read(NOTES))
+    radii = radii_of(config.peaks, found["radii"])
+    match config.threshold_rule:
+        case "density":
+            thresholds = density_thresholds(vaes.decode(kept["probes"].to(device)), found["shares"], radii)
+        case "best_f1":
+            thresholds = torch.tensor(found["best_f1"], dtype=torch.float32, device=device)[:, None, None]
+        case _:
+            thresholds = torch.full((len(TRACKS), 1, 1), config.threshold, device=device)
+    return NoteRules(thresholds, radii)
 
 
-def _calibrated(run: StageRun[VaeNNConfig], vaes: Vaes) -> list[float]:
+def _best_thresholds(run: StageRun[VaeNNConfig], vaes: Vaes) -> list[float]:
     """For each track the threshold of the best frame F1 on validation songs; 0.5 if the track has no note there."""
     thresholds = [0.5] * len(TRACKS)
     batches = [(real, decoded.cpu().numpy()) for real, _, _, decoded in vaes.reconstructions(run.data.validation)]
