@@ -1,21 +1,27 @@
 #!/usr/bin/env python
 """The demo study compared with what a user would write without this project: a plain Ray Tune sweep of the same trials.
 
-    python benchmarks/study_v_sweep.py [--blocks 7]
+    python benchmarks/study_v_sweep.py [--blocks 7] [--set FIELD=VALUE ...]
 
-The plain sweep trains the same models on the same windows, epochs and steps, generates, measures and renders the same
-samples. It does what tutorials do: a function trainable, windows as float32 tensors passed by `with_parameters`,
-`tune.report` every epoch, and Ray's own MLflowLoggerCallback on SQLite. Nothing in it resumes, pairs or answers.
+The plain sweep trains the same models on the same windows, epochs, steps and rates, generates, measures and renders the
+same samples. It does what tutorials do: convolutions, an optimiser an instrument, a function trainable, windows as
+float32 tensors passed by `with_parameters`, `tune.report` every epoch, and Ray's own MLflowLoggerCallback on SQLite.
+Nothing in it resumes, pairs or answers. The second table has the seconds of the study alone, by what took them.
 """
 
 import argparse
+import json
 import math
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -30,23 +36,63 @@ LATENT_DIMS = (8, 16, 32, 64)
 STUDY = Path(__file__).parents[1] / "studies" / "latent_dim.py"
 
 
-def run_study(storage: Path, blocks: int) -> float:
-    """Run the study on windows that are already cut; the seconds of the whole command."""
-    return _timed([sys.executable, str(STUDY), "--storage", str(storage), "--blocks", str(blocks)])
+class Took(NamedTuple):
+    """How long a command took: when it began and ended in seconds since 1970, and the seconds between."""
+
+    began: float
+    ended: float
+    seconds: float
 
 
-def run_sweep(storage: Path, blocks: int) -> float:
-    """Run the plain sweep, likewise in a process of its own; its seconds."""
-    return _timed([sys.executable, __file__, "--sweep", str(storage), "--blocks", str(blocks)])
+def run_study(storage: Path, options: list[str]) -> Took:
+    """Run the study on windows that are already cut."""
+    return _timed([sys.executable, str(STUDY), "--storage", str(storage), *options])
 
 
-def _timed(command: list[str]) -> float:
-    began = time.perf_counter()
+def run_sweep(storage: Path, options: list[str]) -> Took:
+    """Run the plain sweep, likewise in a process of its own."""
+    return _timed([sys.executable, __file__, "--sweep", str(storage), *options])
+
+
+def _timed(command: list[str]) -> Took:
+    at, began = time.time(), time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - began
+    seconds = time.perf_counter() - began
+    return Took(at, at + seconds, seconds)
 
 
-def sweep(storage: Path, blocks: int) -> None:
+def where_it_goes(storage: Path, took: Took) -> list[tuple[str, float]]:
+    """What took the seconds of the study's workers, all together, by row; they add up to workers x seconds.
+
+    The first rows are those of its trials. A worker idles before the first trial (start-up), between trials, and after
+    its last one (others still run, then comes the report).
+    """
+    costs = [json.loads(path.read_text()) for path in (storage / "trials").glob("*/run.json")]
+    stages: Counter[str] = Counter()
+    trials_by_worker: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for cost in costs:
+        stages.update(cost["seconds"])
+        trials_by_worker.setdefault((cost["host"], cost["pid"]), []).append(cost)
+    within = sum(cost["ended"] - cost["began"] for cost in costs)
+    workers = len(trials_by_worker)
+    start = sum(min(cost["began"] for cost in trials) - took.began for trials in trials_by_worker.values())
+    ends = [max(cost["ended"] for cost in trials) for trials in trials_by_worker.values()]
+    last = max(ends)
+    between = sum(
+        max(cost["ended"] for cost in trials) - min(cost["began"] for cost in trials)
+        for trials in trials_by_worker.values()
+    ) - within  # fmt: skip
+    return [
+        *((f"stage {stage}" if stage not in ("samples", "baselines") else stage, stages[stage]) for stage in stages),
+        ("reading windows, writing records", within - stages.total()),
+        ("between the trials of a worker", between),
+        ("start: command, Ray, imports of workers", start),
+        ("waiting for the last trial of another worker", sum(last - end for end in ends)),
+        ("end: answer, report, MLflow", workers * (took.ended - last)),
+    ]
+
+
+def sweep(storage: Path, options: argparse.Namespace) -> None:
     """Run the plain Ray Tune sweep."""
     import ray
     from ray import tune
@@ -59,8 +105,11 @@ def sweep(storage: Path, blocks: int) -> None:
     windows = store.batch(np.arange(len(store.windows))).astype(np.float32)
     ray.init(address="local", include_dashboard=False, log_to_driver=False)
     tune.Tuner(
-        tune.with_parameters(_plain_trial, windows=windows, pairs=pairs),
-        param_space={"latent_dim": tune.grid_search(list(LATENT_DIMS)), "seed": tune.grid_search(list(range(blocks)))},
+        tune.with_parameters(_plain_trial, windows=windows, pairs=pairs, values=options.values),
+        param_space={
+            "latent_dim": tune.grid_search(list(LATENT_DIMS)),
+            "seed": tune.grid_search(list(range(options.blocks))),
+        },
         run_config=tune.RunConfig(
             storage_path=str(storage / "ray"),
             verbose=0,
@@ -71,22 +120,26 @@ def sweep(storage: Path, blocks: int) -> None:
     ).fit()
 
 
-def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
+def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray, values: dict[str, str]) -> None:
     from ray import tune
 
     from musiclab.data.songs import TRACKS
+    from musiclab.data.windows import pack
+    from musiclab.execution.trial import SOUNDS
     from musiclab.measures.baselines import COPIED_FROM, baseline_measures
     from musiclab.measures.latent_suite import posterior_measures, reconstruction_measures
     from musiclab.measures.originality import TrainingWindows
-    from musiclab.measures.reconstruction import best_threshold
     from musiclab.measures.suite import music_measures, set_measures, training_measures
     from musiclab.measures.window_set import WindowSet
     from musiclab.rendering.sample import render_samples
+    from musiclab.systems.activations import NoteRules, density_thresholds, own_radii, radii_of
     from musiclab.systems.vae_nn.config import VaeNNConfig
     from musiclab.systems.vae_nn.latent import conditional_nn, melody_nn, predict
     from musiclab.systems.vae_nn.system import VaeNN
+    from musiclab.training.schedule import warm_cosine
 
-    c = VaeNNConfig().with_values(VaeNN.scales["demo"] | VaeNN.forms["mended"] | {"latent_dim": config["latent_dim"]})
+    preset = VaeNN.scales["demo"] | VaeNN.forms["mended"]
+    c = VaeNNConfig().with_values(preset | values | {"latent_dim": config["latent_dim"]})
     torch.manual_seed(config["seed"])
     rng = np.random.default_rng(config["seed"])
     order = rng.permutation(len(windows))
@@ -99,10 +152,14 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
         track: torch.optim.Adam(vae.parameters(), c.vae_lr, weight_decay=c.vae_weight_decay)
         for track, vae in vaes.items()
     }
+    loader = torch.utils.data.DataLoader(train, c.vae_batch, shuffle=True)
     for epoch in range(c.vae_epochs):
         metrics = {}
-        for batch in torch.utils.data.DataLoader(train, c.vae_batch, shuffle=True):
+        for step, batch in enumerate(loader, epoch * len(loader)):
             for track, vae in vaes.items():
+                if c.vae_schedule == "cosine":
+                    rate = warm_cosine(c.vae_lr, step, len(loader) * c.vae_epochs)
+                    optimizers[track].param_groups[0]["lr"] = rate
                 nll, kl = plain_terms(vae, batch[:, track : track + 1], torch.randn(len(batch), c.latent_dim))
                 optimizers[track].zero_grad()
                 (nll + kl).backward()
@@ -143,10 +200,9 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
                 metrics[f"train/next_mse.{TRACKS[track]}"] = loss.item()
         tune.report(metrics | {"epoch": epoch})
     with torch.no_grad():
-        cut = torch.full((len(TRACKS), 1, 1), c.threshold)
-        out = decode(encode(torch.tensor(validation))).numpy()
-        for track in vaes:
-            cut[track] = best_threshold(out[:, track], validation[:, track] > 0, [step / 50 for step in range(1, 50)])
+        packed = SimpleNamespace(train=np.arange(len(train)), packed=lambda rows: pack(train[rows].numpy() > 0))
+        radii, shares = radii_of(c.peaks, own_radii(packed)), (validation > 0).mean(axis=(0, 2, 3))
+        rules = NoteRules(density_thresholds(decode(encode(torch.tensor(validation))), shares, radii), radii)
         starts = window = torch.tensor(windows[pairs[rng.permutation(len(pairs))[: c.starts], 0]])
         generated = []
         for network in networks:
@@ -158,10 +214,10 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
                 piano if track == 1 else predict(network, track, last, piano) + c.noise_sd * torch.randn_like(piano)
                 for track, network in enumerate(networks)
             ]
-            window = (decode(torch.stack(latents, 1)) > cut).float()
+            window = rules.cells(decode(torch.stack(latents, 1))).float()
             generated.append(window.bool().numpy())
         means = encode(torch.tensor(test))
-        rebuilt = (decode(means) > cut).numpy()
+        rebuilt = rules.cells(decode(means)).numpy()
     continuations = np.stack(generated, axis=1)[:, None]
     fake = continuations.reshape(-1, *continuations.shape[3:])
     count, real = min(len(fake), len(validation)), WindowSet(test > 0, np.arange(len(test)) // 3, c.resolution)
@@ -176,7 +232,7 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray) -> None:
         for number in range(4)
     ]
     titles = [f"start {number}" for number in range(4)]
-    for number, sample in enumerate(render_samples(rolls, titles, c.resolution, 120.0, c.steps)):
+    for number, sample in enumerate(render_samples(rolls, titles, c.resolution, 120.0, c.steps, SOUNDS)):
         for kind, data in sample.items():
             Path(f"start-{number}.{kind}").write_bytes(data)
     tune.report({name: value for name, value in values.items() if not math.isnan(value)})
@@ -195,23 +251,37 @@ def plain_terms(vae: ConvVAE, x: torch.Tensor, noise: torch.Tensor) -> tuple[tor
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--blocks", type=int, default=7)
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="on both sides")
     parser.add_argument("--sweep", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    options.values = {field: float(value) if "." in value else int(value) for field, value in _pairs(options.set)}
     if options.sweep:
-        sweep(options.sweep, options.blocks)
+        sweep(options.sweep, options)
         return
+    again = ["--blocks", str(options.blocks), *(word for text in options.set for word in ("--set", text))]
     with tempfile.TemporaryDirectory() as folder:
         storage = Path(folder)
         command = [str(Path(sys.executable).with_name("musiclab")), "data", "build", "chorales", "--storage", folder]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        ours, plain = run_study(storage, options.blocks), run_sweep(storage, options.blocks)
+        study, plain = run_study(storage, again), run_sweep(storage, again)
+        rows = where_it_goes(storage, study)
     trials = len(LATENT_DIMS) * options.blocks
     print(
         f"{trials} trials of latent_dim, demo scale, chorales; {os.cpu_count()} CPUs, Python {sys.version.split()[0]}"
     )
     print(f"{'':<34}{'seconds':>9}{'s/trial':>9}{'ratio':>7}")
-    for name, seconds in (("this study, answer included", ours), ("plain Ray Tune + MLflow callback", plain)):
-        print(f"{name:<34}{seconds:>9.1f}{seconds / trials:>9.2f}{seconds / ours:>7.2f}")
+    for name, took in (("this study, answer included", study), ("plain Ray Tune + MLflow callback", plain)):
+        print(f"{name:<34}{took.seconds:>9.1f}{took.seconds / trials:>9.2f}{took.seconds / study.seconds:>7.2f}")
+    whole = sum(seconds for _, seconds in rows)
+    print(f"\n{'where the seconds of the study go':<46}{'seconds':>9}{'s/trial':>9}{'share':>7}")
+    for name, seconds in [*rows, ("all, summed over workers", whole)]:
+        print(f"{name:<46}{seconds:>9.1f}{seconds / trials:>9.2f}{seconds / whole:>7.1%}")
+
+
+def _pairs(texts: list[str]) -> Iterator[tuple[str, str]]:
+    for text in texts:
+        field, _, value = text.partition("=")
+        yield field, value
 
 
 if __name__ == "__main__":

@@ -161,7 +161,7 @@ def _essence(source: str, tree: ast.Module) -> str:
 
 
 def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:
-    for node in ast.walk(tree):
+    for node in (tree, *_statements(tree)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if (
@@ -229,15 +229,36 @@ def _imports(path: Path, module: str, measuring: bool) -> list[tuple[str, ...]]:
 
 
 def _running(node: ast.AST, measuring: bool) -> Iterator[ast.AST]:
-    """All nodes below, except what only type checkers read and, unless `measuring`, functions that only measure."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
-            for other in child.orelse:
-                yield from (other, *_running(other, measuring))
-            continue
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
-            only_measures = child.name.endswith(MEASURES_SUFFIX)
+    """All statements below, except what only type checkers read and, unless `measuring`, what only measures."""
+
+    def inside(statement: ast.AST) -> list[ast.AST]:
+        if isinstance(statement, ast.If) and ast.unparse(statement.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            return [*statement.orelse]
+        return _within(statement)
+
+    waiting = inside(node)
+    while waiting:
+        statement = waiting.pop()
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            only_measures = statement.name.endswith(MEASURES_SUFFIX)
             if only_measures and not measuring:
                 continue
-        yield child
-        yield from _running(child, measuring)
+        yield statement
+        waiting += inside(statement)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements below, in no particular order."""
+    waiting = _within(node)
+    while waiting:
+        yield (statement := waiting.pop())
+        waiting += _within(statement)
+
+
+def _within(node: ast.AST) -> list[ast.AST]:
+    """The statements right below a node, with what holds statements; expressions, which are most nodes, hold none."""
+    return [
+        child
+        for child in ast.iter_child_nodes(node)
+        if isinstance(child, ast.stmt | ast.excepthandler | ast.match_case)
+    ]

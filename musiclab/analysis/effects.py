@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
 
 from musiclab.analysis.intervals import Interval, difference_interval
 from musiclab.analysis.sequential import anytime_p
@@ -345,7 +344,7 @@ def _trends(all_factors: list[Factor], chosen: list[Factor], table: _Table) -> l
         x = np.array(factor.values, float)
         levels = np.stack([table.mean(factor.at(value)) for value in factor.values], axis=1)
         levels = levels[~np.isnan(levels).any(axis=1)]
-        correlations.append(_correlation(stats.rankdata(x), stats.rankdata(levels, axis=1)))
+        correlations.append(_correlation(_ranks(x), _ranks(levels)))
         slopes.append((levels @ (x - x.mean()) / np.sum((x - x.mean()) ** 2)).tolist())
     return [
         Trend(
@@ -356,6 +355,13 @@ def _trends(all_factors: list[Factor], chosen: list[Factor], table: _Table) -> l
         )
         for factor, tested, slope in zip(numeric, table.family(correlations), slopes, strict=True)
     ]
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """The ranks of the values along the last axis, from 1; equal values share the mean of theirs."""
+    here, others = values[..., :, None], values[..., None, :]
+    ranks: np.ndarray = (others < here).sum(axis=-1) + ((others == here).sum(axis=-1) + 1) / 2
+    return ranks
 
 
 def _within_one(interval: Interval) -> Interval:

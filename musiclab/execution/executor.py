@@ -34,5 +34,5 @@ class InProcess:
 
     def run(self, queue: Queue, trials: TrialRunner, on_trial_end: OnTrialEnd) -> None:
         while spec := queue.next():
-            trials(spec.to_json())
+            trials(spec.to_json(), queue.leads(spec))
             on_trial_end(queue.done(spec.key), None)

@@ -1,21 +1,29 @@
 """The queue: decides which trial may run now, so that no two running trials compute the same stage."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from musiclab.design.trials import TrialSpec
+
+_ASK_AGAIN_S = 0.5
+# The fields that decide which windows of a block are compared.
+_WINDOWS = ("max_train", "max_eval", "starts", "continuation")
 
 
 @dataclass
 class Queue:
     """Hands out trials so that no two running ones compute the same stage, and no worker waits for another.
 
-    A trial is ready if none of its missing stages is being computed by another.
+    A trial is ready if none of its missing stages is being computed by another. If none is ready, the queue asks now
+    and then whether what the others wait for is there: a stage that trials share releases them before the trial that
+    computes it has ended.
 
     Attributes:
         waiting: the trials to run. A search that does not know its trials in advance adds them here.
-        finished: tells whether the stage of a key exists. Answers are kept until a trial ends, because only that can
-            change them.
+        finished: tells whether the stage of a key exists. Answers are kept until a trial ends, or until no trial is
+            ready.
         closed: nothing more is handed out, because the study is to stop.
         running: the trials that were handed out and have not ended, by key.
     """
@@ -25,30 +33,61 @@ class Queue:
     closed: bool = False
     running: dict[str, TrialSpec] = field(default_factory=dict)
     _finished: dict[str, bool] = field(default_factory=dict)
+    _asked_at: float = float("-inf")
+    _led: set[tuple[Any, ...]] = field(default_factory=set)
 
     def next(self) -> TrialSpec | None:
         """Hand out a trial that is ready; None if there is none now, or if the queue is closed."""
         if self.closed:
             return None
-        in_progress = {key for spec in self.running.values() for key in self._missing(spec)}
-        for spec in self.waiting:
-            if in_progress.isdisjoint(self._missing(spec)):
-                self.waiting.remove(spec)
-                self.running[spec.key] = spec
-                return spec
-        return None
+        spec = self._ready() or self._released()
+        if spec:
+            self.waiting.remove(spec)
+            self.running[spec.key] = spec
+        return spec
+
+    def leads(self, spec: TrialSpec) -> bool:
+        """Whether a trial that was just handed out is the first of its block: it works out the block's baselines.
+
+        It does so before it trains. Other trials need them only after their training, so that none waits for it.
+        """
+        block = (spec.block, spec.variant.data, *(spec.variant.config.get(name) for name in _WINDOWS))
+        leads = block not in self._led
+        self._led.add(block)
+        return leads
 
     def done(self, key: str) -> TrialSpec:
         """Note that the trial of that key has ended, in success or failure, and return it."""
-        self._finished = {stage: True for stage, exists in self._finished.items() if exists}
+        self._forget(self._finished)
         return self.running.pop(key)
 
     def __bool__(self) -> bool:
         """Whether a trial may still be handed out: one that waits, or one that runs and may be retried."""
         return not self.closed and bool(self.waiting or self.running)
 
+    def _ready(self) -> TrialSpec | None:
+        in_progress = self._in_progress()
+        return next((spec for spec in self.waiting if in_progress.isdisjoint(self._missing(spec))), None)
+
+    def _released(self) -> TrialSpec | None:
+        """A trial that is ready because what it waited for is there now; the storage is not asked all the time."""
+        if not self.waiting or time.monotonic() < self._asked_at + _ASK_AGAIN_S:
+            return None
+        self._forget(self._in_progress())
+        spec, self._asked_at = self._ready(), time.monotonic()
+        return spec
+
+    def _in_progress(self) -> set[str]:
+        return {key for spec in self.running.values() for key in self._missing(spec)}
+
     def _missing(self, spec: TrialSpec) -> set[str]:
         for key in spec.stages.values():
             if key not in self._finished:
                 self._finished[key] = self.finished(key)
         return {key for key in spec.stages.values() if not self._finished[key]}
+
+    def _forget(self, keys: Iterable[str]) -> None:
+        """Ask again whether these exist, except those that did."""
+        for key in list(keys):
+            if not self._finished[key]:
+                del self._finished[key]

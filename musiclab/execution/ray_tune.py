@@ -108,15 +108,15 @@ class _Worker(tune.Trainable):
 
     # The base class does not declare `trials`: Tune passes it on from `with_parameters`.
     def setup(self, config: dict[str, Any], trials: TrialRunner) -> None:  # type: ignore[override]
-        self._trials, self._spec_json = trials, config["trial"]
+        self._trials, self._job = trials, config
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._spec_json = new_config["trial"]
+        self._job = new_config
         return True
 
     def step(self) -> dict[str, Any]:
         try:
-            self._trials(self._spec_json)
+            self._trials(self._job["trial"], self._job["leads"])
         except StorageFailed as error:
             return {_FAILED: str(error), "done": True}
         return {_FAILED: "", "done": True}
@@ -146,7 +146,7 @@ class _QueueBridge(tune.Callback):
         if spec is None:
             return None
         self._keys[trial_id] = spec.key
-        return {"trial": spec.to_json()}
+        return {"trial": spec.to_json(), "leads": self.queue.leads(spec)}
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         if failure := trial.last_result.get(_FAILED):

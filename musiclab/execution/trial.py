@@ -21,7 +21,6 @@ from musiclab import ROOT, __version__
 from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError, one_line
 from musiclab.hashing import content_hash
-from musiclab.rendering.sample import render_samples
 from musiclab.storage.files import Storage, StorageFailed
 from musiclab.storage.leases import should_continue
 from musiclab.storage.records import Records
@@ -37,7 +36,9 @@ from musiclab.training.memory import keep_freed_memory
 from musiclab.training.runtime import Runtime, WrongRuntime
 from musiclab.training.windows import BlockWindows
 
-SAMPLES = 4  # start windows whose continuations every trial writes as samples
+# Start windows whose continuations every trial writes as samples, and how many of these it plays: a report plays those
+# that it shows, and nobody else listens to four of each trial.
+SAMPLES, SOUNDS = 4, 1
 _ASK_EVERY_S = 1.0  # interval at which the storage is asked whether the study goes on
 
 
@@ -53,8 +54,12 @@ class TrialRunner:
     storage: str
     lease: str
 
-    def __call__(self, spec_json: dict[str, Any]) -> None:
+    def __call__(self, spec_json: dict[str, Any], leads: bool = True) -> None:
         """Run one trial and write its record. On failure, write the reason instead; if asked to stop, write nothing.
+
+        Args:
+            spec_json: the trial.
+            leads: whether it works out the baselines of its block before it trains, unless they exist.
 
         Raises:
             StorageFailed: the storage cannot be opened or written to any more.
@@ -70,7 +75,7 @@ class TrialRunner:
         if records.get(trial.key):
             return
         try:
-            finished = _run(trial, find_system(trial.variant.system), storage, self._going_on(storage))
+            finished = _run(trial, find_system(trial.variant.system), storage, self._going_on(storage), leads)
             # Another study may have the same trial, or a worker may have outlived its killed driver, and been faster.
             if not records.get(trial.key):
                 records.put(trial.key, *finished)
@@ -125,7 +130,7 @@ class _Finished(NamedTuple):
     samples: dict[str, bytes]
 
 
-def _run(trial: TrialSpec, system: System[Any], storage: Storage, go_on: Callable[[], bool]) -> _Finished:
+def _run(trial: TrialSpec, system: System[Any], storage: Storage, go_on: Callable[[], bool], leads: bool) -> _Finished:
     # More threads are no faster for models of this size, and one gives the same sums on any number of cores.
     torch.set_num_threads(1)
     threadpool_limits(1)  # numpy's threads
@@ -145,13 +150,20 @@ def _run(trial: TrialSpec, system: System[Any], storage: Storage, go_on: Callabl
     windows = trial_windows(storage, trial, config)
     seconds: dict[str, float] = {}
     reused: list[str] = []
+
+    def run_of(stage: str) -> StageRun[Any]:
+        files = StoredFiles(storage, trial, stage)
+        return StageRun(config, trial.block, windows, files, device, after_epoch=stop_if_asked)
+
+    if leads:
+        _baselines(records, run_of(MEASURE), seconds)
     for stage, key in trial.stages.items():
         stop_if_asked()
-        files = StoredFiles(storage, trial, stage)
-        run = StageRun(config, trial.block, windows, files, device, after_epoch=stop_if_asked)
+        run = run_of(stage)
+        if stage == MEASURE:
+            baselines = _baselines(records, run, seconds)
         start = time.perf_counter()
         if stage == MEASURE:
-            baselines = _baselines(records, run)
             measures, histograms = measured(
                 system, run, {"values": baselines.values, "histograms": baselines.histograms}
             )
@@ -160,7 +172,7 @@ def _run(trial: TrialSpec, system: System[Any], storage: Storage, go_on: Callabl
             continue
         else:
             system.run_stage(stage, run)
-            files.finish()
+            StoredFiles(storage, trial, stage).finish()
         seconds[stage] = round(time.perf_counter() - start, 3)
     start = time.perf_counter()
     samples = _samples(trial, system, run)
@@ -206,14 +218,15 @@ def _run(trial: TrialSpec, system: System[Any], storage: Storage, go_on: Callabl
     return _Finished(record, cost, samples)
 
 
-def _baselines(records: Records, run: StageRun[Any]) -> Baselines:
-    """The baselines of the block; its first trial computes them."""
-    key = baselines_key(run)
+def _baselines(records: Records, run: StageRun[Any], seconds: dict[str, float]) -> Baselines:
+    """The baselines of the block; if it has none yet, this trial works them out, and `seconds` gets the time."""
+    key, start = baselines_key(run), time.perf_counter()
     baselines = records.baselines(key)
     if baselines is None:
         values = real_baselines(run)
         baselines = Baselines(values=values["values"], histograms=values["histograms"])
         records.put_baselines(key, baselines)
+        seconds["baselines"] = round(time.perf_counter() - start, 3)
     return baselines
 
 
@@ -229,12 +242,14 @@ def _keep_split(storage: Storage, windows: BlockWindows) -> str:
 
 
 def _samples(trial: TrialSpec, system: System[Any], run: StageRun[Any]) -> dict[str, bytes]:
-    """The continuations of the first start windows in the keys of their songs, as MIDI, picture and sound, by name."""
+    """The continuations of the first start windows in the keys of their songs: MIDI, pictures, and the first as sound."""
+    from musiclab.rendering.sample import render_samples  # what draws takes a second to import
+
     config = run.config
     continued = read_generated(run.files.product(GENERATE))[:: config.variations][:SAMPLES]
     starts = run.data.starts[:SAMPLES, 0]
     rolls, start_steps = system.audible(config, run.data.packed(starts), continued, run.data.store.transposed(starts))
     # Titles do not name the variant, because studies that share the trial may name it differently.
     titles = [f"start {number}, block {trial.block.index}" for number in range(1, len(rolls) + 1)]
-    samples = render_samples(rolls, titles, config.resolution, 120.0, start_steps)
+    samples = render_samples(rolls, titles, config.resolution, 120.0, start_steps, SOUNDS)
     return {f"start-{number}.{kind}": data for number, sample in enumerate(samples, 1) for kind, data in sample.items()}

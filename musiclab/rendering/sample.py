@@ -7,19 +7,20 @@ import numpy.typing as npt
 
 from musiclab.rendering.midi import to_midi
 from musiclab.rendering.picture import to_png
-from musiclab.rendering.sound import Player
-
-# How many samples one player plays: its first sample is slow, and it grows with each.
-_SAMPLES_A_PLAYER = 8
+from musiclab.rendering.sound import player
 
 
 def render_samples(
-    rolls: Iterable[npt.NDArray[np.bool_]], titles: Iterable[str], resolution: int, tempo: float, start_steps: int
+    rolls: Iterable[npt.NDArray[np.bool_]],
+    titles: Iterable[str],
+    resolution: int,
+    tempo: float,
+    start_steps: int,
+    sounds: int | None = None,
 ) -> Iterator[dict[str, bytes]]:
     """For each roll in turn, the content of its sample's files by their suffix: `mid`, `png` and `mp3`.
 
-    A sample does not depend on the others. Rendering several together takes less time than one by one, above all if
-    they share notes.
+    A sample does not depend on the others.
 
     Args:
         rolls: bool `(track, time, pitch)` each, the start window and its continuation.
@@ -27,9 +28,9 @@ def render_samples(
         resolution: steps a beat.
         tempo: beats a minute.
         start_steps: length of the start windows in steps; 0 if there are none.
+        sounds: how many of the first rolls get an `mp3`, which takes most of the time; None is all.
     """
     for number, (roll, title) in enumerate(zip(rolls, titles, strict=True)):
-        if number % _SAMPLES_A_PLAYER == 0:
-            player = Player()
         midi = to_midi(roll, resolution, tempo)
-        yield {"mid": midi, "png": to_png(roll, resolution, title, start_steps), "mp3": player.mp3(midi)}
+        files = {"mid": midi, "png": to_png(roll, resolution, title, start_steps)}
+        yield files | ({"mp3": player().mp3(midi)} if sounds is None or number < sounds else {})

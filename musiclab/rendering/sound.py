@@ -4,6 +4,7 @@ import tempfile
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,21 +32,31 @@ _LOUDNESS = 0.1
 _FADE = 0.02
 # In seconds. An MP3 without samples does not play.
 _SHORTEST_SILENCE = 1.0
+# So many keys may stay in a player; chorales have about 100. Files of one trial that play more share them all the same.
+_MOST_KEYS, _FILES_AT_LEAST = 150, 8
 
 
 class Player:
-    """Plays a few files that belong together, such as the samples of a trial.
+    """Plays any number of files. A file sounds the same in every process, whatever was played before.
 
-    A file sounds the same in every process, whatever was played before. A player caches the sound of every key that it
-    has played: a second file with the same notes takes a quarter of the time, but after many files the cache takes
-    hundreds of megabytes. So use one player for a few files only.
+    The synthesizer keeps the sound of every key that it has played, up to 2 MB each: further files with the same keys
+    take a quarter of the time. After a few files that play many keys it is made anew.
     """
 
     def __init__(self) -> None:
-        with tempfile.NamedTemporaryFile(suffix=".sf2") as file:
-            file.write(_soundfont())
-            file.flush()
-            self._synthesizer = Synthesizer(file.name, _PLAYED_RATE, 0)  # reads the whole file
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._synthesizer, self._files, self._keys = _synthesizer(), 0, set[tuple[bool, int, int]]()
+
+    def _play(self, score: Any) -> npt.NDArray[np.float32]:
+        """The sound of a score at `_PLAYED_RATE`, `(sample,)`."""
+        if self._files >= _FILES_AT_LEAST and len(self._keys) > _MOST_KEYS:
+            self._start_afresh()
+        self._files += 1
+        self._keys |= {(track.is_drum, track.program, note.pitch) for track in score.tracks for note in track.notes}
+        played: npt.NDArray[np.float32] = self._synthesizer.render(score, stereo=False)[0]
+        return played
 
     def wave(self, midi: bytes) -> npt.NDArray[np.float32]:
         """The sound of a MIDI file at `RATE`, float32 `(sample,)` between -1 and 1: the mean of left and right.
@@ -58,8 +69,7 @@ class Player:
         seconds = score.to("second").end()  # with the silence at its end
         if score.note_num() == 0:
             return np.zeros(round(max(seconds, _SHORTEST_SILENCE) * RATE), dtype=np.float32)
-        played = self._synthesizer.render(score, stereo=False)[0]
-        resampled: npt.NDArray[np.float32] = resample_poly(played, RATE, _PLAYED_RATE)
+        resampled: npt.NDArray[np.float32] = resample_poly(self._play(score), RATE, _PLAYED_RATE)
         wave = _filled(resampled, round(seconds * RATE))
         wave *= _gain(wave)
         fade = min(round(_FADE * RATE), len(wave))
@@ -69,6 +79,12 @@ class Player:
     def mp3(self, midi: bytes) -> bytes:
         """The sound of a MIDI file as an MP3 that every browser plays; the same file gives the same bytes."""
         return to_mp3(self.wave(midi))
+
+
+@cache
+def player() -> Player:
+    """The player of this process."""
+    return Player()
 
 
 def _filled(wave: npt.NDArray[np.float32], samples: int) -> npt.NDArray[np.float32]:
@@ -81,6 +97,13 @@ def _gain(wave: npt.NDArray[np.float32]) -> float:
     peak = float(np.abs(wave).max(initial=0))
     loudness = float(np.sqrt(np.square(wave, dtype=np.float64).mean()))
     return min(_PEAK / peak, _LOUDNESS / loudness) if peak > 0 else 1.0
+
+
+def _synthesizer() -> Any:
+    with tempfile.NamedTemporaryFile(suffix=".sf2") as file:
+        file.write(_soundfont())
+        file.flush()
+        return Synthesizer(file.name, _PLAYED_RATE, 0)  # reads the whole file
 
 
 @cache

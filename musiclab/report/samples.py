@@ -12,7 +12,7 @@ from musiclab.data.store import SongRow, WindowStore, open_store
 from musiclab.data.transposition import moved_rolls
 from musiclab.errors import UserError
 from musiclab.rendering.midi import from_midi, to_midi
-from musiclab.rendering.sound import Player
+from musiclab.rendering.sound import player
 from musiclab.report.sentences import missing
 from musiclab.storage.records import Records
 from musiclab.training.windows import block_windows
@@ -36,14 +36,21 @@ class Sample:
         resolution: steps a beat.
         tempo: beats a minute.
         start_steps: how many steps at its beginning are a start window.
-        mp3: the sound; None if it is no longer there.
+        midi: the roll as a MIDI file.
+        kept_mp3: the sound in the storage; None if there is none.
     """
 
     roll: np.ndarray
     resolution: int
     tempo: float
     start_steps: int
-    mp3: bytes | None
+    midi: bytes
+    kept_mp3: bytes | None = None
+
+    @property
+    def mp3(self) -> bytes:
+        """The sound; it is played now if it is not kept, because a trial plays few of its samples."""
+        return self.kept_mp3 or player().mp3(self.midi)
 
 
 class Samples:
@@ -82,7 +89,7 @@ class Samples:
             return missing.SAMPLE_DAMAGED
         config = trial.variant.config
         start_steps = roll.shape[1] - config["continuation"] * config["steps"]  # what is not continuation is start
-        return Sample(roll, resolution, tempo, start_steps, self._records.sample(trial.key, f"{name}.mp3"))
+        return Sample(roll, resolution, tempo, start_steps, midi, self._records.sample(trial.key, f"{name}.mp3"))
 
 
 class RealMusic:
@@ -93,7 +100,7 @@ class RealMusic:
     """
 
     def __init__(self, results: Results, samples: Samples) -> None:
-        self._samples, self._player = samples, Player()
+        self._samples = samples
         self._store = _store(results)
         self._continuation = max(trial.variant.config["continuation"] for trial in results.trial_specs)
         # All variants of a block continue the same starts; the last one of each block here has the most of them.
@@ -123,7 +130,7 @@ class RealMusic:
         if sample.start_steps and not np.array_equal(sample.roll[:, : spec.steps], roll[:, : spec.steps]):
             return missing.REAL_MUSIC_DIFFERS
         midi = to_midi(roll, spec.resolution, sample.tempo)
-        return Sample(roll, spec.resolution, sample.tempo, spec.steps, self._player.mp3(midi))
+        return Sample(roll, spec.resolution, sample.tempo, spec.steps, midi)
 
     def _start(self, place: Place) -> int:
         """The index of the start window in the store."""

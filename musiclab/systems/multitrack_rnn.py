@@ -37,6 +37,7 @@ from musiclab.systems.base import StageRun, System
 from musiclab.systems.config import GENERATE, MEASURE, Config, field
 from musiclab.systems.timing import seconds_a_step
 from musiclab.training import tensors
+from musiclab.training.adam import Adam
 from musiclab.training.batches import EVAL_BATCH, float_rolls
 from musiclab.training.fit import Learner, fit
 from musiclab.training.running_means import RunningMeans
@@ -112,7 +113,7 @@ class StepLearner(Learner):
             network = NextStep(config)
         self.network = network.to(run.device)
         self.modules = {"network": self.network}
-        self.optimizers = {"network": torch.optim.Adam(network.parameters(), lr=config.lr, fused=True)}
+        self.optimizers = {"network": Adam(network.parameters(), lr=config.lr)}
 
     def epoch(self, number: int) -> dict[str, float]:
         optimizer, sums = self.optimizers["network"], RunningMeans()
@@ -210,7 +211,7 @@ class MultitrackRNN(System[MultitrackRNNConfig]):
     def estimated_seconds(self, config: MultitrackRNNConfig, windows: int) -> float:
         """From a few training steps on noise."""
         network, length = NextStep(config), config.sequence + config.ahead
-        optimizer = torch.optim.Adam(network.parameters(), fused=True)
+        optimizer = Adam(network.parameters())
         x_NTV = (torch.rand(config.batch, length, config.size) < 0.02).float()
         lengths_N = torch.full((config.batch,), length)
 

@@ -35,6 +35,7 @@ from musiclab.systems.base import StageRun, System
 from musiclab.systems.config import GENERATE, MEASURE, Config, field
 from musiclab.systems.timing import seconds_a_step
 from musiclab.training import tensors
+from musiclab.training.adam import Adam
 from musiclab.training.batches import EVAL_BATCH
 from musiclab.training.fit import Learner, fit
 from musiclab.training.modules import module_list
@@ -211,7 +212,7 @@ class NoteLearner(Learner):
             self.network.to(run.device)
             self.best = Best(self.network)
             self.modules = {"network": self.network, "best": self.best}
-            self.optimizers = {"network": torch.optim.Adam(self.network.parameters(), lr=config.lr, fused=True)}
+            self.optimizers = {"network": Adam(self.network.parameters(), lr=config.lr)}
 
     def epoch(self, number: int) -> dict[str, float]:
         if self.network is None or self.best is None:
@@ -305,7 +306,7 @@ class NoteRNN(System[NoteRNNConfig]):
         tokens_NT = torch.randint(config.vocabulary, (config.batch, config.sequence + 1))
         lengths = torch.full((config.batch,), config.sequence + 1)
         network = NextToken(config, Vocabulary([bytes(PITCH_BYTES)] * config.vocabulary, []))
-        optimizer = torch.optim.Adam(network.parameters(), fused=True)
+        optimizer = Adam(network.parameters())
 
         def step() -> None:
             optimizer.zero_grad()

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import rankdata
 
 from musiclab.analysis.answer import Answer, answer
-from musiclab.analysis.effects import Effects, effects, trend
+from musiclab.analysis.effects import Effects, _ranks, effects, trend
 from musiclab.design.criteria import Criteria
 from musiclab.design.fractional import generators
 from musiclab.design.space import Space, combinations
@@ -298,6 +299,12 @@ def test_a_trend_is_by_ranks_and_averaged_over_crossed_fields() -> None:
     assert found.trends[0].correlation.mean == pytest.approx(0.8)
     assert found.trends[0].slope.mean == pytest.approx((-1.5 * 0 - 0.5 * 5 + 0.5 * 4 + 1.5 * 100) / 5)
     assert len(found.trends) == 1
+
+
+def test_ranks_are_those_of_scipy() -> None:
+    rng = np.random.default_rng(0)
+    for values in (rng.integers(0, 4, (6, 9)).astype(float), rng.normal(size=(3, 5)), np.ones((2, 4)), np.arange(3.0)):
+        np.testing.assert_array_equal(_ranks(values), rankdata(values, axis=-1))
 
 
 def test_the_interval_of_a_correlation_ends_at_one() -> None:

@@ -111,6 +111,42 @@ def test_queue_releases_followers_when_the_stage_is_there() -> None:
     assert not queue
 
 
+def test_queue_releases_followers_before_the_leader_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    finished: set[str] = set()
+    asked: list[str] = []
+
+    def exists(key: str) -> bool:
+        asked.append(key)
+        return key in finished
+
+    queue = Queue(_cells("noise_sd", [0.1, 0.5], 1), exists)
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    now = 0.0
+    leader = queue.next()
+    assert leader and queue.next() is None
+    finished |= {leader.stages["vae"], leader.stages["latent"]}
+    asked.clear()
+    assert queue.next() is None and not asked, "the storage is not asked at every call"
+    now = 1.0
+    follower = queue.next()
+    assert follower and follower.variant.name == "noise_sd=0.5"
+    assert set(asked) == set(leader.stages.values()), "only what is being made can be there now"
+    queue.done(leader.key)
+    assert queue.next() is None and queue
+
+
+def test_the_first_trial_of_a_block_leads() -> None:
+    cells = _cells("latent_dim", [8, 16], 2)
+    longer = replace(cells[1].variant, config=cells[1].variant.config | {"continuation": 9})
+    cells.append(replace(cells[1], variant=longer, stages={"measure": "longer"}))
+    queue, led = Queue(cells, lambda key: False), []
+    while spec := queue.next():
+        led.append((spec.block.index, queue.leads(spec)))
+    assert led == [(0, True), (0, False), (1, True), (1, False), (0, True)], (
+        "another number of windows, so another floor"
+    )
+
+
 def test_a_closed_queue_hands_out_nothing() -> None:
     queue = Queue(_cells("latent_dim", [8, 16], 1), finished=lambda key: False)
     queue.next()

@@ -15,8 +15,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import musiclab.execution.trial
 import musiclab.rendering.picture
 import musiclab.report
@@ -114,7 +112,6 @@ def _run(asked: dict[str, Any]) -> None:
 
 def main() -> None:
     """Serve until standard input ends."""
-    torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # imports what the first one of a process does
     for line in sys.stdin:
         if child := os.fork():
             print(json.dumps(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])), flush=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from musiclab.rendering import sample as rendering
+from musiclab.rendering import sound
 from musiclab.rendering.midi import to_midi
 from musiclab.rendering.picture import to_png
 from musiclab.rendering.sample import render_samples
@@ -18,7 +18,12 @@ def test_a_sample_is_one_roll_in_three_forms_whatever_comes_before_it(piece: np.
         assert sample == {"mid": midi, "png": to_png(roll, 2, title, 16), "mp3": Player().mp3(midi)}
 
 
-def test_one_player_plays_a_few_samples_only(piece: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_so_many_are_played(piece: np.ndarray) -> None:
+    samples = list(render_samples([piece] * 3, ["a"] * 3, 2, 120.0, 0, sounds=1))
+    assert [set(sample) for sample in samples] == [{"mid", "png", "mp3"}, {"mid", "png"}, {"mid", "png"}]
+
+
+def test_all_samples_of_a_process_have_one_player(piece: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     players = []
 
     class Counted(Player):
@@ -26,9 +31,9 @@ def test_one_player_plays_a_few_samples_only(piece: np.ndarray, monkeypatch: pyt
             super().__init__()
             players.append(self)
 
-    monkeypatch.setattr(rendering, "Player", Counted)
-    short = piece[:, :2]
-    list(render_samples([short] * 4, ["a"] * 4, 2, 120.0, 0))
+    sound.player.cache_clear()
+    monkeypatch.setattr(sound, "Player", Counted)
+    for _ in range(3):
+        list(render_samples([piece[:, :2]] * 2, ["a"] * 2, 2, 120.0, 0))
     assert len(players) == 1
-    list(render_samples([short] * 20, ["a"] * 20, 2, 120.0, 0))
-    assert len(players) > 2
+    sound.player.cache_clear()

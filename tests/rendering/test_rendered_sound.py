@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from symusic import Score, Synthesizer
 
+from musiclab.rendering import sound
 from musiclab.rendering.midi import to_midi
 from musiclab.rendering.mp3 import RATE, to_mp3
 from musiclab.rendering.sound import Player
@@ -177,6 +178,28 @@ def test_the_same_file_gives_the_same_sound_whatever_was_played_before(piece: np
     player = Player()
     first, other = player.mp3(midi), player.mp3(to_midi(roll, RESOLUTION))
     assert player.mp3(midi) == Player().mp3(midi) == first != other
+
+
+def test_a_player_forgets_if_it_has_played_many_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sound, "_MOST_KEYS", 20)
+    few, many = silence(2), silence(2)
+    few[PIANO, :, 60:70] = True
+    many[PIANO, :, 60:70] = many[GUITAR, :, 60:71] = True  # as many keys as may stay, and one more
+    player = Player()
+    first = player._synthesizer
+    for _ in range(3 * sound._FILES_AT_LEAST):
+        player.wave(to_midi(few, RESOLUTION))
+    assert player._synthesizer is first
+    player.wave(to_midi(many, RESOLUTION))
+    assert player._synthesizer is first
+    player.wave(to_midi(few, RESOLUTION))
+    second = player._synthesizer
+    assert second is not first
+    for _ in range(sound._FILES_AT_LEAST - 1):
+        player.wave(to_midi(many, RESOLUTION))
+    assert player._synthesizer is second, "files of one trial share what they play, however much that is"
+    player.wave(to_midi(many, RESOLUTION))
+    assert player._synthesizer is not second
 
 
 @pytest.fixture

@@ -294,7 +294,7 @@ def test_a_trial_says_so_of_its_baselines(place: Storage, monkeypatch: pytest.Mo
     data = _raise_format(place, NEWER["baselines"])
     monkeypatch.setattr(trial, "baselines_key", lambda run: "s1")
     with pytest.raises(NewerFormat) as error:
-        trial._baselines(Records(place), None)
+        trial._baselines(Records(place), None, {})
     assert trial._reason(error.value) == _sentence(NEWER["baselines"]) + "." and not trial._again(error.value)
     assert place.read(NEWER["baselines"]) == data
 

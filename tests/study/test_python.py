@@ -344,6 +344,15 @@ def test_the_front_door_is_cheap(line: str) -> None:
     assert (run.stdout, run.stderr) == ("[]\n", "")
 
 
+def test_a_command_that_runs_nothing_is_spared_what_runs_or_draws() -> None:
+    heavy = ("torch", "ray", "mlflow", "pandas", "scipy.stats", "matplotlib", "symusic")
+    code = f"import musiclab.study.command_line\nimport sys\nprint([name for name in {heavy} if name in sys.modules])"
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert (run.stdout, run.stderr) == ("[]\n", "")
+
+
 def test_the_front_door_has_what_it_lists() -> None:
     assert (
         {"Study", "Grid", "Ablation", "Claim", "Expect", "open_results"} <= set(musiclab.__all__) <= set(dir(musiclab))

@@ -19,7 +19,6 @@ from musiclab.rendering.roll_svg import HEIGHT, to_svg
 from musiclab.rendering.strips import BEATS_PER_BAR
 from musiclab.report.html.templates import template
 from musiclab.report.samples import Place, RealMusic, Sample, Samples
-from musiclab.report.sentences.missing import SOUND_GONE
 
 LISTENING_CSS, LISTENING_JS = (
     Markup(Path(__file__).with_name(name).read_text(encoding="utf-8")) for name in ("listening.css", "listening.js")
@@ -158,9 +157,8 @@ def _shown(row: Row, place: Place, frame: tuple[int, int] | None) -> Shown:
     beat = 60 / sample.tempo
     return Shown(
         label=label,
-        lack="" if sample.mp3 else SOUND_GONE,
         svg=Markup(to_svg(sample.roll, sample.resolution, label, sample.start_steps, first, last)),
-        sound=Markup(base64.b64encode(sample.mp3 or b"").decode()),
+        sound=Markup(base64.b64encode(sample.mp3).decode()),
         steps=sample.roll.shape[1],
         seconds=sample.roll.shape[1] / sample.resolution * beat,
         bar=BEATS_PER_BAR * beat,

@@ -9,7 +9,6 @@ TRIAL_UNFINISHED = "This trial has not finished."
 SAMPLE_NEVER_MADE = "This trial has no such sample."
 SAMPLE_GONE = "This sample is no longer in the storage."
 SAMPLE_DAMAGED = "This sample is damaged."
-SOUND_GONE = "Its sound is no longer in the storage."
 REAL_MUSIC_ALONE = "There is no sample to compare it with."
 REAL_MUSIC_DIFFERS = "The trials started from other music."
 # Ends of "Real music is left out, because ...".

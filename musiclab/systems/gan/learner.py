@@ -15,6 +15,7 @@ from musiclab.measures.variety import diversity_ratio, duplicate_rate
 from musiclab.systems.base import StageRun
 from musiclab.systems.gan.config import GANConfig
 from musiclab.systems.gan.networks import Discriminator, Generator
+from musiclab.training.adam import Adam
 from musiclab.training.batches import float_rolls, shares_on, shuffled
 from musiclab.training.fit import Learner
 from musiclab.training.modules import channels_last
@@ -106,9 +107,7 @@ class Adversaries:
             channels_last(module, device)
         rates = {"generator": config.g_lr, "discriminator": config.g_lr * config.ttur}
         self.optimizers = {
-            name: torch.optim.Adam(
-                self.modules[name].parameters(), lr=rate, betas=(config.beta1, config.beta2), fused=True
-            )
+            name: Adam(self.modules[name].parameters(), lr=rate, betas=(config.beta1, config.beta2))
             for name, rate in rates.items()
         }
 

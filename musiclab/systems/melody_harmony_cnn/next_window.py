@@ -9,6 +9,7 @@ from musiclab.systems.base import StageRun
 from musiclab.systems.melody_harmony_cnn.config import HARMONY, MELODY, MelodyHarmonyCNNConfig
 from musiclab.systems.melody_harmony_cnn.networks import PLACES, NextWindowCNN, NextWindowStack
 from musiclab.training import tensors
+from musiclab.training.adam import Adam
 from musiclab.training.batches import EVAL_BATCH, shuffled, windows_on
 from musiclab.training.fit import Learner
 from musiclab.training.modules import channels_last
@@ -46,7 +47,7 @@ class NextWindowLearner(Learner):
                 stack = NextWindowStack([self.modules[TRACKS[track]] for track in members])
                 self.stacks[name] = members, stack
                 # Adam works number by number, so that one for all is one for each.
-                self.optimizers[name] = torch.optim.Adam(stack.parameters(), lr=run.config.lr, fused=True)
+                self.optimizers[name] = Adam(stack.parameters(), lr=run.config.lr)
 
     def epoch(self, number: int) -> dict[str, float]:
         sums = RunningMeans()

@@ -29,6 +29,7 @@ from musiclab.systems.melody_harmony_cnn.networks import NextWindowCNN, NextWind
 from musiclab.systems.melody_harmony_cnn.next_window import WEIGHTS, Networks, NextWindowLearner
 from musiclab.systems.timing import seconds_a_step
 from musiclab.training import tensors
+from musiclab.training.adam import Adam
 from musiclab.training.batches import float_rolls, in_order, mean_window
 from musiclab.training.fit import fit
 from musiclab.training.patches import squared_distance
@@ -93,7 +94,7 @@ class MelodyHarmonyCNN(System[MelodyHarmonyCNNConfig]):
 
 def _seconds_a_step(config: MelodyHarmonyCNNConfig, members: int, with_piano: bool) -> float:
     stack = NextWindowStack([NextWindowCNN(config, with_piano) for _ in range(members)])
-    optimizer = torch.optim.Adam(stack.parameters(), fused=True)
+    optimizer = Adam(stack.parameters())
     x = (torch.rand(members, config.batch, config.steps * 128) < 0.05).float()
     kept = [torch.ones(members, config.batch, config.hidden)] * (config.dense_layers - 1)
 

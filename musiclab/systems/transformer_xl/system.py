@@ -38,6 +38,7 @@ from musiclab.systems.timing import seconds_a_step
 from musiclab.systems.transformer_xl.network import NO_SONG, Memory, Network, States, state_capacity
 from musiclab.systems.transformer_xl.tokens import Grammar, RollTokens
 from musiclab.training import tensors
+from musiclab.training.adam import Adam
 from musiclab.training.fit import Learner, fit
 from musiclab.training.running_means import RunningMeans
 from musiclab.training.schedule import warm_cosine
@@ -95,7 +96,7 @@ class TokenLearner(Learner):
             network = _network(run.config, vocabulary)
         self.network = network.to(run.device)
         self.modules = {"network": self.network}
-        self.optimizers = {"network": torch.optim.Adam(self.network.parameters(), lr=run.config.lr, fused=True)}
+        self.optimizers = {"network": Adam(self.network.parameters(), lr=run.config.lr)}
         # The length of streams does not depend on the order of songs, so all epochs have equally many steps.
         size = sum(map(len, songs))
         self.streams = max(1, min(run.config.batch, size // (run.config.segment + 1)))
@@ -265,7 +266,7 @@ class TransformerXL(System[TransformerXLConfig]):
         """Training time from a few steps on random tokens, for as many tokens a beat as music has."""
         vocabulary = 303
         network = _network(config, vocabulary)
-        optimizer = torch.optim.Adam(network.parameters(), fused=True)
+        optimizer = Adam(network.parameters())
         tokens = torch.randint(vocabulary, (config.batch, config.segment + 1)).numpy()
         segment = next(segments(tokens, np.zeros_like(tokens), config.segment, torch.device("cpu")))
         memory = Memory(

@@ -1,15 +1,19 @@
 """The latent networks of `vae_nn`, which predict the latents of the next window."""
 
+from typing import cast
+
+import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from musiclab.data.songs import PIANO, TRACKS
 from musiclab.systems.base import StageRun
 from musiclab.systems.vae_nn.config import VaeNNConfig
 from musiclab.systems.vae_nn.vae import Vaes
+from musiclab.training.adam import Adam
 from musiclab.training.batches import shuffled
 from musiclab.training.fit import Learner
+from musiclab.training.patches import stacked
 from musiclab.training.running_means import RunningMeans
 
 
@@ -28,36 +32,51 @@ def conditional_nn(config: VaeNNConfig) -> nn.Module:
 
 
 class LatentLearner(Learner):
-    """MelodyNN and the ConditionalNNs, trained on the posterior means that frozen VAEs give consecutive windows."""
+    """MelodyNN and the ConditionalNNs, trained on the posterior means that frozen VAEs give consecutive windows.
+
+    The ConditionalNNs have one shape, so that they are trained as one batch of products.
+    """
 
     modules: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]
 
     def __init__(self, run: StageRun[VaeNNConfig], vaes: Vaes) -> None:
         self.run, config = run, run.config
-        # (pairs, 2, track, K): small enough to be encoded once and kept in memory.
-        self.latents = torch.stack([vaes.means(run.data.pairs[:, place]) for place in (0, 1)], dim=1)
-        self.modules, self.optimizers = {}, {}
+        # (pairs, 2, track, K): small enough to be kept in memory. Most windows are in two pairs and are encoded once.
+        windows, places = np.unique(run.data.pairs, return_inverse=True)
+        self.latents = vaes.means(windows)[torch.from_numpy(places.reshape(run.data.pairs.shape))]
+        self.modules = {}
         for track, name in enumerate(TRACKS):
             with run.block.global_torch("init", "latent", name):
                 module = melody_nn(config) if track == PIANO else conditional_nn(config)
             self.modules[name] = module.to(run.device)
-            self.optimizers[name] = torch.optim.Adam(module.parameters(), lr=config.latent_lr, fused=True)
+        self.followers = [track for track in range(len(TRACKS)) if track != PIANO]
+        self.melody = self.modules[TRACKS[PIANO]]
+        self.conditionals = stacked([cast("nn.Sequential", self.modules[TRACKS[track]]) for track in self.followers])
+        # Adam works number by number, so that one for all is one for each.
+        parameters = [*self.melody.parameters(), *self.conditionals.parameters()]
+        self.optimizers = {"networks": Adam(parameters, lr=config.latent_lr)}
 
     def epoch(self, number: int) -> dict[str, float]:
         run, config, sums = self.run, self.run.config, RunningMeans()
-        for optimizer in self.optimizers.values():
-            optimizer.param_groups[0]["lr"] = config.latent_lr * config.latent_lr_decay**number
+        optimizer = self.optimizers["networks"]
+        optimizer.param_groups[0]["lr"] = config.latent_lr * config.latent_lr_decay**number
         with run.block.global_torch("dropout", "latent", number):
             for batch in shuffled(len(self.latents), config.latent_batch, run.block.torch("data", "latent", number)):
-                last, current = self.latents[batch].unbind(1)
-                for track, name in enumerate(TRACKS):
-                    loss = F.mse_loss(predict(self.modules[name], track, last, current[:, PIANO]), current[:, track])
-                    self.optimizers[name].zero_grad()
-                    loss.backward()
-                    self.optimizers[name].step()
-                    sums.add(len(batch), {f"train/next_mse.{name}": loss})
+                losses = self._losses(*self.latents[batch].permute(1, 2, 0, 3))
+                optimizer.zero_grad()
+                losses.sum().backward()
+                optimizer.step()
+                sums.add(len(batch), {f"train/next_mse.{name}": losses[track] for track, name in enumerate(TRACKS)})
         return sums.means()
+
+    def _losses(self, last_RNK: torch.Tensor, current_RNK: torch.Tensor) -> torch.Tensor:
+        """The squared error of each instrument's prediction, `(track,)`."""
+        piano_NK = current_RNK[PIANO]
+        inputs_MNK = torch.cat([last_RNK[self.followers], piano_NK.expand(len(self.followers), -1, -1)], dim=2)
+        predicted = list(self.conditionals(inputs_MNK))
+        predicted.insert(PIANO, self.melody(last_RNK[PIANO]))
+        return (torch.stack(predicted) - current_RNK).square().mean(dim=(1, 2))
 
 
 def predict(module: nn.Module, track: int, last_NRK: torch.Tensor, piano_NK: torch.Tensor) -> torch.Tensor:

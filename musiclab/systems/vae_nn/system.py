@@ -35,6 +35,7 @@ from musiclab.systems.vae_nn.latent import LatentLearner, conditional_nn, melody
 from musiclab.systems.vae_nn.networks import ConvVAE, VaeStack
 from musiclab.systems.vae_nn.vae import WEIGHTS, Vaes, note_rules, train_vaes
 from musiclab.training import tensors
+from musiclab.training.adam import Adam
 from musiclab.training.batches import EVAL_BATCH, float_rolls, mean_window
 from musiclab.training.fit import fit
 
@@ -49,7 +50,7 @@ class VaeNN(System[VaeNNConfig]):
 
     name = "vae_nn"
     config = VaeNNConfig
-    stages: ClassVar[dict[str, int]] = {"vae": 2, "latent": 1, GENERATE: 1, MEASURE: 1}
+    stages: ClassVar[dict[str, int]] = {"vae": 3, "latent": 2, GENERATE: 1, MEASURE: 1}
     conditions = ("start", "piano", "noise", "target", "alpha")
     provides = ("latents", "pairs")
     scales: ClassVar[dict[str, dict[str, Any]]] = {
@@ -104,7 +105,7 @@ class VaeNN(System[VaeNNConfig]):
         x = (torch.rand(len(TRACKS), config.vae_batch, config.steps * 128) < 0.05).float()
         noise = torch.zeros(len(TRACKS), config.vae_batch, config.latent_dim)
         stack = VaeStack([ConvVAE(config) for _ in TRACKS])
-        optimizer = torch.optim.Adam(stack.parameters(), fused=True)
+        optimizer = Adam(stack.parameters())
 
         def step() -> None:
             optimizer.zero_grad()

@@ -18,6 +18,7 @@ from musiclab.systems.base import StageRun
 from musiclab.systems.vae_nn.config import VaeNNConfig
 from musiclab.systems.vae_nn.networks import ConvVAE, VaeStack
 from musiclab.training import tensors
+from musiclab.training.adam import Adam
 from musiclab.training.batches import EVAL_BATCH, float_rolls, in_order, shares_on, shuffled
 from musiclab.training.files import Files
 from musiclab.training.fit import Learner, fit
@@ -54,9 +55,8 @@ class VaeLearner(Learner):
         self.stack, self.optimizers = VaeStack.of(list(self.modules.values())), {}
         if self.stack:
             # Adam works number by number, so that one for all is one for each.
-            self.optimizers["vaes"] = torch.optim.Adam(
-                self.stack.parameters(), lr=config.vae_lr, weight_decay=config.vae_weight_decay, fused=True
-            )
+            parameters = self.stack.parameters()
+            self.optimizers["vaes"] = Adam(parameters, lr=config.vae_lr, weight_decay=config.vae_weight_decay)
 
     def epoch(self, number: int) -> dict[str, float]:
         run, config, sums = self.run, self.run.config, RunningMeans()
