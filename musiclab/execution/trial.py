@@ -242,7 +242,7 @@ def _keep_split(storage: Storage, windows: BlockWindows) -> str:
 
 
 def _samples(trial: TrialSpec, system: System[Any], run: StageRun[Any]) -> dict[str, bytes]:
-    """The continuations of the first start windows in the keys of their songs: MIDI, pictures, and the first as sound."""
+    """The continuations of the first start windows, in their songs' keys: MIDI, pictures, and the first as sound."""
     from musiclab.rendering.sample import render_samples  # what draws takes a second to import
 
     config = run.config
