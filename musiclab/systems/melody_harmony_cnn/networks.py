@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from musiclab.systems.melody_harmony_cnn.config import MelodyHarmonyCNNConfig
-from musiclab.training.patches import stacked
+from musiclab.training.patches import MemberLayer, from_patches, stacked, to_patches
 
 # The last convolution leaves two places in pitch, because batch normalisation fails if it gets a single value, as it
 # would from a batch of one window.
@@ -29,6 +29,7 @@ class NextWindowCNN(nn.Module):
         inputs = 2 * flat if with_piano else flat
         self.dense = dense(inputs, config.hidden, flat, config.dense_layers, config.dropout)
         self.decoder = decoder(config.width, last)
+        self.skip = skip(config.steps) if config.skip else None
 
     def forward(self, last_N1TP: torch.Tensor, piano_N1TP: torch.Tensor | None = None) -> torch.Tensor:
         """Activations of the next window: about 0 if a cell is surely silent, about 1 if it surely sounds.
@@ -46,6 +47,8 @@ class NextWindowCNN(nn.Module):
         else:
             code = torch.cat([self.own(last_N1TP), self.piano(piano_N1TP)], dim=1)
         activations: torch.Tensor = self.decoder(self.dense(code))
+        if self.skip is not None:
+            activations = activations + self.skip(last_N1TP.transpose(2, 3)).transpose(2, 3)
         return activations
 
 
@@ -63,6 +66,8 @@ class NextWindowStack(nn.Module):
         self.piano = stacked(pianos) if pianos else None
         self.dense = stacked([network.dense for network in networks])
         self.decoder = stacked([network.decoder for network in networks])
+        skips = [network.skip for network in networks if network.skip is not None]
+        self.skip = MemberLayer(skips) if skips else None
 
     def forward(
         self, last_MNC: torch.Tensor, piano_NC: torch.Tensor, dropped_LMNH: Sequence[torch.Tensor]
@@ -91,6 +96,10 @@ class NextWindowStack(nn.Module):
                 x = x * next(hidden)
         places = x.unflatten(2, (-1, PLACES)).transpose(2, 3)
         activations: torch.Tensor = self.decoder(places).view_as(last_MNC)
+        if self.skip is not None:
+            last_MNPT = from_patches(last_MNC, self.skip.weight.shape[1], PLACES).permute(1, 0, 3, 2)
+            added_MNPT = self.skip(last_MNPT).view_as(last_MNPT)
+            activations = activations + to_patches(added_MNPT.permute(1, 0, 3, 2), PLACES)
         return activations
 
 
@@ -123,6 +132,17 @@ def decoder(width: int, last: tuple[int, int]) -> nn.Sequential:
         nn.ConvTranspose2d(2 * width, width, 4, 4), nn.BatchNorm2d(width), nn.ReLU(),
         outermost,
     )  # fmt: skip
+
+
+def skip(steps: int) -> nn.Linear:
+    """From each pitch's last window to its next one, the same for all pitches; so few songs teach it for every key.
+
+    It starts at nothing, as if it were not there.
+    """
+    layer = nn.Linear(steps, steps)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 def dense(inputs: int, hidden: int, outputs: int, layers: int, dropout: float) -> nn.Sequential:

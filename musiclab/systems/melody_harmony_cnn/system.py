@@ -26,7 +26,7 @@ from musiclab.systems.base import StageRun, System
 from musiclab.systems.config import GENERATE, MEASURE
 from musiclab.systems.melody_harmony_cnn.config import HARMONY, MELODY, MelodyHarmonyCNNConfig
 from musiclab.systems.melody_harmony_cnn.networks import NextWindowCNN, NextWindowStack
-from musiclab.systems.melody_harmony_cnn.next_window import WEIGHTS, Networks, NextWindowLearner
+from musiclab.systems.melody_harmony_cnn.next_window import WEIGHTS, Networks, NextWindowLearner, keep_probes
 from musiclab.systems.timing import seconds_a_step
 from musiclab.training import tensors
 from musiclab.training.batches import float_rolls, in_order, mean_window
@@ -61,6 +61,7 @@ class MelodyHarmonyCNN(System[MelodyHarmonyCNNConfig]):
         fit(learner, run.config.epochs, run.files, run.after_epoch)
         run.files.write(WEIGHTS, tensors.to_bytes(learner.weights(), {"tracks": learner.tracks}))
         if stage == MELODY:
+            keep_probes(run)
             run.files.write(MEAN_WINDOW, tensors.to_bytes({"mean": mean_window(run.data, run.device).float()}))
 
     def continuations(self, run: StageRun[MelodyHarmonyCNNConfig], starts: np.ndarray) -> np.ndarray:
