@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 
 from musiclab.data.songs import PIANO, TRACKS
-from musiclab.systems.activations import NoteRules, contrasted, density_thresholds, own_radii, radii_of
+from musiclab.systems.activations import OWN, NoteRules, contrasted, density_thresholds, own_radii, radii_of
 from musiclab.systems.base import StageRun
 from musiclab.systems.melody_harmony_cnn.config import HARMONY, MELODY, MelodyHarmonyCNNConfig
 from musiclab.systems.melody_harmony_cnn.networks import PLACES, NextWindowCNN, NextWindowStack
@@ -128,11 +128,12 @@ class Networks:
                 module = NextWindowCNN(run.config, with_piano=track != PIANO)
                 module.load_state_dict(tensors.under(TRACKS[track], state))
                 self.modules[track] = channels_last(module, run.device).eval()
-        probes, meta = tensors.from_bytes(run.files.product(MELODY).read(PROBES))
-        self.radii = radii_of(run.config.peaks, meta["radii"])
-        self.thresholds: dict[int, torch.Tensor] = {}
-        if run.config.threshold_rule == "density":
-            self._predicted(float_rolls(probes["windows"], run.device), probes["shares"].tolist())
+        self.radii, self.thresholds = radii_of(run.config.peaks, ()), dict[int, torch.Tensor]()
+        if run.config.peaks == OWN or run.config.threshold_rule == "density":
+            probes, meta = tensors.from_bytes(run.files.product(MELODY).read(PROBES))
+            self.radii = radii_of(run.config.peaks, meta["radii"])
+            if run.config.threshold_rule == "density":
+                self._predicted(float_rolls(probes["windows"], run.device), probes["shares"].tolist())
 
     def next_cells(self, last_NRTP: torch.Tensor) -> torch.Tensor:
         """The next windows, bool `(n, track, steps, 128)`; tracks without a network are silent."""
