@@ -41,7 +41,14 @@ PICTURES = 4
 CANDIDATES: dict[str, list[dict[str, Any]]] = {
     "note_rnn": [{}],
     "multitrack_rnn": [{}],
-    "melody_harmony_cnn": [{}],
+    "melody_harmony_cnn": [
+        {},
+        {"contrast": 0.0},
+        {"contrast": 0.3},
+        {"peaks": 0},
+        {"schedule": "decay"},
+        {"dropout": 0.1, "epochs": 31},
+    ],
     "vae_nn": [{}],
     "gan": [{}],
     "transformer_xl": [{}],

@@ -43,21 +43,43 @@ def peaks() -> Any:
     )  # fmt: skip
 
 
+def contrast() -> Any:
+    """The field `contrast`, which is off by default."""
+    return field(
+        0.0, GENERATE, "share of a pitch's mean over its window by which its activations are lowered first; 0 is off",
+        low=0, high=1,
+    )  # fmt: skip
+
+
+def contrasted(activations_NRTP: torch.Tensor, share: float) -> torch.Tensor:
+    """The activations without this share of each pitch's mean over the window.
+
+    Trained by squared error, a network predicts the mean of all that could follow. If it knows what sounds but not
+    when, that is a plateau, which any threshold turns into a held note. Without the plateau, what is left is when.
+    """
+    return activations_NRTP - share * activations_NRTP.mean(dim=2, keepdim=True) if share else activations_NRTP
+
+
 @dataclass(frozen=True)
 class NoteRules:
     """The rules of all tracks, as they are applied to activations `(n, track, steps, pitches)`.
 
+    Thresholds and neighbours are of activations that are contrasted already.
+
     Attributes:
         thresholds: `(track, 1, 1)`; a cell sounds only above it.
         radii: for each track, within how many semitones only the largest cell of a step sounds; 0 for any cell.
+        contrast: see `contrasted`.
     """
 
     thresholds: torch.Tensor
     radii: tuple[int, ...]
+    contrast: float = 0.0
 
     def cells(self, activations_NRTP: torch.Tensor) -> torch.Tensor:
         """The cells that sound, bool, of the shape of the activations."""
-        return (activations_NRTP > self.thresholds) & candidates(activations_NRTP, self.radii)
+        heard = contrasted(activations_NRTP, self.contrast)
+        return (heard > self.thresholds) & candidates(heard, self.radii)
 
 
 def candidates(activations_NRTP: torch.Tensor, radii: Sequence[int]) -> torch.Tensor:

@@ -30,7 +30,7 @@ _TINY: dict[str, dict[str, Any]] = {
 _MORE: dict[str, list[dict[str, Any]]] = {
     "note_rnn": [{"layers": 2}],
     "multitrack_rnn": [{"layers": 1}],
-    "melody_harmony_cnn": [{"dense_layers": 2}],
+    "melody_harmony_cnn": [{"dense_layers": 2}, {"peaks": 2}, {"threshold_rule": "density", "peaks": -1}],
     "vae_nn": [
         {"target": "drawn"},
         {"target": 'song:"song 03" + song:"song 05"*2'},

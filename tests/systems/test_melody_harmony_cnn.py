@@ -14,15 +14,18 @@ from musiclab.data.store import WindowStore
 from musiclab.data.windows import unpack
 from musiclab.errors import UserError
 from musiclab.measures.reconstruction import frame_scores
+from musiclab.measures.suite import cut_at_best
 from musiclab.systems.base import StageRun, read_generated
 from musiclab.systems.melody_harmony_cnn import next_window
 from musiclab.systems.melody_harmony_cnn.config import HARMONY, MELODY, MelodyHarmonyCNNConfig
 from musiclab.systems.melody_harmony_cnn.networks import PLACES, NextWindowCNN, NextWindowStack
-from musiclab.systems.melody_harmony_cnn.next_window import Networks, NextWindowLearner, sounding
+from musiclab.systems.melody_harmony_cnn.next_window import Networks, NextWindowLearner, configured_threshold
 from musiclab.systems.melody_harmony_cnn.system import MelodyHarmonyCNN
 from musiclab.training import tensors
+from musiclab.training.adam import Adam
 from musiclab.training.patches import from_patches, squared_distance, to_patches
 from musiclab.training.runtime import Runtime
+from musiclab.training.schedule import warm_cosine
 from musiclab.training.streams import Block
 from tests.support.made_trials import MemoryFiles, made_store, products, run_stages, stage_run
 
@@ -117,6 +120,10 @@ def test_a_network_starts_near_silence_as_its_targets_are() -> None:
 # The threshold.
 
 
+def sounding(activations: torch.Tensor, rule: str, threshold: float) -> torch.Tensor:
+    return activations > configured_threshold(activations, rule, threshold)
+
+
 def test_the_relative_threshold_is_a_share_of_each_window_s_own_maximum() -> None:
     out = torch.zeros(2, 1, 16, 128)
     out[0, 0, 0, :3] = torch.tensor([10.0, 4.1, 3.9])
@@ -134,6 +141,52 @@ def test_a_window_whose_maximum_is_not_above_zero_is_silent(highest: float) -> N
     out[1, 0, 3, 61] = 0.5
     # Divided by its maximum, all the first window but its maximum would be above the threshold, or not a number.
     assert sounding(out, "relative", 0.4).sum(dim=(1, 2, 3)).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("peaks", [0, -1])
+def test_by_density_each_track_plays_as_many_cells_as_in_validation_songs(
+    store: WindowStore, trained: MemoryFiles, peaks: int
+) -> None:
+    """On the windows that thresholds are found on, by someone who has no data."""
+    run = _run(store, trained, threshold_rule="density", peaks=peaks)
+    validation = unpack(run.windows.packed(run.windows.validation))
+    last = torch.from_numpy(validation).float()
+    made = Networks(dataclasses.replace(run, windows=None)).following(last)[0].numpy()
+    wanted, played = (rolls.sum(axis=(0, 2, 3)) for rolls in (validation, made))
+    # The windows of the bass are of two kinds only, so its activations are too, and equal ones sound together.
+    assert 0 < played[BASS] <= wanted[BASS]
+    np.testing.assert_allclose(np.delete(played, BASS), np.delete(wanted, BASS), rtol=0.01)
+
+
+def test_with_peaks_no_two_notes_of_a_step_are_close_except_for_drums(store: WindowStore, trained: MemoryFiles) -> None:
+    run = _run(store, trained, threshold_rule="absolute", threshold=0.02, peaks=3)
+    made = _continued(run, run.windows.packed(run.windows.starts[:, 0]))
+    for track, close in ((PIANO, False), (TRACKS.index("Drums"), True)):
+        step, pitch = np.nonzero(made[:, :, track].reshape(-1, 128))
+        distances = np.diff(pitch)[np.diff(step) == 0]
+        assert len(distances)
+        assert (distances <= 3).any() == close
+
+
+def test_the_others_thresholds_are_found_with_the_piano_that_will_be_heard(
+    store: WindowStore, trained: MemoryFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = _run(store, trained, threshold_rule="density")
+    calls = _heard(monkeypatch)
+    networks = Networks(run)
+    found, calls[:] = list(calls), []
+    networks.following(torch.from_numpy(unpack(run.windows.packed(run.windows.validation))).float())
+    for one, other in zip(found, calls, strict=True):
+        assert one[0] == other[0]
+        assert torch.equal(one[1], other[1]) and torch.equal(one[2], other[2])
+
+
+def test_contrast_is_taken_off_before_the_threshold(store: WindowStore, trained: MemoryFiles) -> None:
+    run = _run(store, trained, threshold_rule="absolute", threshold=0.0, contrast=1.0)
+    made = _continued(run, run.windows.packed(run.windows.starts[:, 0]))
+    # What is left of a pitch has the mean 0 over a window, so it sounds in some steps and not in others.
+    assert made[:, :, BASS].any()
+    assert not made.all(axis=3).any()
 
 
 # Training.
@@ -227,6 +280,22 @@ def test_the_learning_rate_decays_with_the_epoch_and_the_loss_falls(store: Windo
     assert rates == [{5e-3 * 0.9**number} for number in (0, 1, 5)]
     assert losses[0].keys() == {"train/next_mse.Piano", "train/next_mse.Bass"}
     assert all(losses[-1][name] < losses[0][name] for name in losses[0])
+
+
+def test_the_rate_may_rise_and_fall_step_by_step(store: WindowStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: list[float] = []
+    step = Adam.step
+
+    def recorded(self: Adam, *given: Any) -> Any:
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *given)
+
+    monkeypatch.setattr(Adam, "step", recorded)
+    learner = NextWindowLearner(_run(store, schedule="cosine", batch=10), [PIANO])
+    for number in range(TINY.epochs):
+        learner.epoch(number)
+    assert len(rates) == 5 * TINY.epochs  # 48 pairs
+    assert rates == [warm_cosine(TINY.lr, number, len(rates)) for number in range(len(rates))]
 
 
 def test_one_instrument_shifts_no_other_s_training(store: WindowStore, trained: MemoryFiles) -> None:
@@ -329,14 +398,18 @@ def test_all_tracks_silent_is_no_crash(store: WindowStore) -> None:
 # Its own measures.
 
 
-def test_the_next_window_of_test_songs_is_predicted_as_it_would_be_generated(
+def test_the_next_window_of_test_songs_is_predicted_and_cut_where_validation_pairs_are_best(
     store: WindowStore, trained: MemoryFiles
 ) -> None:
     run = _run(store, trained)
     measures = SYSTEM.own_measures(run)
-    last, actual = run.windows.packed(run.windows.reference_pairs.T)
-    predicted = _continued(run, last)[:, 0]
-    scores, repeats = frame_scores(predicted, unpack(actual)).f1, frame_scores(unpack(last), unpack(actual)).f1
+    (last, actual), (start, following) = (
+        unpack(run.windows.packed(pairs.T)) for pairs in (run.windows.reference_pairs, run.windows.starts)
+    )
+    networks = Networks(run)
+    activations, tuning = (networks.following(torch.from_numpy(rolls).float())[1].numpy() for rolls in (last, start))
+    predicted = cut_at_best(activations, tuning, following)
+    scores, repeats = frame_scores(predicted, actual).f1, frame_scores(last, actual).f1
     for track, name in enumerate(TRACKS):
         if track != STRINGS:
             assert measures[f"next/next_f1.{name}"] == pytest.approx(scores[track])

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from musiclab.systems.activations import contrast, peaks, threshold_rule
 from musiclab.systems.config import GENERATE, Config, field
 
 MELODY, HARMONY = "melody", "harmony"
@@ -25,16 +26,19 @@ class MelodyHarmonyCNNConfig(Config):
     dropout: float = field(0.4, MELODY, "after each hidden dense layer", low=0, high=0.9)
     epochs: int = field(50, MELODY, "passes over the pairs of consecutive windows, each network", low=1, high=10_000)
     batch: int = field(32, MELODY, "pairs a step", low=1, high=4096)
-    lr: float = field(5e-4, MELODY, "Adam's learning rate at the first epoch", low=1e-7, high=1)
-    lr_decay: float = field(0.98, MELODY, "its factor an epoch", low=0.1, high=1)
+    lr: float = field(5e-4, MELODY, "Adam's learning rate, at its highest", low=1e-7, high=1)
+    schedule: str = field(
+        "decay", MELODY, "how the rate changes: decay, by lr_decay an epoch; cosine, each step, a rise and a fall to 0",
+        choices=("decay", "cosine"),
+    )  # fmt: skip
+    lr_decay: float = field(0.98, MELODY, "the rate's factor an epoch, if it decays", low=0.1, high=1)
 
     encoder: str = field(
         "separate", HARMONY, "convolutions for the instrument and for the piano: separate, or shared as coded",
         choices=("separate", "shared"),
     )  # fmt: skip
 
-    threshold_rule: str = field(
-        "relative", GENERATE, "threshold: relative to each window's own maximum, or absolute",
-        choices=("relative", "absolute"),
-    )  # fmt: skip
-    threshold: float = field(0.4, GENERATE, "a cell sounds above it", low=0, high=1)
+    threshold_rule: str = threshold_rule("relative", "absolute", "density")
+    threshold: float = field(0.4, GENERATE, "where it lies by the rules relative and absolute", low=0, high=1)
+    peaks: int = peaks()
+    contrast: float = contrast()

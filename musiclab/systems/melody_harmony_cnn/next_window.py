@@ -1,22 +1,26 @@
 """The training of the networks of `melody_harmony_cnn`, and the trained ones as a predictor of windows."""
 
+import math
 from collections.abc import Iterable
 
 import torch
 
 from musiclab.data.songs import PIANO, TRACKS
+from musiclab.systems.activations import OWN, NoteRules, contrasted, density_thresholds, own_radii, radii_of
 from musiclab.systems.base import StageRun
 from musiclab.systems.melody_harmony_cnn.config import HARMONY, MELODY, MelodyHarmonyCNNConfig
 from musiclab.systems.melody_harmony_cnn.networks import PLACES, NextWindowCNN, NextWindowStack
 from musiclab.training import tensors
 from musiclab.training.adam import Adam
-from musiclab.training.batches import EVAL_BATCH, shuffled, windows_on
+from musiclab.training.batches import EVAL_BATCH, float_rolls, shuffled, windows_on
 from musiclab.training.fit import Learner
 from musiclab.training.modules import channels_last
 from musiclab.training.patches import packed_patches, squared_distance
 from musiclab.training.running_means import RunningMeans
+from musiclab.training.schedule import warm_cosine
 
-WEIGHTS = "weights.safetensors"
+WEIGHTS, PROBES = "weights.safetensors", "probes.safetensors"
+_PROBES = 128  # windows on which thresholds are found: enough for the density of a track
 
 
 class NextWindowLearner(Learner):
@@ -65,9 +69,13 @@ class NextWindowLearner(Learner):
     ) -> None:
         run, config = self.run, self.run.config
         optimizer.param_groups[0]["lr"] = config.lr * config.lr_decay**number
+        steps = math.ceil(len(run.data.pairs) / config.batch)
         # Each network has its own stream, so that no instrument shifts another's dropout.
         streams = [run.block.torch("dropout", "next", TRACKS[track], number) for track in members]
-        for batch in shuffled(len(run.data.pairs), config.batch, run.block.torch("data", "next", number)):
+        batches = shuffled(len(run.data.pairs), config.batch, run.block.torch("data", "next", number))
+        for step, batch in enumerate(batches, number * steps):
+            if config.schedule == "cosine":
+                optimizer.param_groups[0]["lr"] = warm_cosine(config.lr, step, steps * config.epochs)
             pairs = run.data.packed(run.data.pairs[batch.numpy()])
             last_MNC = packed_patches(pairs[:, 0, members], run.device, PLACES)
             *current, piano = packed_patches(pairs[:, 1, [*members, PIANO]], run.device, PLACES)
@@ -96,6 +104,19 @@ def _dropped(
     ]
 
 
+def keep_probes(run: StageRun[MelodyHarmonyCNNConfig]) -> None:
+    """Keep what the rules for notes need later, when there is no data any more.
+
+    These are some validation windows, on which thresholds are found once the networks are trained; the share of each
+    track's cells that sound in validation songs; and how far apart its notes lie.
+    """
+    data = run.data
+    on_RTP = windows_on(data, data.validation, run.device)
+    shares = on_RTP.mean(dim=(1, 2)) / len(data.validation)
+    probes = {"windows": torch.from_numpy(data.packed(data.validation[:_PROBES])), "shares": shares.cpu()}
+    run.files.write(PROBES, tensors.to_bytes(probes, {"radii": own_radii(data)}))
+
+
 class Networks:
     """The trained networks, which together predict the next windows of all instruments, the piano's first."""
 
@@ -108,27 +129,46 @@ class Networks:
                 module = NextWindowCNN(run.config, with_piano=track != PIANO)
                 module.load_state_dict(tensors.under(TRACKS[track], state))
                 self.modules[track] = channels_last(module, run.device).eval()
+        self.radii, self.thresholds = radii_of(run.config.peaks, ()), dict[int, torch.Tensor]()
+        if run.config.peaks == OWN or run.config.threshold_rule == "density":
+            probes, meta = tensors.from_bytes(run.files.product(MELODY).read(PROBES))
+            self.radii = radii_of(run.config.peaks, meta["radii"])
+            if run.config.threshold_rule == "density":
+                self._predicted(float_rolls(probes["windows"], run.device), probes["shares"].tolist())
+
+    def following(self, last_NRTP: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The next windows, bool `(n, track, steps, 128)`, and activations; a track without a network is silent."""
+        cells, activations = zip(*(self._predicted(batch) for batch in last_NRTP.split(EVAL_BATCH)), strict=True)
+        return torch.cat(cells), torch.cat(activations)
 
     @torch.no_grad()
-    def next_cells(self, last_NRTP: torch.Tensor) -> torch.Tensor:
-        """The next windows, bool `(n, track, steps, 128)`; tracks without a network are silent."""
-        return torch.cat([self._next_cells(batch) for batch in last_NRTP.split(EVAL_BATCH)])
-
-    def _next_cells(self, last_NRTP: torch.Tensor) -> torch.Tensor:
-        cells = torch.zeros_like(last_NRTP, dtype=torch.bool)
+    def _predicted(
+        self, last_NRTP: torch.Tensor, shares: list[float] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The next windows; if shares are given, the thresholds are first set such that this share of cells sounds."""
+        cells, activations = torch.zeros_like(last_NRTP, dtype=torch.bool), torch.full_like(last_NRTP, -torch.inf)
         # The melody's stage comes first, so the piano is complete before the others need it.
         for track, module in self.modules.items():
-            activations = module(last_NRTP[:, track : track + 1], cells[:, PIANO : PIANO + 1].float())
-            cells[:, track] = sounding(activations, self.config.threshold_rule, self.config.threshold)[:, 0]
-        return cells
+            own = slice(track, track + 1)
+            activations[:, own] = module(last_NRTP[:, own], cells[:, PIANO : PIANO + 1].float())
+            heard, radius = contrasted(activations[:, own], self.config.contrast), self.radii[own]
+            if shares:
+                self.thresholds[track] = density_thresholds(heard, shares[own], radius)
+            threshold = (
+                self.thresholds[track]
+                if self.config.threshold_rule == "density"
+                else configured_threshold(heard, self.config.threshold_rule, self.config.threshold)
+            )
+            cells[:, own] = NoteRules(threshold, radius, self.config.contrast).cells(activations[:, own])
+        return cells, activations
 
 
-def sounding(activations_N1TP: torch.Tensor, rule: str, threshold: float) -> torch.Tensor:
-    """The cells that sound, bool. By the relative rule these are the cells above a share of their window's maximum.
+def configured_threshold(activations_N1TP: torch.Tensor, rule: str, threshold: float) -> torch.Tensor:
+    """The threshold by the rules that need no data; by the relative one each window has its own.
 
     By that rule a window is silent if and only if its maximum is not above 0 (or the threshold is 1).
     """
     if rule == "absolute":
-        return activations_N1TP > threshold
+        return torch.tensor(threshold, device=activations_N1TP.device)
     # Not divided by the maximum: a negative maximum would turn the least likely cells into the loudest.
-    return activations_N1TP > threshold * activations_N1TP.amax(dim=(1, 2, 3), keepdim=True)
+    return threshold * activations_N1TP.amax(dim=(1, 2, 3), keepdim=True)

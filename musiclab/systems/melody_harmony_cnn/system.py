@@ -7,6 +7,10 @@ and the piano's *current* one. Both go through convolutions (separate ones as wr
 before the dense layers. It learns with the real piano and plays with the generated one. Batch normalisation, dropout
 0.4, MSE, Adam at 5e-4 x 0.98^epoch, batch 32, 50 epochs. The output is divided by its maximum and thresholded at 0.4.
 
+The mended form differs in two ways. A network that is trained by squared error predicts the mean of all windows that
+could follow: it knows what sounds better than when, and any threshold turns such plateaus into held notes. So a share
+of each pitch's mean is taken away first (`contrast`). And thresholds are set so that tracks are as dense as real ones.
+
 There is no noise anywhere, so all continuations of one start window are the same. With the relative threshold an
 instrument that should rest still plays: its likeliest cells. If the text and the code differ, there is a field. The
 rolls here are binary; the article's were grey (velocity/127). If there are no facts, the choice is ours: channels and
@@ -21,12 +25,12 @@ import numpy as np
 import torch
 
 from musiclab.data.songs import PIANO, TRACKS
-from musiclab.data.windows import pack
+from musiclab.data.windows import pack, unpack
 from musiclab.systems.base import StageRun, System
 from musiclab.systems.config import GENERATE, MEASURE
 from musiclab.systems.melody_harmony_cnn.config import HARMONY, MELODY, MelodyHarmonyCNNConfig
 from musiclab.systems.melody_harmony_cnn.networks import NextWindowCNN, NextWindowStack
-from musiclab.systems.melody_harmony_cnn.next_window import WEIGHTS, Networks, NextWindowLearner
+from musiclab.systems.melody_harmony_cnn.next_window import WEIGHTS, Networks, NextWindowLearner, keep_probes
 from musiclab.systems.timing import seconds_a_step
 from musiclab.training import tensors
 from musiclab.training.adam import Adam
@@ -42,7 +46,7 @@ class MelodyHarmonyCNN(System[MelodyHarmonyCNNConfig]):
 
     name = "melody_harmony_cnn"
     config = MelodyHarmonyCNNConfig
-    stages: ClassVar[dict[str, int]] = {MELODY: 2, HARMONY: 2, GENERATE: 1, MEASURE: 1}
+    stages: ClassVar[dict[str, int]] = {MELODY: 3, HARMONY: 2, GENERATE: 1, MEASURE: 2}
     conditions = ("start", "piano")
     provides = ("pairs",)
     scales: ClassVar[dict[str, dict[str, Any]]] = {
@@ -51,7 +55,13 @@ class MelodyHarmonyCNN(System[MelodyHarmonyCNNConfig]):
         "article": {},
     }
     forms: ClassVar[dict[str, dict[str, Any]]] = {
-        "mended": {},
+        # See `benchmarks/choose_presets.py` for what each of these does.
+        "mended": {
+            "schedule": "cosine",
+            "threshold_rule": "density",
+            "peaks": -1,
+            "contrast": 0.5,
+        },
         "written": {"dense_layers": 3, "encoder": "separate", "threshold_rule": "relative", "threshold": 0.4},
         "coded": {"dense_layers": 2, "encoder": "shared", "threshold_rule": "relative", "threshold": 0.4},
     }
@@ -62,6 +72,7 @@ class MelodyHarmonyCNN(System[MelodyHarmonyCNNConfig]):
         fit(learner, run.config.epochs, run.files, run.after_epoch)
         run.files.write(WEIGHTS, tensors.to_bytes(learner.weights(), {"tracks": learner.tracks}))
         if stage == MELODY:
+            keep_probes(run)
             run.files.write(MEAN_WINDOW, tensors.to_bytes({"mean": mean_window(run.data, run.device).float()}))
 
     def continuations(self, run: StageRun[MelodyHarmonyCNNConfig], starts: np.ndarray) -> np.ndarray:
@@ -71,20 +82,26 @@ class MelodyHarmonyCNN(System[MelodyHarmonyCNNConfig]):
         networks, window = Networks(run), float_rolls(distinct, run.device)
         continued = []
         for _ in range(run.config.continuation):
-            cells = networks.next_cells(window)
+            cells, _ = networks.following(window)
             continued.append(pack(cells.cpu().numpy()))
             window = cells.float()
         return np.stack(continued, axis=1)[place]
 
     def own_measures(self, run: StageRun[MelodyHarmonyCNNConfig]) -> dict[str, float]:
         """How well the next window of test songs is predicted, given the predicted piano."""
-        from musiclab.measures.suite import next_window_measures
+        from musiclab.measures.suite import cut_at_best, next_window_measures
 
-        networks, pairs = Networks(run), run.data.reference_pairs
-        predicted = [networks.next_cells(x_NRTP) for x_NRTP in in_order(run.data, pairs[:, 0], run.device)]
-        last, actual = (np.unpackbits(run.data.packed(pairs[:, place]), axis=-1).view(bool) for place in (0, 1))
+        networks, windows = Networks(run), run.data
+
+        def activations(last: np.ndarray) -> np.ndarray:
+            batches = (networks.following(x_NRTP)[1] for x_NRTP in in_order(windows, last, run.device))
+            return torch.cat(list(batches)).cpu().numpy()
+
+        tuning, tuning_actual = activations(windows.starts[:, 0]), unpack(windows.packed(windows.starts[:, 1]))
+        predicted = cut_at_best(activations(windows.reference_pairs[:, 0]), tuning, tuning_actual)
+        last, actual = (unpack(windows.packed(windows.reference_pairs[:, place])) for place in (0, 1))
         state, _ = tensors.from_bytes(run.files.product(MELODY).read(MEAN_WINDOW))
-        return next_window_measures(torch.cat(predicted).cpu().numpy(), last, state["mean"].numpy(), actual)
+        return next_window_measures(predicted, last, state["mean"].numpy(), actual)
 
     def estimated_seconds(self, config: MelodyHarmonyCNNConfig, windows: int) -> float:
         """Training time of the five networks, from a few steps of each kind on noise."""

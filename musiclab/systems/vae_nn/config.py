@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from musiclab.systems.activations import peaks, threshold_rule
+from musiclab.systems.activations import contrast, peaks, threshold_rule
 from musiclab.systems.config import Config, field
 from musiclab.systems.targets import DRAWN, NONE, parse_target
 
@@ -56,6 +56,7 @@ class VaeNNConfig(Config):
     threshold_rule: str = threshold_rule("best_f1", "absolute", "density")
     threshold: float = field(0.3, "generate", "the absolute threshold", low=-10, high=10)
     peaks: int = peaks()
+    contrast: float = contrast()
     feedback: str = field(
         "binary", "generate", "window encoded for the next step: binary, or at 0.8 (strings 0.6) as coded",
         choices=("binary", "velocity"),

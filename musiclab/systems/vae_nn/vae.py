@@ -13,7 +13,7 @@ import torch
 
 from musiclab.data.songs import TRACKS
 from musiclab.measures.reconstruction import best_threshold
-from musiclab.systems.activations import NoteRules, density_thresholds, own_radii, radii_of
+from musiclab.systems.activations import NoteRules, contrasted, density_thresholds, own_radii, radii_of
 from musiclab.systems.base import StageRun
 from musiclab.systems.vae_nn.config import VaeNNConfig
 from musiclab.systems.vae_nn.networks import ConvVAE, VaeStack
@@ -180,12 +180,14 @@ def note_rules(run: StageRun[VaeNNConfig], vaes: Vaes) -> NoteRules:
     radii = radii_of(config.peaks, found["radii"])
     match config.threshold_rule:
         case "density":
-            thresholds = density_thresholds(vaes.decode(kept["probes"].to(device)), found["shares"], radii)
+            thresholds = density_thresholds(
+                contrasted(vaes.decode(kept["probes"].to(device)), config.contrast), found["shares"], radii
+            )
         case "best_f1":
             thresholds = torch.tensor(found["best_f1"], dtype=torch.float32, device=device)[:, None, None]
         case _:
             thresholds = torch.full((len(TRACKS), 1, 1), config.threshold, device=device)
-    return NoteRules(thresholds, radii)
+    return NoteRules(thresholds, radii, config.contrast)
 
 
 def _best_thresholds(run: StageRun[VaeNNConfig], vaes: Vaes) -> list[float]:
