@@ -23,6 +23,7 @@ KERNEL = 4  # of the first two layers, in both directions
 _PATCH = KERNEL * KERNEL
 
 Layer = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
+LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
 class MemberLayer(nn.Module):
@@ -38,7 +39,7 @@ class MemberLayer(nn.Module):
     def __init__(self, layers: Sequence[Layer]) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.stack([_matrix(layer) for layer in layers]).contiguous())
-        self.bias = nn.Parameter(torch.stack([_bias(layer).detach() for layer in layers]))
+        self.bias = nn.Parameter(torch.stack([bias_of(layer).detach() for layer in layers]))
         for member, layer in enumerate(layers):
             layer.weight = nn.Parameter(_unmatrix(self.weight.detach()[member], layer))
             layer.bias = nn.Parameter(self.bias.detach()[member])
@@ -139,7 +140,7 @@ def stacked(networks: Sequence[nn.Sequential]) -> nn.Sequential:
     layers: list[nn.Module] = []
     for same in zip(*networks, strict=True):
         match same[0]:
-            case nn.Conv2d() | nn.ConvTranspose2d() | nn.Linear():
+            case _ if isinstance(same[0], LAYERS):
                 layers.append(MemberLayer(same))
             case nn.BatchNorm2d() if layers and isinstance(layers[-1], MemberLayer) and layers[-1].widens:
                 layers[-1] = NormedMemberLayer(layers[-1], same)
@@ -167,7 +168,8 @@ def _unmatrix(matrix: torch.Tensor, layer: Layer) -> torch.Tensor:
     return matrix.t()
 
 
-def _bias(layer: Layer) -> torch.Tensor:
+def bias_of(layer: Layer) -> torch.Tensor:
+    """The bias of a layer, as a type that is never None."""
     assert layer.bias is not None, "layers have a bias unless told otherwise"
     return layer.bias
 

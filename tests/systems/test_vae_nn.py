@@ -391,6 +391,20 @@ def test_by_density_reconstructions_are_as_dense_as_validation_songs(
     assert near.any() == (peaks == 0)
 
 
+def test_by_he_s_rule_signals_keep_their_size_and_the_decoder_begins_with_silence() -> None:
+    torch.manual_seed(0)
+    vae = ConvVAE(VaeNNConfig(vae_init="he"))
+    assert (vae.decode(torch.randn(4, 16)) == 0).all()
+    for network, x in ((vae.encoder, torch.randn(64, 1, 32, 128)), (vae.decoder, torch.randn(256, 16))):
+        for layer in list(network)[:-1]:
+            before = x.square().mean().item()
+            x = layer(x)
+            if isinstance(layer, torch.nn.Conv2d | torch.nn.ConvTranspose2d | torch.nn.Linear):
+                # Half of the squares is lost in the ReLU that follows.
+                assert x.square().mean().item() == pytest.approx(2 * before, rel=0.15)
+    assert all((layer.bias == 0).all() for layer in vae.modules() if getattr(layer, "bias", None) is not None)
+
+
 def test_a_cosine_rate_is_that_of_each_step(store: WindowStore, monkeypatch: pytest.MonkeyPatch) -> None:
     learner = VaeLearner(_run(store, MemoryFiles(), vae_schedule="cosine", vae_epochs=4))
     rates: list[float] = []

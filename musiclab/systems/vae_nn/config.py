@@ -35,6 +35,10 @@ class VaeNNConfig(Config):
         "data", "vae", "the Gaussian's sigma at first: the track's own root mean square, or one as coded",
         choices=("data", "one"),
     )  # fmt: skip
+    vae_init: str = field(
+        "default", "vae", "weights at first: PyTorch's default, or by He's rule with a silent last layer",
+        choices=("default", "he"),
+    )  # fmt: skip
     vae_epochs: int = field(25, "vae", "passes over the training windows", low=1, high=10_000)
     vae_batch: int = field(32, "vae", "windows a step", low=1, high=4096)
     vae_lr: float = field(1e-3, "vae", "Adam's learning rate, or its highest", low=1e-7, high=1)

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from musiclab.systems.vae_nn.config import VaeNNConfig
-from musiclab.training.patches import squared_distance, stacked
+from musiclab.training.patches import LAYERS, bias_of, squared_distance, stacked
 
 # The smoothly reached floor of sigma-VAE (Rybkin et al. 2021). Without it, a decoder that explains its data perfectly
 # would drive sigma to 0 and the likelihood to infinity.
@@ -43,6 +43,8 @@ class ConvVAE(nn.Module):
             nn.ConvTranspose2d(2 * width, width, 4, 4), nn.ReLU(),
             nn.ConvTranspose2d(width, 1, 4, 4),
         )  # fmt: skip
+        if config.vae_init == "he":
+            _initialise_as_he(self.encoder, self.decoder)
         # The likelihood's log-sigma, one for all cells; the Bernoulli likelihood does not use it. If sigma starts at 1,
         # ten times the deviation of such sparse rolls, the KL term collapses the posterior before sigma falls.
         self.log_scale = nn.Parameter(torch.tensor(math.log(sigma)))
@@ -56,6 +58,22 @@ class ConvVAE(nn.Module):
         """Activations `(n, 1, steps, 128)`: probabilities, or the mean of the Gaussian, which has no limits."""
         raw: torch.Tensor = self.decoder(z_NK)
         return raw.sigmoid() if self.bernoulli else raw
+
+
+def _initialise_as_he(encoder: nn.Sequential, decoder: nn.Sequential) -> None:
+    """Weights that keep the size of what goes through them (He et al. 2015), and a last layer that says silence.
+
+    PyTorch's own make signals and gradients vanish here, above all in transposed convolutions, whose inputs they count
+    by the kernel although no two places overlap. The posterior then collapses at first, and half of the training goes
+    by until it has recovered.
+    """
+    for network in (encoder, decoder):
+        layers = [layer for layer in network if isinstance(layer, LAYERS)]
+        for layer in layers:
+            inputs = layer.weight.shape[0] if isinstance(layer, nn.ConvTranspose2d) else layer.weight[0].numel()
+            nn.init.normal_(layer.weight, 0.0, math.sqrt((1 if layer is layers[-1] else 2) / inputs))
+            nn.init.zeros_(bias_of(layer))
+    nn.init.zeros_(layer.weight)
 
 
 class VaeStack(nn.Module):

@@ -56,13 +56,13 @@ class VaeNN(System[VaeNNConfig]):
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         # The same architecture, narrower and with fewer epochs, so that any data set takes minutes only.
         "demo": {
-            "width": 16, "vae_epochs": 16, "vae_lr": 4e-3, "max_train": 1024, "max_eval": 384,
+            "width": 16, "vae_epochs": 40, "vae_lr": 4e-3, "max_train": 1024, "max_eval": 384,
             "latent_epochs": 15, "latent_batch": 64,
         },
         "article": {},
     }  # fmt: skip
     forms: ClassVar[dict[str, dict[str, Any]]] = {
-        "mended": {"vae_schedule": "cosine", "threshold_rule": "density", "peaks": -1},
+        "mended": {"vae_init": "he", "vae_schedule": "cosine", "threshold_rule": "density", "peaks": -1},
         # As written for the place of the noise, else as coded, because the text gives no such detail.
         "written": CODED | {"noise_place": "before", "alpha_mix": "per_instrument"},
         "coded": CODED,
