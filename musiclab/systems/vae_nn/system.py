@@ -56,7 +56,7 @@ class VaeNN(System[VaeNNConfig]):
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         # The same architecture, narrower and with fewer epochs, so that any data set takes minutes only.
         "demo": {
-            "width": 16, "vae_epochs": 40, "vae_lr": 4e-3, "max_train": 1024, "max_eval": 384,
+            "width": 16, "vae_epochs": 50, "vae_lr": 4e-3, "max_train": 1024, "max_eval": 384,
             "latent_epochs": 15, "latent_batch": 64,
         },
         "article": {},
