@@ -29,7 +29,7 @@ _TINY: dict[str, dict[str, Any]] = {
 # Cases that `switches` does not find: numbers that select other code, and switches that need a second one.
 _MORE: dict[str, list[dict[str, Any]]] = {
     "note_rnn": [{"layers": 2}],
-    "multitrack_rnn": [{"layers": 1}],
+    "multitrack_rnn": [{"layers": 1}, {"loss": "cross_entropy", "counts": "drawn"}],
     "melody_harmony_cnn": [{"dense_layers": 2}],
     "vae_nn": [
         {"target": "drawn"},
