@@ -40,12 +40,15 @@ FIRST_BLOCK = 1000
 PICTURES = 4
 CANDIDATES: dict[str, list[dict[str, Any]]] = {
     "note_rnn": [{}],
-    "multitrack_rnn": [{}],
+    "multitrack_rnn": [
+        {}, {"temperature": 0.8}, {"temperature": 1.0}, {"layers": 3}, {"schedule": "constant"}, {"counts": "written"},
+        {"loss": "mse", "counts": "predicted", "temperature": 0.05},
+    ],
     "melody_harmony_cnn": [{}],
     "vae_nn": [{}],
     "gan": [{}],
     "transformer_xl": [{}],
-}
+}  # fmt: skip
 COLUMNS = {
     "set/frechet": "Frechet", "music/polyphony": "pitches", "music/note_length": "beats",
     "music/note_density": "density", "music/empty_bars": "empty", "music/harmony_gain": "harmony",

@@ -29,6 +29,7 @@ layer learns that faster than three; the rate rises and then falls by a cosine, 
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -171,11 +172,11 @@ class StepLearner(Learner):
             sums.add(steps, {f"val/{CURVES[self.run.config.loss]}": loss})
         return sums.means()
 
-    def _batches(self, part: str, order: torch.Generator | None = None) -> tuple[torch.Tensor, ...]:
+    def _batches(self, part: str, order: torch.Generator | None = None) -> Sequence[torch.Tensor]:
         """Batches of excerpts of a part's songs: rows (song, begin, end); `song` counts within the part."""
         config, windows = self.run.config, self.run.data
         counts = [windows.store.songs[number].count * config.steps for number in windows.songs[part]]
-        return excerpts(counts, config.sequence, config.ahead, order).split(config.batch)
+        return torch.split(excerpts(counts, config.sequence, config.ahead, order), config.batch)
 
     def _loss(self, part: str, rows: torch.Tensor) -> tuple[torch.Tensor, int]:
         """The loss of a batch over the steps that have a target, and the number of these steps."""
@@ -209,14 +210,13 @@ def nats(output: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
     It is the sum over instruments of -log softmax at each cell that sounds and, if the outputs have log-odds of the
     number of notes, of -log softmax at that number (at `MOST_DRAWN` if it is larger).
     """
-    scores, on = (values.unflatten(-1, (len(TRACKS), PITCHES)) for values in (output[..., :CELLS], cells))
-    notes = on.sum(dim=-1)
-    # At n cells -log softmax is n log-sum-exps less the scores there.
-    total = (notes * scores.logsumexp(dim=-1) - (scores * on).sum(dim=-1)).sum(dim=-1)
-    if output.shape[-1] > CELLS:
-        odds = output[..., CELLS:].unflatten(-1, (len(TRACKS), MOST_DRAWN + 1)).log_softmax(dim=-1)
-        numbers = notes.clamp(max=MOST_DRAWN).long()
-        total = total - odds.gather(-1, numbers[..., None]).sum(dim=(-2, -1))
+    scores, odds = output.split([CELLS, output.shape[-1] - CELLS], dim=-1)
+    scores, on = (values.unflatten(-1, (len(TRACKS), PITCHES)) for values in (scores, cells))
+    total: torch.Tensor = -(scores.log_softmax(dim=-1) * on).sum(dim=(-2, -1))
+    if odds.shape[-1]:
+        log_shares = odds.unflatten(-1, (len(TRACKS), MOST_DRAWN + 1)).log_softmax(dim=-1)
+        numbers = on.sum(dim=-1).clamp(max=MOST_DRAWN).long()
+        total = total - log_shares.gather(-1, numbers[..., None]).sum(dim=(-2, -1))
     return total
 
 
@@ -229,14 +229,7 @@ class MultitrackRNN(System[MultitrackRNNConfig]):
     conditions = ("start", "noise")
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         # The same network, narrower and with fewer epochs, so that any data set takes minutes only.
-        "demo": {
-            "hidden": 128,
-            "batch": 16,
-            "epochs": 12,
-            "lr": 8e-3,
-            "max_train": 1024,
-            "max_eval": 384,
-        },
+        "demo": {"hidden": 128, "batch": 16, "epochs": 12, "lr": 5e-3, "max_train": 1024, "max_eval": 384},
         "article": {"hidden": 512},
     }
     forms: ClassVar[dict[str, dict[str, Any]]] = {
