@@ -41,7 +41,7 @@ PICTURES = 4
 CANDIDATES: dict[str, list[dict[str, Any]]] = {
     "note_rnn": [{}],
     "multitrack_rnn": [
-        {}, {"temperature": 0.8}, {"temperature": 1.0}, {"layers": 3}, {"schedule": "constant"}, {"counts": "written"},
+        {}, {"temperature": 0.7}, {"temperature": 1.0}, {"layers": 3}, {"schedule": "constant"}, {"counts": "written"},
         {"loss": "mse", "counts": "predicted", "temperature": 0.05},
     ],
     "melody_harmony_cnn": [{}],

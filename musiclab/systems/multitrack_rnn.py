@@ -229,13 +229,13 @@ class MultitrackRNN(System[MultitrackRNNConfig]):
     conditions = ("start", "noise")
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         # The same network, narrower and with fewer epochs, so that any data set takes minutes only.
-        "demo": {"hidden": 128, "batch": 16, "epochs": 12, "lr": 5e-3, "max_train": 1024, "max_eval": 384},
+        "demo": {"hidden": 128, "batch": 16, "epochs": 10, "lr": 6e-3, "max_train": 1024, "max_eval": 384},
         "article": {"hidden": 512},
     }
     forms: ClassVar[dict[str, dict[str, Any]]] = {
         "mended": {
             "loss": "cross_entropy", "counts": "drawn", "layers": 1, "schedule": "cosine", "clip": 1.0,
-            "temperature": 0.9,
+            "temperature": 0.85,
         },
         "written": {"sequence": 32, "late_target": False, "loss": "mse", "counts": "written", "layers": 3},
         "coded": {"sequence": 100, "late_target": True, "loss": "mse", "counts": "predicted", "layers": 3},
