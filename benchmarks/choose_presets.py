@@ -40,7 +40,10 @@ FIRST_BLOCK = 1000
 PICTURES = 4
 CANDIDATES: dict[str, list[dict[str, Any]]] = {
     "note_rnn": [{}],
-    "multitrack_rnn": [{}],
+    "multitrack_rnn": [
+        {}, {"temperature": 0.7}, {"temperature": 1.0}, {"layers": 3}, {"schedule": "constant"}, {"counts": "written"},
+        {"loss": "mse", "counts": "predicted", "temperature": 0.05},
+    ],
     "melody_harmony_cnn": [
         {},
         {"contrast": 0.0},
@@ -52,7 +55,7 @@ CANDIDATES: dict[str, list[dict[str, Any]]] = {
     "vae_nn": [{}],
     "gan": [{}],
     "transformer_xl": [{}],
-}
+}  # fmt: skip
 COLUMNS = {
     "set/frechet": "Frechet", "music/polyphony": "pitches", "music/note_length": "beats",
     "music/note_density": "density", "music/empty_bars": "empty", "music/harmony_gain": "harmony",

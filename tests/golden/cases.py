@@ -29,9 +29,10 @@ _TINY: dict[str, dict[str, Any]] = {
 # Cases that `switches` does not find: numbers that select other code, and switches that need a second one.
 _MORE: dict[str, list[dict[str, Any]]] = {
     "note_rnn": [{"layers": 2}],
-    "multitrack_rnn": [{"layers": 1}],
+    "multitrack_rnn": [{"layers": 1}, {"loss": "cross_entropy", "counts": "drawn"}],
     "melody_harmony_cnn": [{"dense_layers": 2}, {"peaks": 2}, {"threshold_rule": "density", "peaks": -1}],
     "vae_nn": [
+        {"threshold_rule": "density", "peaks": -1, "contrast": 0.5},
         {"target": "drawn"},
         {"target": 'song:"song 03" + song:"song 05"*2'},
         {"target": "drawn", "alpha_mix": "last_window"},

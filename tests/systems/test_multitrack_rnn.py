@@ -11,25 +11,33 @@ import torch
 from musiclab.data.songs import TRACKS
 from musiclab.data.store import WindowStore
 from musiclab.data.windows import pack, unpack
+from musiclab.errors import UserError
 from musiclab.systems import multitrack_rnn
 from musiclab.systems.base import StageRun, read_generated
 from musiclab.systems.multitrack_rnn import (
+    MOST_DRAWN,
     MultitrackRNN,
     MultitrackRNNConfig,
     NextStep,
     StepLearner,
     drawn,
-    masked_mse,
+    masked_loss,
+    nats,
     vectors,
 )
+from musiclab.training.schedule import warm_cosine
 from musiclab.training.streams import Block
-from tests.support.made_trials import MemoryFiles, made_store, run_stages, stage_run
+from tests.support.made_trials import Interrupted, MemoryFiles, made_store, run_stages, stage_run
 
 STRINGS = TRACKS.index("Strings")
 BLOCK = Block(0, 0)
 TINY = MultitrackRNNConfig(
     hidden=16, layers=1, epochs=3, batch=8, lr=1e-2, max_train=48, max_eval=16, starts=4, continuation=2
 )
+
+
+# What the mended form changes, except layers and temperature.
+ENTROPY = {"loss": "cross_entropy", "counts": "drawn", "schedule": "cosine", "clip": 1.0}
 
 
 def _run(store: WindowStore, files: MemoryFiles | None = None, **fields: Any) -> StageRun:
@@ -45,6 +53,11 @@ def _generate(store: WindowStore, files: MemoryFiles, **fields: Any) -> np.ndarr
 @pytest.fixture(scope="module")
 def trained(store: WindowStore) -> MemoryFiles:
     return run_stages(MultitrackRNN(), _run(store), ("train",))
+
+
+@pytest.fixture(scope="module")
+def trained_by_entropy(store: WindowStore) -> MemoryFiles:
+    return run_stages(MultitrackRNN(), _run(store, **ENTROPY), ("train",))
 
 
 def _noise(seed: int = 0) -> torch.Generator:
@@ -66,6 +79,11 @@ def test_the_network_has_the_article_s_sizes(counts: str, size: int) -> None:
     assert network(torch.zeros(2, 7, size))[0].shape == (2, 7, size)
 
 
+def test_drawn_counts_have_seven_outputs_an_instrument_and_no_input() -> None:
+    network = NextStep(TINY.with_values(ENTROPY))
+    assert network(torch.zeros(2, 7, 640))[0].shape == (2, 7, 640 + 5 * 7)
+
+
 @pytest.mark.parametrize(("counts", "notes"), [("written", [2, 2, 3, 1, 3]), ("three", [3] * 5)])
 def test_a_fixed_number_of_notes_sounds_at_every_step(
     store: WindowStore, trained: MemoryFiles, counts: str, notes: list[int]
@@ -74,14 +92,29 @@ def test_a_fixed_number_of_notes_sounds_at_every_step(
     assert (generated.sum(axis=-1) == np.array([*notes[:STRINGS], 0])[:, None]).all()
 
 
-def test_an_instrument_silent_in_training_songs_stays_silent(store: WindowStore, trained: MemoryFiles) -> None:
+@pytest.mark.parametrize("fields", [{}, ENTROPY])
+def test_an_instrument_silent_in_training_songs_stays_silent(
+    store: WindowStore, trained: MemoryFiles, trained_by_entropy: MemoryFiles, fields: dict[str, Any]
+) -> None:
     # Even where others play it: strings are given in the start windows.
     starts = np.array(store.windows[:3])
     starts[:, STRINGS] = starts[:, 1]
-    run = dataclasses.replace(_run(store, trained), windows=None)
+    run = dataclasses.replace(_run(store, trained_by_entropy if fields else trained, **fields), windows=None)
     made = MultitrackRNN().continuations(run, starts)
     assert not made[:, :, STRINGS].any()
     assert made[:, :, 1].any()
+
+
+def test_an_instrument_may_rest_if_counts_are_drawn(
+    store: WindowStore, trained: MemoryFiles, trained_by_entropy: MemoryFiles
+) -> None:
+    fixed, drawn_ones = (
+        _generate(store, files, **fields)[:, :, :STRINGS].any(axis=-1)
+        for files, fields in ((trained, {}), (trained_by_entropy, ENTROPY))
+    )
+    assert fixed.all()
+    for track in range(STRINGS):
+        assert 0 < drawn_ones[:, :, track].mean() < 1
 
 
 def test_notes_are_drawn_by_the_softmax_of_each_instrument() -> None:
@@ -112,6 +145,60 @@ def test_predicted_counts_are_drawn_from_the_likeliest_pitches() -> None:
     assert not drawn(output, "predicted", ALL & False, _noise()).any()
 
 
+def test_the_number_of_notes_is_drawn_by_its_own_softmax() -> None:
+    odds = torch.randn(5, MOST_DRAWN + 1, generator=_noise(2))
+    output = torch.cat([torch.zeros(640), odds.flatten()]).expand(4_000, -1)
+    for temperature in (1.0, 0.5):
+        cells = drawn(output, "drawn", ALL, _noise(), temperature)
+        shares = torch.nn.functional.one_hot(cells.sum(dim=-1), MOST_DRAWN + 1).float().mean(dim=0)
+        torch.testing.assert_close(shares, (odds / temperature).softmax(dim=-1), atol=0.03, rtol=0)
+    assert not drawn(output, "drawn", ALL & False, _noise()).any()
+
+
+def test_drawn_notes_come_from_all_pitches() -> None:
+    """Two notes at equal odds: no pitch is left out, as it is where counts are predicted."""
+    output = torch.zeros(4_000, 675)
+    output[:, 640:].unflatten(1, (5, 7))[..., 2] = 100.0
+    cells = drawn(output, "drawn", ALL, _noise())
+    assert (cells.sum(dim=-1) == 2).all()
+    assert (cells.float().mean(dim=0) > 1 / 128).all()
+
+
+def test_the_cross_entropy_is_the_sum_of_logarithms_of_what_is_there() -> None:
+    output = torch.randn(2, 3, 675, generator=_noise(5), dtype=torch.float64)
+    cells = torch.zeros(2, 3, 5, 128, dtype=torch.float64)
+    cells[0, 0, 1, [60, 64]] = 1
+    cells[0, 1, 3, 40] = 1
+    cells[1, 2, 4, 30:38] = 1  # eight notes: more than can be drawn
+    for outputs in (640, 675):
+        expected = np.zeros((2, 3))
+        for n, t, track in np.ndindex(2, 3, 5):
+            scores = output[n, t, 128 * track : 128 * (track + 1)].numpy()
+            sounding = np.flatnonzero(cells[n, t, track].numpy())
+            expected[n, t] -= np.log(np.exp(scores[sounding]) / np.exp(scores).sum()).sum()
+            if outputs == 675:
+                odds = output[n, t, 640 + 7 * track : 640 + 7 * (track + 1)].numpy()
+                expected[n, t] -= np.log(np.exp(odds[min(len(sounding), 6)]) / np.exp(odds).sum())
+        np.testing.assert_allclose(nats(output[..., :outputs], cells.flatten(-2)).numpy(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("loss", "counts", "sentence"),
+    [
+        ("mse", "drawn", "counts must be written, three or predicted if loss is mse; got drawn."),
+        (
+            "cross_entropy",
+            "predicted",
+            "counts must be written, three or drawn if loss is cross_entropy; got predicted.",
+        ),
+    ],
+)
+def test_a_loss_that_learns_no_such_counts_is_refused(loss: str, counts: str, sentence: str) -> None:
+    with pytest.raises(UserError) as error:
+        TINY.with_values({"loss": loss, "counts": counts})
+    assert str(error.value) == sentence
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_the_target_is_the_next_step_or_one_too_late(late: bool) -> None:
     config = TINY.with_values({"late_target": late})
@@ -123,18 +210,21 @@ def test_the_target_is_the_next_step_or_one_too_late(late: bool) -> None:
             assert torch.equal(given, x[:, :3])
             return x[:, 2:5] if late else x[:, 1:4], None
 
-    assert masked_mse(Known(), x, torch.tensor([length, length]), config.ahead) == 0
+    assert masked_loss(Known(), x, torch.tensor([length, length]), config) == 0
 
 
-def test_padded_steps_leave_no_trace() -> None:
+@pytest.mark.parametrize("fields", [{}, ENTROPY])
+def test_padded_steps_leave_no_trace(fields: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    network, x = NextStep(TINY), torch.rand(2, 9, 640, generator=_noise())
+    config = TINY.with_values(fields)
+    network, x = NextStep(config), (torch.rand(2, 9, 640, generator=_noise()) < 0.02).float()
     lengths = torch.tensor([9, 4])
     padded = x.clone()
     padded[1, 4:] = 0
-    long, short = (torch.nn.functional.mse_loss(network(part[:, :-1])[0], part[:, 1:]) for part in (x[:1], x[1:, :4]))
+    loss = (lambda given, wanted: nats(given, wanted).mean()) if fields else torch.nn.functional.mse_loss
+    long, short = (loss(network(part[:, :-1])[0], part[:, 1:]) for part in (x[:1], x[1:, :4]))
     expected = (8 * long + 3 * short) / 11  # 8 and 3 steps have a target
-    torch.testing.assert_close(masked_mse(network, padded, lengths, 1), expected)
+    torch.testing.assert_close(masked_loss(network, padded, lengths, config), expected)
 
 
 def test_vectors_are_the_cells_of_all_instruments_and_their_counts() -> None:
@@ -149,23 +239,77 @@ def test_vectors_are_the_cells_of_all_instruments_and_their_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"sequence": 100}, {"sequence": 400, "late_target": True}, {"counts": "predicted"}]
+    ("fields", "name"),
+    [
+        ({}, "mse"),
+        ({"sequence": 100}, "mse"),
+        ({"sequence": 400, "late_target": True}, "mse"),
+        ({"counts": "predicted"}, "mse"),
+        ({"loss": "cross_entropy"}, "nats_a_step"),
+        ({**ENTROPY, "epochs": 4}, "nats_a_step"),
+    ],
 )
-def test_training_lowers_the_loss(store: WindowStore, fields: dict[str, Any]) -> None:
+def test_training_lowers_the_loss(store: WindowStore, fields: dict[str, Any], name: str) -> None:
     learner = StepLearner(_run(store, **fields))
     curves = [learner.epoch(number) for number in range(4)]
-    assert curves[0].keys() == {"train/mse", "val/mse"}
-    assert curves[-1]["train/mse"] < curves[0]["train/mse"]
-    assert curves[-1]["val/mse"] < curves[0]["val/mse"]
+    assert curves[0].keys() == {f"train/{name}", f"val/{name}"}
+    assert curves[-1][f"train/{name}"] < curves[0][f"train/{name}"]
+    assert curves[-1][f"val/{name}"] < curves[0][f"val/{name}"]
+
+
+def test_the_rate_rises_and_falls_once_over_all_epochs(store: WindowStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = StepLearner(_run(store, schedule="cosine"))
+    adam, rates = learner.optimizers["network"], []
+    step = adam.step
+    monkeypatch.setattr(adam, "step", lambda: rates.append(adam.param_groups[0]["lr"]) or step())
+    epochs = []
+    for number in range(TINY.epochs):
+        learner.epoch(number)
+        epochs.append(len(rates) - sum(epochs))
+    expected = [
+        warm_cosine(TINY.lr, number * steps + place, TINY.epochs * steps)
+        for number, steps in enumerate(epochs)
+        for place in range(steps)
+    ]
+    assert rates == expected
+    assert max(rates) == TINY.lr and rates[-1] < 0.02 * TINY.lr
+
+
+def test_a_long_gradient_is_cut(store: WindowStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def norms(clip: float) -> list[float]:
+        learner = StepLearner(_run(store, clip=clip))
+        adam, found = learner.optimizers["network"], []
+        monkeypatch.setattr(
+            adam,
+            "step",
+            lambda: found.append(torch.cat([p.grad.flatten() for p in learner.network.parameters()]).norm()),
+        )
+        learner.epoch(0)
+        return [norm.item() for norm in found]
+
+    free, cut = norms(0.0), norms(1e-3)
+    assert min(free) > 1e-3
+    assert cut == pytest.approx([1e-3] * len(free), rel=1e-2)
+
+
+def test_a_resume_with_a_schedule_equals_going_straight_through(
+    store: WindowStore, trained_by_entropy: MemoryFiles
+) -> None:
+    files = MemoryFiles({}, "train", checkpoints=1)
+    with pytest.raises(Interrupted):
+        MultitrackRNN().run_stage("train", stage_run(store, BLOCK, TINY.with_values(ENTROPY), files))
+    resumed = run_stages(MultitrackRNN(), _run(store, files, **ENTROPY), ("train",))
+    assert resumed.product("train").read(multitrack_rnn.WEIGHTS) == trained_by_entropy.product("train").read(
+        multitrack_rnn.WEIGHTS
+    )
 
 
 def test_sequences_are_cut_from_whole_songs(store: WindowStore, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     monkeypatch.setattr(
-        multitrack_rnn, "masked_mse", lambda network, x, lengths, ahead: seen.append((x, lengths)) or x.mean()
+        multitrack_rnn, "masked_loss", lambda network, x, lengths, config: seen.append((x, lengths)) or x.mean()
     )
-    learner = StepLearner(_run(store, sequence=100, batch=3))
-    list(learner._losses("validation"))
+    StepLearner(_run(store, sequence=100, batch=3))._validation()
     run = _run(store)
     rows = [x[:length] for batch, lengths in seen for x, length in zip(batch, lengths.tolist(), strict=True)]
     # Songs here are 192 steps: 100 inputs with their targets, then 91 more.
@@ -225,8 +369,8 @@ def test_a_song_shorter_than_a_sequence_is_learnt_from(store: WindowStore) -> No
 
 def test_all_tracks_silent_is_no_crash(store: WindowStore) -> None:
     silent = made_store(np.zeros_like(store.windows), [song.count for song in store.songs])
-    for counts in ("written", "predicted"):
-        files = run_stages(MultitrackRNN(), _run(silent, counts=counts))
+    for fields in ({}, {"counts": "predicted"}, ENTROPY):
+        files = run_stages(MultitrackRNN(), _run(silent, **fields))
         assert not read_generated(files.product("generate")).any()
 
 
