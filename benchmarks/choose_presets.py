@@ -39,7 +39,7 @@ from musiclab.training.windows import BlockWindows, block_windows
 FIRST_BLOCK = 1000
 PICTURES = 4
 CANDIDATES: dict[str, list[dict[str, Any]]] = {
-    "note_rnn": [{}],
+    "note_rnn": [{}, {"epochs": 16}, {"hidden": 128}, {"lr": 4e-3}],
     "multitrack_rnn": [{}],
     "melody_harmony_cnn": [{}],
     "vae_nn": [{}],
