@@ -39,12 +39,12 @@ from musiclab.training.windows import BlockWindows, block_windows
 FIRST_BLOCK = 1000
 PICTURES = 4
 CANDIDATES: dict[str, list[dict[str, Any]]] = {
-    "note_rnn": [{}, {"epochs": 16}, {"hidden": 128}, {"lr": 4e-3}],
+    "note_rnn": [{}, {"temperature": 1.0}, {"vocabulary": 512}, {"epochs": 24}, {"tokens": "onsets"}],
     "multitrack_rnn": [{}],
     "melody_harmony_cnn": [{}],
     "vae_nn": [{}],
     "gan": [{}],
-    "transformer_xl": [{}],
+    "transformer_xl": [{}, {"top_p": 0.8}, {"epochs": 2}],
 }
 COLUMNS = {
     "set/frechet": "Frechet", "music/polyphony": "pitches", "music/note_length": "beats",

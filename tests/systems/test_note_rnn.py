@@ -127,6 +127,24 @@ def test_rare_chords_are_read_as_their_highest_note() -> None:
     assert [np.flatnonzero(roll).tolist() for roll in rolls[0]] == [[60, 64], [], [67]]
 
 
+def test_with_a_token_a_step_a_rare_chord_is_read_as_the_largest_token_in_it() -> None:
+    rest, low, high, two, other = _chord(), _chord(60), _chord(67), _chord(60, 64), _chord(48, 72)
+    songs = [[rest] * 4 + [high] * 3 + [low] * 3 + [two] * 2 + [other] * 2, [_chord(60, 64, 67), _chord(50)]]
+    vocabulary = Vocabulary.of(songs, 5, "steps")
+    assert set(vocabulary.chords) == {rest, low, high, two, other}
+    number = {chord: place for place, chord in enumerate(vocabulary.chords, 1)}
+    rare = [_chord(60, 64, 67), _chord(60, 67), _chord(59, 67), _chord(50), _chord(48, 71), rest]
+    most_frequent = min(number[low], number[high])  # of two sets of one size
+    assert vocabulary.read(rare).tolist()[1:] == [
+        number[two], most_frequent, number[high], UNKNOWN, UNKNOWN, number[rest],
+    ]  # fmt: skip
+    assert vocabulary.counts.tolist() == [
+        1,
+        *(4 if c == rest else 3 if c in (two, low, high) else 2 for c in vocabulary.chords),
+    ]
+    assert Vocabulary.from_bytes(vocabulary.to_bytes(), "steps").read(rare).tolist() == vocabulary.read(rare).tolist()
+
+
 def test_the_unigram_counts_one_more_of_each() -> None:
     vocabulary = Vocabulary([_chord(60), _chord(62)], [0, 3, 1])
     assert vocabulary.unigram_nats(np.array([1, 1, UNKNOWN])) == pytest.approx(-2 * math.log(4 / 7) - math.log(1 / 7))

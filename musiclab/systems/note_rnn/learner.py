@@ -42,7 +42,7 @@ class NoteLearner(Learner):
     def __init__(self, run: StageRun[NoteRNNConfig]) -> None:
         self.run, config = run, run.config
         songs = _sets_of(run, "train")
-        self.vocabulary = Vocabulary.of(songs, config.vocabulary)
+        self.vocabulary = Vocabulary.of(songs, config.vocabulary, config.tokens)
         self.songs = [self.vocabulary.read(song) for song in songs]
         self.validation = tokens_of(run, self.vocabulary, "validation")
         self.network: NextToken | None = None

@@ -51,9 +51,11 @@ def token_nats(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """-log p of all tokens but the first, `(n, time - 1)`, 0 after a song's end; and the states to continue from."""
     states = network.states(tokens_NT[:, :-1], before_NLH)
-    nats_NT = F.cross_entropy(network.logits(states).transpose(1, 2), tokens_NT[:, 1:], reduction="none")
+    targets_NT = tokens_NT[:, 1:]
+    # As rows: with the scores of a token side by side in memory this takes a third of the time.
+    nats = F.cross_entropy(network.logits(states).flatten(0, 1), targets_NT.flatten(), reduction="none")
     places = torch.arange(1, tokens_NT.shape[1], device=tokens_NT.device)
-    return nats_NT * (places < lengths_N[:, None]), states[:, -1]
+    return nats.view(targets_NT.shape) * (places < lengths_N[:, None]), states[:, -1]
 
 
 @torch.no_grad()

@@ -10,10 +10,11 @@ Here a token is the set of pitches that start at one step. With `tokens=steps`, 
 pitches that sound at a step, also the empty set, and it lasts one step. So lengths and rests are learnt like notes. The
 sets that are tokens are counted on the training songs. (miditok has no tokens of this kind: its notes and chords come
 with positions, lengths and velocities of their own.) A set that is not among the `vocabulary` most frequent ones is
-read as its highest note, which is most likely the melody's. If that is no token either, it is read as "unknown", which
-the network may read but never writes. Perplexities are of tokens read in this way, so those of onsets and of steps do
-not compare. In a binary roll a token that follows an equal one prolongs its notes and does not repeat them. If the bars
-of a song do not divide a window (3/4 at the defaults), the steps between windows are missing, see `BlockWindows.song`.
+read as its highest note, which is most likely the melody's. With a token a step it is read as the largest token in it
+instead, so that held notes go on. If there is none, it is read as "unknown", which the network may read but never
+writes. Perplexities are of tokens read in this way, so those of onsets and of steps do not compare. In a binary roll a
+token that follows an equal one prolongs its notes and does not repeat them. If the bars of a song do not divide a
+window (3/4 at the defaults), the steps between windows are missing, see `BlockWindows.song`.
 """
 
 import math
@@ -43,18 +44,18 @@ class NoteRNN(System[NoteRNNConfig]):
 
     name = "note_rnn"
     config = NoteRNNConfig
-    stages: ClassVar[dict[str, int]] = {"train": 1, GENERATE: 1, MEASURE: 1}
+    stages: ClassVar[dict[str, int]] = {"train": 2, GENERATE: 1, MEASURE: 2}
     conditions = ("start", "noise")
     provides = ("tokens",)
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         # In fewer and larger steps, so that any data set takes minutes only.
         "demo": {
-            "vocabulary": 512, "epochs": 24, "lr": 8e-3, "lr_decay": 0.9, "max_train": 1024, "max_eval": 384,
+            "vocabulary": 192, "epochs": 12, "lr": 8e-3, "lr_decay": 0.85, "max_train": 1024, "max_eval": 384,
         },
         "article": {"vocabulary": 100_000, "hidden": 96, "sequence": 64, "epochs": 40, "batch": 1},
     }  # fmt: skip
     forms: ClassVar[dict[str, dict[str, Any]]] = {
-        "mended": {"tokens": "steps", "schedule": "cosine", "keep": "best", "temperature": 1.0},
+        "mended": {"tokens": "steps", "schedule": "cosine", "keep": "best", "temperature": 0.95},
         # As coded if the text gives no such detail.
         "written": {"tokens": "onsets", "layers": 1, "schedule": "decay", "keep": "last", "temperature": 1.2},
         "coded": {"tokens": "onsets", "layers": 2, "schedule": "decay", "keep": "last", "temperature": 1.2},
@@ -114,7 +115,7 @@ class NoteRNN(System[NoteRNNConfig]):
 
 
 def _vocabulary(run: StageRun[NoteRNNConfig]) -> Vocabulary:
-    return Vocabulary.from_bytes(run.files.product("train").read(VOCABULARY))
+    return Vocabulary.from_bytes(run.files.product("train").read(VOCABULARY), run.config.tokens)
 
 
 def _network(run: StageRun[NoteRNNConfig], vocabulary: Vocabulary) -> NextToken:
