@@ -39,7 +39,7 @@ from musiclab.training.windows import BlockWindows, block_windows
 FIRST_BLOCK = 1000
 PICTURES = 4
 CANDIDATES: dict[str, list[dict[str, Any]]] = {
-    "note_rnn": [{}, {"temperature": 1.0}, {"vocabulary": 512}, {"epochs": 24}, {"tokens": "onsets"}],
+    "note_rnn": [{}, {"temperature": 0.9}, {"vocabulary": 512}, {"epochs": 24}, {"tokens": "onsets"}],
     "multitrack_rnn": [{}],
     "melody_harmony_cnn": [{}],
     "vae_nn": [{}],

@@ -55,7 +55,7 @@ class NoteRNN(System[NoteRNNConfig]):
         "article": {"vocabulary": 100_000, "hidden": 96, "sequence": 64, "epochs": 40, "batch": 1},
     }  # fmt: skip
     forms: ClassVar[dict[str, dict[str, Any]]] = {
-        "mended": {"tokens": "steps", "schedule": "cosine", "keep": "best", "temperature": 0.95},
+        "mended": {"tokens": "steps", "schedule": "cosine", "keep": "best", "temperature": 1.0},
         # As coded if the text gives no such detail.
         "written": {"tokens": "onsets", "layers": 1, "schedule": "decay", "keep": "last", "temperature": 1.2},
         "coded": {"tokens": "onsets", "layers": 2, "schedule": "decay", "keep": "last", "temperature": 1.2},
