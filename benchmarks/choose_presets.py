@@ -39,7 +39,7 @@ from musiclab.training.windows import BlockWindows, block_windows
 FIRST_BLOCK = 1000
 PICTURES = 4
 CANDIDATES: dict[str, list[dict[str, Any]]] = {
-    "note_rnn": [{}],
+    "note_rnn": [{}, {"temperature": 0.9}, {"vocabulary": 512}, {"epochs": 24}, {"tokens": "onsets"}],
     "multitrack_rnn": [
         {}, {"temperature": 0.7}, {"temperature": 1.0}, {"layers": 3}, {"schedule": "constant"}, {"counts": "written"},
         {"loss": "mse", "counts": "predicted", "temperature": 0.05},
@@ -52,9 +52,20 @@ CANDIDATES: dict[str, list[dict[str, Any]]] = {
         {"schedule": "decay"},
         {"dropout": 0.1, "epochs": 31},
     ],
-    "vae_nn": [{}],
+    "vae_nn": [
+        {},
+        {"vae_init": "default"},
+        {"vae_schedule": "constant"},
+        {"threshold_rule": "best_f1"},
+        {"peaks": 0},
+        {"contrast": 0.0},
+        {"noise_sd": 1.0},
+        {"latent_dim": 8},
+        {"latent_dim": 32},
+        {"latent_dim": 64},
+    ],
     "gan": [{}],
-    "transformer_xl": [{}],
+    "transformer_xl": [{}, {"top_p": 0.8}, {"epochs": 2}],
 }  # fmt: skip
 COLUMNS = {
     "set/frechet": "Frechet", "music/polyphony": "pitches", "music/note_length": "beats",

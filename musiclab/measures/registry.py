@@ -17,7 +17,7 @@ class Measure:
     The value of one track, pair of tracks or feature has the full name and a suffix: `music/empty_bars.Piano`,
     `music/tonal_distance.Piano-Guitar`. Without a suffix the full name stands for one of these:
 
-    - the value of whole windows, for most measures of sets, such as `set/noise_sensitivity`;
+    - the value of whole windows, for most measures of sets, such as `set/frechet` and `set/noise_sensitivity`;
     - the value of the pitched tracks together, without drums, for pitch, note lengths, groove and self-similarity;
     - the mean over the tracks, pairs or features that have a value, for all other measures.
 

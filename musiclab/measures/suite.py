@@ -8,7 +8,7 @@ import numpy as np
 from musiclab.data.songs import TRACKS
 from musiclab.measures.bins import bins_compared, distinct_windows
 from musiclab.measures.distributions import FEATURES, distances_compared
-from musiclab.measures.embedding import frechet_distance
+from musiclab.measures.embedding import TRACK_SD_FLOORS, frechet_distance
 from musiclab.measures.fidelity import fidelity, scaled
 from musiclab.measures.music import (
     PITCHED_PAIRS,
@@ -201,7 +201,7 @@ def set_measures(continuations: np.ndarray, reference: WindowSet, windows: int) 
     Returns:
         The plain name has the value of whole windows. Only `set/overlap_area` and `set/feature_kl` have the mean over
         features there, and keys such as `set/overlap_area.mean_pitch` for each feature.
-        `set/noise_sensitivity.Bass` is the value of one track.
+        `set/noise_sensitivity.Bass` and `set/frechet.Piano` are values of one track.
     """
     starts = np.repeat(np.arange(len(continuations)), math.prod(continuations.shape[1:3]))
     every = WindowSet(continuations.reshape(-1, *continuations.shape[3:]), starts, reference.resolution)
@@ -265,9 +265,24 @@ def comparison_measures(generated: WindowSet, reference: WindowSet) -> dict[str,
             "set/duplicate_rate": generated.pairs.duplicate_rate,
             "set/distinct_windows": distinct_windows(generated.rolls),
         }
+        | track_frechet(generated, reference)
         | by_part("set/overlap_area", np.array([overlap.area for overlap in overlaps]), tuple(FEATURES))
         | by_part("set/feature_kl", np.array([overlap.kl for overlap in overlaps]), tuple(FEATURES))
     )
+
+
+def track_frechet(generated: WindowSet, reference: WindowSet) -> dict[str, float]:
+    """`set/frechet.Piano` and its like: the Frechet distance of each track alone, whatever the other tracks play.
+
+    It is what a system that plays one instrument is judged by: its whole windows are mostly as far from real ones as
+    silence is.
+    """
+    return {
+        f"set/frechet.{track}": frechet_distance(vectors, real, real, TRACK_SD_FLOORS)
+        for track, vectors, real in zip(
+            TRACKS, generated.track_embeddings.swapaxes(0, 1), reference.track_embeddings.swapaxes(0, 1), strict=True
+        )
+    }
 
 
 def variety_measures(windows: WindowSet, real: WindowSet) -> dict[str, float]:

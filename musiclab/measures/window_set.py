@@ -8,7 +8,7 @@ import numpy as np
 
 from musiclab.measures.bins import bin_centres
 from musiclab.measures.distributions import features
-from musiclab.measures.embedding import embed
+from musiclab.measures.embedding import embed, embed_tracks
 from musiclab.measures.fidelity import scaled
 from musiclab.measures.notes import in_blocks
 from musiclab.measures.pairs import Pairs, pairs
@@ -42,6 +42,11 @@ class WindowSet:
     def embedding(self) -> np.ndarray:
         """`embed` of the windows."""
         return in_blocks(lambda rolls: embed(rolls, self.resolution), self.rolls)
+
+    @cached_property
+    def track_embeddings(self) -> np.ndarray:
+        """`embed_tracks` of the windows."""
+        return in_blocks(lambda rolls: embed_tracks(rolls, self.resolution), self.rolls)
 
     @cached_property
     def features(self) -> np.ndarray:

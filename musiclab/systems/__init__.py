@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 # Paths instead of classes, so that a driver that only plans imports the systems it asks for and no others.
 SYSTEMS = {
-    "note_rnn": "note_rnn.NoteRNN",
+    "note_rnn": "note_rnn.system.NoteRNN",
     "multitrack_rnn": "multitrack_rnn.MultitrackRNN",
     "melody_harmony_cnn": "melody_harmony_cnn.system.MelodyHarmonyCNN",
     "vae_nn": "vae_nn.system.VaeNN",

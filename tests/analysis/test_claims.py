@@ -90,6 +90,10 @@ def test_a_value_of_one_track_and_what_was_never_measured() -> None:
     cells, records = _trials({8: [0.5] * 6}, full="set/noise_sensitivity.Drums")
     drums = Expect("noise_sensitivity.Drums", {"latent_dim": 8}, "above", 0.0)
     assert judgements([Claim("C4", "", [drums])], cells, records)[0].verdict == "supported"
+    scale = {f"{FRECHET}.random": 0.1, f"{FRECHET}.Piano.random": 1.0, f"{FRECHET}.Piano.floor": 0.2}
+    piano = [Expect("frechet.Piano", {"latent_dim": 8}, *side) for side in (("below", "random"), ("above", "real"))]
+    of_piano = _trials({8: [0.5] * 6}, scale, full=f"{FRECHET}.Piano")
+    assert judgements([Claim("C9", "", piano)], *of_piano)[0].verdict == "supported"
     nothing = judgements([Claim("C4", "", [ABOVE])], cells, records)[0]
     assert (nothing.verdict, evidence_mark(nothing.found[0])) == ("not shown", "?")
     assert math.isnan(nothing.found[0].p) and evidence(nothing.found[0]).endswith("not measured")

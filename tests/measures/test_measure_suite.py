@@ -8,7 +8,7 @@ import pytest
 from musiclab.measures.baselines import COPIED_FROM, FLOOR, RANDOM, SHUFFLED, baseline_measures
 from musiclab.measures.bins import bin_centres, bins_compared
 from musiclab.measures.distributions import FEATURES, distances_compared, features
-from musiclab.measures.embedding import embed, frechet_distance
+from musiclab.measures.embedding import TRACK_SD_FLOORS, embed, embed_tracks, frechet_distance
 from musiclab.measures.fidelity import fidelity, scaled
 from musiclab.measures.latent_suite import (
     activation_measures,
@@ -219,7 +219,17 @@ def test_ceilings_are_scores_and_worse_than_real_music() -> None:
     assert result["music/note_density.shuffled"] == other["music/note_density"]
     assert result["music/note_length.shuffled"] == other["music/note_length"]
     assert result["music/note_density.random"] == pytest.approx(other["music/note_density"], rel=0.2)
-    assert not [name for name in result if name.endswith((SHUFFLED, RANDOM)) and name.count(".") > 1]
+    by_part = [name for name in result if name.endswith((SHUFFLED, RANDOM)) and name.count(".") > 1]
+    assert {name.partition(".")[0] for name in by_part} == {"set/frechet"}
+
+
+def test_a_track_alone_is_as_real_among_exchanged_tracks_and_not_among_random_notes() -> None:
+    result = floors_of(chords(0, 40), chords(1, 40))
+    for track in ("Piano", "Guitar"):
+        floor, shuffled, random = (result[f"set/frechet.{track}{suffix}"] for suffix in (FLOOR, SHUFFLED, RANDOM))
+        assert floor == pytest.approx(shuffled)
+        assert random > 3 * floor > 0
+    assert "set/frechet.Piano" not in result  # there is no value of real music
 
 
 def test_ceilings_are_of_the_other_songs() -> None:
@@ -263,6 +273,18 @@ def test_set_measures_are_those_of_the_flat_windows() -> None:
     assert values["set/noise_sensitivity.Bass"] == noise_sensitivity(made, real_windows(real))[1 + BASS]
     assert values["set/distinct_windows"] == 8 * 7 / 2
     assert values["set/frechet"] == frechet_distance(embed(first, 2), embed(real, 2), embed(real, 2))
+    bass, real_bass = (embed_tracks(rolls, 2)[:, BASS] for rolls in (first, real))
+    assert values["set/frechet.Bass"] == frechet_distance(bass, real_bass, real_bass, TRACK_SD_FLOORS)
+
+
+def test_a_distance_of_one_track_depends_on_no_other() -> None:
+    made, real = chords(0, 20)[:, None, None], real_windows(chords(1, 20))
+    alone = made.copy()
+    alone[:, :, :, GUITAR:] = False
+    values, of_piano_alone = set_measures(made, real, 20), set_measures(alone, real, 20)
+    assert values["set/frechet.Piano"] == of_piano_alone["set/frechet.Piano"]
+    assert values["set/frechet.Bass"] < of_piano_alone["set/frechet.Bass"]
+    assert values["set/frechet"] < of_piano_alone["set/frechet"]
 
 
 def test_windows_are_compared_with_the_reference_on_its_scale() -> None:

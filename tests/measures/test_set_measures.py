@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from musiclab.measures.embedding import embed, frechet_distance
+from musiclab.measures.embedding import TRACK_SD_FLOORS, embed, embed_tracks, frechet_distance
 from musiclab.measures.pairs import mean_distance, pairs
 from musiclab.measures.suite import noise_sensitivity
 from musiclab.measures.variety import diversity_ratio, duplicate_rate, start_sensitivity
@@ -75,6 +75,37 @@ def test_embedding_does_not_depend_on_resolution_where_the_music_is_the_same() -
     coarse = random_rolls(0, 6)
     fine = np.repeat(coarse, 2, axis=2)
     np.testing.assert_allclose(embed(fine, resolution=4), embed(coarse, resolution=2))
+
+
+def alone(rolls: np.ndarray, track: int) -> np.ndarray:
+    """The windows with all other tracks silent."""
+    result = np.zeros_like(rolls)
+    result[:, track] = rolls[:, track]
+    return result
+
+
+def test_features_of_one_track_are_those_of_windows_in_which_the_others_are_silent() -> None:
+    rolls = random_rolls(0, 6)
+    rolls[0] = False
+    by_track = embed_tracks(rolls, resolution=2)
+    assert by_track.shape == (6, 5, 20)
+    for place, track in enumerate((PIANO, GUITAR, BASS, STRINGS)):
+        columns = [*range(3 * track, 3 * track + 3), 15 + 2 * place, 16 + 2 * place, *range(23, 37), 45]
+        np.testing.assert_allclose(by_track[:, track], embed(alone(rolls, track), 2)[:, columns], atol=1e-12)
+    drums = embed(alone(rolls, DRUMS), 2)
+    np.testing.assert_allclose(by_track[:, DRUMS][:, [0, 1, 2, *range(11, 20)]], drums[:, [0, 1, 2, *range(37, 46)]])
+    assert (by_track[1:, DRUMS, 3:11] == by_track[0, DRUMS, 3:11]).all()  # drums have no pitch
+    assert (embed_tracks(rolls[:, :, :6], resolution=2)[:, :, 19] == 0).all()  # less than two bars
+    assert embed_tracks(silence(0), resolution=2).shape == (0, 5, 20)
+
+
+@pytest.mark.parametrize("track", [DRUMS, PIANO, STRINGS])
+def test_the_distance_of_one_track_is_that_of_windows_in_which_the_others_are_silent(track: int) -> None:
+    made, real = random_rolls(0, 60, density=0.02), random_rolls(1, 80)
+    one, other = (embed(alone(rolls, track), 2) for rolls in (made, real))
+    vectors, reference = (embed_tracks(rolls, 2)[:, track] for rolls in (made, real))
+    distance = frechet_distance(vectors, reference, reference, TRACK_SD_FLOORS)
+    assert distance == pytest.approx(frechet_distance(one, other, other)) and distance > 1
 
 
 def test_frechet_of_identical_sets_is_zero_even_where_features_are_dependent() -> None:

@@ -14,19 +14,14 @@ from musiclab.data.songs import TRACKS
 from musiclab.data.store import WindowStore
 from musiclab.data.windows import pack, unpack
 from musiclab.errors import UserError
-from musiclab.systems import note_rnn
 from musiclab.systems.base import StageRun, read_generated
-from musiclab.systems.note_rnn import (
-    UNKNOWN,
-    Best,
-    NextToken,
-    NoteLearner,
-    NoteRNN,
-    NoteRNNConfig,
-    Vocabulary,
-    chords_of,
-    nats_a_token,
-)
+from musiclab.systems.note_rnn import learner as note_learner
+from musiclab.systems.note_rnn import network as note_network
+from musiclab.systems.note_rnn.config import NoteRNNConfig
+from musiclab.systems.note_rnn.learner import Best, NoteLearner
+from musiclab.systems.note_rnn.network import NextToken, nats_a_token
+from musiclab.systems.note_rnn.system import VOCABULARY, NoteRNN
+from musiclab.systems.note_rnn.vocabulary import UNKNOWN, Vocabulary, pitch_sets
 from musiclab.training.fit import Diverged, fit
 from musiclab.training.streams import Block
 from tests.support.made_trials import MemoryFiles, made_store, run_stages, stage_run
@@ -105,7 +100,18 @@ def test_a_token_is_what_starts_at_a_step() -> None:
     roll[0:3, 60] = True  # held
     roll[1, [64, 67]] = True
     roll[4:6, [48, 60]] = True
-    assert chords_of(pack(roll)) == [_chord(60), _chord(64, 67), _chord(48, 60)]
+    assert pitch_sets(pack(roll), "onsets") == [_chord(60), _chord(64, 67), _chord(48, 60)]
+
+
+def test_a_token_a_step_is_what_sounds_at_it_and_nothing_too() -> None:
+    roll = np.zeros((6, 128), bool)
+    roll[0:3, 60] = True  # held
+    roll[1, [64, 67]] = True
+    roll[5, 48] = True
+    rest = _chord()
+    assert pitch_sets(pack(roll), "steps") == [_chord(60), _chord(60, 64, 67), _chord(60), rest, rest, _chord(48)]
+    vocabulary = Vocabulary.of([pitch_sets(pack(roll), "steps")], 10)
+    np.testing.assert_array_equal(vocabulary.rolls(vocabulary.read(pitch_sets(pack(roll), "steps"))[1:]), roll)
 
 
 def test_rare_chords_are_read_as_their_highest_note() -> None:
@@ -119,6 +125,24 @@ def test_rare_chords_are_read_as_their_highest_note() -> None:
     assert json.loads(vocabulary.to_bytes())["chords"] == [[60, 64], [67]]
     rolls = vocabulary.rolls(np.array([[1, UNKNOWN, 2]]))
     assert [np.flatnonzero(roll).tolist() for roll in rolls[0]] == [[60, 64], [], [67]]
+
+
+def test_with_a_token_a_step_a_rare_chord_is_read_as_the_largest_token_in_it() -> None:
+    rest, low, high, two, other = _chord(), _chord(60), _chord(67), _chord(60, 64), _chord(48, 72)
+    songs = [[rest] * 4 + [high] * 3 + [low] * 3 + [two] * 2 + [other] * 2, [_chord(60, 64, 67), _chord(50)]]
+    vocabulary = Vocabulary.of(songs, 5, "steps")
+    assert set(vocabulary.chords) == {rest, low, high, two, other}
+    number = {chord: place for place, chord in enumerate(vocabulary.chords, 1)}
+    rare = [_chord(60, 64, 67), _chord(60, 67), _chord(59, 67), _chord(50), _chord(48, 71), rest]
+    most_frequent = min(number[low], number[high])  # of two sets of one size
+    assert vocabulary.read(rare).tolist()[1:] == [
+        number[two], most_frequent, number[high], UNKNOWN, UNKNOWN, number[rest],
+    ]  # fmt: skip
+    assert vocabulary.counts.tolist() == [
+        1,
+        *(4 if c == rest else 3 if c in (two, low, high) else 2 for c in vocabulary.chords),
+    ]
+    assert Vocabulary.from_bytes(vocabulary.to_bytes(), "steps").read(rare).tolist() == vocabulary.read(rare).tolist()
 
 
 def test_the_unigram_counts_one_more_of_each() -> None:
@@ -140,8 +164,8 @@ def test_vocabulary_and_unigram_are_of_training_songs_alone(scales: WindowStore)
 
 
 def test_nats_of_whole_songs_are_those_of_each_read_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(note_rnn, "_TOKENS_AT_ONCE", 4)
-    monkeypatch.setattr(note_rnn, "EVAL_BATCH", 2)
+    monkeypatch.setattr(note_network, "_TOKENS_AT_ONCE", 4)
+    monkeypatch.setattr(note_network, "EVAL_BATCH", 2)
     torch.manual_seed(0)
     network = NextToken(TINY, Vocabulary([_chord(60)] * 8, []))
     songs = [np.random.default_rng(n).integers(9, size=n) for n in (1, 13, 6, 2, 9)]
@@ -211,6 +235,29 @@ def test_every_note_lasts_half_a_quarter_note(scales: WindowStore, trained: Memo
     np.testing.assert_array_equal(slow, np.repeat(fast, 3, axis=0)[:96])
 
 
+RHYTHM = [60, 60, 60, None, 62, None, None, 64]  # a long note, rests of two lengths, short notes
+
+
+@pytest.fixture(scope="module")
+def rhythmic() -> WindowStore:
+    """Songs of one bar's rhythm over and over, which begin anywhere in it."""
+    windows = np.zeros((20, 5, 96, 128), bool)
+    for song, window in enumerate(windows):
+        for step in range(96):
+            if (pitch := RHYTHM[(song + step) % 8]) is not None:
+                window[PIANO, step, pitch] = True
+    return made_store(pack(windows.reshape(20, 5, 3, 32, 128).swapaxes(1, 2).reshape(60, 5, 32, 128)), [3] * 20)
+
+
+def test_with_a_token_a_step_lengths_and_rests_are_learnt(rhythmic: WindowStore) -> None:
+    run = _run(rhythmic, tokens="steps", schedule="cosine", epochs=24, resolution=3, temperature=0.2)
+    generated = unpack(read_generated(run_stages(NoteRNN(), run).product("generate")))
+    for start, windows in zip(run.windows.packed(run.windows.starts[:, 0]), generated, strict=True):
+        steps = np.concatenate([unpack(start)[PIANO], *windows[:, PIANO]])
+        np.testing.assert_array_equal(steps[32:], np.resize(steps[24:32], (64, 128)))
+        assert 0 < steps[32:40].any(axis=1).sum() < 8
+
+
 def test_silence_is_continued_as_a_song_begins(scales: WindowStore, trained: MemoryFiles) -> None:
     run = _run(scales, trained)
     run = dataclasses.replace(run, windows=None)
@@ -223,7 +270,7 @@ def test_silence_is_continued_as_a_song_begins(scales: WindowStore, trained: Mem
 def test_the_unknown_token_is_never_said(scales: WindowStore) -> None:
     # Of the scale one note is a token and all others are unknown, which is what nearly always comes next.
     files = run_stages(NoteRNN(), _run(scales, vocabulary=1), ("train",))
-    vocabulary = Vocabulary.from_bytes(files.product("train").read(note_rnn.VOCABULARY))
+    vocabulary = Vocabulary.from_bytes(files.product("train").read(VOCABULARY))
     assert vocabulary.counts[UNKNOWN] > 6 * vocabulary.counts[1] > 0
     generated = _generate(scales, files)
     assert generated[:, :, PIANO].any(axis=-1).all()
@@ -281,7 +328,7 @@ def test_no_loss_replaces_no_weights_but_those_without_one() -> None:
 def test_a_validation_loss_that_is_not_finite_is_a_divergence_and_none_is_not(
     scales: WindowStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(note_rnn, "nats_a_token", lambda *_: math.nan)
+    monkeypatch.setattr(note_learner, "nats_a_token", lambda *_: math.nan)
     files = _run(scales).files
     with pytest.raises(Diverged, match="val/nats_a_token"):
         fit(NoteLearner(_run(scales)), 1, files)
@@ -300,6 +347,18 @@ def test_trials_go_on_with_the_best_or_the_last_weights(scales: WindowStore) -> 
         assert torch.equal(learner.kept()["scores.bias"], first) == (keep == "best")
 
 
+def test_the_cosine_rises_and_falls_to_nothing_over_all_epochs(scales: WindowStore) -> None:
+    learner, rates = NoteLearner(_run(scales, schedule="cosine", epochs=4)), []
+    (optimizer,) = learner.optimizers.values()
+    optimizer.register_step_pre_hook(lambda *_: rates.append(optimizer.param_groups[0]["lr"]))
+    for number in range(4):
+        learner.epoch(number)
+    highest = rates.index(max(rates))
+    assert max(rates) == TINY.lr
+    assert rates[: highest + 1] == sorted(rates[: highest + 1]) and 0 < highest < len(rates) / 5
+    assert rates[-1] < 0.05 * TINY.lr
+
+
 def test_the_gradient_is_clipped_and_the_learning_rate_decays(
     scales: WindowStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -310,7 +369,7 @@ def test_the_gradient_is_clipped_and_the_learning_rate_decays(
         clipped(parameters, limit)
         norms.append(float(torch.cat([p.grad.flatten() for p in parameters]).norm()))
 
-    monkeypatch.setattr(note_rnn.nn.utils, "clip_grad_norm_", clip)
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", clip)
     learner, rates = NoteLearner(_run(scales, clip=0.1)), []
     for number in (0, 1, 10):
         learner.epoch(number)

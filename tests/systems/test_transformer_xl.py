@@ -239,6 +239,13 @@ def test_relative_shift_puts_each_score_at_its_distance() -> None:
             assert columns - 1 - moved[row, column] == columns - rows + row - column
 
 
+def test_sinusoids_are_computed_once_and_those_of_their_distances() -> None:
+    computed = sinusoids(5, 8, CPU)
+    assert sinusoids(5, 8, CPU) is computed
+    torch.testing.assert_close(computed[:, :4].asin()[-2:, 0], torch.tensor([1.0, 0.0]))
+    torch.testing.assert_close(sinusoids(9, 8, CPU)[4:], computed)  # the last row is that of distance 0
+
+
 def test_attention_is_the_papers_four_terms() -> None:
     torch.manual_seed(0)
     attention = RelativeAttention(8, 2, 0.0)

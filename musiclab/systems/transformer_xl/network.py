@@ -4,6 +4,7 @@ As in MusicAutobot, the feed-forward is four times as wide as the layers, with G
 embedding. Layer norm comes before each block (in MusicAutobot after it), which needs no long warm-up.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -75,6 +76,7 @@ def by_distance(scores: torch.Tensor) -> torch.Tensor:
     return F.pad(scores, (1, 0)).view(n, heads, columns + 1, rows)[:, :, 1:].reshape(n, heads, rows, columns)
 
 
+@functools.lru_cache(maxsize=8)  # nearly all segments of a training have the same
 def sinusoids(count: int, d_model: int, device: torch.device) -> torch.Tensor:
     """Sines and cosines of the distances count - 1 down to 0, `(count, d)`."""
     distance = torch.arange(count - 1, -1, -1, device=device, dtype=torch.float32)

@@ -205,15 +205,15 @@ class TransformerXL(System[TransformerXLConfig]):
     provides = ("tokens",)
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         "demo": {
-            "d_model": 64, "layers": 2, "heads": 4, "memory": 96, "segment": 32, "batch": 8, "epochs": 2,
-            "lr": 4e-3, "max_train": 1024, "max_eval": 384,
+            "d_model": 64, "layers": 2, "heads": 2, "memory": 64, "segment": 32, "batch": 8, "epochs": 3,
+            "lr": 6e-3, "max_train": 1024, "max_eval": 384,
         },
         "article": {
             "d_model": 512, "layers": 16, "heads": 8, "memory": 512, "segment": 128, "batch": 4, "epochs": 5,
         },
     }  # fmt: skip
     forms: ClassVar[dict[str, dict[str, Any]]] = {
-        "mended": {"dropout": 0.0, "top_p": 0.9},
+        "mended": {"dropout": 0.0, "top_p": 0.7},
         # MusicAutobot's sampling; the article has no code of its own here.
         "written": {"dropout": 0.1, "top_k": 30, "top_p": 0.6},
         "coded": {"dropout": 0.1, "top_k": 30, "top_p": 0.6},

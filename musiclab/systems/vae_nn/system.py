@@ -62,11 +62,13 @@ class VaeNN(System[VaeNNConfig]):
         "article": {},
     }  # fmt: skip
     forms: ClassVar[dict[str, dict[str, Any]]] = {
-        "mended": {"vae_init": "he", "vae_schedule": "cosine", "threshold_rule": "density", "peaks": -1},
+        "mended": {
+            "vae_init": "he", "vae_schedule": "cosine", "threshold_rule": "density", "peaks": -1, "contrast": 0.5,
+        },
         # As written for the place of the noise, else as coded, because the text gives no such detail.
         "written": CODED | {"noise_place": "before", "alpha_mix": "per_instrument"},
         "coded": CODED,
-    }
+    }  # fmt: skip
 
     def train(self, stage: str, run: StageRun[VaeNNConfig]) -> None:
         {"vae": train_vaes, "latent": _train_latent}[stage](run)
