@@ -43,7 +43,15 @@ CANDIDATES: dict[str, list[dict[str, Any]]] = {
     "multitrack_rnn": [{}],
     "melody_harmony_cnn": [{}],
     "vae_nn": [{}],
-    "gan": [{}],
+    "gan": [
+        {},
+        {"output": "sigmoid"},
+        {"spectral_norm": False, "r1": 0.0},
+        {"schedule": "constant"},
+        {"g_lr": 6e-3},
+        {"g_lr": 1.6e-2},
+        {"peaks": 0},
+    ],
     "transformer_xl": [{}],
 }
 COLUMNS = {

@@ -67,7 +67,7 @@ def generator_loss(
     loss = F.binary_cross_entropy_with_logits(verdict, torch.ones_like(verdict))
     if config.feature_matching:
         with torch.no_grad():
-            wanted = discriminator.first(real)
+            _, wanted = discriminator(real)
         loss = loss + config.match_inputs * _squared_distance(fake, real)
         loss = loss + config.match_features * _squared_distance(features, wanted)
     return loss

@@ -125,17 +125,13 @@ class Discriminator(nn.Module):
                 spectral_norm(conv)
 
     def forward(self, x_NRTP: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        first = x = self.first(x_NRTP)
+        first = x = self.between(self.convs[0](x_NRTP), 0)
         for place, conv in enumerate(self.convs[1:-1], 1):
             x = self.between(conv(x), place)
         logits = self.convs[-1](x).flatten()
         if self.weigh_spread is not None:
             logits = logits + self.weigh_spread(_spread(first))
         return logits, first
-
-    def first(self, x_NRTP: torch.Tensor) -> torch.Tensor:
-        """The first layer's outputs."""
-        return self.between(self.convs[0](x_NRTP), 0)
 
 
 def _spread(x_NCTP: torch.Tensor) -> torch.Tensor:
