@@ -47,6 +47,7 @@ CANDIDATES: dict[str, list[dict[str, Any]]] = {
         {},
         {"output": "sigmoid"},
         {"spectral_norm": False, "r1": 0.0},
+        {"r1": 0.1},
         {"schedule": "constant"},
         {"g_lr": 6e-3},
         {"g_lr": 1.6e-2},

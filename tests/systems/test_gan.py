@@ -129,6 +129,7 @@ def test_the_article_s_sizes_and_rates() -> None:
     assert rates["discriminator"]["lr"] == 6e-4
     assert rates["generator"]["betas"] == rates["discriminator"]["betas"] == (0.0, 0.99)
     assert article.label_smoothing and article.feature_matching
+    assert (article.output_start, article.threshold_rule, article.threshold) == ("even", "absolute", 0.5)
 
 
 def test_a_reused_batchnorm_and_prelu_is_one_for_all_layers() -> None:
