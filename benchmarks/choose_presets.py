@@ -46,6 +46,7 @@ CANDIDATES: dict[str, list[dict[str, Any]]] = {
     "gan": [
         {},
         {"output": "sigmoid"},
+        {"init": "normal"},
         {"spectral_norm": False, "r1": 0.0},
         {"r1": 0.1},
         {"schedule": "constant"},
