@@ -65,7 +65,8 @@ class GAN(System[GANConfig]):
     }  # fmt: skip
     forms: ClassVar[dict[str, dict[str, Any]]] = {
         "mended": {
-            "init": "default", "output": "softmax", "schedule": "cosine", "spectral_norm": True, "r1": 0.3, "peaks": OWN,
+            "init": "default", "output": "softmax", "schedule": "cosine", "spectral_norm": True, "r1": 0.3,
+            "peaks": OWN,
         },
         "written": {},
         "coded": {
