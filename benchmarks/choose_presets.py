@@ -46,11 +46,12 @@ CANDIDATES: dict[str, list[dict[str, Any]]] = {
     "gan": [
         {},
         {"output": "sigmoid"},
-        {"init": "normal"},
+        {"init": "default"},
         {"spectral_norm": False, "r1": 0.0},
         {"r1": 0.1},
         {"schedule": "constant"},
         {"g_lr": 1e-2},
+        {"ttur": 3.5},
         {"peaks": 0},
     ],
     "transformer_xl": [{}],

@@ -13,8 +13,8 @@ all hidden layers have the width of the middle one, and they share scale, shift 
 keeps its own statistics, which changes nothing in training.
 
 After a few hundred steps the article's discriminator is far too strong, and the samples are much alike. The mended form
-holds it back by spectral norm and R1, starts from larger weights, and its rates follow a cosine schedule. Tracks that
-play one note at a time choose among their pitches and a rest.
+holds it back by spectral norm and R1, and its rates follow a cosine schedule. Tracks that play one note at a time
+choose among their pitches and a rest.
 
 The system continues no start window: each window is an independent sample. When windows are generated, BatchNorm uses
 the statistics of one fixed batch of noise, taken after training, so that no window depends on the others of its batch.
@@ -64,10 +64,7 @@ class GAN(System[GANConfig]):
         "article": {"output_start": "even", "threshold_rule": "absolute"},
     }  # fmt: skip
     forms: ClassVar[dict[str, dict[str, Any]]] = {
-        "mended": {
-            "init": "default", "output": "softmax", "schedule": "cosine", "spectral_norm": True, "r1": 0.3,
-            "peaks": OWN,
-        },
+        "mended": {"output": "softmax", "schedule": "cosine", "spectral_norm": True, "r1": 0.3, "peaks": OWN},
         "written": {},
         "coded": {
             "resolution": 4, "steps": 64, "hop": 64, "pitches": 72, "norm": "reused", "label_smoothing": False,
