@@ -51,7 +51,7 @@ CANDIDATES: dict[str, list[dict[str, Any]]] = {
         {"r1": 0.1},
         {"schedule": "constant"},
         {"g_lr": 1e-2},
-        {"ttur": 3.5},
+        {"ttur": 2.0},
         {"peaks": 0},
     ],
     "transformer_xl": [{}],

@@ -64,7 +64,9 @@ class GAN(System[GANConfig]):
         "article": {"output_start": "even", "threshold_rule": "absolute"},
     }  # fmt: skip
     forms: ClassVar[dict[str, dict[str, Any]]] = {
-        "mended": {"output": "softmax", "schedule": "cosine", "spectral_norm": True, "r1": 0.3, "peaks": OWN},
+        "mended": {
+            "output": "softmax", "schedule": "cosine", "ttur": 3.5, "spectral_norm": True, "r1": 0.3, "peaks": OWN,
+        },
         "written": {},
         "coded": {
             "resolution": 4, "steps": 64, "hop": 64, "pitches": 72, "norm": "reused", "label_smoothing": False,
