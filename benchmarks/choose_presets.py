@@ -64,7 +64,17 @@ CANDIDATES: dict[str, list[dict[str, Any]]] = {
         {"latent_dim": 32},
         {"latent_dim": 64},
     ],
-    "gan": [{}],
+    "gan": [
+        {},
+        {"output": "sigmoid"},
+        {"init": "default"},
+        {"spectral_norm": False, "r1": 0.0},
+        {"r1": 0.1},
+        {"schedule": "constant"},
+        {"g_lr": 1e-2},
+        {"ttur": 2.0},
+        {"peaks": 0},
+    ],
     "transformer_xl": [{}, {"top_p": 0.8}, {"epochs": 2}],
 }  # fmt: skip
 COLUMNS = {

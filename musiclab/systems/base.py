@@ -78,8 +78,8 @@ class System(ABC, Generic[ConfigT]):
         config: the class of its configs.
         scales: the sizes of the scales `demo` and `article`, as changes of the config's defaults.
         forms: what the system is in the forms `mended`, `written` and `coded`, likewise. `written` is the article's
-            text, and its code where the text is silent; `coded` is its code; `mended` is what is known to help. No
-            field is in both `scales` and `forms`, so that any scale goes with any form.
+            text, and its code where the text is silent; `coded` is its code; `mended` is what is known to help. A form
+            is applied after a scale, whose fields only `mended` may change.
         stages: its steps in order, each with its revision: those that train, then `generate`, then `measure`. A
             revision is raised if the numbers of its stage change, for whatever reason; see `musiclab.code_lock`.
         conditions: what its continuations depend on, some of CONDITIONS: the start window, the piano in it (from which

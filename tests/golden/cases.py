@@ -38,7 +38,7 @@ _MORE: dict[str, list[dict[str, Any]]] = {
         {"target": "drawn", "alpha_mix": "last_window"},
         {"target": "drawn", "alpha_mix": "coded"},
     ],
-    "gan": [{"pitches": 72}, {"label_smoothing": False, "feature_matching": False}],
+    "gan": [{"pitches": 72}, {"label_smoothing": False, "feature_matching": False}, {"peaks": -1}, {"peaks": 3}],
     "transformer_xl": [{"steps": 16, "hop": 16}],
 }
 

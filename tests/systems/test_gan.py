@@ -1,9 +1,9 @@
 """gan against the article's facts: shapes, which gradient each switch reaches, draws, collapse curves, divergence."""
 
 import copy
-import dataclasses
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from musiclab.data.store import WindowStore
 from musiclab.data.windows import unpack
 from musiclab.errors import UserError
 from musiclab.measures.variety import diversity_ratio, duplicate_rate
+from musiclab.systems.activations import NoteRules, density_thresholds, own_radii
 from musiclab.systems.base import StageRun, read_generated
 from musiclab.systems.gan import system as gan
 from musiclab.systems.gan.config import GANConfig
@@ -26,21 +27,23 @@ from musiclab.systems.gan.learner import (
     GanLearner,
     _known,
     cell_logits,
-    cut_rolls,
     discriminator_loss,
     draw,
     generator_loss,
+    sounding,
 )
-from musiclab.systems.gan.networks import Discriminator, Generator, _spread
+from musiclab.systems.gan.networks import Discriminator, Generator, TrackStatistics, _spread
 from musiclab.systems.gan.system import GAN
 from musiclab.training import tensors
 from musiclab.training.files import CHECKPOINT, CURVES
 from musiclab.training.fit import Diverged
+from musiclab.training.schedule import warm_cosine
 from musiclab.training.streams import Block
 from tests.support.made_trials import Interrupted, MemoryFiles, made_store, products, run_stages, stage_run
 
 BLOCK, CPU = Block(0, 0), torch.device("cpu")
-SHARES = dict.fromkeys(TRACKS, 0.05)
+# Bass and strings play one note at a time.
+STATISTICS = TrackStatistics(dict.fromkeys(TRACKS, 0.005), [0, 3, 2, 127, 127])
 STRINGS = TRACKS.index("Strings")
 STREAMS = ("noise", "labels", "instance noise")
 TINY = GANConfig(
@@ -61,7 +64,7 @@ SWITCHES: dict[str, tuple[Any, set[str]]] = {
 
 
 def _pair(config: GANConfig) -> Adversaries:
-    return Adversaries(config, BLOCK, SHARES, CPU)
+    return Adversaries(config, BLOCK, STATISTICS, CPU)
 
 
 def _real(config: GANConfig = TINY, n: int = 6) -> torch.Tensor:
@@ -102,7 +105,7 @@ def _one_thread() -> None:
 @pytest.mark.parametrize(("steps", "pitches"), [(32, 128), (64, 72), (64, 128), (32, 72)])
 def test_six_convolutions_each_make_and_judge_a_window(steps: int, pitches: int, norm: str) -> None:
     config = TINY.with_values({"steps": steps, "hop": steps, "pitches": pitches, "norm": norm})
-    generator, discriminator = Generator(config, SHARES), Discriminator(config)
+    generator, discriminator = Generator(config, STATISTICS), Discriminator(config)
     assert len([m for m in generator.modules() if isinstance(m, nn.ConvTranspose2d)]) == 6
     assert len([m for m in discriminator.modules() if isinstance(m, nn.Conv2d)]) == 6
     window = generator(torch.randn(3, 8))
@@ -126,6 +129,7 @@ def test_the_article_s_sizes_and_rates() -> None:
     assert rates["discriminator"]["lr"] == 6e-4
     assert rates["generator"]["betas"] == rates["discriminator"]["betas"] == (0.0, 0.99)
     assert article.label_smoothing and article.feature_matching
+    assert (article.output_start, article.threshold_rule, article.threshold) == ("even", "absolute", 0.5)
 
 
 def test_a_reused_batchnorm_and_prelu_is_one_for_all_layers() -> None:
@@ -350,9 +354,28 @@ def test_the_average_of_generators_follows_them_slowly_and_makes_the_windows(sto
         torch.testing.assert_close(mean, 0.75 * began + 0.25 * now.detach())
     learner = GanLearner(_run(store, ema=0.75))
     learner.epoch(0)
-    made = dict(learner.finished()[0].named_parameters())
+    made = dict(learner.finished().named_parameters())
     for key, parameter in learner.modules["average"].named_parameters():
         assert torch.equal(made[key], parameter)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_both_rates_follow_the_schedule_over_all_epochs(
+    store: WindowStore, schedule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates, step = [], Adversaries.step
+
+    def watched(self: Adversaries, real: torch.Tensor, draws: Draws) -> dict[str, torch.Tensor]:
+        rates.append([optimizer.param_groups[0]["lr"] for optimizer in self.optimizers.values()])
+        return step(self, real, draws)
+
+    monkeypatch.setattr(Adversaries, "step", watched)
+    learner = GanLearner(_run(store, schedule=schedule, epochs=2, max_train=40, ttur=3.0))
+    learner.epoch(1)
+    learner.epoch(0)
+    # Each epoch has two steps; the rest of eight windows is left out.
+    wanted = [warm_cosine(3e-3, number, 4) if schedule == "cosine" else 3e-3 for number in (2, 3, 0, 1)]
+    np.testing.assert_allclose(rates, [(rate, 3 * rate) for rate in wanted])
 
 
 # Draws, checkpoints, divergence.
@@ -376,10 +399,9 @@ def test_collapse_is_measured_on_the_same_noise_after_every_epoch(store: WindowS
 
 def test_the_collapse_curves_are_the_measures_of_what_is_made(store: WindowStore) -> None:
     learner = GanLearner(_run(store))
-    generator, cuts = learner.finished()
-    with torch.no_grad():
-        odds = generator(learner.probes).logit()
-    rolls = (odds > torch.tensor(cuts)[:, None, None]).numpy()
+    odds = cell_logits(learner.finished(), learner.probes)
+    cuts = density_thresholds(odds, [*learner.tracks.cells_on.values()], [0] * 5)
+    rolls = (odds > cuts).numpy()
     real = unpack(learner.run.windows.packed(learner.run.windows.validation[:100]))
     curves = learner._collapse()
     assert curves["train/diversity_ratio"] == pytest.approx(diversity_ratio(rolls, real), rel=0.02)
@@ -389,16 +411,17 @@ def test_the_collapse_curves_are_the_measures_of_what_is_made(store: WindowStore
 @pytest.mark.parametrize("norm", ["separate", "reused"])
 def test_resuming_with_every_switch_on_equals_going_straight_through(store: WindowStore, norm: str) -> None:
     fields = {name: value for name, (value, _) in SWITCHES.items()} | {"norm": norm, "epochs": 2, "max_train": 32}
+    fields |= {"schedule": "cosine", "output": "softmax"}
     straight = MemoryFiles({}, "train")
-    GAN().train("train", dataclasses.replace(_run(store, **fields), files=straight))
+    GAN().train("train", replace(_run(store, **fields), files=straight))
     files = MemoryFiles({}, "train", checkpoints=1)
-    run = dataclasses.replace(_run(store, **fields), files=files)
+    run = replace(_run(store, **fields), files=files)
     with pytest.raises(Interrupted):
         GAN().train("train", run)
     files.checkpoints = None
     GAN().train("train", run)
     assert products(files) == products(straight)
-    assert len(products(files)) == 2
+    assert len(products(files)) == 1
     (resumed, _), (wanted, _) = (tensors.from_bytes(of.trial["train", CHECKPOINT]) for of in (files, straight))
     assert resumed.keys() == wanted.keys()
     for key, tensor in wanted.items():
@@ -421,7 +444,7 @@ def test_a_training_that_leaves_the_finite_numbers_ends_as_diverged(
     monkeypatch.setattr(Adversaries, "step", overflowing)
     files = MemoryFiles({}, "train")
     with pytest.raises(Diverged, match=r"diverged: train/[dg]_loss is not finite after epoch 2"):
-        GAN().train("train", dataclasses.replace(_run(store), files=files))
+        GAN().train("train", replace(_run(store), files=files))
     assert ("train", gan.WEIGHTS) not in files.trial
     kept = {(point["name"], point["step"]) for point in json.loads(files.read(CURVES))}
     assert {("train/d_loss", 1), ("train/g_loss", 1), ("train/diversity_ratio", 1)} <= kept
@@ -430,12 +453,12 @@ def test_a_training_that_leaves_the_finite_numbers_ends_as_diverged(
 
 def test_thresholds_that_are_no_numbers_are_never_kept(store: WindowStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "musiclab.systems.gan.learner.cell_logits",
+        "musiclab.systems.gan.system.cell_logits",
         lambda generator, z_NL: torch.full((len(z_NL), 5, 32, 128), math.nan),
     )
     files = MemoryFiles({}, "train")
     with pytest.raises(Diverged, match="the log-odds of generated windows are not finite"):
-        GAN().train("train", dataclasses.replace(_run(store, epochs=1), files=files))
+        GAN().train("train", replace(_run(store, epochs=1), files=files))
     assert {name for _, name in files.trial} == {CHECKPOINT, CURVES}
 
 
@@ -457,23 +480,23 @@ def test_windows_do_not_hang_on_those_made_beside_them(store: WindowStore, train
     np.testing.assert_array_equal(few.reshape(-1, 5, 32, 128), many.reshape(-1, 5, 32, 128)[: 2 * 2])
 
 
-def test_calibrated_windows_are_as_dense_as_training_windows(store: WindowStore, trained: MemoryFiles) -> None:
+@pytest.mark.parametrize("peaks", [0, 2, -1])
+def test_windows_are_as_dense_as_training_windows(store: WindowStore, trained: MemoryFiles, peaks: int) -> None:
     learner = GanLearner(_run(store))
     train = unpack(learner.run.windows.packed(learner.run.windows.train))
-    assert learner.cells_on == pytest.approx(dict(zip(TRACKS, train.mean(axis=(0, 2, 3)), strict=True)))
-    generator, cuts = learner.finished()
-    rolls = cut_rolls(cell_logits(generator, learner.probes), cuts, TINY)
-    np.testing.assert_allclose(rolls.mean(axis=(0, 2, 3)), train.mean(axis=(0, 2, 3)), atol=1e-5)
-    made = _generate(store, trained, starts=12, continuation=8)
+    shares = learner.tracks.cells_on
+    assert shares == pytest.approx(dict(zip(TRACKS, train.mean(axis=(0, 2, 3)), strict=True)))
+    made = _generate(store, trained, starts=12, continuation=8, peaks=peaks)
     for track in range(4):
         assert made[:, :, track].mean() == pytest.approx(train[:, track].mean(), rel=0.25)
+    assert not made[:, :, STRINGS].any()
 
 
 def test_the_absolute_threshold_is_on_the_probability(store: WindowStore, trained: MemoryFiles) -> None:
     learner = GanLearner(_run(store))
     learner.restore(trained.product("train").read(CHECKPOINT))
     with torch.no_grad():
-        probabilities = learner.finished()[0](learner.probes)[:, :STRINGS]
+        probabilities = learner.finished()(learner.probes)[:, :STRINGS]
     some, most = np.quantile(probabilities.numpy(), [0.3, 0.9]).tolist()
     shares = []
     for threshold in (0.0, some, most, 1.0):
@@ -487,8 +510,56 @@ def test_generated_windows_start_as_dense_as_each_track_or_at_even_odds(store: W
         learner = GanLearner(_run(store, output_start=start))
         with torch.no_grad():
             shares = learner.modules["generator"](learner.probes).mean(dim=(0, 2, 3)).tolist()
-        for share, wanted in list(zip(shares, learner.cells_on.values(), strict=True))[:STRINGS]:
+        for share, wanted in list(zip(shares, learner.tracks.cells_on.values(), strict=True))[:STRINGS]:
             assert share == pytest.approx(wanted if start == "data" else 0.5, rel=0.2)
+
+
+def test_with_a_softmax_tracks_of_one_note_at_a_time_have_one_pitch_or_a_rest() -> None:
+    generators = {
+        output: Generator(TINY.with_values({"output": output}), STATISTICS) for output in ("sigmoid", "softmax")
+    }
+    generators["softmax"].load_state_dict(generators["sigmoid"].state_dict())
+    z_NL = torch.randn(3, 8)
+    with torch.no_grad():
+        windows, logits = generators["softmax"](z_NL), generators["softmax"].logits(z_NL)
+        torch.testing.assert_close(windows[:, :3], generators["sigmoid"](z_NL)[:, :3], rtol=0, atol=0)
+    weights = logits[:, 3:].exp()
+    torch.testing.assert_close(windows[:, 3:], weights / (1 + weights.sum(dim=-1, keepdim=True)))
+    assert not Generator(TINY.with_values({"output": "softmax"}), replace(STATISTICS, radii=[0, 3, 2, 1, 1])).softmax
+
+
+def test_windows_of_a_softmax_start_as_dense_as_each_track() -> None:
+    config = TINY.with_values({"output": "softmax"})
+    for shares in ([0.005] * 5, [0.02, 0.01, 0.0, 0.0001, 0.0077]):
+        window = Generator(config, replace(STATISTICS, cells_on=dict(zip(TRACKS, shares, strict=True))))(
+            torch.randn(20, 8)
+        )
+        assert window.mean(dim=(0, 2, 3)).tolist() == pytest.approx(shares, rel=0.2)
+
+
+def test_a_silent_track_of_a_softmax_is_silent_and_has_finite_gradients() -> None:
+    cells_on = STATISTICS.cells_on | {"Strings": 0.0}
+    generator = Generator(TINY.with_values({"output": "softmax"}), replace(STATISTICS, cells_on=cells_on))
+    window = generator(torch.randn(3, 8))
+    assert (window[:, STRINGS] == 0).all() and (window[:, :STRINGS] > 0).all()
+    window.square().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in generator.parameters())
+
+
+@pytest.mark.parametrize("rule", ["density", "absolute"])
+@pytest.mark.parametrize("pitches", [72, 128])
+def test_with_peaks_no_two_notes_are_as_close_as_that(store: WindowStore, rule: str, pitches: int) -> None:
+    fields = {"threshold_rule": rule, "threshold": 0.001, "pitches": pitches, "epochs": 1}
+    trained = run_stages(GAN(), stage_run(store, BLOCK, TINY.with_values(fields), MemoryFiles()), ("train",))
+    own = tensors.from_bytes(trained.product("train").read(gan.WEIGHTS))[1]["radii"]
+    assert own == own_radii(stage_run(store, BLOCK, TINY, MemoryFiles()).data)
+    for peaks, radii in ((0, [0] * 5), (4, [0, 4, 4, 4, 4]), (-1, own)):
+        made = _generate(store, trained, **fields, peaks=peaks)
+        for track, radius in enumerate(radii[:STRINGS]):
+            step, pitch = np.nonzero(made[:, :, track].reshape(-1, 128))
+            nearest = np.diff(pitch)[np.diff(step) == 0].min(initial=128)
+            assert nearest > radius, track
+            assert peaks or nearest == 1
 
 
 def test_a_track_that_never_plays_is_silent_for_the_discriminator_too(store: WindowStore, trained: MemoryFiles) -> None:
@@ -505,13 +576,14 @@ def test_as_coded_no_pitch_outside_24_to_95_sounds(store: WindowStore) -> None:
     made = unpack(read_generated(run_stages(GAN(), run).product("generate")))
     assert not made[..., :24].any() and not made[..., 96:].any()
     train = unpack(run.windows.packed(run.windows.train))[..., 24:96]
-    assert list(GanLearner(run).cells_on.values()) == pytest.approx(train.mean(axis=(0, 2, 3)))
+    assert list(GanLearner(run).tracks.cells_on.values()) == pytest.approx(train.mean(axis=(0, 2, 3)))
     # Nothing is moved: pitch 24 of the window is the networks' first.
     window = torch.zeros(1, 5, 32, 128)
     window[..., 60] = 1
     kept = window[..., _known(run.config)]
     assert kept.shape[-1] == 72
-    np.testing.assert_array_equal(cut_rolls(kept - 0.5, [0.0] * 5, run.config), window.bool().numpy())
+    rules = NoteRules(torch.zeros(5, 1, 1), (0,) * 5)
+    np.testing.assert_array_equal(sounding(kept - 0.5, rules, run.config), window.bool().numpy())
 
 
 def test_all_tracks_silent_is_no_crash(store: WindowStore) -> None:

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from musiclab.errors import UserError
+from musiclab.systems.activations import peaks, threshold_rule
 from musiclab.systems.config import Config, field
 
 # Strides of the discriminator's first five convolutions over time, and over pitch by the number of pitches. Those of
@@ -38,12 +39,20 @@ class GANConfig(Config):
         "data", "train", "cells of generated windows at first: as dense as each track's, or even odds as coded",
         choices=("data", "even"),
     )  # fmt: skip
+    output: str = field(
+        "sigmoid", "train", "each cell on or off by itself; or one pitch or a rest at each step, in tracks that play "
+        "one note at a time in training songs", choices=("sigmoid", "softmax"),
+    )  # fmt: skip
     epochs: int = field(100, "train", "passes over the training windows", low=1, high=10_000)
     batch: int = field(64, "train", "windows a step", low=2, high=4096)
     g_lr: float = field(3e-4, "train", "Adam's learning rate of the generator", low=1e-7, high=1)
     ttur: float = field(
         2.0, "train", "the discriminator's learning rate over the generator's; 1 is off", low=0.001, high=1000
     )
+    schedule: str = field(
+        "constant", "train", "both rates over the training: constant, or a short rise and then half a cosine down to 0",
+        choices=("constant", "cosine"),
+    )  # fmt: skip
     beta1: float = field(0.0, "train", "Adam's decay of the mean gradient", low=0, high=0.9999)
     beta2: float = field(0.99, "train", "Adam's decay of the mean square", low=0, high=0.99999)
     label_smoothing: bool = field(
@@ -71,11 +80,9 @@ class GANConfig(Config):
     instance_noise: float = field(0.0, "train", "sd of noise on all that the discriminator sees", low=0, high=10)
     minibatch_sd: bool = field(False, "train", "the discriminator also sees how much a batch's windows differ")
 
-    threshold_rule: str = field(
-        "calibrated", "generate", "absolute on the probability, or each track as dense as in training windows",
-        choices=("calibrated", "absolute"),
-    )  # fmt: skip
-    threshold: float = field(0.5, "generate", "the absolute threshold", low=0, high=1)
+    threshold_rule: str = threshold_rule("density", "absolute")
+    threshold: float = field(0.5, "generate", "the absolute threshold, on the probability", low=0, high=1)
+    peaks: int = peaks()
 
     def check(self) -> None:
         if self.pitches not in _PITCH_STRIDES:

@@ -1,6 +1,7 @@
 """How the GAN learns: losses, draws, steps, and the generator that results."""
 
 import copy
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -10,16 +11,18 @@ from torch import nn
 from torch.nn import functional as F
 
 from musiclab.data.songs import TRACKS
-from musiclab.data.windows import unpack
+from musiclab.data.windows import PITCHES, unpack
 from musiclab.measures.variety import diversity_ratio, duplicate_rate
+from musiclab.systems.activations import NoteRules, density_thresholds, own_radii
 from musiclab.systems.base import StageRun
 from musiclab.systems.gan.config import GANConfig
-from musiclab.systems.gan.networks import Discriminator, Generator
+from musiclab.systems.gan.networks import Discriminator, Generator, TrackStatistics
 from musiclab.training.adam import Adam
 from musiclab.training.batches import float_rolls, shares_on, shuffled
 from musiclab.training.fit import Learner
 from musiclab.training.modules import channels_last
 from musiclab.training.running_means import RunningMeans
+from musiclab.training.schedule import warm_cosine
 from musiclab.training.streams import Block
 
 # Collapse is watched on as many samples of fixed noise as the article's authors listened to.
@@ -93,10 +96,10 @@ class Draws:
 class Adversaries:
     """Both networks with their optimisers, and the average of the generators if the config asks for one."""
 
-    def __init__(self, config: GANConfig, block: Block, cells_on: dict[str, float], device: torch.device) -> None:
+    def __init__(self, config: GANConfig, block: Block, tracks: TrackStatistics, device: torch.device) -> None:
         self.config = config
         with block.global_torch("init", "gan", "generator"):
-            self.generator = Generator(config, cells_on)
+            self.generator = Generator(config, tracks)
         with block.global_torch("init", "gan", "discriminator"):
             self.discriminator = Discriminator(config)
         self.average = copy.deepcopy(self.generator).requires_grad_(False) if config.ema else None
@@ -105,7 +108,7 @@ class Adversaries:
             self.modules["average"] = self.average
         for module in self.modules.values():
             channels_last(module, device)
-        rates = {"generator": config.g_lr, "discriminator": config.g_lr * config.ttur}
+        self.rates = rates = {"generator": config.g_lr, "discriminator": config.g_lr * config.ttur}
         self.optimizers = {
             name: Adam(self.modules[name].parameters(), lr=rate, betas=(config.beta1, config.beta2))
             for name, rate in rates.items()
@@ -134,6 +137,11 @@ class Adversaries:
                 mean.lerp_(parameter.detach(), 1 - config.ema)
         return {"d_loss": d_loss, "g_loss": g_loss, "d_real": on_real, "d_fake": on_fake}
 
+    def set_rates(self, step: int, steps: int) -> None:
+        """Set both learning rates for a step of so many, by the cosine schedule."""
+        for name, optimizer in self.optimizers.items():
+            optimizer.param_groups[0]["lr"] = warm_cosine(self.rates[name], step, steps)
+
     def _descend(self, name: str, loss: torch.Tensor) -> None:
         self.optimizers[name].zero_grad()
         loss.backward()
@@ -145,40 +153,48 @@ class GanLearner(Learner):
 
     def __init__(self, run: StageRun[GANConfig]) -> None:
         self.run = run
-        self.cells_on = shares_on(run.data, run.data.train, run.device, _known(run.config))
-        self.pair = Adversaries(run.config, run.block, self.cells_on, run.device)
+        shares = shares_on(run.data, run.data.train, run.device, _known(run.config))
+        self.tracks = TrackStatistics(shares, own_radii(run.data))
+        self.pair = Adversaries(run.config, run.block, self.tracks, run.device)
         self.modules, self.optimizers = self.pair.modules, self.pair.optimizers
-        self.probes = torch.randn(
-            PROBES, run.config.latent_dim, generator=run.block.torch("sampling", "gan", "probes")
-        ).to(run.device)
+        self.probes = probes(run.config, run.block, run.device)
         self.real = unpack(run.data.packed(run.data.validation[:PROBES]))
+        self.full = min(run.config.batch, len(run.data.train))
+        self.steps = len(run.data.train) // self.full
 
     def epoch(self, number: int) -> dict[str, float]:
         run, config, sums = self.run, self.run.config, RunningMeans()
         streams = {
             name: run.block.torch("sampling", "gan", name, number) for name in ("noise", "labels", "instance noise")
         }
-        full = min(config.batch, len(run.data.train))
-        for batch in shuffled(len(run.data.train), config.batch, run.block.torch("data", "gan", number)):
-            if len(batch) < full:
-                continue  # BatchNorm and batch means tell little about a last batch of a few windows
+        # BatchNorm and batch means tell little about a last batch of a few windows, so it is left out.
+        batches = shuffled(len(run.data.train), config.batch, run.block.torch("data", "gan", number))
+        for step, batch in enumerate(itertools.islice(batches, self.steps), number * self.steps):
+            if config.schedule == "cosine":
+                self.pair.set_rates(step, self.steps * config.epochs)
             windows = float_rolls(run.data.packed(run.data.train[batch.numpy()]), run.device)
             draws = draw(config, len(batch), streams, run.device)
             values = self.pair.step(windows[..., _known(config)], draws)
             sums.add(len(batch), {f"train/{name}": value for name, value in values.items()})
         return sums.means() | self._collapse()
 
-    def finished(self) -> tuple[Generator, list[float]]:
-        """The generator as it makes windows, and the log-odds above which each track is as dense as in training."""
-        generator = _with_statistics(self.pair.sampled, self.probes)
-        return generator, _cuts(cell_logits(generator, self.probes), self.cells_on)
+    def finished(self) -> Generator:
+        """The generator as it makes windows."""
+        return _with_statistics(self.pair.sampled, self.probes)
 
     def _collapse(self) -> dict[str, float]:
-        generator, cuts = self.finished()
-        rolls = cut_rolls(cell_logits(generator, self.probes), cuts, self.run.config)
+        logits, radii = cell_logits(self.finished(), self.probes), [0] * len(TRACKS)
+        rules = NoteRules(density_thresholds(logits, [*self.tracks.cells_on.values()], radii), tuple(radii))
+        rolls = sounding(logits, rules, self.run.config)
         values = {"diversity_ratio": diversity_ratio(rolls, self.real), "duplicate_rate": duplicate_rate(rolls)}
         # If all real windows are equal, the ratio is NaN, which is no divergence. Divergence shows in the losses.
         return {f"train/{name}": value for name, value in values.items() if math.isfinite(value)}
+
+
+def probes(config: GANConfig, block: Block, device: torch.device) -> torch.Tensor:
+    """A block's fixed noise `(PROBES, latent_dim)`: what collapse and the generator's statistics are measured on."""
+    noise = torch.randn(PROBES, config.latent_dim, generator=block.torch("sampling", "gan", "probes"))
+    return noise.to(device)
 
 
 def draw(config: GANConfig, n: int, streams: dict[str, torch.Generator], device: torch.device) -> Draws:
@@ -215,22 +231,10 @@ def cell_logits(generator: Generator, z_NL: torch.Tensor) -> torch.Tensor:
     return generator.logits(z_NL).cpu()
 
 
-def _cuts(logits_NRTP: torch.Tensor, cells_on: dict[str, float]) -> list[float]:
-    """For each track, the log-odds above which lies the share of its cells that is on in the training windows."""
-    cuts = []
-    for track, share in enumerate(cells_on.values()):
-        cells = logits_NRTP[:, track].flatten()
-        # The cut is the first cell that is off. A silent track gets 0, because its -inf is no JSON.
-        rank = min(round(share * len(cells)), len(cells) - 1)
-        cuts.append(cells.topk(rank + 1).values[-1].item() if share else 0.0)
-    return cuts
-
-
-def cut_rolls(logits_NRTP: torch.Tensor, cuts: list[float], config: GANConfig) -> np.ndarray:
-    """The cells above each track's cut, bool `(n, track, steps, 128)`."""
-    on = (logits_NRTP > torch.tensor(cuts)[:, None, None]).numpy()
+def sounding(logits_NRTP: torch.Tensor, rules: NoteRules, config: GANConfig) -> np.ndarray:
+    """The cells that sound by the rules, bool `(n, track, steps, 128)`."""
     known = _known(config)
-    return np.pad(on, ((0, 0), (0, 0), (0, 0), (known.start, 128 - known.stop)))
+    return np.pad(rules.cells(logits_NRTP).numpy(), ((0, 0), (0, 0), (0, 0), (known.start, PITCHES - known.stop)))
 
 
 def _known(config: GANConfig) -> slice:

@@ -2,14 +2,20 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from musiclab.data.songs import TRACKS
+from musiclab.data.windows import PITCHES
 from musiclab.systems.gan.config import GANConfig
 from musiclab.training.modules import module_list
+
+# A softmax starts with at least this share of rests, so that no track's logits start far from 0.
+_FEWEST_RESTS = 0.01
 
 
 class Between(nn.Module):
@@ -34,15 +40,29 @@ class Between(nn.Module):
         return activations
 
 
+@dataclass(frozen=True)
+class TrackStatistics:
+    """What is known of each track from the training windows.
+
+    Attributes:
+        cells_on: the share of its cells that are on.
+        radii: within how many semitones of a note no other one sounds, see `own_radii`.
+    """
+
+    cells_on: dict[str, float]
+    radii: list[int]
+
+
 class Generator(nn.Module):
     """From noise `(n, latent_dim)` to windows `(n, track, steps, pitches)`.
 
-    `cells_on` is the share of each track's cells that are on in the training windows. A track without any stays silent.
+    A track that does not sound in the training windows stays silent.
     """
 
     sounds: torch.Tensor
+    one_note: torch.Tensor
 
-    def __init__(self, config: GANConfig, cells_on: dict[str, float]) -> None:
+    def __init__(self, config: GANConfig, tracks: TrackStatistics) -> None:
         super().__init__()
         channels = config.channels[::-1]
         convs = [nn.ConvTranspose2d(config.latent_dim, channels[0], config.smallest_map)]
@@ -51,15 +71,22 @@ class Generator(nn.Module):
         self.convs = module_list(convs)
         self.between = Between(channels, [True] * len(channels), config.norm == "reused")
         _initialise(self.convs, config.init)
-        shares = torch.tensor([cells_on[name] for name in TRACKS])
+        shares = torch.tensor([tracks.cells_on[name] for name in TRACKS])
         self.register_buffer("sounds", (shares > 0)[:, None, None], persistent=False)
+        one_note = torch.tensor(tracks.radii) == PITCHES - 1
+        self.register_buffer("one_note", one_note[:, None, None], persistent=False)
+        self.softmax = config.output == "softmax" and bool(one_note.any())
         if config.output_start == "data":
             # From even odds a generator first has to switch off 60 of 64 cells; by then the discriminator is far ahead.
+            odds = shares.logit(eps=1e-6)
+            if self.softmax:
+                rests = (1 - config.pitches * shares).clamp(min=_FEWEST_RESTS)
+                odds = torch.where(one_note & (shares > 0), (shares / rests).log(), odds)
             with torch.no_grad():
-                _bias(self.convs[-1]).copy_(shares.logit(eps=1e-6))
+                _bias(self.convs[-1]).copy_(odds)
 
     def logits(self, z_NL: torch.Tensor) -> torch.Tensor:
-        """Log-odds that a cell is on; -inf in silent tracks."""
+        """Log-odds that a cell is on, or with a softmax that its pitch is played rather than none; -inf if silent."""
         x = z_NL[:, :, None, None]
         for place, conv in enumerate(self.convs[:-1]):
             x = self.between(conv(x), place)
@@ -68,7 +95,12 @@ class Generator(nn.Module):
 
     def forward(self, z_NL: torch.Tensor) -> torch.Tensor:
         """Probabilities that a cell is on."""
-        return self.logits(z_NL).sigmoid()
+        logits = self.logits(z_NL)
+        if not self.softmax:
+            return logits.sigmoid()
+        # The rest of a step is one more pitch, whose logit is 0.
+        choices = F.pad(logits, (0, 1)).softmax(dim=-1)[..., :-1]
+        return torch.where(self.one_note, choices, logits.sigmoid())
 
 
 class Discriminator(nn.Module):
