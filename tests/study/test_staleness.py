@@ -96,12 +96,12 @@ def test_the_seed(designed: Made, records: Records) -> None:
 def test_the_code(designed: Made, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
     _run(designed(), records)
     with monkeypatch.context() as patch:
-        patch.setattr(VaeNN, "stages", VaeNN.stages | {"latent": 2})
+        patch.setattr(VaeNN, "stages", VaeNN.stages | {"latent": 99})
         (said,) = _said(designed(), records)
     assert said.startswith("6 records") and said.endswith(": the code of vae_nn/latent has changed.")
     plan = records.plans.get(designed().folder)
     records.plans.put(designed().folder, replace(plan, code={"musiclab.training": "0123456789ab"}))
-    monkeypatch.setattr(VaeNN, "stages", VaeNN.stages | {"latent": 2})
+    monkeypatch.setattr(VaeNN, "stages", VaeNN.stages | {"latent": 99})
     (said,) = _said(designed(), records)
     assert said.endswith(": they come from an earlier version of musiclab, which did not know revisions of code.")
 
