@@ -1,17 +1,19 @@
 #!/usr/bin/env python
 """All seven studies on one data set, as a user would run them, and what they found as tables of Markdown.
 
-    python benchmarks/all_studies.py --storage FOLDER [--data SOURCE] [--tables]
+    python benchmarks/all_studies.py --storage FOLDER [--data SOURCE] [--tables] [--pictures FOLDER]
 
 The studies run one after the other, each in a process of its own, and share what is trained alike. The same command
 goes on from wherever it was stopped; the seconds of all calls are added up in FOLDER/all_studies.json. At the end
 `musiclab report` writes the pages and the overview, and the tables of docs/findings.md are printed from the records.
---tables prints them without running anything. Use one storage for each data set.
+--tables prints them without running anything. --pictures also writes a sample of every system and form into a folder:
+all continue one start window of one block, both drawn by SEED. Use one storage for each data set.
 """
 
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -37,6 +39,7 @@ NAMES = (
 )  # fmt: skip
 FRECHET, PIANO = "set/frechet", "set/frechet.Piano"
 LIKE_REAL = {"music/polyphony": "pitches a step", "music/note_length": "beats a note", "music/note_density": "density"}
+SEED = 0
 OTHERS = {
     "music/harmony_gain": "harmony gain", "set/diversity_ratio": "diversity", "set/duplicate_rate": "duplicates"
 }  # fmt: skip
@@ -47,10 +50,13 @@ def main() -> int:
     parser.add_argument("--storage", type=Path, required=True, help="a folder for the records of this data set")
     parser.add_argument("--data", default="chorales", help="the songs, as for any study")
     parser.add_argument("--tables", action="store_true", help="only print the tables of what has run")
+    parser.add_argument("--pictures", type=Path, help="a folder for a picture of a sample of each system")
     options = parser.parse_args()
     code = 0 if options.tables else run_all(options.data, options.storage)
     if code in (0, 1):  # 1: a trial failed, which the tables show
         print(tables(options.storage))
+        if options.pictures:
+            write_pictures(open_results("systems", options.storage), options.storage, options.pictures)
     return code
 
 
@@ -137,6 +143,18 @@ def systems_table(results: StudyResults) -> str:
         row = [f"`{variant}`", whole, rounded(median), *_shares(median, baseline), *piano]
         rows.append([*row, *map(rounded, means.values()), ", ".join(near) or "none"])
     return _markdown([*head, *LIKE_REAL.values(), *OTHERS.values(), "within a quarter of real"], rows)
+
+
+def write_pictures(results: StudyResults, storage: Path, folder: Path) -> None:
+    """Copy the picture of one sample of each variant, all of the same drawn block and start window."""
+    frame, rng = results.frame(), np.random.default_rng(SEED)
+    block = rng.choice(sorted(frame["block"].unique()))
+    of_block = frame[frame["block"] == block]
+    samples = [storage / "trials" / trial / "samples" for trial in of_block["trial"]]
+    start = rng.choice(sorted(set.intersection(*({path.name for path in each.glob("*.png")} for each in samples))))
+    folder.mkdir(parents=True, exist_ok=True)
+    for variant, sample in zip(of_block["variant"], samples, strict=True):
+        shutil.copyfile(sample / start, folder / f"{variant.replace(', ', '-')}.png")
 
 
 def _shares(distance: float, baseline: Callable[[str], float]) -> list[str]:

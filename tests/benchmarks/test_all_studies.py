@@ -89,3 +89,17 @@ def test_the_studies_run_one_after_the_other_and_seconds_add_up(
     seconds = json.loads((tmp_path / "all_studies.json").read_text())
     assert (seconds["latent_dim"], seconds["systems"]) == (2, 1)
     assert "| `all` | 9 |" in script.tables(tmp_path)
+
+
+def test_pictures_are_of_one_drawn_block_and_start(script: Any, tmp_path: Path) -> None:
+    values = {name: [_measured(30.0, 4.0)] * 3 for name in ("a", "b")}
+    made_study(tmp_path, values, name="systems", music=MUSIC)
+    results = script.open_results("systems", tmp_path)
+    for trial, block, variant in results.frame()[["trial", "block", "variant"]].itertuples(index=False):
+        folder = tmp_path / "trials" / trial / "samples"
+        folder.mkdir(parents=True, exist_ok=True)
+        for start in range(4 if variant == "a" else 3):
+            (folder / f"start-{start}.png").write_text(f"{block} {start}")
+    script.write_pictures(results, tmp_path, tmp_path / "pictures")
+    pictures = {path.stem.rpartition("=")[2]: path.read_text() for path in (tmp_path / "pictures").iterdir()}
+    assert len(pictures) == 2 and len(set(pictures.values())) == 1
