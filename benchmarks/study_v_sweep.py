@@ -132,7 +132,7 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray, values: d
     from musiclab.measures.suite import music_measures, set_measures, training_measures
     from musiclab.measures.window_set import WindowSet
     from musiclab.rendering.sample import render_samples
-    from musiclab.systems.activations import NoteRules, density_thresholds, own_radii, radii_of
+    from musiclab.systems.activations import NoteRules, contrasted, density_thresholds, own_radii, radii_of
     from musiclab.systems.vae_nn.config import VaeNNConfig
     from musiclab.systems.vae_nn.latent import conditional_nn, melody_nn, predict
     from musiclab.systems.vae_nn.system import VaeNN
@@ -202,7 +202,8 @@ def _plain_trial(config: dict, windows: np.ndarray, pairs: np.ndarray, values: d
     with torch.no_grad():
         packed = SimpleNamespace(train=np.arange(len(train)), packed=lambda rows: pack(train[rows].numpy() > 0))
         radii, shares = radii_of(c.peaks, own_radii(packed)), (validation > 0).mean(axis=(0, 2, 3))
-        rules = NoteRules(density_thresholds(decode(encode(torch.tensor(validation))), shares, radii), radii)
+        heard = contrasted(decode(encode(torch.tensor(validation))), c.contrast)
+        rules = NoteRules(density_thresholds(heard, shares, radii), radii, c.contrast)
         starts = window = torch.tensor(windows[pairs[rng.permutation(len(pairs))[: c.starts], 0]])
         generated = []
         for network in networks:
