@@ -6,8 +6,8 @@
 The studies run one after the other, each in a process of its own, and share what is trained alike. The same command
 goes on from wherever it was stopped; the seconds of all calls are added up in FOLDER/all_studies.json. At the end
 `musiclab report` writes the pages and the overview, and the tables of docs/findings.md are printed from the records.
---tables prints them without running anything. --pictures also writes a sample of every system and form into a folder:
-all continue one start window of one block, both drawn by SEED. Use one storage for each data set.
+--tables prints them without running anything. --pictures also writes a picture of one sample of every system and form
+into a folder, all of one start window of one block, both drawn by SEED. Use one storage for each data set.
 """
 
 import argparse

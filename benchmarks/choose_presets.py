@@ -1,12 +1,14 @@
 #!/usr/bin/env python
 """How the demo presets of the mended forms were chosen: candidates of a system, tried on songs that no study tests.
 
-    python benchmarks/choose_presets.py SYSTEM [--data SOURCE] [--blocks 2] [--only NAME] [--set FIELD=VALUE]
+    python benchmarks/choose_presets.py SYSTEM [--data SOURCE] [--blocks 2] [--only TEXT] [--set FIELD=VALUE ...]
 
-Each candidate changes fields of the system's preset `demo`, `mended`; the first changes none. They are tried on blocks
-1000, 1001, ..., which no study uses, and each block's test songs are left aside: half of its validation songs are
-started from and calibrated on, the other half is what the music is compared with. Results are kept in a file, so that a
-second call runs only what is missing. With --rolls, pictures of the first samples are written into a folder.
+Each candidate changes fields of the system's mended form at demo scale; the first changes none. --set tries one of your
+own, --form starts from another form. They are tried on blocks 1000, 1001, ..., which no study uses, and each block's
+test songs are left aside: half of its validation songs are started from and calibrated on, the other half is what the
+music is compared with. Values are medians over blocks; the last rows are real, shuffled and random music's. Results are
+kept in the folder --kept, so that a second call runs only what is missing. With --rolls, pictures of the first samples
+are written into a folder.
 """
 
 import argparse

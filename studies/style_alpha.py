@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""How far does alpha steer towards a target song?  Claim C3: the more the more; 0.5 keeps resemblance and variation.
+"""How far does alpha steer towards a target song?  Claim C3: more alpha, more likeness; 0.5 keeps variation too.
 
 Each block draws a few held-out songs as targets. With alpha 0 there is no target. style/specificity is the likeness to
 the target minus the likeness to other songs.

@@ -4,7 +4,7 @@
 C6: the multi-instrument RNN sounds random. C7: the next-note RNN is limited to one instrument and equal note lengths.
 C8: the GAN collapses in spite of its tricks (gan_tricks asks which of them help). C9: VAE + NN is the best of the
 article's own models, and the transformer is relatively good. Each claim is about the form that the article wrote down;
-beside it stands what the mended form gives. Each form is compared with the vae_nn of the same form. note_rnn plays a
+the mended form's verdict stands beside it. Each form is compared with the vae_nn of the same form. note_rnn plays a
 piano alone, so it is compared with the others on the piano alone. All systems see the same songs and continue the same
 start windows by as many windows. The GAN continues nothing, but makes as many windows.
 """

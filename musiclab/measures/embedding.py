@@ -128,9 +128,9 @@ def frechet_distance(a: np.ndarray, b: np.ndarray, reference: np.ndarray, sd_flo
     Finite sets never reach 0: two samples of n and m windows from one Gaussian source are about
     (1/n + 1/m) (d + d (d + 1) / 4) apart, mostly because of the covariances. With d = 46 that is 4.6 for 256 windows
     each and 1.1 for 1,024, and .98 and .24 with the 20 features of one track (less if features are correlated, as they
-    are in music). Compare only distances of equally
-    large sets, and read them beside the floor between two halves of real music of that size. The value depends on this
-    embedding, so it cannot be compared with a published Frechet Music Distance or with any other.
+    are in music). Compare only distances of equally large sets, and read them beside the floor between two halves of
+    real music of that size. The value depends on this embedding, so it cannot be compared with a published Frechet
+    Music Distance or with any other.
 
     Args:
         a: vectors `(n, d)`.

@@ -272,7 +272,8 @@ def parse_options(question: str, argv: list[str] | None) -> RunOptions:
     add(
         "--form",
         choices=FORMS,
-        help="mended (default): what is known to help; written or coded: as the article's text or code has it",
+        help="mended (default, unless the study says a form): with what is known to help; written or coded: as the "
+        "article's text or code has it",
     )
     add(
         "--set",

@@ -7,9 +7,10 @@ and the piano's *current* one. Both go through convolutions (separate ones as wr
 before the dense layers. It learns with the real piano and plays with the generated one. Batch normalisation, dropout
 0.4, MSE, Adam at 5e-4 x 0.98^epoch, batch 32, 50 epochs. The output is divided by its maximum and thresholded at 0.4.
 
-The mended form differs in two ways. A network that is trained by squared error predicts the mean of all windows that
+The mended form plays by other rules. A network that is trained by squared error predicts the mean of all windows that
 could follow: it knows what sounds better than when, and any threshold turns such plateaus into held notes. So a share
-of each pitch's mean is taken away first (`contrast`). And thresholds are set so that tracks are as dense as real ones.
+of each pitch's mean is taken away first (`contrast`). Of neighbouring pitches only the largest sounds (`peaks`), and
+thresholds are set so that tracks are as dense as real ones. Its rate rises, then falls along a cosine.
 
 There is no noise anywhere, so all continuations of one start window are the same. With the relative threshold an
 instrument that should rest still plays: its likeliest cells. If the text and the code differ, there is a field. The

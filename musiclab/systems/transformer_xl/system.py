@@ -7,9 +7,10 @@ between two tokens, with two learned biases u and v, so it does not matter where
 sizes: d_model 512, 16 layers, 8 heads, memory 512, batch 4, segments (bptt) of 128, 5 epochs.
 
 If the article is silent, values are MusicAutobot's: a learning rate of 1e-3 that first rises and then falls, and top-k
-30 and top-p 0.6 at generation (in the article preset; our default is 0.9). Gradients are clipped to 0.25 as by Dai et
-al. MusicAutobot also embeds the beat and trains on transposed copies; this system does neither. Tokens are those of a
-published tokeniser (`musiclab.systems.transformer_xl.tokens`) instead of MusicAutobot's own.
+30 and top-p 0.6 at generation. Gradients are clipped to 0.25 as by Dai et al. MusicAutobot also embeds the beat and
+trains on transposed copies; this system does neither. Tokens are those of a published tokeniser
+(`musiclab.systems.transformer_xl.tokens`) instead of MusicAutobot's own. The mended form has no dropout, because the
+demo's models are small, and top-p 0.7.
 
 A token attends only to its own song: memory is reset at song boundaries. In training a token sees the memory and the
 part of its segment before it. In measuring and generation it sees `memory` + `segment` - 1 tokens back, the farthest
@@ -57,7 +58,7 @@ _TOKENS_A_BEAT = 18
 
 @dataclass(frozen=True)
 class TransformerXLConfig(Config):
-    """Fields of `transformer_xl` by stage; defaults are sized for one CPU, the article's sizes are its preset."""
+    """Fields of `transformer_xl` by stage; defaults are sized for one CPU, the article's sizes are a scale."""
 
     d_model: int = field(128, "train", "width of the embeddings and layers", low=2, high=4096)
     layers: int = field(4, "train", "attention layers", low=1, high=64)

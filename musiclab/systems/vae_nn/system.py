@@ -13,6 +13,11 @@ that of the drums, survives. So MelodyNN sees the drums' last latent mixed with 
 space. Even at alpha 0 it sees neither the piano's own past nor another instrument's draw. The other four keep their
 last latents and follow the piano that MelodyNN predicts from this. The article's absolute threshold with style is 0.2.
 
+The mended form begins by He's rule, because with PyTorch's weights posteriors collapse at first, and half of a short
+training goes by until they have recovered. Its rate rises, then falls along a cosine. It plays by the rules of
+`musiclab.systems.activations`: thresholds by density, of neighbouring pitches only the largest, and half of what a
+pitch has all through a window taken away.
+
 If the text and the code differ, there is a field. The rolls here are binary; the article's were grey (velocity/127).
 """
 
