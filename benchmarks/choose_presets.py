@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--data", default="chorales")
     parser.add_argument("--blocks", type=int, default=2)
     parser.add_argument("--form", default="mended")
-    parser.add_argument("--only", metavar="TEXT", help="only candidates whose name contains it")
+    parser.add_argument("--only", metavar="TEXT", default="", help="only candidates whose name contains it")
     parser.add_argument("--set", action="append", default=[], type=assignment, help="try only this candidate")
     parser.add_argument("--kept", type=Path, default=Path(tempfile.gettempdir()) / "choose_presets")
     parser.add_argument("--rolls", type=Path, help="folder for pictures of the samples of the first block")
@@ -151,13 +151,14 @@ def main() -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     system, source = find_system(options.system), open_source(options.data)
-    candidates = [dict(options.set)] if options.set else CANDIDATES[options.system]
+    listed = [dict(options.set)] if options.set else CANDIDATES[options.system]
+    named = {", ".join(f"{field}={value}" for field, value in each.items()) or "as it is": each for each in listed}
+    candidates = {name: each for name, each in named.items() if options.only in name}
+    if not candidates:
+        parser.error(f"--only must be part of one of {'; '.join(named)}; got {options.only}")
     columns = COLUMNS | {name: name.partition("/")[2] for name in options.measures}
     print(f"{'':<60}" + "".join(f"{name[:9]:>10}" for name in (*columns.values(), "CPU s")))
-    for number, changes in enumerate(candidates):
-        name = ", ".join(f"{field}={value}" for field, value in changes.items()) or "as it is"
-        if options.only and options.only not in name:
-            continue
+    for number, (name, changes) in enumerate(candidates.items()):
         config = system.config().with_values(system.scales["demo"] | system.forms[options.form] | changes)
         store = build(source, config.window_spec, options.kept / "data", workers=2)
         code = [each.identity for stage in system.stages for each in system.code(stage)]
