@@ -105,7 +105,7 @@ def generate(request: GenerateRequest) -> Generated:
     with _naming_out(request.out):
         request.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)  # as in a trial, so that its continuations come out again
-    continued = system.continuations(run, starts)
+    continued = _continued(system, run, starts, trained.trial)
     if not request.start:  # one of each start's variations
         starts, transposed, continued = (
             rows[:: config.variations][: request.samples] for rows in (starts, transposed, continued)
@@ -175,22 +175,35 @@ def _trial(storage: Storage, key: str, system: System[Any]) -> Trained:
 
 def _checked(storage: Storage, system: System[Any], trial: TrialSpec) -> Any:
     """The trial's config; UserError if its networks are missing, or are not what this code would train."""
-    other_code = UserError(f"trial {trial.key} was trained by other code than this; run its study again.")
     try:
         config = system.config(**trial.variant.config)
     except (TypeError, UserError):  # a field or a value that no longer exists
-        raise other_code from None
-    # An earlier version of musiclab did not write down which code it was; loading shows whether its networks fit.
+        raise _other_code(trial) from None
+    # Version 0.1.0 did not write down which code it was; loading shows whether its networks fit, see `_continued`.
     keys = system.stage_keys(config, trial.block, trial.variant.data, trial.runtime) if trial.runtime else trial.stages
     for stage in system.stages:
         if stage in (GENERATE, MEASURE):
             continue
         if trial.stages.get(stage) is None or trial.stages[stage] != keys[stage]:
-            raise other_code
+            raise _other_code(trial)
         if not Records(storage).stages.done(keys[stage]):
             folder = storage.path(f"stages/{keys[stage]}")
             raise UserError(f"The networks of trial {trial.key} are gone: {folder} is missing.")
     return config
+
+
+def _continued(system: System[Any], run: StageRun[Any], starts: np.ndarray, trial: TrialSpec) -> np.ndarray:
+    """The continuations of the starts; UserError if an earlier version kept other files or networks than are needed."""
+    try:
+        return system.continuations(run, starts)
+    except (FileNotFoundError, KeyError, RuntimeError, TypeError):
+        if trial.runtime:
+            raise
+        raise _other_code(trial) from None
+
+
+def _other_code(trial: TrialSpec) -> UserError:
+    return UserError(f"trial {trial.key} was trained by other code than this; run its study again.")
 
 
 def _config(system: System[Any], config: Any, request: GenerateRequest) -> Any:

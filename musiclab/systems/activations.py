@@ -28,10 +28,13 @@ _RULES = {
 }
 
 
-def threshold_rule(*rules: str) -> Any:
-    """The field `threshold_rule` of a system that knows these rules; the first is its default."""
+def threshold_rule(*rules: str, calibrated: str = "") -> Any:
+    """The field `threshold_rule` of a system that knows these rules; the first is its default.
+
+    `calibrated` is the rule that version 0.1.0 called so, if the system had it.
+    """
     doc = "a cell sounds above a threshold: " + "; ".join(f"{rule}, {_RULES[rule]}" for rule in rules)
-    return field(rules[0], GENERATE, doc, choices=rules)
+    return field(rules[0], GENERATE, doc, choices=rules, earlier={"calibrated": calibrated} if calibrated else None)
 
 
 def peaks() -> Any:
@@ -67,7 +70,7 @@ class NoteRules:
     Thresholds and neighbours are of activations that are contrasted already.
 
     Attributes:
-        thresholds: `(track, 1, 1)`; a cell sounds only above it.
+        thresholds: `(track, 1, 1)`, or what else fits activations; a cell sounds only above it.
         radii: for each track, within how many semitones only the largest cell of a step sounds; 0 for any cell.
         contrast: see `contrasted`.
     """

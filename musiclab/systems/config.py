@@ -23,6 +23,7 @@ def field(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] = (),
+    earlier: Mapping[str, str] | None = None,
 ) -> Any:
     """A field of a config. It takes values of the type of `default`.
 
@@ -33,9 +34,10 @@ def field(
         low: the least value allowed.
         high: the largest value allowed.
         choices: the only values allowed.
+        earlier: the values by the names that earlier versions had for them, so that old records are read.
     """
-    metadata = {"stage": stage, "doc": doc, "low": low, "high": high, "choices": choices}
-    return dataclasses.field(default=plain(default), metadata=metadata)
+    metadata: dict[str, Any] = {"stage": stage, "doc": doc, "low": low, "high": high, "choices": choices}
+    return dataclasses.field(default=plain(default), metadata=metadata | {"earlier": earlier or {}})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +139,7 @@ class Config:
 def _checked(spec: dataclasses.Field[Any], given: Any) -> Any:
     kind, meta = type(spec.default), spec.metadata
     given = plain(given)
-    value = _converted(kind, given)
+    value = _converted(kind, meta["earlier"].get(given, given) if isinstance(given, str) else given)
     low, high = meta["low"], meta["high"]
     fits = value is not None and (
         (not meta["choices"] or value in meta["choices"])

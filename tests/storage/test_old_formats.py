@@ -144,6 +144,16 @@ def test_generate_uses_the_networks(system: str, old: Path, command: Command) ->
     assert _kept(old) == before
 
 
+def test_generate_says_so_if_what_it_needs_was_not_kept_then(old: Path, command: Command) -> None:
+    """Networks whose thresholds are the config's own are used; other rules need what version 0.1.0 did not keep."""
+    plans = Records(Storage(str(old))).plans.of_study("noise_sd").values()
+    (plan,) = (plan for plan in plans if plan.trial_specs[0].variant.config["threshold_rule"] == "absolute")
+    words = ["generate", "vae_nn", "--storage", "storage", "--samples", "1", "--trial", plan.trial_specs[0].key]
+    assert "vae_nn from trial " in command(*words)
+    for field in ("peaks=-1", "threshold_rule=density"):
+        command(*words, "--set", field, code=2)
+
+
 @pytest.mark.slow
 def test_sync(old: Path, command: Command, database: Path) -> None:
     before = _kept(old)

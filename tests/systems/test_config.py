@@ -24,6 +24,7 @@ from musiclab.systems.vae_nn.system import VaeNN
         ("beta", np.float32(0.1), 0.1),
         ("likelihood", "bernoulli", "bernoulli"),
         ("likelihood", np.str_("bernoulli"), "bernoulli"),
+        ("threshold_rule", "calibrated", "best_f1"),  # as version 0.1.0 called it
     ],
 )
 def test_texts_become_typed_values(name: str, given: object, value: object) -> None:

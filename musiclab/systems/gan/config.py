@@ -80,7 +80,7 @@ class GANConfig(Config):
     instance_noise: float = field(0.0, "train", "sd of noise on all that the discriminator sees", low=0, high=10)
     minibatch_sd: bool = field(False, "train", "the discriminator also sees how much a batch's windows differ")
 
-    threshold_rule: str = threshold_rule("density", "absolute")
+    threshold_rule: str = threshold_rule("density", "absolute", calibrated="density")
     threshold: float = field(0.5, "generate", "the absolute threshold, on the probability", low=0, high=1)
     peaks: int = peaks()
 

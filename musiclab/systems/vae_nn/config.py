@@ -57,7 +57,7 @@ class VaeNNConfig(Config):
     noise_place: str = field(
         "after", "generate", "before MelodyNN as written, or after each network as coded", choices=("before", "after")
     )
-    threshold_rule: str = threshold_rule("best_f1", "absolute", "density")
+    threshold_rule: str = threshold_rule("best_f1", "absolute", "density", calibrated="best_f1")
     threshold: float = field(0.3, "generate", "the absolute threshold", low=-10, high=10)
     peaks: int = peaks()
     contrast: float = contrast()

@@ -4,8 +4,10 @@ Facts (Tham and Kim 2021; their code if the text is silent): Adam at 1e-3 with w
 epochs.
 """
 
+import json
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +15,7 @@ import torch
 
 from musiclab.data.songs import TRACKS
 from musiclab.measures.reconstruction import best_threshold
-from musiclab.systems.activations import NoteRules, contrasted, density_thresholds, own_radii, radii_of
+from musiclab.systems.activations import OWN, NoteRules, contrasted, density_thresholds, own_radii, radii_of
 from musiclab.systems.base import StageRun
 from musiclab.systems.vae_nn.config import VaeNNConfig
 from musiclab.systems.vae_nn.networks import ConvVAE, VaeStack
@@ -174,10 +176,13 @@ def train_vaes(run: StageRun[VaeNNConfig]) -> None:
 
 
 def note_rules(run: StageRun[VaeNNConfig], vaes: Vaes) -> NoteRules:
-    """Which of the decoded cells sound, by the config's rules."""
+    """Which of the decoded cells sound, by the config's rules.
+
+    Thresholds of the best F1 are those of cells as they are decoded, whatever `contrast` and `peaks` are.
+    """
     config, device = run.config, run.device
-    kept, found = tensors.from_bytes(run.files.product("vae").read(NOTES))
-    radii = radii_of(config.peaks, found["radii"])
+    kept, found = _kept_for_notes(run.files.product("vae"))
+    radii = radii_of(config.peaks, found["radii"] if config.peaks == OWN else ())
     match config.threshold_rule:
         case "density":
             thresholds = density_thresholds(
@@ -188,6 +193,14 @@ def note_rules(run: StageRun[VaeNNConfig], vaes: Vaes) -> NoteRules:
         case _:
             thresholds = torch.full((len(TRACKS), 1, 1), config.threshold, device=device)
     return NoteRules(thresholds, radii, config.contrast)
+
+
+def _kept_for_notes(files: Files) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """What `train_vaes` kept to find thresholds by; version 0.1.0 kept those of the best F1 alone."""
+    try:
+        return tensors.from_bytes(files.read(NOTES))
+    except FileNotFoundError:
+        return {}, {"best_f1": json.loads(files.read("thresholds.json"))}
 
 
 def _best_thresholds(run: StageRun[VaeNNConfig], vaes: Vaes) -> list[float]:
