@@ -33,19 +33,22 @@ def results_csv(results: Results) -> str:
 def trial_table(results: Results) -> tuple[list[str], list[list[Any]]]:
     """Columns, and one row a trial of the plan, finished or not: variant, fields, block, status, cost, measures.
 
-    Measures have their full names, those of single tracks with a suffix. None is a missing value.
+    Measures have their full names, those of single tracks with a suffix. None is a missing value. There is a column for
+    the form unless an earlier version of musiclab, which knew no forms, planned the study.
     """
     compared = dict.fromkeys(name for trial in results.trial_specs for name in trial.variant.values)
     fields = [name for name in compared if name not in (SYSTEM, FORM)]
     names = list(dict.fromkeys(name for record in results.records.values() for name in record.measures))
-    columns = ["study", "variant", SYSTEM, FORM, *fields, "block", "seed", "trial", "status", "failure"]
-    columns += ["seconds", "peak_memory_mib", *names]
+    knows_forms = any(trial.variant.form for trial in results.trial_specs)
+    columns = ["study", "variant", SYSTEM, *([FORM] if knows_forms else []), *fields, "block", "seed", "trial"]
+    columns += ["status", "failure", "seconds", "peak_memory_mib", *names]
     rows: list[list[Any]] = []
     for trial in results.trial_specs:
         record, run = results.records.get(trial.key), results.runs.get(trial.key)
         failure = results.failures.get(trial.key)
         status = "finished" if record else "failed" if failure else "missing"
-        row: list[Any] = [results.plan.study, trial.variant.name, trial.variant.system, trial.variant.form]
+        row: list[Any] = [results.plan.study, trial.variant.name, trial.variant.system]
+        row += [trial.variant.form] if knows_forms else []
         row += [trial.variant.values.get(name, trial.variant.config.get(name)) for name in fields]
         row += [trial.block.index, trial.block.seed, trial.key, status, failure.reason if failure else ""]
         row += [run.wall_seconds if run else None, run.peak_memory_mib if run else None]
