@@ -38,7 +38,10 @@ class Best(nn.Module):
 
 
 class NoteLearner(Learner):
-    """The network of one instrument. If the instrument is silent in all training songs, there is no network."""
+    """The network of one instrument. If its training songs have no tokens, there is no network.
+
+    As onsets, a silent instrument has none; as steps, its only token is the rest.
+    """
 
     def __init__(self, run: StageRun[NoteRNNConfig]) -> None:
         self.run, config = run, run.config

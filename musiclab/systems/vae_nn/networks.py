@@ -61,7 +61,9 @@ class ConvVAE(nn.Module):
 
 
 def _initialise_as_he(encoder: nn.Sequential, decoder: nn.Sequential) -> None:
-    """Weights that keep the size of what goes through them (He et al. 2015), and a last layer that says silence.
+    """Weights that keep the size of what goes through them (He et al. 2015), and a last layer of zeros.
+
+    With the Gaussian likelihood zeros say silence, with a Bernoulli's even odds.
 
     PyTorch's own make signals and gradients vanish here, above all in transposed convolutions, whose inputs they count
     by the kernel although no two places overlap. The posterior then collapses at first, and half of the training goes
