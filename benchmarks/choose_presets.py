@@ -29,7 +29,7 @@ from musiclab.data.splits import Split, split_songs
 from musiclab.data.store import WindowStore, build
 from musiclab.hashing import content_hash
 from musiclab.rendering.picture import to_png
-from musiclab.study.options import assignment
+from musiclab.study.options import FORMS, assignment
 from musiclab.systems import SYSTEMS, find_system
 from musiclab.systems.base import StageRun, System, read_generated
 from musiclab.systems.config import GENERATE, MEASURE
@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("system", choices=SYSTEMS)
     parser.add_argument("--data", default="chorales")
     parser.add_argument("--blocks", type=int, default=2)
-    parser.add_argument("--form", default="mended")
+    parser.add_argument("--form", default="mended", choices=FORMS)
     parser.add_argument("--only", metavar="TEXT", default="", help="only candidates whose name contains it")
     parser.add_argument("--set", action="append", default=[], type=assignment, help="try only this candidate")
     parser.add_argument("--kept", type=Path, default=Path(tempfile.gettempdir()) / "choose_presets")
