@@ -70,7 +70,7 @@ class NoteRules:
     Thresholds and neighbours are of activations that are contrasted already.
 
     Attributes:
-        thresholds: `(track, 1, 1)`, or what else fits activations; a cell sounds only above it.
+        thresholds: `(track, 1, 1)`, or another shape that broadcasts to activations; a cell sounds only above it.
         radii: for each track, within how many semitones only the largest cell of a step sounds; 0 for any cell.
         contrast: see `contrasted`.
     """

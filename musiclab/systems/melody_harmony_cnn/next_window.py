@@ -12,7 +12,7 @@ from musiclab.systems.melody_harmony_cnn.config import HARMONY, MELODY, MelodyHa
 from musiclab.systems.melody_harmony_cnn.networks import PLACES, NextWindowCNN, NextWindowStack
 from musiclab.training import tensors
 from musiclab.training.adam import Adam
-from musiclab.training.batches import EVAL_BATCH, float_rolls, shuffled, windows_on
+from musiclab.training.batches import EVAL_BATCH, float_rolls, shares_on, shuffled, windows_on
 from musiclab.training.fit import Learner
 from musiclab.training.modules import channels_last
 from musiclab.training.patches import packed_patches, squared_distance
@@ -111,9 +111,8 @@ def keep_probes(run: StageRun[MelodyHarmonyCNNConfig]) -> None:
     track's cells that sound in validation songs; and how far apart its notes lie.
     """
     data = run.data
-    on_RTP = windows_on(data, data.validation, run.device)
-    shares = on_RTP.mean(dim=(1, 2)) / len(data.validation)
-    probes = {"windows": torch.from_numpy(data.packed(data.validation[:_PROBES])), "shares": shares.cpu()}
+    shares = torch.tensor([*shares_on(data, data.validation, run.device).values()], dtype=torch.float64)
+    probes = {"windows": torch.from_numpy(data.packed(data.validation[:_PROBES])), "shares": shares}
     run.files.write(PROBES, tensors.to_bytes(probes, {"radii": own_radii(data)}))
 
 

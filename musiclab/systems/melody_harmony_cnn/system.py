@@ -27,6 +27,7 @@ import torch
 
 from musiclab.data.songs import PIANO, TRACKS
 from musiclab.data.windows import pack, unpack
+from musiclab.systems.activations import OWN
 from musiclab.systems.base import StageRun, System
 from musiclab.systems.config import GENERATE, MEASURE
 from musiclab.systems.melody_harmony_cnn.config import HARMONY, MELODY, MelodyHarmonyCNNConfig
@@ -56,13 +57,7 @@ class MelodyHarmonyCNN(System[MelodyHarmonyCNNConfig]):
         "article": {},
     }
     forms: ClassVar[dict[str, dict[str, Any]]] = {
-        # See `benchmarks/choose_presets.py` for what each of these does.
-        "mended": {
-            "schedule": "cosine",
-            "threshold_rule": "density",
-            "peaks": -1,
-            "contrast": 0.5,
-        },
+        "mended": {"schedule": "cosine", "threshold_rule": "density", "peaks": OWN, "contrast": 0.5},
         "written": {"dense_layers": 3, "encoder": "separate", "threshold_rule": "relative", "threshold": 0.4},
         "coded": {"dense_layers": 2, "encoder": "shared", "threshold_rule": "relative", "threshold": 0.4},
     }

@@ -31,6 +31,7 @@ from torch import nn
 
 from musiclab.data.songs import PIANO, STRINGS, TRACKS
 from musiclab.data.windows import pack, unpack
+from musiclab.systems.activations import OWN
 from musiclab.systems.base import StageRun, System, read_generated
 from musiclab.systems.config import GENERATE, MEASURE
 from musiclab.systems.targets import NONE, Pull, TargetLatents, Targets, block_targets, other_songs
@@ -68,7 +69,7 @@ class VaeNN(System[VaeNNConfig]):
     }  # fmt: skip
     forms: ClassVar[dict[str, dict[str, Any]]] = {
         "mended": {
-            "vae_init": "he", "vae_schedule": "cosine", "threshold_rule": "density", "peaks": -1, "contrast": 0.5,
+            "vae_init": "he", "vae_schedule": "cosine", "threshold_rule": "density", "peaks": OWN, "contrast": 0.5,
         },
         # As written for the place of the noise, else as coded, because the text gives no such detail.
         "written": CODED | {"noise_place": "before", "alpha_mix": "per_instrument"},
