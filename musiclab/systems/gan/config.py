@@ -81,7 +81,10 @@ class GANConfig(Config):
     minibatch_sd: bool = field(False, "train", "the discriminator also sees how much a batch's windows differ")
 
     threshold_rule: str = threshold_rule("density", "absolute", calibrated="density")
-    threshold: float = field(0.5, "generate", "the absolute threshold, on the probability", low=0, high=1)
+    threshold: float = field(
+        0.5, "generate", "the absolute threshold, on the probability; by the softmax, that of a pitch against a rest",
+        low=0, high=1,
+    )  # fmt: skip
     peaks: int = peaks()
 
     def check(self) -> None:
