@@ -32,8 +32,9 @@ _LOUDNESS = 0.1
 _FADE = 0.02
 # In seconds. An MP3 without samples does not play.
 _SHORTEST_SILENCE = 1.0
-# So many keys may stay in a player; chorales have about 100. Files of one trial that play more share them all the same.
-_MOST_KEYS, _FILES_AT_LEAST = 150, 8
+# So many keys may stay in a player; chorales have about 100. A few files that play more share them all the same, unless
+# they are as dense as random notes: then a worker would keep most of a gigabyte.
+_MOST_KEYS, _FILES_AT_LEAST, _DENSE_KEYS = 150, 8, 300
 
 
 class Player:
@@ -51,7 +52,7 @@ class Player:
 
     def _play(self, score: Any) -> npt.NDArray[np.float32]:
         """The sound of a score at `_PLAYED_RATE`, `(sample,)`."""
-        if self._files >= _FILES_AT_LEAST and len(self._keys) > _MOST_KEYS:
+        if len(self._keys) > (_MOST_KEYS if self._files >= _FILES_AT_LEAST else _DENSE_KEYS):
             self._start_afresh()
         self._files += 1
         self._keys |= {(track.is_drum, track.program, note.pitch) for track in score.tracks for note in track.notes}

@@ -202,6 +202,18 @@ def test_a_player_forgets_if_it_has_played_many_keys(monkeypatch: pytest.MonkeyP
     assert player._synthesizer is not second
 
 
+def test_a_player_forgets_music_as_dense_as_noise_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sound, "_DENSE_KEYS", 20)
+    dense = silence(2)
+    dense[PIANO, :, 60:70] = dense[GUITAR, :, 60:71] = True
+    player = Player()
+    first = player._synthesizer
+    player.wave(to_midi(dense, RESOLUTION))
+    assert player._synthesizer is first
+    player.wave(to_midi(dense, RESOLUTION))
+    assert player._synthesizer is not first
+
+
 @pytest.fixture
 def perturb() -> Iterator[Callable[[int], object]]:
     """A function that has the C library fill memory that it hands out or takes back; as it was after the test."""
