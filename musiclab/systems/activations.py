@@ -86,14 +86,19 @@ class NoteRules:
 
 
 def candidates(activations_NRTP: torch.Tensor, radii: Sequence[int]) -> torch.Tensor:
-    """The cells that are the largest of their step within their track's radius, bool; equal ones all are."""
+    """The cells that are the largest of their step within their track's radius, bool; of equal ones the lowest is.
+
+    Where no unit of a network's last layer is active, all pitches are equal.
+    """
     result = torch.ones_like(activations_NRTP, dtype=torch.bool)
     for track, radius in enumerate(radii):
         if radius:
             rows = activations_NRTP[:, track].flatten(0, 1)
             radius = min(radius, rows.shape[-1] - 1)
-            largest = F.max_pool1d(rows[:, None], 2 * radius + 1, 1, radius)[:, 0]
-            result[:, track] = (rows >= largest).view_as(activations_NRTP[:, track])
+            padded = F.pad(rows[:, None], (radius, radius), value=-torch.inf)
+            below = F.max_pool1d(padded[..., : -radius - 1], radius, 1)[:, 0]
+            from_here = F.max_pool1d(padded[..., radius:], radius + 1, 1)[:, 0]
+            result[:, track] = ((rows > below) & (rows == from_here)).view_as(activations_NRTP[:, track])
     return result
 
 

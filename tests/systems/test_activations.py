@@ -28,6 +28,16 @@ def test_candidates_are_the_largest_within_their_radius(radius: int) -> None:
     assert activations.equal(_activations())
 
 
+def test_of_equal_cells_the_lowest_is_the_largest() -> None:
+    activations = torch.zeros(1, 5, 2, 128)
+    activations[:, PIANO, 0, [50, 51, 90]] = 1
+    found = candidates(activations, (0, 127, 2, 2, 2))
+    assert found[0, PIANO].nonzero().tolist() == [[0, 50], [1, 0]]
+    activations[:, GUITAR, 0, [50, 51, 90]] = 1
+    near = candidates(activations, (0, 127, 2, 2, 2))[0, GUITAR, 0]
+    assert near[[50, 90]].all() and not near[[51, 52, 91]].any()
+
+
 @pytest.mark.parametrize("radii", [(0,) * 5, (0, 2, 3, 127, 5)])
 def test_density_is_the_share_of_cells_that_sound(radii: tuple[int, ...]) -> None:
     activations, shares = _activations(), [0.3, 0.01, 0.004, 0.005, 0.0]
