@@ -49,7 +49,7 @@ class GAN(System[GANConfig]):
 
     name = "gan"
     config = GANConfig
-    stages: ClassVar[dict[str, int]] = {"train": 2, GENERATE: 1, MEASURE: 1}
+    stages: ClassVar[dict[str, int]] = {"train": 2, GENERATE: 2, MEASURE: 1}
     conditions = ("noise",)
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         # The same layers, narrower, with rates and betas for a few hundred steps instead of a hundred thousand. Without

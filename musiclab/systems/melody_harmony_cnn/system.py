@@ -48,7 +48,7 @@ class MelodyHarmonyCNN(System[MelodyHarmonyCNNConfig]):
 
     name = "melody_harmony_cnn"
     config = MelodyHarmonyCNNConfig
-    stages: ClassVar[dict[str, int]] = {MELODY: 3, HARMONY: 2, GENERATE: 1, MEASURE: 2}
+    stages: ClassVar[dict[str, int]] = {MELODY: 3, HARMONY: 2, GENERATE: 2, MEASURE: 2}
     conditions = ("start", "piano")
     provides = ("pairs",)
     scales: ClassVar[dict[str, dict[str, Any]]] = {
