@@ -55,7 +55,7 @@ class GAN(System[GANConfig]):
         # The same layers, narrower, with rates and betas for a few hundred steps instead of a hundred thousand. Without
         # spectral norm a rate of 1e-2 ends in near silence.
         "demo": {
-            "width": 8, "batch": 32, "epochs": 12, "g_lr": 6e-3, "beta1": 0.5, "beta2": 0.9,
+            "width": 8, "batch": 32, "epochs": 18, "g_lr": 6e-3, "beta1": 0.5, "beta2": 0.9,
             "max_train": 1024, "max_eval": 384,
         },
         # As coded (rates, betas, init, batch), because the text gives no such detail. Neither gives a threshold; 0.5 is
