@@ -158,7 +158,7 @@ class Networks:
                 if self.config.threshold_rule == "density"
                 else configured_threshold(heard, self.config.threshold_rule, self.config.threshold)
             )
-            cells[:, own] = NoteRules(threshold, radius, self.config.contrast).cells(activations[:, own])
+            cells[:, own] = NoteRules(threshold, radius).cells(heard)
         return cells, activations
 
 

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from musiclab.data.songs import PIANO, TRACKS
-from musiclab.data.windows import pack, unpack
+from musiclab.data.windows import pack
 from musiclab.systems.activations import OWN
 from musiclab.systems.base import StageRun, System
 from musiclab.systems.config import GENERATE, MEASURE
@@ -85,19 +85,16 @@ class MelodyHarmonyCNN(System[MelodyHarmonyCNNConfig]):
 
     def own_measures(self, run: StageRun[MelodyHarmonyCNNConfig]) -> dict[str, float]:
         """How well the next window of test songs is predicted, given the predicted piano."""
-        from musiclab.measures.suite import cut_at_best, next_window_measures
+        from musiclab.systems.prediction import prediction_measures
 
-        networks, windows = Networks(run), run.data
+        networks = Networks(run)
 
         def activations(last: np.ndarray) -> np.ndarray:
-            batches = (networks.following(x_NRTP)[1] for x_NRTP in in_order(windows, last, run.device))
+            batches = (networks.following(x_NRTP)[1] for x_NRTP in in_order(run.data, last, run.device))
             return torch.cat(list(batches)).cpu().numpy()
 
-        tuning, tuning_actual = activations(windows.starts[:, 0]), unpack(windows.packed(windows.starts[:, 1]))
-        predicted = cut_at_best(activations(windows.reference_pairs[:, 0]), tuning, tuning_actual)
-        last, actual = (unpack(windows.packed(windows.reference_pairs[:, place])) for place in (0, 1))
         state, _ = tensors.from_bytes(run.files.product(MELODY).read(MEAN_WINDOW))
-        return next_window_measures(predicted, last, state["mean"].numpy(), actual)
+        return prediction_measures(run.data, activations, state["mean"].numpy())
 
     def estimated_seconds(self, config: MelodyHarmonyCNNConfig, windows: int) -> float:
         """Training time of the five networks, from a few steps of each kind on noise."""

@@ -174,20 +174,16 @@ def _next_latents(
 @torch.no_grad()
 def _next_measures(run: StageRun[VaeNNConfig], vaes: Vaes) -> dict[str, float]:
     """How well the next window of test songs is predicted from the last one, without noise and without style."""
-    from musiclab.measures.suite import cut_at_best, next_window_measures
+    from musiclab.systems.prediction import prediction_measures
 
-    windows, networks = run.data, _latent_networks(run)
+    networks = _latent_networks(run)
 
     def activations(last: np.ndarray) -> np.ndarray:
         latents = vaes.means(last)
         following = _next_latents(networks, latents, 0 * latents, "after")
         return np.concatenate([vaes.decode(batch).cpu().numpy() for batch in following.split(EVAL_BATCH)])
 
-    tuning, tuning_actual = activations(windows.starts[:, 0]), unpack(windows.packed(windows.starts[:, 1]))
-    predicted = cut_at_best(activations(windows.reference_pairs[:, 0]), tuning, tuning_actual)
-    last, actual = (unpack(windows.packed(windows.reference_pairs[:, place])) for place in (0, 1))
-    mean = mean_window(windows, run.device).cpu().numpy()
-    return next_window_measures(predicted, last, mean, actual)
+    return prediction_measures(run.data, activations, mean_window(run.data, run.device).cpu().numpy())
 
 
 def _style_measures(run: StageRun[VaeNNConfig]) -> dict[str, float]:
