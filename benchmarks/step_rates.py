@@ -29,7 +29,8 @@ from musiclab.systems.vae_nn.networks import ConvVAE, VaeStack
 from musiclab.training.batches import float_rolls
 from musiclab.training.memory import keep_freed_memory
 from musiclab.training.modules import channels_last
-from musiclab.training.patches import packed_patches, squared_distance
+from musiclab.training.patch_order import packed_patches, unpacked
+from musiclab.training.patches import squared_distance
 
 CPU = torch.device("cpu")
 FORMS = ("convolutions", "products", "products, freed memory kept")
@@ -54,9 +55,10 @@ def vae_step(products: bool, width: int, batch: int) -> Step:
     if products:
         stack = VaeStack(vaes)
         stacked_noise, adam = noise.transpose(0, 1).contiguous(), _adam(stack)
+        patches = packed_patches(torch.from_numpy(packed))  # once, as for a block
 
         def step() -> None:
-            nll, kl = stack.terms(packed_patches(packed, CPU), stacked_noise, sampled_kl=False)
+            nll, kl = stack.terms(unpacked(patches), stacked_noise, sampled_kl=False)
             _descend(adam, (nll + kl).sum())
 
         return step
@@ -80,14 +82,21 @@ def cnn_step(products: bool, width: int, batch: int) -> Step:
     if products:
         stacks = [NextWindowStack([melody]), NextWindowStack(harmonies)]
         adams = [_adam(stack) for stack in stacks]
+        patches = [
+            [
+                packed_patches(torch.from_numpy(windows[:, tracks]), PLACES)
+                for windows, tracks in ((last, members), (current, [*members, PIANO]))
+            ]
+            for members in ([PIANO], others)
+        ]  # once, as for a block
 
         def step() -> None:
-            for stack, adam, members in zip(stacks, adams, ([PIANO], others), strict=True):
-                x = packed_patches(last[:, members], CPU, PLACES)
-                *y, piano = packed_patches(current[:, [*members, PIANO]], CPU, PLACES)
-                shape = len(members), batch, config.hidden
+            for stack, adam, own in zip(stacks, adams, patches, strict=True):
+                x, targets = (unpacked(each) for each in own)
+                y, piano = targets[:-1], targets[-1]
+                shape = len(y), batch, config.hidden
                 dropped = [torch.empty(shape).bernoulli_(0.6).div_(0.6) for _ in range(config.dense_layers - 1)]
-                _descend(adam, (squared_distance(stack(x, piano, dropped), torch.stack(y)) / y[0].numel()).sum())
+                _descend(adam, (squared_distance(stack(x, piano, dropped), y) / y[0].numel()).sum())
 
         return step
     networks = [channels_last(network, CPU) for network in (melody, *harmonies)]

@@ -1,26 +1,18 @@
 """Convolutions whose kernel is their stride, computed as products on patches, for several networks at once.
 
-Such patches do not overlap, so each layer is one matrix product. All layers are products over contiguous memory if the
-cells of a window lie in patch order: place by place of the third layer's outputs (one of all pitches, or two that
-halve them), in each the places of that layer's kernel, in each of these those of the second's, then of the first's,
-always time before pitch. The leading axis is the member: networks of one shape that do not know of each other, such as
-those of the five instruments, whose products run as one batch. On one core of a CPU a member more costs what it costs
-alone; on a GPU nearly nothing.
+Such patches do not overlap, so each layer is one matrix product, over contiguous memory if the cells of a window lie in
+the order of `patch_order`. The leading axis is the member: networks of one shape that do not know of each other, such
+as those of the five instruments, whose products run as one batch. On one core of a CPU a member more costs what it
+costs alone; on a GPU nearly nothing.
 """
 
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from musiclab.data.windows import PITCHES
 from musiclab.training.modules import module_list
-
-KERNEL = 4  # of the first two layers, in both directions
-_PATCH = KERNEL * KERNEL
 
 Layer = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
 LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
@@ -172,35 +164,6 @@ def bias_of(layer: Layer) -> torch.Tensor:
     """The bias of a layer, as a type that is never None."""
     assert layer.bias is not None, "layers have a bias unless told otherwise"
     return layer.bias
-
-
-def to_patches(x_NMTP: torch.Tensor, places: int = 1) -> torch.Tensor:
-    """Windows `(n, member, steps, 128)` in patch order for so many places, `(member, n, steps x 128)`."""
-    n, members, steps, pitches = x_NMTP.shape
-    blocks = x_NMTP.reshape(n, members, steps // _PATCH, KERNEL, KERNEL, places, -1, KERNEL, KERNEL)
-    return blocks.permute(1, 0, 5, 2, 6, 3, 7, 4, 8).reshape(members, n, steps * pitches)
-
-
-def from_patches(x_MNC: torch.Tensor, steps: int, places: int = 1) -> torch.Tensor:
-    """The inverse of `to_patches`."""
-    members, n, _ = x_MNC.shape
-    blocks = x_MNC.view(members, n, places, steps // _PATCH, -1, KERNEL, KERNEL, KERNEL, KERNEL)
-    return blocks.permute(1, 0, 3, 5, 7, 2, 4, 6, 8).reshape(n, members, steps, PITCHES)
-
-
-def packed_patches(packed_NMTB: npt.NDArray[np.uint8], device: torch.device, places: int = 1) -> torch.Tensor:
-    """Packed windows `(n, member, steps, 16)` in patch order as float32 `(member, n, steps x 128)` on `device`.
-
-    The innermost four pitches are half a byte. Moving halves of bytes costs a hundredth of moving cells.
-    """
-    packed = torch.from_numpy(np.ascontiguousarray(packed_NMTB)).to(device)
-    n, members, steps, size = packed.shape
-    halves = torch.stack([packed >> KERNEL, packed & 15], dim=-1)
-    blocks = halves.view(n, members, steps // _PATCH, KERNEL, KERNEL, places, size // 2 // places, KERNEL)
-    patches = blocks.permute(1, 0, 5, 2, 6, 3, 7, 4).reshape(-1)
-    shifts = torch.arange(KERNEL - 1, -1, -1, dtype=torch.uint8, device=device)
-    cells = (torch.arange(16, dtype=torch.uint8, device=device)[:, None] >> shifts & 1).float()
-    return F.embedding(patches.int(), cells).view(members, n, steps * PITCHES)
 
 
 def squared_distance(raw: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

@@ -23,7 +23,8 @@ from musiclab.systems.melody_harmony_cnn.next_window import Networks, NextWindow
 from musiclab.systems.melody_harmony_cnn.system import MelodyHarmonyCNN
 from musiclab.training import tensors
 from musiclab.training.adam import Adam
-from musiclab.training.patches import from_patches, squared_distance, to_patches
+from musiclab.training.patch_order import from_patches, to_patches
+from musiclab.training.patches import squared_distance
 from musiclab.training.runtime import Runtime
 from musiclab.training.schedule import warm_cosine
 from musiclab.training.streams import Block

@@ -19,7 +19,7 @@ from musiclab.systems.vae_nn.measures import latent_measures
 from musiclab.systems.vae_nn.networks import ConvVAE, VaeStack
 from musiclab.systems.vae_nn.system import VaeNN
 from musiclab.systems.vae_nn.vae import Vaes
-from musiclab.training.patches import to_patches
+from musiclab.training.patch_order import to_patches
 from musiclab.training.streams import Block
 from tests.support.made_trials import MemoryFiles, run_stages, stage_run
 

@@ -23,7 +23,7 @@ from musiclab.systems.vae_nn.latent import LatentLearner, conditional_nn, melody
 from musiclab.systems.vae_nn.networks import ConvVAE, VaeStack
 from musiclab.systems.vae_nn.system import VaeNN
 from musiclab.systems.vae_nn.vae import VaeLearner, Vaes, note_rules
-from musiclab.training.patches import to_patches
+from musiclab.training.patch_order import to_patches
 from musiclab.training.schedule import warm_cosine
 from musiclab.training.streams import Block
 from tests.support.made_trials import MemoryFiles, made_store, run_stages, stage_run

@@ -8,8 +8,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from musiclab.data.store import WindowStore
 from musiclab.data.windows import pack
-from musiclab.training.patches import from_patches, packed_patches, squared_distance, stacked, to_patches
+from musiclab.training import patch_order
+from musiclab.training.batches import float_rolls
+from musiclab.training.patch_order import PatchWindows, from_patches, packed_patches, to_patches, unpacked
+from musiclab.training.patches import squared_distance, stacked
+from musiclab.training.streams import Block
+from musiclab.training.windows import block_windows
 
 CPU = torch.device("cpu")
 STEPS = 32
@@ -66,8 +72,20 @@ def test_a_patch_is_four_steps_by_four_pitches() -> None:
 def test_packed_windows_come_in_the_same_order(steps: int, places: int) -> None:
     rolls = np.random.default_rng(0).random((3, 5, steps, 128)) < 0.2
     expected = to_patches(torch.from_numpy(rolls).float(), places)
-    assert torch.equal(packed_patches(pack(rolls), CPU, places), expected)
-    assert torch.equal(packed_patches(pack(rolls)[:, [4, 1]], CPU, places), expected[[4, 1]])
+    packed = packed_patches(torch.from_numpy(pack(rolls)), places)
+    assert packed.shape == (5, 3, steps * 16)
+    assert torch.equal(unpacked(packed), expected)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_batches_of_windows_in_patch_order(kept: bool, store: WindowStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patch_order, "_KEPT", 2**20 if kept else 0)
+    windows = block_windows(store, Block(0, 0), 0, 0, 10)
+    indices, batch = windows.train[::-1].copy(), torch.tensor([3, 0, 3])
+    patches = PatchWindows(windows, indices, [4, 1], CPU, places=2)
+    rolls = float_rolls(windows.packed(indices[batch.numpy()])[:, [4, 1]], CPU)
+    assert rolls.any()
+    assert torch.equal(patches.batch(batch), to_patches(rolls, 2))
 
 
 def test_products_are_the_convolutions() -> None:

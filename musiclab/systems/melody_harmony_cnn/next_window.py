@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 
@@ -15,12 +16,22 @@ from musiclab.training.adam import Adam
 from musiclab.training.batches import EVAL_BATCH, float_rolls, shares_on, shuffled, windows_on
 from musiclab.training.fit import Learner
 from musiclab.training.modules import channels_last
-from musiclab.training.patches import packed_patches, squared_distance
+from musiclab.training.patch_order import PatchWindows
+from musiclab.training.patches import squared_distance
 from musiclab.training.running_means import RunningMeans
 from musiclab.training.schedule import warm_cosine
 
 WEIGHTS, PROBES = "weights.safetensors", "probes.safetensors"
 _PROBES = 128  # windows on which thresholds are found: enough for the density of a track
+
+
+class _Members(NamedTuple):
+    """Networks of one shape, with the windows that they learn from in patch order."""
+
+    tracks: list[int]
+    stack: NextWindowStack
+    last: PatchWindows  # of their tracks
+    current: PatchWindows  # of their tracks and, as one more, of the piano
 
 
 class NextWindowLearner(Learner):
@@ -42,52 +53,48 @@ class NextWindowLearner(Learner):
                 network = NextWindowCNN(run.config, with_piano=track != PIANO)
             self.modules[TRACKS[track]] = network.to(run.device)
         # Those with the piano and those without have other shapes.
-        self.stacks: dict[str, tuple[list[int], NextWindowStack]] = {}
+        self.stacks: dict[str, _Members] = {}
         for name, members in (
             (MELODY, [track for track in self.tracks if track == PIANO]),
             (HARMONY, [track for track in self.tracks if track != PIANO]),
         ):
             if members:
                 stack = NextWindowStack([self.modules[TRACKS[track]] for track in members])
-                self.stacks[name] = members, stack
+                last, current = (
+                    PatchWindows(run.data, run.data.pairs[:, place], tracks, run.device, PLACES)
+                    for place, tracks in ((0, members), (1, [*members, PIANO]))
+                )
+                self.stacks[name] = _Members(members, stack, last, current)
                 # Adam works number by number, so that one for all is one for each.
                 self.optimizers[name] = Adam(stack.parameters(), lr=run.config.lr)
 
     def epoch(self, number: int) -> dict[str, float]:
         sums = RunningMeans()
-        for name, (members, stack) in self.stacks.items():
-            self._train(members, stack, self.optimizers[name], number, sums)
+        for name, members in self.stacks.items():
+            self._train(members, self.optimizers[name], number, sums)
         return sums.means()
 
-    def _train(
-        self,
-        members: list[int],
-        stack: NextWindowStack,
-        optimizer: torch.optim.Optimizer,
-        number: int,
-        sums: RunningMeans,
-    ) -> None:
+    def _train(self, members: _Members, optimizer: torch.optim.Optimizer, number: int, sums: RunningMeans) -> None:
         run, config = self.run, self.run.config
         optimizer.param_groups[0]["lr"] = config.lr * config.lr_decay**number
         steps = math.ceil(len(run.data.pairs) / config.batch)
         # Each network has its own stream, so that no instrument shifts another's dropout.
-        streams = [run.block.torch("dropout", "next", TRACKS[track], number) for track in members]
+        streams = [run.block.torch("dropout", "next", TRACKS[track], number) for track in members.tracks]
         batches = shuffled(len(run.data.pairs), config.batch, run.block.torch("data", "next", number))
         for step, batch in enumerate(batches, number * steps):
             if config.schedule == "cosine":
                 optimizer.param_groups[0]["lr"] = warm_cosine(config.lr, step, steps * config.epochs)
-            pairs = run.data.packed(run.data.pairs[batch.numpy()])
-            last_MNC = packed_patches(pairs[:, 0, members], run.device, PLACES)
-            *current, piano = packed_patches(pairs[:, 1, [*members, PIANO]], run.device, PLACES)
-            current_MNC = torch.stack(current)
-            predicted = stack(last_MNC, piano, _dropped(config, len(batch), streams, run.device))
+            windows_MNC = members.current.batch(batch)
+            current_MNC, piano_NC = windows_MNC[:-1], windows_MNC[-1]
+            dropped = _dropped(config, len(batch), streams, run.device)
+            predicted = members.stack(members.last.batch(batch), piano_NC, dropped)
             losses = squared_distance(predicted, current_MNC) / current_MNC[0].numel()
             optimizer.zero_grad()
             losses.sum().backward()
             optimizer.step()
             sums.add(
                 len(batch),
-                {f"train/next_mse.{TRACKS[track]}": loss for track, loss in zip(members, losses, strict=True)},
+                {f"train/next_mse.{TRACKS[track]}": loss for track, loss in zip(members.tracks, losses, strict=True)},
             )
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from musiclab.data.songs import TRACKS
@@ -24,7 +23,7 @@ from musiclab.training.adam import Adam
 from musiclab.training.batches import EVAL_BATCH, float_rolls, in_order, shares_on, shuffled
 from musiclab.training.files import Files
 from musiclab.training.fit import Learner, fit
-from musiclab.training.patches import from_patches, packed_patches, to_patches
+from musiclab.training.patch_order import PatchWindows, from_patches, to_patches
 from musiclab.training.running_means import RunningMeans
 from musiclab.training.schedule import warm_cosine
 
@@ -54,6 +53,9 @@ class VaeLearner(Learner):
             with run.block.global_torch("init", "vae", name):
                 self.modules[name] = ConvVAE(config, sigma).to(run.device)
         self.tracks = [TRACKS.index(name) for name in self.sounding]
+        self.train, self.validation = (
+            PatchWindows(run.data, part, self.tracks, run.device) for part in (run.data.train, run.data.validation)
+        )
         self.stack, self.optimizers = VaeStack.of(list(self.modules.values())), {}
         if self.stack:
             # Adam works number by number, so that one for all is one for each.
@@ -74,7 +76,7 @@ class VaeLearner(Learner):
             # Drawn for all instruments, even silent ones, so that no instrument shifts another's draws.
             noise_NRK = torch.randn(len(batch), len(TRACKS), config.latent_dim, generator=noise)
             noise_MNK = noise_NRK[:, self.tracks].transpose(0, 1).to(run.device)
-            nll, kl = self.stack.terms(self._patches(run.data.train[batch.numpy()]), noise_MNK, config.kl == "sample")
+            nll, kl = self.stack.terms(self.train.batch(batch), noise_MNK, config.kl == "sample")
             loss = nll + config.beta * kl
             optimizer.zero_grad()
             loss.sum().backward()
@@ -88,15 +90,11 @@ class VaeLearner(Learner):
         run, config, sums = self.run, self.run.config, RunningMeans()
         if not self.stack:
             return {}
-        for indices in np.split(run.data.validation, range(EVAL_BATCH, len(run.data.validation), EVAL_BATCH)):
-            zeros = torch.zeros(len(self.tracks), len(indices), config.latent_dim, device=run.device)
-            nll, kl = self.stack.terms(self._patches(indices), zeros, sampled_kl=False)
-            sums.add(len(indices), self._named("val", nll + config.beta * kl, kl))
+        for batch in torch.arange(len(run.data.validation)).split(EVAL_BATCH):
+            zeros = torch.zeros(len(self.tracks), len(batch), config.latent_dim, device=run.device)
+            nll, kl = self.stack.terms(self.validation.batch(batch), zeros, sampled_kl=False)
+            sums.add(len(batch), self._named("val", nll + config.beta * kl, kl))
         return sums.means()
-
-    def _patches(self, indices: npt.NDArray[np.int64]) -> torch.Tensor:
-        """The windows at `indices` (n,) of the instruments that sound, `(member, n, steps x 128)` in patch order."""
-        return packed_patches(self.run.data.packed(indices)[:, self.tracks], self.run.device)
 
     def _named(self, part: str, loss: torch.Tensor, kl: torch.Tensor) -> dict[str, torch.Tensor]:
         names = enumerate(self.sounding)
