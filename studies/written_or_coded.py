@@ -4,7 +4,7 @@
 Starred variants are as written, at the demo's sizes. Each of the others changes one thing, either to what the authors'
 public code does, or to what the mended form does. Fields that need each other change together. alpha_mix=last_window
 lies between text and code: the code's place of the mix, without its bug. All are one family of comparisons, which has
-the blocks that it needs. To keep them short, training sees 384 windows. vae_nn always follows drawn target songs,
+the blocks that it needs. To keep them short, training sees 256 windows. vae_nn always follows drawn target songs,
 because otherwise there would be nothing to mix. How songs are cut into windows stays as it is, because music of other
 windows cannot be compared: of the coded GAN's 5 x 64 x 72 only the 72 pitches are tested.
 """
@@ -47,7 +47,7 @@ study = Study(
     name="written_or_coded",
     space=space,
     control={},
-    fixed={"form": "written", "max_train": 384, "target": "drawn"},
+    fixed={"form": "written", "max_train": 256, "target": "drawn"},
     blocks=blocks_needed(len(space) - len(SYSTEMS)),
     objective="frechet",
 )
