@@ -41,13 +41,14 @@ class Block:
         return torch.Generator().manual_seed(self.stream_seed(*purpose))
 
     @contextmanager
-    def global_torch(self, *purpose: str | int) -> Iterator[None]:
+    def global_torch(self, *purpose: str | int) -> "Iterator[tuple[torch.Generator, ...]]":
         """A context in which PyTorch's global stream is that of a purpose, for initialisers and dropout.
 
-        The global stream is as before at its end.
+        It gives the generators behind the global stream: the CPU's, and those of the GPUs in use. The global stream is
+        as before at its end.
         """
         import torch
 
         with torch.random.fork_rng():
             torch.manual_seed(self.stream_seed(*purpose))
-            yield
+            yield torch.default_generator, *torch.cuda.default_generators

@@ -22,6 +22,7 @@ from musiclab.systems.note_rnn.learner import Best, NoteLearner
 from musiclab.systems.note_rnn.network import NextToken, nats_a_token
 from musiclab.systems.note_rnn.system import VOCABULARY, NoteRNN
 from musiclab.systems.note_rnn.vocabulary import UNKNOWN, Vocabulary, pitch_sets
+from musiclab.training.epoch import Epoch
 from musiclab.training.fit import Diverged, fit
 from musiclab.training.streams import Block
 from tests.support.made_trials import MemoryFiles, made_store, run_stages, stage_run
@@ -340,10 +341,10 @@ def test_a_validation_loss_that_is_not_finite_is_a_divergence_and_none_is_not(
 def test_trials_go_on_with_the_best_or_the_last_weights(scales: WindowStore) -> None:
     for keep in ("best", "last"):
         learner = NoteLearner(_run(scales, keep=keep))
-        learner.epoch(0)
+        learner.epoch(Epoch(0))
         first = learner.modules["network"].scores.bias.clone()
         learner.modules["best"].loss.fill_(-1.0)  # no later epoch is better
-        learner.epoch(1)
+        learner.epoch(Epoch(1))
         assert torch.equal(learner.kept()["scores.bias"], first) == (keep == "best")
 
 
@@ -352,7 +353,7 @@ def test_the_cosine_rises_and_falls_to_nothing_over_all_epochs(scales: WindowSto
     (optimizer,) = learner.optimizers.values()
     optimizer.register_step_pre_hook(lambda *_: rates.append(optimizer.param_groups[0]["lr"]))
     for number in range(4):
-        learner.epoch(number)
+        learner.epoch(Epoch(number))
     highest = rates.index(max(rates))
     assert max(rates) == TINY.lr
     assert rates[: highest + 1] == sorted(rates[: highest + 1]) and 0 < highest < len(rates) / 5
@@ -372,7 +373,7 @@ def test_the_gradient_is_clipped_and_the_learning_rate_decays(
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", clip)
     learner, rates = NoteLearner(_run(scales, clip=0.1)), []
     for number in (0, 1, 10):
-        learner.epoch(number)
+        learner.epoch(Epoch(number))
         rates.append(learner.optimizers["network"].param_groups[0]["lr"])
     assert max(norms) == pytest.approx(0.1, rel=1e-3)
     assert rates == [2e-2 * 0.99**number for number in (0, 1, 10)]

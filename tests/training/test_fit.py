@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from musiclab.training.batches import float_rolls, shuffled
+from musiclab.training.epoch import Epoch
 from musiclab.training.files import CHECKPOINT, CURVES
 from musiclab.training.fit import Diverged, Learner, fit
 from musiclab.training.streams import Block
 from tests.support.made_trials import Interrupted, MemoryFiles
 
-EPOCHS = 5
+EPOCHS, STEPS = 5, 4
 
 
 class Small(Learner):
@@ -31,10 +32,12 @@ class Small(Learner):
         }
         self.x = torch.randn(20, 2, 4, 4, generator=block.torch("x"))
 
-    def epoch(self, number: int) -> dict[str, float]:
+    def epoch(self, epoch: Epoch) -> dict[str, float]:
+        number = epoch.number
         self.trained.append(number)
-        with self.block.global_torch("dropout", number):
-            for batch in shuffled(len(self.x), 6, self.block.torch("data", number)):
+        with self.block.global_torch("dropout", number) as dropout:
+            epoch.drawn_from(*dropout)
+            for _, batch in epoch.steps(shuffled(len(self.x), 6, self.block.torch("data", number)), STEPS):
                 loss = self.modules["head"](self.modules["conv"](self.x[batch]).flatten(1)).square().mean()
                 for optimizer in self.optimizers.values():
                     optimizer.zero_grad()
@@ -110,7 +113,7 @@ def test_whoever_stops_after_an_epoch_finds_its_checkpoint_and_its_curves(straig
     def stop_after_two() -> None:
         (*_, last) = json.loads(files.read(CURVES))
         checkpoint = Small(Block(0, 0)).restore(files.read(CHECKPOINT))
-        assert checkpoint[0] == last["step"]
+        assert checkpoint[0].number == last["step"]
         epochs_kept.append(last["step"])
         if len(epochs_kept) == 2:
             raise Stop
@@ -190,9 +193,9 @@ def test_so_does_a_buffer(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_was_not_finite_before_an_epoch_may_stay_so_and_may_not_come_back() -> None:
     class WithLeast(Small):
-        def epoch(self, number: int) -> dict[str, float]:
-            self.modules["head"].least.fill_((math.inf, 0.5, 0.4, math.inf)[number])
-            return super().epoch(number)
+        def epoch(self, epoch: Epoch) -> dict[str, float]:
+            self.modules["head"].least.fill_((math.inf, 0.5, 0.4, math.inf)[epoch.number])
+            return super().epoch(epoch)
 
     learner = WithLeast(Block(0, 0))
     learner.modules["head"].register_buffer("least", torch.tensor(math.inf))

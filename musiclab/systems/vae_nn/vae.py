@@ -21,6 +21,7 @@ from musiclab.systems.vae_nn.networks import ConvVAE, VaeStack
 from musiclab.training import tensors
 from musiclab.training.adam import Adam
 from musiclab.training.batches import EVAL_BATCH, float_rolls, in_order, shares_on, shuffled
+from musiclab.training.epoch import Epoch
 from musiclab.training.files import Files
 from musiclab.training.fit import Learner, fit
 from musiclab.training.patch_order import PatchWindows, from_patches, to_patches
@@ -62,14 +63,15 @@ class VaeLearner(Learner):
             parameters = self.stack.parameters()
             self.optimizers["vaes"] = Adam(parameters, lr=config.vae_lr, weight_decay=config.vae_weight_decay)
 
-    def epoch(self, number: int) -> dict[str, float]:
-        run, config, sums = self.run, self.run.config, RunningMeans()
+    def epoch(self, epoch: Epoch) -> dict[str, float]:
+        run, config = self.run, self.run.config
         if not self.stack:
             return {}
-        noise, optimizer = run.block.torch("sampling", "vae", number), self.optimizers["vaes"]
+        noise, optimizer = run.block.torch("sampling", "vae", epoch.number), self.optimizers["vaes"]
+        epoch.drawn_from(noise)
         steps = math.ceil(len(run.data.train) / config.vae_batch)
-        batches = shuffled(len(run.data.train), config.vae_batch, run.block.torch("data", "vae", number))
-        for step, batch in enumerate(batches, number * steps):
+        batches = shuffled(len(run.data.train), config.vae_batch, run.block.torch("data", "vae", epoch.number))
+        for step, batch in epoch.steps(batches, steps):
             if config.vae_schedule == "cosine":
                 rate = warm_cosine(config.vae_lr, step, steps * config.vae_epochs)
                 optimizer.param_groups[0]["lr"] = rate
@@ -81,8 +83,23 @@ class VaeLearner(Learner):
             optimizer.zero_grad()
             loss.sum().backward()
             optimizer.step()
-            sums.add(len(batch), self._named("train", loss, kl))
-        return sums.means() | self._validation()
+            epoch.sums.add(len(batch), self._named("train", loss, kl))
+        return epoch.sums.means() | self._validation()
+
+    @torch.no_grad()
+    def progress(self) -> float:
+        """Mean frame F1 of the decoded validation windows, each track's at its best threshold; NaN if none sounds.
+
+        A threshold can be found for any likelihood, and what is decoded from the means does not depend on beta.
+        """
+        batches = [
+            self.validation.batch(batch) for batch in torch.arange(len(self.run.data.validation)).split(EVAL_BATCH)
+        ]
+        if not self.stack:
+            return math.nan
+        decoded = [self.stack.decode(self.stack.encode(x_MNC)[0]).cpu().numpy() for x_MNC in batches]
+        actual_MNC = np.concatenate([x_MNC.bool().cpu().numpy() for x_MNC in batches], axis=1)
+        return _best_f1(np.concatenate(decoded, axis=1), actual_MNC)
 
     @torch.no_grad()
     def _validation(self) -> dict[str, float]:
@@ -159,10 +176,20 @@ class Vaes:
             yield x_NRTP.bool().cpu().numpy(), mean, log_sigma, self.decode(mean)
 
 
+def _best_f1(activations_MNC: np.ndarray, actual_MNC: np.ndarray) -> float:
+    """The mean over the members that sound of their frame F1 at their best of the candidates; NaN if none sounds."""
+    sounding = actual_MNC.any(axis=(1, 2))
+    scores = []
+    for activations, actual in zip(activations_MNC[sounding], actual_MNC[sounding], strict=True):
+        predicted = activations > best_threshold(activations, actual, _CANDIDATES)
+        scores.append(2 * np.count_nonzero(predicted & actual) / (predicted.sum() + actual.sum()))
+    return float(np.mean(scores)) if scores else math.nan
+
+
 def train_vaes(run: StageRun[VaeNNConfig]) -> None:
     """Train the VAEs; keep their weights, and all that thresholds are found by."""
     learner = VaeLearner(run)
-    fit(learner, run.config.vae_epochs, run.files, run.after_epoch)
+    fit(learner, run.config.vae_epochs, run.files, run.after_epoch, run.rungs, run.at_rung)
     run.files.write(WEIGHTS, tensors.to_bytes(learner.weights(), {"sounding": learner.sounding}))
     vaes = Vaes(run, run.files)
     found = {
