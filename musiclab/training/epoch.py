@@ -62,7 +62,8 @@ class Epoch:
         """The epoch of which `state` returned this."""
         epoch = cls(meta["number"])
         epoch.done, epoch.count, epoch.carried = meta["done"], meta["count"], tensors.under("carried", state)
-        epoch.sums.totals, epoch.sums.counts = tensors.under("sums", state), meta["counts"]
-        streams = tensors.under("streams", state)
+        streams, sums = tensors.under("streams", state), tensors.under("sums", state)
+        # A file of tensors keeps no order, and the points of curves are in the order in which losses were added.
+        epoch.sums.totals, epoch.sums.counts = {name: sums[name] for name in meta["counts"]}, meta["counts"]
         epoch._states = [streams[str(place)] for place in range(len(streams))]
         return epoch
