@@ -51,7 +51,10 @@ class Epoch:
             self.after_step(self)
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """All that `resumed` needs: tensors and what is JSON-serialisable."""
+        """All that `resumed` needs: tensors and what is JSON-serialisable.
+
+        It is asked for by `after_step`, because a global stream is another one once its context is left.
+        """
         streams = {str(place): stream.get_state() for place, stream in enumerate(self._streams)}
         state = {"streams": streams, "sums": self.sums.totals, "carried": self.carried}
         kept = {name: tensor for kind, group in state.items() for name, tensor in tensors.prefixed(kind, group).items()}

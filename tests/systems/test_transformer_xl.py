@@ -1,5 +1,7 @@
 """transformer_xl: attention by distance, memory that crosses segments, states equal to one pass, lossless tokens."""
 
+import dataclasses
+import json
 import math
 import socket
 from typing import Any
@@ -21,6 +23,7 @@ from musiclab.systems.transformer_xl.network import Network, RelativeAttention, 
 from musiclab.systems.transformer_xl.system import Noise, TransformerXL, sampled
 from musiclab.systems.transformer_xl.tokens import Grammar, RollTokens
 from musiclab.training.epoch import Epoch
+from musiclab.training.files import CURVES
 from musiclab.training.streams import Block
 from tests.support.made_trials import MemoryFiles, made_store, run_stages, stage_run
 
@@ -370,6 +373,17 @@ def test_what_lies_further_back_than_a_segment_is_learned_by_memory_alone(
         loss = learner.epoch(Epoch(number))["train/loss"]
     # The first 12 tokens of 96 are nobody's to know.
     assert loss < 0.8 if learned else loss > 1.8
+
+
+def test_the_progress_is_the_validation_loss_of_all_tokens_of_a_window(store: WindowStore) -> None:
+    system, told = TransformerXL(), []
+    run = stage_run(store, BLOCK, TINY, MemoryFiles())
+    system.train("train", dataclasses.replace(run, rungs=(0.5,), at_rung=lambda rung, value: told.append(value)))
+    loss = next(p["value"] for p in json.loads(run.files.read(CURVES)) if p["name"] == "val/loss")
+    songs = [store.songs[number] for number in run.windows.songs["validation"]]
+    tokens = RollTokens(2, 32)
+    count = sum(len(tokens.encode(unpack(run.windows.song(number)))) - 1 for number in run.windows.songs["validation"])
+    assert told == [pytest.approx(loss * count / sum(song.count for song in songs))]
 
 
 def test_streams_hold_each_song_once_in_order() -> None:

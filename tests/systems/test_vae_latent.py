@@ -97,3 +97,26 @@ def test_a_resume_gives_the_same_bits() -> None:
         resumed.epoch(Epoch(number))
     for name, tensor in straight.weights().items():
         assert torch.equal(tensor, resumed.weights()[name]), name
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_so_does_one_within_an_epoch(steps: int) -> None:
+    class Left(Exception):
+        pass
+
+    straight, first, resumed = (LatentLearner(_run(), Means()) for _ in range(3))  # type: ignore[arg-type]
+    kept = []
+
+    def leave(epoch: Epoch) -> None:
+        if epoch.done == steps:
+            kept.append(first.checkpoint(epoch, []))
+            raise Left
+
+    curves = straight.epoch(Epoch(0))
+    begun = Epoch(0)
+    begun.after_step = leave
+    with pytest.raises(Left):
+        first.epoch(begun)
+    assert resumed.epoch(resumed.restore(kept[0])[0]) == curves
+    for name, tensor in straight.weights().items():
+        assert torch.equal(tensor, resumed.weights()[name]), name

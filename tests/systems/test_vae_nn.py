@@ -14,6 +14,7 @@ from musiclab.data.store import WindowStore
 from musiclab.data.windows import pack, unpack
 from musiclab.errors import UserError
 from musiclab.measures import suite
+from musiclab.measures.reconstruction import frame_scores
 from musiclab.systems.base import StageRun, read_generated
 from musiclab.systems.targets import Pull, Targets, block_targets
 from musiclab.systems.vae_nn import latent
@@ -22,8 +23,10 @@ from musiclab.systems.vae_nn.config import VaeNNConfig
 from musiclab.systems.vae_nn.latent import LatentLearner, conditional_nn, melody_nn
 from musiclab.systems.vae_nn.networks import ConvVAE, VaeStack
 from musiclab.systems.vae_nn.system import VaeNN
-from musiclab.systems.vae_nn.vae import VaeLearner, Vaes, note_rules
+from musiclab.systems.vae_nn.vae import NOTES, VaeLearner, Vaes, note_rules
+from musiclab.training import tensors
 from musiclab.training.epoch import Epoch
+from musiclab.training.files import CHECKPOINT
 from musiclab.training.patch_order import to_patches
 from musiclab.training.schedule import warm_cosine
 from musiclab.training.streams import Block
@@ -203,6 +206,21 @@ def test_one_instrument_shifts_no_other_s_draws(store: WindowStore) -> None:
         learner.epoch(Epoch(0))
     for name, tensor in other.weights().items():
         assert torch.equal(one.weights()[name], tensor), name
+
+
+def test_the_progress_is_the_f1_of_decoded_validation_windows_at_the_best_thresholds(
+    store: WindowStore, trained: MemoryFiles
+) -> None:
+    run, files = _run(store, trained), trained.product("vae")
+    learner, vaes = VaeLearner(run), Vaes(run, files)
+    learner.restore(files.read(CHECKPOINT))
+    batches = zip(*vaes.reconstructions(run.windows.validation), strict=True)
+    actual, _, _, decoded = (np.concatenate(batch) for batch in batches)
+    thresholds = tensors.from_bytes(files.read(NOTES))[1]["best_f1"]
+    f1 = frame_scores(decoded > np.array(thresholds)[:, None, None], actual).f1
+    sounding = actual.any(axis=(0, 2, 3))
+    assert sounding.sum() == 4
+    assert learner.progress() == pytest.approx(f1[sounding].mean(), rel=1e-9)
 
 
 def test_the_latent_networks_learning_rate_decays_with_the_epoch(store: WindowStore, trained: MemoryFiles) -> None:
