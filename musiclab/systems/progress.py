@@ -1,4 +1,7 @@
-"""What the progress of systems is worked out from: validation songs, and music that networks make while they learn."""
+"""What the progress of systems is worked out from: validation songs, and music that networks make while they learn.
+
+No product of a stage depends on its progress, so that a change of a measure that is used here retrains nothing.
+"""
 
 from typing import Any
 
@@ -22,11 +25,23 @@ def song_windows(run: StageRun[Any]) -> int:
     return sum(int(run.data.store.songs[number].count) for number in run.data.songs["validation"])
 
 
+def best_f1_measures(activations: np.ndarray, actual: np.ndarray) -> float:
+    """The mean over tracks of the frame F1 at the threshold that is best for it; NaN if no track sounds.
+
+    Args:
+        activations: `(track, ...)`.
+        actual: bool, the same shape. Tracks that are silent in it do not count.
+    """
+    from musiclab.measures.ranking import ranking
+    from musiclab.measures.rolls import nan_mean
+
+    return nan_mean(np.array([ranking(*pair).best_f1 for pair in zip(activations, actual, strict=True)]))
+
+
 def distance_measures(run: StageRun[Any], rolls: np.ndarray) -> float:
     """The Frechet distance of windows `(n, track, steps, 128)` bool to the block's validation windows.
 
-    It is the measure `frechet`, which compares with test windows. By its name, a change of that measure trains no
-    network again.
+    It is the measure `frechet`, which compares with test windows.
     """
     from musiclab.measures.embedding import embed, frechet_distance
     from musiclab.measures.notes import in_blocks

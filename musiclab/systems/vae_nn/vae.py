@@ -16,6 +16,7 @@ from musiclab.data.songs import TRACKS
 from musiclab.measures.reconstruction import best_threshold
 from musiclab.systems.activations import OWN, NoteRules, contrasted, density_thresholds, own_radii, radii_of
 from musiclab.systems.base import StageRun
+from musiclab.systems.progress import best_f1_measures
 from musiclab.systems.vae_nn.config import VaeNNConfig
 from musiclab.systems.vae_nn.networks import ConvVAE, VaeStack
 from musiclab.training import tensors
@@ -92,14 +93,13 @@ class VaeLearner(Learner):
 
         A threshold can be found for any likelihood, and what is decoded from the means does not depend on beta.
         """
-        batches = [
-            self.validation.batch(batch) for batch in torch.arange(len(self.run.data.validation)).split(EVAL_BATCH)
-        ]
         if not self.stack:
             return math.nan
+        places = torch.arange(len(self.run.data.validation)).split(EVAL_BATCH)
+        batches = [self.validation.batch(batch) for batch in places]
         decoded = [self.stack.decode(self.stack.encode(x_MNC)[0]).cpu().numpy() for x_MNC in batches]
         actual_MNC = np.concatenate([x_MNC.bool().cpu().numpy() for x_MNC in batches], axis=1)
-        return _best_f1(np.concatenate(decoded, axis=1), actual_MNC)
+        return best_f1_measures(np.concatenate(decoded, axis=1), actual_MNC)
 
     @torch.no_grad()
     def _validation(self) -> dict[str, float]:
@@ -174,16 +174,6 @@ class Vaes:
         for x_NRTP in in_order(self.run.data, indices, self.run.device):
             mean, log_sigma = self.posterior(x_NRTP)
             yield x_NRTP.bool().cpu().numpy(), mean, log_sigma, self.decode(mean)
-
-
-def _best_f1(activations_MNC: np.ndarray, actual_MNC: np.ndarray) -> float:
-    """The mean over the members that sound of their frame F1 at their best of the candidates; NaN if none sounds."""
-    sounding = actual_MNC.any(axis=(1, 2))
-    scores = []
-    for activations, actual in zip(activations_MNC[sounding], actual_MNC[sounding], strict=True):
-        predicted = activations > best_threshold(activations, actual, _CANDIDATES)
-        scores.append(2 * np.count_nonzero(predicted & actual) / (predicted.sum() + actual.sum()))
-    return float(np.mean(scores)) if scores else math.nan
 
 
 def train_vaes(run: StageRun[VaeNNConfig]) -> None:
