@@ -1,6 +1,7 @@
 """What the progress of systems is worked out from: validation songs, and music that networks make while they learn.
 
-No product of a stage depends on its progress, so that a change of a measure that is used here retrains nothing.
+No product of a stage depends on its progress. So what measures it here is in functions named `*_measures`, and a change
+of a measure retrains nothing, see `musiclab.code_lock`.
 """
 
 from typing import Any
