@@ -150,13 +150,14 @@ class Stages:
                 self._documents.damage[f"{folder}/{name}"] = "it is not what was written"
 
     def epochs_kept(self, key: str) -> int | None:
-        """How many epochs the checkpoint of an unfinished stage has, or None if it has no whole checkpoint."""
+        """How many whole epochs the checkpoint of an unfinished stage has, or None if it has no whole checkpoint."""
         from musiclab.training.tensors import (
             from_bytes,
         )  # imported here, because it needs torch and the mirror does not
 
         try:
-            epochs: int = from_bytes(self._documents.storage.read(f"stages/{key}/{CHECKPOINT}"))[1]["epochs"]
+            meta = from_bytes(self._documents.storage.read(f"stages/{key}/{CHECKPOINT}"))[1]
+            epochs: int = meta["epoch"]["number"] if "epoch" in meta else meta["epochs"]
             return epochs
         except (FileNotFoundError, ValueError):
             return None

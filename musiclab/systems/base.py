@@ -1,5 +1,6 @@
 """What every system is: a typed config, stages whose products can be kept, continued windows, measures of its own."""
 
+import dataclasses
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -31,6 +32,21 @@ ConfigT_co = TypeVar("ConfigT_co", bound=Config, covariant=True)
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far trials of a system have come while they train, so that the worst can be stopped early.
+
+    Attributes:
+        stage: the dearest stage that trains. Its rungs are where progress is worked out.
+        name: what the number is, for a table.
+        better: "lower" or "higher".
+    """
+
+    stage: str
+    name: str
+    better: str
+
+
+@dataclass(frozen=True)
 class StageRun(Generic[ConfigT_co]):
     """What a stage works with.
 
@@ -43,6 +59,10 @@ class StageRun(Generic[ConfigT_co]):
         targets: target songs from outside, such as a user's own. Without them a system that follows targets looks up
             in the windows those that its config names.
         after_epoch: called by `fit` once an epoch's checkpoint and curves are written; may raise to stop the stage.
+        rungs: rising shares, between 0 and 1, of the training of the stage of the system's progress. Other stages have
+            no rungs.
+        at_rung: called by `fit` with a rung's number, from 0, and the progress there, once both a checkpoint at that
+            step and the progress are written; may raise to stop the stage.
     """
 
     config: ConfigT_co
@@ -52,6 +72,8 @@ class StageRun(Generic[ConfigT_co]):
     device: torch.device
     targets: Targets | None = None
     after_epoch: Callable[[], None] = lambda: None
+    rungs: tuple[float, ...] = ()
+    at_rung: Callable[[int, float], None] = lambda rung, value: None
 
     @property
     def data(self) -> BlockWindows:
@@ -86,6 +108,7 @@ class System(ABC, Generic[ConfigT]):
             the other instruments follow), the sampling noise, the target, alpha.
         provides: what measures may need and not every system has: its `latents`, its predictions of `pairs` of
             consecutive windows, its `tokens`.
+        progress: by what its trials are compared before they have finished.
     """
 
     name: ClassVar[str]
@@ -95,6 +118,7 @@ class System(ABC, Generic[ConfigT]):
     stages: ClassVar[dict[str, int]]
     conditions: ClassVar[tuple[str, ...]]
     provides: ClassVar[tuple[str, ...]] = ()
+    progress: ClassVar[Progress]
 
     @abstractmethod
     def train(self, stage: str, run: StageRun[ConfigT]) -> None:
@@ -110,12 +134,16 @@ class System(ABC, Generic[ConfigT]):
         """
 
     def run_stage(self, stage: str, run: StageRun[ConfigT]) -> None:
-        """Do any stage but `measure`: train, or continue the block's start windows and keep the result."""
+        """Do any stage but `measure`: train, or continue the block's start windows and keep the result.
+
+        Only the stage of the system's progress gets the run's rungs.
+        """
         if stage == GENERATE:
             starts = run.data.packed(run.data.starts[:, 0])
             write_generated(run.files, self.continuations(run, np.repeat(starts, run.config.variations, axis=0)))
         else:
-            self.train(stage, run)
+            on_rungs = run.rungs and stage == self.progress.stage
+            self.train(stage, run if on_rungs else dataclasses.replace(run, rungs=()))
 
     def audible(
         self, config: ConfigT, starts: np.ndarray, continued: np.ndarray, transposed: Sequence[int] | np.ndarray

@@ -38,14 +38,16 @@ import torch
 from torch import nn
 
 from musiclab.data.songs import TRACKS
-from musiclab.data.windows import PITCHES, pack
+from musiclab.data.windows import PITCHES, pack, unpack
 from musiclab.errors import UserError
-from musiclab.systems.base import StageRun, System
+from musiclab.systems.base import Progress, StageRun, System
 from musiclab.systems.config import GENERATE, MEASURE, Config, field
+from musiclab.systems.progress import CONTINUATION, distance_measures, progress_starts
 from musiclab.systems.timing import seconds_a_step
 from musiclab.training import tensors
 from musiclab.training.adam import Adam
 from musiclab.training.batches import EVAL_BATCH, float_rolls
+from musiclab.training.epoch import Epoch
 from musiclab.training.fit import Learner, fit
 from musiclab.training.running_means import RunningMeans
 from musiclab.training.schedule import warm_cosine
@@ -59,6 +61,8 @@ FIXED_COUNTS = {"written": (2, 2, 3, 1, 3), "three": (3, 3, 3, 3, 3)}
 # The most notes of an instrument in a step if their number is drawn. It stands for larger numbers too.
 MOST_DRAWN = 6
 CELLS = len(TRACKS) * PITCHES
+# The temperature at which progress is heard. Outputs learnt by squared error are between 0 and 1 and need a low one.
+_HEARD_AT = {"mse": 0.05, "cross_entropy": 1.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,22 +153,32 @@ class StepLearner(Learner):
         self.modules = {"network": self.network}
         self.optimizers = {"network": Adam(network.parameters(), lr=config.lr)}
 
-    def epoch(self, number: int) -> dict[str, float]:
-        config, optimizer, sums = self.run.config, self.optimizers["network"], RunningMeans()
-        batches = self._batches("train", self.run.block.torch("data", number))
-        for place, rows in enumerate(batches):
+    def epoch(self, epoch: Epoch) -> dict[str, float]:
+        config, optimizer = self.run.config, self.optimizers["network"]
+        batches = self._batches("train", self.run.block.torch("data", epoch.number))
+        for step, rows in epoch.steps(batches, len(batches)):
             if config.schedule == "cosine":
                 # How many batches an epoch has depends on its cuts; each epoch is an equal part of the whole.
-                done, all_steps = number * len(batches) + place, config.epochs * len(batches)
-                optimizer.param_groups[0]["lr"] = warm_cosine(config.lr, done, all_steps)
+                optimizer.param_groups[0]["lr"] = warm_cosine(config.lr, step, config.epochs * len(batches))
             loss, steps = self._loss("train", rows)
             optimizer.zero_grad()
             loss.backward()
             if config.clip:
                 nn.utils.clip_grad_norm_(self.network.parameters(), config.clip)
             optimizer.step()
-            sums.add(steps, {f"train/{CURVES[config.loss]}": loss})
-        return sums.means() | self._validation()
+            epoch.sums.add(steps, {f"train/{CURVES[config.loss]}": loss})
+        return epoch.sums.means() | self._validation()
+
+    def progress(self) -> float:
+        """Frechet distance to validation windows of continuations, at a temperature at which what is learnt is heard.
+
+        Losses of sequences of another length, or with other counts of notes, are of other things.
+        """
+        run = self.run
+        config = dataclasses.replace(run.config, continuation=CONTINUATION, temperature=_HEARD_AT[run.config.loss])
+        noise = run.block.torch("sampling", "progress")
+        windows = continued(self.network, config, sounding(run), progress_starts(run), noise)
+        return distance_measures(run, unpack(np.concatenate(windows)))
 
     @torch.no_grad()
     def _validation(self) -> dict[str, float]:
@@ -229,6 +243,7 @@ class MultitrackRNN(System[MultitrackRNNConfig]):
     config = MultitrackRNNConfig
     stages: ClassVar[dict[str, int]] = {"train": 1, GENERATE: 1, MEASURE: 1}
     conditions = ("start", "noise")
+    progress = Progress("train", "Frechet distance to validation windows", "lower")
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         # The same network, narrower and with fewer epochs, so that any data set takes minutes only.
         "demo": {"hidden": 128, "batch": 16, "epochs": 10, "lr": 6e-3, "max_train": 1024, "max_eval": 384},
@@ -245,33 +260,17 @@ class MultitrackRNN(System[MultitrackRNNConfig]):
 
     def train(self, stage: str, run: StageRun[MultitrackRNNConfig]) -> None:
         learner = StepLearner(run)
-        fit(learner, run.config.epochs, run.files, run.after_epoch)
-        sounding = np.any([run.data.song(song).any(axis=(1, 2)) for song in run.data.songs["train"]], axis=0)
-        meta = {"sounding": [name for name, sounds in zip(TRACKS, sounding, strict=True) if sounds]}
-        run.files.write(WEIGHTS, tensors.to_bytes(learner.weights(), meta))
+        fit(learner, run.config.epochs, run.files, run.after_epoch, run.rungs, run.at_rung)
+        run.files.write(WEIGHTS, tensors.to_bytes(learner.weights(), {"sounding": sounding(run)}))
 
-    @torch.no_grad()
     def continuations(self, run: StageRun[MultitrackRNNConfig], starts: np.ndarray) -> np.ndarray:
         """Prime with the start windows, then draw step by step, all starts at once."""
         config = run.config
         state, meta = tensors.from_bytes(run.files.product("train").read(WEIGHTS))
         network = NextStep(config)
         network.load_state_dict(tensors.under("network", state))
-        network.to(run.device)
-        sounding = torch.tensor([name in meta["sounding"] for name in TRACKS], device=run.device)
         noise = run.block.torch("sampling", "generate")
-        continued = []
-        for at in range(0, len(starts), EVAL_BATCH):
-            x_NTRP = float_rolls(starts[at : at + EVAL_BATCH], run.device).transpose(1, 2)
-            predicted, last = network(vectors(x_NTRP, config))
-            steps = []
-            for _ in range(config.continuation * config.steps):
-                cells_NRP = drawn(predicted[:, -1], config.counts, sounding, noise, config.temperature)
-                steps.append(pack(cells_NRP.cpu().numpy()))
-                predicted, last = network(vectors(cells_NRP[:, None].float(), config), last)
-            continued.append(np.stack(steps, axis=2))
-        windows = np.concatenate(continued)
-        return windows.reshape(*windows.shape[:2], config.continuation, config.steps, -1).swapaxes(1, 2)
+        return continued(network.to(run.device), config, meta["sounding"], starts, noise)
 
     def own_measures(self, run: StageRun[MultitrackRNNConfig]) -> dict[str, float]:
         """None: its loss is in the curves, and no other system predicts one step ahead."""
@@ -291,6 +290,33 @@ class MultitrackRNN(System[MultitrackRNNConfig]):
 
         steps = windows * config.steps
         return seconds_a_step(step) * config.epochs * math.ceil(steps / (config.sequence * config.batch))
+
+
+def sounding(run: StageRun[MultitrackRNNConfig]) -> list[str]:
+    """The instruments that sound in training songs."""
+    sounds = np.any([run.data.song(song).any(axis=(1, 2)) for song in run.data.songs["train"]], axis=0)
+    return [name for name, any_note in zip(TRACKS, sounds, strict=True) if any_note]
+
+
+@torch.no_grad()
+def continued(
+    network: NextStep, config: MultitrackRNNConfig, playing: list[str], starts: np.ndarray, noise: torch.Generator
+) -> np.ndarray:
+    """The windows after each packed start, as `System.continuations` returns them; only instruments `playing` sound."""
+    device = network.out.weight.device
+    sounds = torch.tensor([name in playing for name in TRACKS], device=device)
+    pieces = []
+    for at in range(0, len(starts), EVAL_BATCH):
+        x_NTRP = float_rolls(starts[at : at + EVAL_BATCH], device).transpose(1, 2)
+        predicted, last = network(vectors(x_NTRP, config))
+        steps = []
+        for _ in range(config.continuation * config.steps):
+            cells_NRP = drawn(predicted[:, -1], config.counts, sounds, noise, config.temperature)
+            steps.append(pack(cells_NRP.cpu().numpy()))
+            predicted, last = network(vectors(cells_NRP[:, None].float(), config), last)
+        pieces.append(np.stack(steps, axis=2))
+    joined = np.concatenate(pieces)
+    return joined.reshape(*joined.shape[:2], config.continuation, config.steps, -1).swapaxes(1, 2)
 
 
 def drawn(

@@ -1,9 +1,12 @@
-"""The files of a stage, and the names of those that others follow a training by. Does not import torch."""
+"""The files of a stage, and those by which others follow a training. Does not import torch."""
 
+import contextlib
+import json
 from typing import Protocol, Self
 
 CHECKPOINT = "checkpoint.safetensors"
 CURVES = "curves.json"
+PROGRESS = "progress.json"
 
 
 class Files(Protocol):
@@ -20,3 +23,19 @@ class Files(Protocol):
     def product(self, stage: str) -> Self:
         """The finished files of an earlier stage of the same trial."""
         ...
+
+
+def read_progress(files: Files) -> dict[float, float]:
+    """The progress of a stage at its rungs, by their share of the training; without those that it has not passed.
+
+    A stage that was trained without rungs has none, nor has one whose file is damaged. A value may be NaN or infinite.
+    """
+    with contextlib.suppress(FileNotFoundError, ValueError, TypeError, LookupError, RecursionError):
+        return {float(rung["share"]): float(rung["value"]) for rung in json.loads(files.read(PROGRESS))}
+    return {}
+
+
+def write_progress(files: Files, values: dict[float, float]) -> None:
+    """Keep the progress of a stage at its rungs, by their share of the training."""
+    rungs = [{"share": share, "value": value} for share, value in sorted(values.items())]
+    files.write(PROGRESS, json.dumps(rungs).encode())

@@ -1,4 +1,7 @@
-"""The fit loop: curves and a checkpoint after each epoch, and a resume that gives the same bits as no interruption."""
+"""The fit loop: curves and a checkpoint after each epoch, and a resume that gives the same bits as no interruption.
+
+At its rungs a training is looked at within an epoch too: it leaves a checkpoint there, and its progress.
+"""
 
 import contextlib
 import json
@@ -11,7 +14,9 @@ from typing import TypedDict
 import torch
 
 from musiclab.training import tensors
+from musiclab.training.epoch import Epoch
 from musiclab.training.files import CHECKPOINT, CURVES, Files
+from musiclab.training.rungs import Rungs
 
 
 class Diverged(Exception):
@@ -34,15 +39,23 @@ class Learner(ABC):
     """What `fit` trains: modules and their optimisers, by name so that checkpoints are readable.
 
     An epoch must take all its draws from streams named after its number. Then the weights and the optimisers' moments
-    are all of the state.
+    are all of the state between epochs. What else is carried from step to step must be in the `Epoch`.
     """
 
     modules: Mapping[str, torch.nn.Module]
     optimizers: Mapping[str, torch.optim.Optimizer]
 
     @abstractmethod
-    def epoch(self, number: int) -> dict[str, float]:
-        """Train epoch `number`, counted from 0, and return its values of the curves by full name (`train/...`)."""
+    def epoch(self, epoch: Epoch) -> dict[str, float]:
+        """Train the rest of an epoch, by its `steps`; returns its values of the curves by full name (`train/...`)."""
+
+    def progress(self) -> float:
+        """How good the networks are now, for comparisons of trainings of one system that are equally far.
+
+        It is worked out at rungs, from validation songs. Since trials share a stage if they differ in later stages
+        only, it depends on no field of these.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no progress")
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The parameters and buffers of all modules, by `module/name`."""
@@ -52,15 +65,19 @@ class Learner(ABC):
             for key, tensor in module.state_dict().items()
         }
 
-    def checkpoint(self, done: int, points: list[Point]) -> bytes:
-        """All that `restore` needs to resume after `done` epochs, as a safetensors file."""
+    def checkpoint(self, epoch: Epoch, points: list[Point]) -> bytes:
+        """All that `restore` needs to go on with `epoch`, begun or not, as a safetensors file."""
         state = tensors.prefixed("weights", self.weights())
         for name, optimizer in self.optimizers.items():
             state |= tensors.prefixed(f"optimizers/{name}", tensors.optimizer_tensors(optimizer))
-        return tensors.to_bytes(state, {"epochs": done, "points": points})
+        if not epoch.done:
+            return tensors.to_bytes(state, {"epochs": epoch.number, "points": points})
+        begun, meta = epoch.state()
+        # Without "epochs", because versions that know no begun epochs would begin this one anew with its weights.
+        return tensors.to_bytes(state | tensors.prefixed("epoch", begun), {"epoch": meta, "points": points})
 
-    def restore(self, data: bytes) -> tuple[int, list[Point]]:
-        """Load a checkpoint; returns how many epochs were done and the points of the curves so far.
+    def restore(self, data: bytes) -> tuple[Epoch, list[Point]]:
+        """Load a checkpoint; returns the epoch to go on with and the points of the curves so far.
 
         Raises:
             ValueError: `data` is no whole checkpoint.
@@ -70,13 +87,22 @@ class Learner(ABC):
             module.load_state_dict(tensors.under(f"weights/{name}", state))
         for name, optimizer in self.optimizers.items():
             tensors.load_optimizer(optimizer, tensors.under(f"optimizers/{name}", state))
-        return meta["epochs"], [
+        begun = "epoch" in meta
+        epoch = Epoch.resumed(tensors.under("epoch", state), meta["epoch"]) if begun else Epoch(meta["epochs"])
+        return epoch, [
             Point(name=point["name"], step=point["step"], value=point["value"], time=point["time"])
             for point in meta["points"]
         ]
 
 
-def fit(learner: Learner, epochs: int, files: Files, after_epoch: Callable[[], None] = lambda: None) -> list[Point]:
+def fit(
+    learner: Learner,
+    epochs: int,
+    files: Files,
+    after_epoch: Callable[[], None] = lambda: None,
+    rungs: tuple[float, ...] = (),
+    at_rung: Callable[[int, float], None] = lambda rung, value: None,
+) -> list[Point]:
     """Train `learner` up to `epochs`, from the checkpoint in `files` if there is one.
 
     A checkpoint cannot be half-written, because a write replaces the file in one step. If a checkpoint cannot be read,
@@ -85,33 +111,49 @@ def fit(learner: Learner, epochs: int, files: Files, after_epoch: Callable[[], N
     Args:
         learner: what is trained, freshly initialised.
         epochs: how many epochs it has in the end.
-        files: where the checkpoint and the curves are kept.
+        files: where the checkpoint, the curves and the progress at the rungs are kept, see `read_progress`.
         after_epoch: called after each epoch, once its checkpoint and curves are written; on resume also for the epoch
             that the checkpoint belongs to. It may raise to stop the training; a later call of `fit` resumes it.
+        rungs: rising shares of the training, between 0 and 1, see `Rungs`.
+        at_rung: called with a rung's number and the learner's progress there, once a checkpoint at that step and the
+            progress are written; on resume also for the rungs before the checkpoint, with what was kept, but not for
+            those that were passed by a training without them. It may raise like `after_epoch`.
 
     Returns:
         All points of the curves.
 
     Raises:
         Diverged: a curve, a parameter or a buffer is no longer finite. The curves up to there are kept.
+        ValueError: `rungs` are no such shares.
     """
-    done, points = 0, list[Point]()
+    watched = Rungs(rungs, at_rung, files, epochs)
+    epoch, points = Epoch(0), list[Point]()
     with contextlib.suppress(FileNotFoundError, ValueError):
-        done, points = learner.restore(files.read(CHECKPOINT))
+        epoch, points = learner.restore(files.read(CHECKPOINT))
 
     def end_epoch() -> None:
         files.write(CURVES, json.dumps(points).encode())
         after_epoch()
 
+    def after_step(epoch: Epoch) -> None:
+        reached = watched.at(epoch)
+        # A network that has diverged gets no checkpoint, here as at the end of the epoch, when it is noticed.
+        if reached and not _not_finite(learner) - unset:
+            files.write(CHECKPOINT, learner.checkpoint(epoch, points))
+            watched.tell(reached, lambda: _progress(learner))
+
     if points:
         # A kill between checkpoint and curves left these without the epoch of the checkpoint, and it may be the last.
         end_epoch()
+    watched.tell(watched.known(epoch), lambda: _progress(learner))
     unset = _not_finite(learner)
-    for number in range(done, epochs):
-        values = learner.epoch(number)
+    while epoch.number < epochs:
+        epoch.after_step = after_step
+        values = learner.epoch(epoch)
+        epoch = Epoch(epoch.number + 1)
         now = time.time()
         points += [
-            Point(name=name, step=number + 1, value=value, time=now)
+            Point(name=name, step=epoch.number, value=value, time=now)
             for name, value in values.items()
             if math.isfinite(value)
         ]
@@ -120,12 +162,22 @@ def fit(learner: Learner, epochs: int, files: Files, after_epoch: Callable[[], N
         unset_now = _not_finite(learner)
         diverged = [name for name, value in values.items() if not math.isfinite(value)] + sorted(unset_now - unset)
         if not diverged:
-            files.write(CHECKPOINT, learner.checkpoint(number + 1, points))
+            files.write(CHECKPOINT, learner.checkpoint(epoch, points))
         end_epoch()
         if diverged:
-            raise Diverged(f"diverged: {diverged[0]} is not finite after epoch {number + 1}")
+            raise Diverged(f"diverged: {diverged[0]} is not finite after epoch {epoch.number}")
         unset = unset_now
     return points
+
+
+def _progress(learner: Learner) -> float:
+    """The learner's progress; afterwards its training goes on as if nobody had asked."""
+    modes = {module: module.training for network in learner.modules.values() for module in network.modules()}
+    with torch.no_grad(), torch.random.fork_rng():
+        value = learner.progress()
+    for module, training in modes.items():
+        module.training = training
+    return value
 
 
 def _not_finite(learner: Learner) -> set[str]:

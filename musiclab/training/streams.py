@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    import torch
+    from torch import Generator
 
 
 @dataclass(frozen=True)
@@ -34,20 +34,22 @@ class Block:
         """The stream of a purpose, for NumPy."""
         return np.random.default_rng(self.stream_seed(*purpose))
 
-    def torch(self, *purpose: str | int) -> "torch.Generator":
+    def torch(self, *purpose: str | int) -> "Generator":
         """The stream of a purpose, for PyTorch; always on the CPU, so that a trial on a GPU has the same draws."""
         import torch
 
         return torch.Generator().manual_seed(self.stream_seed(*purpose))
 
     @contextmanager
-    def global_torch(self, *purpose: str | int) -> Iterator[None]:
+    def global_torch(self, *purpose: str | int) -> Iterator[tuple["Generator", ...]]:
         """A context in which PyTorch's global stream is that of a purpose, for initialisers and dropout.
 
-        The global stream is as before at its end.
+        It gives the generators behind the global stream: the CPU's, and that of the GPU if one is in use. The global
+        stream is as before at its end.
         """
         import torch
 
         with torch.random.fork_rng():
             torch.manual_seed(self.stream_seed(*purpose))
-            yield
+            gpus = torch.cuda.default_generators[torch.cuda.current_device() :] if torch.cuda.is_initialized() else ()
+            yield torch.default_generator, *gpus[:1]

@@ -12,11 +12,13 @@ from musiclab.design.trials import TrialSpec, Variant
 from musiclab.storage.documents import with_checksum
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
-from musiclab.storage.stages import CurvePoint, StoredFiles
+from musiclab.storage.stages import CurvePoint, StopRequested, StoredFiles
 from musiclab.storage.trial_documents import Baselines
-from musiclab.training.files import CHECKPOINT, CURVES
+from musiclab.training.files import CHECKPOINT, CURVES, read_progress
+from musiclab.training.fit import fit
 from musiclab.training.streams import Block
 from tests.support.made_records import made_cost, made_plan, made_record
+from tests.support.small_learner import Small
 
 RECORD = made_record({"set/frechet": 1.5, "latent/kl": math.nan}, {"a.floor": math.nan})
 RUN = made_cost()
@@ -125,6 +127,25 @@ def test_a_stage_counts_when_it_is_finished(records: Records) -> None:
     assert records.storage.names("stages/v1") == ["done", "weights"]  # the checkpoint has served
     with pytest.raises(FileNotFoundError):
         files.read(CHECKPOINT)
+
+
+def test_a_checkpoint_tells_how_many_whole_epochs_it_has(records: Records) -> None:
+    files = _files(records)
+    assert records.stages.epochs_kept("v1") is None
+    fit(Small(Block(0, 0)), 2, files)
+    assert records.stages.epochs_kept("v1") == 2
+
+    def leave(rung: int, value: float) -> None:
+        raise StopRequested
+
+    with pytest.raises(StopRequested):
+        fit(Small(Block(0, 0)), 5, files, rungs=(0.5,), at_rung=leave)
+    assert records.stages.epochs_kept("v1") == 2
+    with pytest.raises(StopRequested):
+        fit(Small(Block(0, 0)), 5, files, rungs=(0.7,), at_rung=leave)
+    assert records.stages.epochs_kept("v1") == 3
+    files.finish()
+    assert read_progress(files).keys() == {0.5, 0.7}
 
 
 def test_who_still_works_on_a_stage_that_another_has_finished_changes_nothing_of_it(records: Records) -> None:

@@ -1,5 +1,6 @@
 """A trial's stages run in memory, interrupted where a test wants it."""
 
+import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from musiclab.data.store import SongRow, WindowStore
 from musiclab.data.windows import WindowSpec
 from musiclab.systems.base import MEASURE, StageRun, System
-from musiclab.training.files import CHECKPOINT, CURVES, Files
+from musiclab.training.files import CHECKPOINT, CURVES, PROGRESS, Files
 from musiclab.training.streams import Block
 from musiclab.training.windows import BlockWindows, block_windows
 
@@ -68,8 +69,17 @@ def run_stages(
 
 
 def products(files: MemoryFiles) -> dict[tuple[str, str], bytes]:
-    """What a trial's stages left, without checkpoints and without curves, which hold the time."""
-    return {key: data for key, data in files.trial.items() if key[1] not in (CHECKPOINT, CURVES)}
+    """What a trial's stages left, without checkpoints, progress, and curves, which hold the time."""
+    return {key: data for key, data in files.trial.items() if key[1] not in (CHECKPOINT, CURVES, PROGRESS)}
+
+
+def curves(files: MemoryFiles) -> dict[str, list[tuple[str, int, float]]]:
+    """The points of each stage's curves without their times."""
+    return {
+        stage: [(point["name"], point["step"], point["value"]) for point in json.loads(data)]
+        for (stage, name), data in files.trial.items()
+        if name == CURVES
+    }
 
 
 def made_store(windows: np.ndarray, counts: list[int]) -> WindowStore:

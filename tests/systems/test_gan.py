@@ -35,6 +35,7 @@ from musiclab.systems.gan.learner import (
 from musiclab.systems.gan.networks import Discriminator, Generator, TrackStatistics, _spread
 from musiclab.systems.gan.system import GAN
 from musiclab.training import tensors
+from musiclab.training.epoch import Epoch
 from musiclab.training.files import CHECKPOINT, CURVES
 from musiclab.training.fit import Diverged
 from musiclab.training.schedule import warm_cosine
@@ -228,7 +229,7 @@ def test_a_switch_shifts_no_other_s_draws(name: str) -> None:
 def test_each_switch_reaches_the_weights_of_an_epoch(store: WindowStore) -> None:
     def weights(**fields: Any) -> dict[str, torch.Tensor]:
         learner = GanLearner(stage_run(store, BLOCK, PLAIN.with_values(fields | {"max_train": 16}), MemoryFiles()))
-        learner.epoch(0)
+        learner.epoch(Epoch(0))
         return learner.weights()
 
     plain = weights()
@@ -353,7 +354,7 @@ def test_the_average_of_generators_follows_them_slowly_and_makes_the_windows(sto
     ):
         torch.testing.assert_close(mean, 0.75 * began + 0.25 * now.detach())
     learner = GanLearner(_run(store, ema=0.75))
-    learner.epoch(0)
+    learner.epoch(Epoch(0))
     made = dict(learner.finished().named_parameters())
     for key, parameter in learner.modules["average"].named_parameters():
         assert torch.equal(made[key], parameter)
@@ -371,8 +372,8 @@ def test_both_rates_follow_the_schedule_over_all_epochs(
 
     monkeypatch.setattr(Adversaries, "step", watched)
     learner = GanLearner(_run(store, schedule=schedule, epochs=2, max_train=40, ttur=3.0))
-    learner.epoch(1)
-    learner.epoch(0)
+    learner.epoch(Epoch(1))
+    learner.epoch(Epoch(0))
     # Each epoch has two steps; the rest of eight windows is left out.
     wanted = [warm_cosine(3e-3, number, 4) if schedule == "cosine" else 3e-3 for number in (2, 3, 0, 1)]
     np.testing.assert_allclose(rates, [(rate, 3 * rate) for rate in wanted])
@@ -383,7 +384,7 @@ def test_both_rates_follow_the_schedule_over_all_epochs(
 
 def test_collapse_is_measured_on_the_same_noise_after_every_epoch(store: WindowStore) -> None:
     learner = GanLearner(_run(store))
-    curves = learner.epoch(0)
+    curves = learner.epoch(Epoch(0))
     assert curves.keys() == {
         f"train/{name}" for name in ("d_loss", "g_loss", "d_real", "d_fake", "diversity_ratio", "duplicate_rate")
     }
@@ -467,8 +468,8 @@ def test_a_rest_of_a_few_windows_is_left_out_unless_it_is_all_there_is(
 ) -> None:
     seen, step = [], Adversaries.step
     monkeypatch.setattr(Adversaries, "step", lambda self, real, of: seen.append(len(real)) or step(self, real, of))
-    GanLearner(_run(store, max_train=40, batch=16)).epoch(0)
-    GanLearner(_run(store, max_train=10, batch=16)).epoch(0)
+    GanLearner(_run(store, max_train=40, batch=16)).epoch(Epoch(0))
+    GanLearner(_run(store, max_train=10, batch=16)).epoch(Epoch(0))
     assert seen == [16, 16, 10]
 
 

@@ -23,6 +23,7 @@ from musiclab.systems.melody_harmony_cnn.next_window import Networks, NextWindow
 from musiclab.systems.melody_harmony_cnn.system import MelodyHarmonyCNN
 from musiclab.training import tensors
 from musiclab.training.adam import Adam
+from musiclab.training.epoch import Epoch
 from musiclab.training.patch_order import from_patches, to_patches
 from musiclab.training.patches import squared_distance
 from musiclab.training.runtime import Runtime
@@ -210,7 +211,7 @@ def test_harmony_learns_from_its_last_window_and_the_real_current_piano(
 ) -> None:
     calls, targets = _trained_on(monkeypatch)
     run = _run(store, batch=48)
-    NextWindowLearner(run, [PIANO, BASS]).epoch(0)
+    NextWindowLearner(run, [PIANO, BASS]).epoch(Epoch(0))
     order = torch.randperm(len(run.windows.pairs), generator=BLOCK.torch("data", "next", 0)).numpy()
     last, current = unpack(run.windows.packed(run.windows.pairs[order].T))
     for (with_piano, heard, piano), target, track in zip(calls, targets, (PIANO, BASS), strict=True):
@@ -276,7 +277,7 @@ def test_the_learning_rate_decays_with_the_epoch_and_the_loss_falls(store: Windo
     learner = NextWindowLearner(_run(store, lr=5e-3, lr_decay=0.9), [PIANO, BASS])
     rates, losses = [], []
     for number in (0, 1, 5):
-        losses.append(learner.epoch(number))
+        losses.append(learner.epoch(Epoch(number)))
         rates.append({optimizer.param_groups[0]["lr"] for optimizer in learner.optimizers.values()})
     assert rates == [{5e-3 * 0.9**number} for number in (0, 1, 5)]
     assert losses[0].keys() == {"train/next_mse.Piano", "train/next_mse.Bass"}
@@ -294,7 +295,7 @@ def test_the_rate_may_rise_and_fall_step_by_step(store: WindowStore, monkeypatch
     monkeypatch.setattr(Adam, "step", recorded)
     learner = NextWindowLearner(_run(store, schedule="cosine", batch=10), [PIANO])
     for number in range(TINY.epochs):
-        learner.epoch(number)
+        learner.epoch(Epoch(number))
     assert len(rates) == 5 * TINY.epochs  # 48 pairs
     assert rates == [warm_cosine(TINY.lr, number, len(rates)) for number in range(len(rates))]
 
@@ -323,7 +324,7 @@ def test_variants_of_the_encoder_share_the_melody_s_training(store: WindowStore,
 def test_a_last_batch_of_one_pair_can_be_learned_from(store: WindowStore) -> None:
     run = _run(store, max_train=9, batch=8)
     assert len(run.windows.pairs) == 9
-    assert math.isfinite(NextWindowLearner(run, [PIANO]).epoch(0)["train/next_mse.Piano"])
+    assert math.isfinite(NextWindowLearner(run, [PIANO]).epoch(Epoch(0))["train/next_mse.Piano"])
 
 
 def test_the_mean_window_is_that_of_the_training_windows(store: WindowStore, trained: MemoryFiles) -> None:

@@ -25,6 +25,7 @@ from musiclab.systems.multitrack_rnn import (
     nats,
     vectors,
 )
+from musiclab.training.epoch import Epoch
 from musiclab.training.schedule import warm_cosine
 from musiclab.training.streams import Block
 from tests.support.made_trials import Interrupted, MemoryFiles, made_store, run_stages, stage_run
@@ -251,7 +252,7 @@ def test_vectors_are_the_cells_of_all_instruments_and_their_counts() -> None:
 )
 def test_training_lowers_the_loss(store: WindowStore, fields: dict[str, Any], name: str) -> None:
     learner = StepLearner(_run(store, **fields))
-    curves = [learner.epoch(number) for number in range(4)]
+    curves = [learner.epoch(Epoch(number)) for number in range(4)]
     assert curves[0].keys() == {f"train/{name}", f"val/{name}"}
     assert curves[-1][f"train/{name}"] < curves[0][f"train/{name}"]
     assert curves[-1][f"val/{name}"] < curves[0][f"val/{name}"]
@@ -264,7 +265,7 @@ def test_the_rate_rises_and_falls_once_over_all_epochs(store: WindowStore, monke
     monkeypatch.setattr(adam, "step", lambda: rates.append(adam.param_groups[0]["lr"]) or step())
     epochs = []
     for number in range(TINY.epochs):
-        learner.epoch(number)
+        learner.epoch(Epoch(number))
         epochs.append(len(rates) - sum(epochs))
     expected = [
         warm_cosine(TINY.lr, number * steps + place, TINY.epochs * steps)
@@ -284,7 +285,7 @@ def test_a_long_gradient_is_cut(store: WindowStore, monkeypatch: pytest.MonkeyPa
             "step",
             lambda: found.append(torch.cat([p.grad.flatten() for p in learner.network.parameters()]).norm()),
         )
-        learner.epoch(0)
+        learner.epoch(Epoch(0))
         return [norm.item() for norm in found]
 
     free, cut = norms(0.0), norms(1e-3)
@@ -364,7 +365,7 @@ def test_the_network_learns_even_if_what_is_sampled_is_next_to_random() -> None:
 
 
 def test_a_song_shorter_than_a_sequence_is_learnt_from(store: WindowStore) -> None:
-    assert StepLearner(_run(store, sequence=4096)).epoch(0)["train/mse"] > 0
+    assert StepLearner(_run(store, sequence=4096)).epoch(Epoch(0))["train/mse"] > 0
 
 
 def test_all_tracks_silent_is_no_crash(store: WindowStore) -> None:

@@ -21,7 +21,8 @@ from musiclab.systems.note_rnn.config import NoteRNNConfig
 from musiclab.systems.note_rnn.learner import Best, NoteLearner
 from musiclab.systems.note_rnn.network import NextToken, nats_a_token
 from musiclab.systems.note_rnn.system import VOCABULARY, NoteRNN
-from musiclab.systems.note_rnn.vocabulary import UNKNOWN, Vocabulary, pitch_sets
+from musiclab.systems.note_rnn.vocabulary import UNKNOWN, Vocabulary, pitch_sets, reading_nats
+from musiclab.training.epoch import Epoch
 from musiclab.training.fit import Diverged, fit
 from musiclab.training.streams import Block
 from tests.support.made_trials import MemoryFiles, made_store, run_stages, stage_run
@@ -148,6 +149,29 @@ def test_with_a_token_a_step_a_rare_chord_is_read_as_the_largest_token_in_it() -
 def test_the_unigram_counts_one_more_of_each() -> None:
     vocabulary = Vocabulary([_chord(60), _chord(62)], [0, 3, 1])
     assert vocabulary.unigram_nats(np.array([1, 1, UNKNOWN])) == pytest.approx(-2 * math.log(4 / 7) - math.log(1 / 7))
+
+
+def test_what_was_read_as_another_set_is_told_by_its_pitches() -> None:
+    common, rare = _chord(60), _chord(60, 64)
+    vocabulary = Vocabulary([common], [1, 3])
+    training, songs = [[common] * 3, [rare]], [[common, rare], [_chord(67)]]
+    # Of four sets one is rare, of 128 pitches two sound; all are counted plus one.
+    which = -math.log(4 / 6) - 2 * math.log(2 / 6)
+    each_of = {60: 5 / 6, 64: 2 / 6, 67: 1 / 6, 0: 1 / 6}
+    first = -math.log(each_of[60]) - math.log(each_of[64]) - 126 * math.log(1 - each_of[0])
+    second = -math.log(1 - each_of[60]) - math.log(1 - each_of[64]) - math.log(each_of[67]) - 125 * math.log(5 / 6)
+    assert reading_nats(vocabulary, training, songs) == pytest.approx(which + first + second)
+    assert reading_nats(vocabulary, training, [[]]) == 0
+
+
+def test_a_vocabulary_that_tells_nothing_apart_makes_no_progress(scales: WindowStore) -> None:
+    progress = {}
+    for vocabulary in (1, 64):
+        learner = NoteLearner(_run(scales, vocabulary=vocabulary))
+        for number in range(4):
+            learner.epoch(Epoch(number))
+        progress[vocabulary] = learner.progress()
+    assert progress[64] < progress[1]
 
 
 def test_vocabulary_and_unigram_are_of_training_songs_alone(scales: WindowStore) -> None:
@@ -340,10 +364,10 @@ def test_a_validation_loss_that_is_not_finite_is_a_divergence_and_none_is_not(
 def test_trials_go_on_with_the_best_or_the_last_weights(scales: WindowStore) -> None:
     for keep in ("best", "last"):
         learner = NoteLearner(_run(scales, keep=keep))
-        learner.epoch(0)
+        learner.epoch(Epoch(0))
         first = learner.modules["network"].scores.bias.clone()
         learner.modules["best"].loss.fill_(-1.0)  # no later epoch is better
-        learner.epoch(1)
+        learner.epoch(Epoch(1))
         assert torch.equal(learner.kept()["scores.bias"], first) == (keep == "best")
 
 
@@ -352,7 +376,7 @@ def test_the_cosine_rises_and_falls_to_nothing_over_all_epochs(scales: WindowSto
     (optimizer,) = learner.optimizers.values()
     optimizer.register_step_pre_hook(lambda *_: rates.append(optimizer.param_groups[0]["lr"]))
     for number in range(4):
-        learner.epoch(number)
+        learner.epoch(Epoch(number))
     highest = rates.index(max(rates))
     assert max(rates) == TINY.lr
     assert rates[: highest + 1] == sorted(rates[: highest + 1]) and 0 < highest < len(rates) / 5
@@ -372,7 +396,7 @@ def test_the_gradient_is_clipped_and_the_learning_rate_decays(
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", clip)
     learner, rates = NoteLearner(_run(scales, clip=0.1)), []
     for number in (0, 1, 10):
-        learner.epoch(number)
+        learner.epoch(Epoch(number))
         rates.append(learner.optimizers["network"].param_groups[0]["lr"])
     assert max(norms) == pytest.approx(0.1, rel=1e-3)
     assert rates == [2e-2 * 0.99**number for number in (0, 1, 10)]

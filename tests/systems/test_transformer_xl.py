@@ -1,5 +1,7 @@
 """transformer_xl: attention by distance, memory that crosses segments, states equal to one pass, lossless tokens."""
 
+import dataclasses
+import json
 import math
 import socket
 from typing import Any
@@ -15,18 +17,13 @@ from musiclab.errors import UserError
 from musiclab.systems.base import GENERATE, read_generated
 from musiclab.systems.transformer_xl import network as transformer_network
 from musiclab.systems.transformer_xl import system as transformer_xl
+from musiclab.systems.transformer_xl.config import TransformerXLConfig
+from musiclab.systems.transformer_xl.learner import TokenLearner, made_network, nats_a_token, segments, streams
 from musiclab.systems.transformer_xl.network import Network, RelativeAttention, States, by_distance, sinusoids
-from musiclab.systems.transformer_xl.system import (
-    Noise,
-    TokenLearner,
-    TransformerXL,
-    TransformerXLConfig,
-    nats_a_token,
-    sampled,
-    segments,
-    streams,
-)
+from musiclab.systems.transformer_xl.system import Noise, TransformerXL, sampled
 from musiclab.systems.transformer_xl.tokens import Grammar, RollTokens
+from musiclab.training.epoch import Epoch
+from musiclab.training.files import CURVES
 from musiclab.training.streams import Block
 from tests.support.made_trials import MemoryFiles, made_store, run_stages, stage_run
 
@@ -57,7 +54,7 @@ def trained(store: WindowStore) -> MemoryFiles:
 
 def _network(**fields: Any) -> Network:
     torch.manual_seed(0)
-    network = transformer_xl._network(TINY.with_values(fields), VOCABULARY).eval()
+    network = made_network(TINY.with_values(fields), VOCABULARY).eval()
     for parameter in network.parameters():  # large enough that what a token sees changes its logits
         torch.nn.init.normal_(parameter, std=0.3)
     return network
@@ -351,7 +348,7 @@ def test_the_articles_sizes() -> None:
     assert (config.d_model, config.layers, config.heads, config.memory) == (512, 16, 8, 512)
     assert (config.batch, config.segment, config.epochs) == (4, 128, 5)
     with torch.device("meta"):
-        network = transformer_xl._network(config, 303)
+        network = made_network(config, 303)
     # A layer: five projections (keys and values are two) and the output's, u and v, feed-forward, two norms.
     layer = 6 * 512 * 512 - 512 * 512 + 2 * 512 + (2 * 512 * 2048 + 2048 + 512) + 2 * 1024
     assert sum(parameter.numel() for parameter in network.parameters()) == 16 * layer + 303 * 513 + 1024
@@ -373,9 +370,20 @@ def test_what_lies_further_back_than_a_segment_is_learned_by_memory_alone(
     songs = [np.tile(rng.integers(8, size=12), 8) for _ in range(40)]
     learner = _learner(songs, store, memory=memory, segment=8, batch=8, d_model=32, layers=1, lr=2e-2, epochs=12)
     for number in range(12):
-        loss = learner.epoch(number)["train/loss"]
+        loss = learner.epoch(Epoch(number))["train/loss"]
     # The first 12 tokens of 96 are nobody's to know.
     assert loss < 0.8 if learned else loss > 1.8
+
+
+def test_the_progress_is_the_validation_loss_of_all_tokens_of_a_window(store: WindowStore) -> None:
+    system, told = TransformerXL(), []
+    run = stage_run(store, BLOCK, TINY, MemoryFiles())
+    system.train("train", dataclasses.replace(run, rungs=(0.5,), at_rung=lambda rung, value: told.append(value)))
+    loss = next(p["value"] for p in json.loads(run.files.read(CURVES)) if p["name"] == "val/loss")
+    songs = [store.songs[number] for number in run.windows.songs["validation"]]
+    tokens = RollTokens(2, 32)
+    count = sum(len(tokens.encode(unpack(run.windows.song(number)))) - 1 for number in run.windows.songs["validation"])
+    assert told == [pytest.approx(loss * count / sum(song.count for song in songs))]
 
 
 def test_streams_hold_each_song_once_in_order() -> None:
@@ -409,15 +417,15 @@ def test_of_few_tokens_there_are_fewer_streams(batch: int, count: int, store: Wi
     learner = _learner([np.arange(8)] * 7, store, segment=8, batch=batch)  # 56 tokens: six times 8 and what follows
     assert learner.streams == count
     assert learner.steps == len(list(segments(*streams(learner.songs, count), 8, CPU)))
-    assert learner.epoch(0)["train/loss"] > 0
+    assert learner.epoch(Epoch(0))["train/loss"] > 0
 
 
 def test_less_than_a_segment_of_tokens_can_be_learned(store: WindowStore) -> None:
-    assert _learner([np.arange(3), np.arange(2)], store, batch=8).epoch(0)["train/loss"] > 0
+    assert _learner([np.arange(3), np.arange(2)], store, batch=8).epoch(Epoch(0))["train/loss"] > 0
     with pytest.raises(UserError, match="no token after another"):
-        _learner([np.arange(1)] * 40, store, segment=8).epoch(0)
+        _learner([np.arange(1)] * 40, store, segment=8).epoch(Epoch(0))
     with pytest.raises(UserError, match="no token after another"):
-        _learner([np.arange(1)], store).epoch(0)
+        _learner([np.arange(1)], store).epoch(Epoch(0))
 
 
 def test_the_largest_vocabulary_fits_the_type_in_which_songs_are_kept(store: WindowStore) -> None:

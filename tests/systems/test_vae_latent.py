@@ -13,6 +13,7 @@ from musiclab.data.songs import PIANO, TRACKS
 from musiclab.systems.vae_nn.config import VaeNNConfig
 from musiclab.systems.vae_nn.latent import LatentLearner, conditional_nn, melody_nn, predict
 from musiclab.training.batches import shuffled
+from musiclab.training.epoch import Epoch
 from musiclab.training.streams import Block
 
 K, PAIRS, EPOCHS = 3, 21, 3
@@ -73,7 +74,7 @@ def _one_by_one(run: Any, latents: torch.Tensor) -> tuple[dict[str, torch.nn.Mod
 def test_networks_trained_together_are_those_trained_one_by_one() -> None:
     run, vaes = _run(), Means()
     learner = LatentLearner(run, vaes)  # type: ignore[arg-type]
-    losses = [learner.epoch(number) for number in range(EPOCHS)]
+    losses = [learner.epoch(Epoch(number)) for number in range(EPOCHS)]
     assert torch.equal(learner.latents, vaes.table[torch.from_numpy(run.data.pairs.copy())])
     assert vaes.encoded == PAIRS + 1, "windows of two pairs are encoded once"
     networks, expected = _one_by_one(run, learner.latents)
@@ -89,10 +90,33 @@ def test_networks_trained_together_are_those_trained_one_by_one() -> None:
 def test_a_resume_gives_the_same_bits() -> None:
     straight, first, resumed = (LatentLearner(_run(), Means()) for _ in range(3))  # type: ignore[arg-type]
     for number in range(EPOCHS):
-        straight.epoch(number)
-    first.epoch(0)
-    assert resumed.restore(first.checkpoint(1, []))[0] == 1
+        straight.epoch(Epoch(number))
+    first.epoch(Epoch(0))
+    assert resumed.restore(first.checkpoint(Epoch(1), []))[0].number == 1
     for number in range(1, EPOCHS):
-        resumed.epoch(number)
+        resumed.epoch(Epoch(number))
+    for name, tensor in straight.weights().items():
+        assert torch.equal(tensor, resumed.weights()[name]), name
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_so_does_one_within_an_epoch(steps: int) -> None:
+    class Left(Exception):
+        pass
+
+    straight, first, resumed = (LatentLearner(_run(), Means()) for _ in range(3))  # type: ignore[arg-type]
+    kept = []
+
+    def leave(epoch: Epoch) -> None:
+        if epoch.done == steps:
+            kept.append(first.checkpoint(epoch, []))
+            raise Left
+
+    curves = straight.epoch(Epoch(0))
+    begun = Epoch(0)
+    begun.after_step = leave
+    with pytest.raises(Left):
+        first.epoch(begun)
+    assert resumed.epoch(resumed.restore(kept[0])[0]) == curves
     for name, tensor in straight.weights().items():
         assert torch.equal(tensor, resumed.weights()[name]), name

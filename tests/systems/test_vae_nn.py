@@ -14,6 +14,7 @@ from musiclab.data.store import WindowStore
 from musiclab.data.windows import pack, unpack
 from musiclab.errors import UserError
 from musiclab.measures import suite
+from musiclab.measures.latent_suite import activation_measures
 from musiclab.systems.base import StageRun, read_generated
 from musiclab.systems.targets import Pull, Targets, block_targets
 from musiclab.systems.vae_nn import latent
@@ -23,6 +24,8 @@ from musiclab.systems.vae_nn.latent import LatentLearner, conditional_nn, melody
 from musiclab.systems.vae_nn.networks import ConvVAE, VaeStack
 from musiclab.systems.vae_nn.system import VaeNN
 from musiclab.systems.vae_nn.vae import VaeLearner, Vaes, note_rules
+from musiclab.training.epoch import Epoch
+from musiclab.training.files import CHECKPOINT
 from musiclab.training.patch_order import to_patches
 from musiclab.training.schedule import warm_cosine
 from musiclab.training.streams import Block
@@ -161,7 +164,7 @@ def _generate(store: WindowStore, trained: MemoryFiles, **fields: Any) -> np.nda
 def test_beta_weighs_the_kl_term(store: WindowStore, likelihood: str) -> None:
     def trained_with(**fields: Any) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
         learner = VaeLearner(_run(store, likelihood=likelihood, **fields))
-        return learner.epoch(0), learner.weights()
+        return learner.epoch(Epoch(0)), learner.weights()
 
     free, weights = trained_with(beta=0.0)
     # Without its weight the KL term leaves no trace: whichever it is, the same weights come out.
@@ -199,9 +202,22 @@ def test_one_instrument_shifts_no_other_s_draws(store: WindowStore) -> None:
     one, other = VaeLearner(_run(store)), VaeLearner(_run(without))
     assert set(one.modules) - set(other.modules) == {"Bass"}
     for learner in (one, other):
-        learner.epoch(0)
+        learner.epoch(Epoch(0))
     for name, tensor in other.weights().items():
         assert torch.equal(one.weights()[name], tensor), name
+
+
+def test_the_progress_is_the_f1_of_decoded_validation_windows_at_the_best_thresholds(
+    store: WindowStore, trained: MemoryFiles
+) -> None:
+    run, files = _run(store, trained), trained.product("vae")
+    learner, vaes = VaeLearner(run), Vaes(run, files)
+    learner.restore(files.read(CHECKPOINT))
+    batches = zip(*vaes.reconstructions(run.windows.validation), strict=True)
+    actual, _, _, decoded = (np.concatenate(batch) for batch in batches)
+    decoded[:, STRINGS] = 0  # silent, and so without a VAE
+    measures = activation_measures(decoded, actual)
+    assert learner.progress() == pytest.approx(measures["latent/best_frame_f1"], rel=1e-9)
 
 
 def test_the_latent_networks_learning_rate_decays_with_the_epoch(store: WindowStore, trained: MemoryFiles) -> None:
@@ -209,7 +225,7 @@ def test_the_latent_networks_learning_rate_decays_with_the_epoch(store: WindowSt
     learner = LatentLearner(run, Vaes(run, run.files.product("vae")))
     rates = []
     for number in (0, 1, 10):
-        learner.epoch(number)
+        learner.epoch(Epoch(number))
         rates.append({optimizer.param_groups[0]["lr"] for optimizer in learner.optimizers.values()})
     assert rates == [{2e-3 * 0.95**number} for number in (0, 1, 10)]
 
@@ -411,7 +427,7 @@ def test_a_cosine_rate_is_that_of_each_step(store: WindowStore, monkeypatch: pyt
     optimizer = learner.optimizers["vaes"]
     monkeypatch.setattr(optimizer, "step", lambda: rates.append(optimizer.param_groups[0]["lr"]))
     for number in range(4):
-        learner.epoch(number)
+        learner.epoch(Epoch(number))
     assert rates == [warm_cosine(1e-2, step, 24) for step in range(24)]
 
 
@@ -550,7 +566,7 @@ def test_all_tracks_silent_is_no_crash(store: WindowStore) -> None:
 def test_training_lowers_the_loss(store: WindowStore) -> None:
     run = _run(store, vae_lr=5e-3)
     learner = VaeLearner(run)
-    curves = [learner.epoch(number) for number in range(5)]
+    curves = [learner.epoch(Epoch(number)) for number in range(5)]
     assert curves[-1]["train/loss.Piano"] < curves[0]["train/loss.Piano"]
     assert curves[-1]["val/loss.Piano"] < curves[0]["val/loss.Piano"]
     assert curves[0].keys() == {

@@ -19,6 +19,7 @@ from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
 from musiclab.study import Grid, Study
 from musiclab.systems.gan.learner import GanLearner
+from musiclab.training.epoch import Epoch
 from tests.support.kept import Kept
 from tests.support.mlflow_contents import assert_level, logged, role, study_runs
 from tests.support.mlflow_servers import MlflowServer, sqlite
@@ -283,9 +284,9 @@ def test_a_trial_that_diverged_is_failed_and_keeps_its_curves(
 ) -> None:
     learn = GanLearner.epoch
 
-    def epoch(learner: GanLearner, number: int) -> dict[str, float]:
-        lost = {"train/d_loss": math.inf} if learner.run.config.ttur == 2 and number == 1 else {}
-        return learn(learner, number) | lost
+    def epoch(learner: GanLearner, epoch: Epoch) -> dict[str, float]:
+        lost = {"train/d_loss": math.inf} if learner.run.config.ttur == 2 and epoch.number == 1 else {}
+        return learn(learner, epoch) | lost
 
     monkeypatch.setattr(GanLearner, "epoch", epoch)
     study = Study(

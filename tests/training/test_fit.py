@@ -8,52 +8,12 @@ import pytest
 import torch
 
 from musiclab.training.batches import float_rolls, shuffled
+from musiclab.training.epoch import Epoch
 from musiclab.training.files import CHECKPOINT, CURVES
-from musiclab.training.fit import Diverged, Learner, fit
+from musiclab.training.fit import Diverged, fit
 from musiclab.training.streams import Block
 from tests.support.made_trials import Interrupted, MemoryFiles
-
-EPOCHS = 5
-
-
-class Small(Learner):
-    """A network with all that a resume could get wrong: dropout, running means, moments, two optimisers, layouts."""
-
-    def __init__(self, block: Block, diverge_at: int | None = None, spoil_at: int | None = None) -> None:
-        self.block, self.diverge_at, self.spoil_at, self.trained = block, diverge_at, spoil_at, []
-        with block.global_torch("init"):
-            conv = torch.nn.Sequential(
-                torch.nn.Conv2d(2, 4, 2), torch.nn.BatchNorm2d(4), torch.nn.Dropout(0.3), torch.nn.Conv2d(4, 1, 3)
-            )
-            self.modules = {"conv": conv.to(memory_format=torch.channels_last), "head": torch.nn.Linear(1, 1)}
-        self.optimizers = {
-            name: torch.optim.Adam(module.parameters(), lr=0.01, fused=True) for name, module in self.modules.items()
-        }
-        self.x = torch.randn(20, 2, 4, 4, generator=block.torch("x"))
-
-    def epoch(self, number: int) -> dict[str, float]:
-        self.trained.append(number)
-        with self.block.global_torch("dropout", number):
-            for batch in shuffled(len(self.x), 6, self.block.torch("data", number)):
-                loss = self.modules["head"](self.modules["conv"](self.x[batch]).flatten(1)).square().mean()
-                for optimizer in self.optimizers.values():
-                    optimizer.zero_grad()
-                loss.backward()
-                for optimizer in self.optimizers.values():
-                    optimizer.step()
-        if number == self.spoil_at:
-            self.spoil()
-        value = math.nan if number == self.diverge_at else loss.item()
-        return {"train/loss": value, "val/loss": loss.item() / 2}
-
-    def spoil(self) -> None:
-        """One number, by the last update of an epoch, which its losses know nothing of."""
-        with torch.no_grad():
-            self.modules["conv"][0].weight[1, 0, 0, 1] = math.inf
-
-
-def _values(points: list) -> list[tuple]:
-    return [(p["name"], p["step"], p["value"]) for p in points]
+from tests.support.small_learner import EPOCHS, Small, values
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +31,7 @@ def test_a_resume_after_any_epoch_equals_going_straight_through(done: int, strai
     learner = Small(Block(0, 0))
     points = fit(learner, EPOCHS, MemoryFiles(files.trial))
     assert learner.trained == list(range(done, EPOCHS))
-    assert _values(points) == _values(straight[1])
+    assert values(points) == values(straight[1])
     assert learner.weights().keys() == straight[0].weights().keys()
     for name, tensor in straight[0].weights().items():
         assert torch.equal(learner.weights()[name], tensor), name
@@ -81,7 +41,7 @@ def test_a_finished_fit_trains_no_more(straight: tuple[Small, list]) -> None:
     files = MemoryFiles()
     fit(Small(Block(0, 0)), EPOCHS, files)
     learner = Small(Block(0, 0))
-    assert _values(fit(learner, EPOCHS, files)) == _values(straight[1])
+    assert values(fit(learner, EPOCHS, files)) == values(straight[1])
     assert learner.trained == []
 
 
@@ -110,7 +70,7 @@ def test_whoever_stops_after_an_epoch_finds_its_checkpoint_and_its_curves(straig
     def stop_after_two() -> None:
         (*_, last) = json.loads(files.read(CURVES))
         checkpoint = Small(Block(0, 0)).restore(files.read(CHECKPOINT))
-        assert checkpoint[0] == last["step"]
+        assert checkpoint[0].number == last["step"]
         epochs_kept.append(last["step"])
         if len(epochs_kept) == 2:
             raise Stop
@@ -119,7 +79,7 @@ def test_whoever_stops_after_an_epoch_finds_its_checkpoint_and_its_curves(straig
         fit(learner, EPOCHS, files, after_epoch=stop_after_two)
     assert (learner.trained, epochs_kept) == ([0, 1], [1, 2])
     resumed = Small(Block(0, 0))
-    assert _values(fit(resumed, EPOCHS, files)) == _values(straight[1])
+    assert values(fit(resumed, EPOCHS, files)) == values(straight[1])
     assert resumed.trained == [2, 3, 4]
 
 
@@ -190,9 +150,9 @@ def test_so_does_a_buffer(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_was_not_finite_before_an_epoch_may_stay_so_and_may_not_come_back() -> None:
     class WithLeast(Small):
-        def epoch(self, number: int) -> dict[str, float]:
-            self.modules["head"].least.fill_((math.inf, 0.5, 0.4, math.inf)[number])
-            return super().epoch(number)
+        def epoch(self, epoch: Epoch) -> dict[str, float]:
+            self.modules["head"].least.fill_((math.inf, 0.5, 0.4, math.inf)[epoch.number])
+            return super().epoch(epoch)
 
     learner = WithLeast(Block(0, 0))
     learner.modules["head"].register_buffer("least", torch.tensor(math.inf))
@@ -209,7 +169,7 @@ def test_a_damaged_checkpoint_is_passed_over(damage, straight: tuple[Small, list
     learner = Small(Block(0, 0))
     points = fit(learner, EPOCHS, MemoryFiles(files.trial))
     assert learner.trained == list(range(EPOCHS))
-    assert _values(points) == _values(straight[1])
+    assert values(points) == values(straight[1])
 
 
 def test_shuffled_batches_hold_every_index_once() -> None:

@@ -1,7 +1,6 @@
 """How the GAN learns: losses, draws, steps, and the generator that results."""
 
 import copy
-import itertools
 import math
 from dataclasses import dataclass
 
@@ -17,11 +16,12 @@ from musiclab.systems.activations import NoteRules, density_thresholds, own_radi
 from musiclab.systems.base import StageRun
 from musiclab.systems.gan.config import GANConfig
 from musiclab.systems.gan.networks import Discriminator, Generator, TrackStatistics
+from musiclab.systems.progress import distance_measures
 from musiclab.training.adam import Adam
 from musiclab.training.batches import float_rolls, shares_on, shuffled
+from musiclab.training.epoch import Epoch
 from musiclab.training.fit import Learner
 from musiclab.training.modules import channels_last
-from musiclab.training.running_means import RunningMeans
 from musiclab.training.schedule import warm_cosine
 from musiclab.training.streams import Block
 
@@ -162,33 +162,40 @@ class GanLearner(Learner):
         self.full = min(run.config.batch, len(run.data.train))
         self.steps = len(run.data.train) // self.full
 
-    def epoch(self, number: int) -> dict[str, float]:
-        run, config, sums = self.run, self.run.config, RunningMeans()
-        streams = {
-            name: run.block.torch("sampling", "gan", name, number) for name in ("noise", "labels", "instance noise")
-        }
+    def epoch(self, epoch: Epoch) -> dict[str, float]:
+        run, config = self.run, self.run.config
+        kinds = ("noise", "labels", "instance noise")
+        streams = {name: run.block.torch("sampling", "gan", name, epoch.number) for name in kinds}
+        epoch.drawn_from(*streams.values())
+        batches = shuffled(len(run.data.train), config.batch, run.block.torch("data", "gan", epoch.number))
         # BatchNorm and batch means tell little about a last batch of a few windows, so it is left out.
-        batches = shuffled(len(run.data.train), config.batch, run.block.torch("data", "gan", number))
-        for step, batch in enumerate(itertools.islice(batches, self.steps), number * self.steps):
+        for step, batch in epoch.steps(batches, self.steps):
             if config.schedule == "cosine":
                 self.pair.set_rates(step, self.steps * config.epochs)
             windows = float_rolls(run.data.packed(run.data.train[batch.numpy()]), run.device)
             draws = draw(config, len(batch), streams, run.device)
             values = self.pair.step(windows[..., _known(config)], draws)
-            sums.add(len(batch), {f"train/{name}": value for name, value in values.items()})
-        return sums.means() | self._collapse()
+            epoch.sums.add(len(batch), {f"train/{name}": value for name, value in values.items()})
+        return epoch.sums.means() | self._collapse()
+
+    def progress(self) -> float:
+        """Frechet distance to validation windows of the probes' windows, which are cut as the mended form cuts them."""
+        return distance_measures(self.run, self._heard(tuple(self.tracks.radii)))
 
     def finished(self) -> Generator:
         """The generator as it makes windows."""
         return _with_statistics(self.pair.sampled, self.probes)
 
     def _collapse(self) -> dict[str, float]:
-        logits, radii = cell_logits(self.finished(), self.probes), [0] * len(TRACKS)
-        rules = NoteRules(density_thresholds(logits, [*self.tracks.cells_on.values()], radii), tuple(radii))
-        rolls = sounding(logits, rules, self.run.config)
+        rolls = self._heard((0,) * len(TRACKS))
         values = {"diversity_ratio": diversity_ratio(rolls, self.real), "duplicate_rate": duplicate_rate(rolls)}
         # If all real windows are equal, the ratio is NaN, which is no divergence. Divergence shows in the losses.
         return {f"train/{name}": value for name, value in values.items() if math.isfinite(value)}
+
+    def _heard(self, radii: tuple[int, ...]) -> np.ndarray:
+        """The windows of the probes, as dense in each track as training windows."""
+        logits = cell_logits(self.finished(), self.probes)
+        return sounding(logits, density_rules(logits, self.tracks, radii), self.run.config)
 
 
 def probes(config: GANConfig, block: Block, device: torch.device) -> torch.Tensor:
@@ -229,6 +236,11 @@ def _with_statistics(generator: Generator, z_NL: torch.Tensor) -> Generator:
 def cell_logits(generator: Generator, z_NL: torch.Tensor) -> torch.Tensor:
     """Log-odds of the cells `(n, track, steps, pitches)` on the CPU."""
     return generator.logits(z_NL).cpu()
+
+
+def density_rules(logits_NRTP: torch.Tensor, tracks: TrackStatistics, radii: tuple[int, ...]) -> NoteRules:
+    """The rules by which the windows of these log-odds are as dense in each track as training windows."""
+    return NoteRules(density_thresholds(logits_NRTP, [*tracks.cells_on.values()], radii), radii)
 
 
 def sounding(logits_NRTP: torch.Tensor, rules: NoteRules, config: GANConfig) -> np.ndarray:

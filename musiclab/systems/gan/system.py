@@ -28,11 +28,11 @@ import torch
 
 from musiclab.data.songs import TRACKS
 from musiclab.data.windows import PITCHES, pack
-from musiclab.systems.activations import OWN, NoteRules, density_thresholds, radii_of
-from musiclab.systems.base import StageRun, System
+from musiclab.systems.activations import OWN, NoteRules, radii_of
+from musiclab.systems.base import Progress, StageRun, System
 from musiclab.systems.config import GENERATE, MEASURE
 from musiclab.systems.gan.config import GANConfig
-from musiclab.systems.gan.learner import Adversaries, GanLearner, cell_logits, draw, probes, sounding
+from musiclab.systems.gan.learner import Adversaries, GanLearner, cell_logits, density_rules, draw, probes, sounding
 from musiclab.systems.gan.networks import Generator, TrackStatistics
 from musiclab.systems.timing import seconds_a_step
 from musiclab.training import tensors
@@ -51,6 +51,7 @@ class GAN(System[GANConfig]):
     config = GANConfig
     stages: ClassVar[dict[str, int]] = {"train": 2, GENERATE: 2, MEASURE: 1}
     conditions = ("noise",)
+    progress = Progress("train", "Frechet distance to validation windows", "lower")
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         # The same layers, narrower, with rates and betas for a few hundred steps instead of a hundred thousand. Without
         # spectral norm a rate of 1e-2 ends in near silence.
@@ -77,7 +78,7 @@ class GAN(System[GANConfig]):
 
     def train(self, stage: str, run: StageRun[GANConfig]) -> None:
         learner = GanLearner(run)
-        fit(learner, run.config.epochs, run.files, run.after_epoch)
+        fit(learner, run.config.epochs, run.files, run.after_epoch, run.rungs, run.at_rung)
         generator = learner.finished()
         logits = cell_logits(generator, learner.probes)
         if not logits[:, generator.sounds.flatten().cpu()].isfinite().all():
@@ -124,5 +125,4 @@ def _note_rules(run: StageRun[GANConfig], generator: Generator, tracks: TrackSta
     radii = radii_of(config.peaks, tracks.radii)
     if config.threshold_rule == "absolute":
         return NoteRules(torch.full((len(TRACKS), 1, 1), config.threshold).logit(), radii)
-    logits = cell_logits(generator, probes(config, run.block, run.device))
-    return NoteRules(density_thresholds(logits, [*tracks.cells_on.values()], radii), radii)
+    return density_rules(cell_logits(generator, probes(config, run.block, run.device)), tracks, radii)

@@ -1,27 +1,32 @@
 """The training of the networks of `melody_harmony_cnn`, and the trained ones as a predictor of windows."""
 
+import dataclasses
 import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from musiclab.data.songs import PIANO, TRACKS
+from musiclab.data.windows import pack, unpack
 from musiclab.systems.activations import OWN, NoteRules, contrasted, density_thresholds, own_radii, radii_of
 from musiclab.systems.base import StageRun
 from musiclab.systems.melody_harmony_cnn.config import HARMONY, MELODY, MelodyHarmonyCNNConfig
 from musiclab.systems.melody_harmony_cnn.networks import PLACES, NextWindowCNN, NextWindowStack
+from musiclab.systems.progress import CONTINUATION, distance_measures, progress_starts
 from musiclab.training import tensors
 from musiclab.training.adam import Adam
 from musiclab.training.batches import EVAL_BATCH, float_rolls, shares_on, shuffled, windows_on
+from musiclab.training.epoch import Epoch
 from musiclab.training.fit import Learner
 from musiclab.training.modules import channels_last
 from musiclab.training.patch_order import PatchWindows
 from musiclab.training.patches import squared_distance
-from musiclab.training.running_means import RunningMeans
 from musiclab.training.schedule import warm_cosine
 
 WEIGHTS, PROBES = "weights.safetensors", "probes.safetensors"
+State = dict[str, torch.Tensor]  # of a network
 _PROBES = 128  # windows on which thresholds are found: enough for the density of a track
 
 
@@ -68,34 +73,49 @@ class NextWindowLearner(Learner):
                 # Adam works number by number, so that one for all is one for each.
                 self.optimizers[name] = Adam(stack.parameters(), lr=run.config.lr)
 
-    def epoch(self, number: int) -> dict[str, float]:
-        sums = RunningMeans()
-        for name, members in self.stacks.items():
-            self._train(members, self.optimizers[name], number, sums)
-        return sums.means()
-
-    def _train(self, members: _Members, optimizer: torch.optim.Optimizer, number: int, sums: RunningMeans) -> None:
+    def epoch(self, epoch: Epoch) -> dict[str, float]:
         run, config = self.run, self.run.config
-        optimizer.param_groups[0]["lr"] = config.lr * config.lr_decay**number
-        steps = math.ceil(len(run.data.pairs) / config.batch)
         # Each network has its own stream, so that no instrument shifts another's dropout.
-        streams = [run.block.torch("dropout", "next", TRACKS[track], number) for track in members.tracks]
-        batches = shuffled(len(run.data.pairs), config.batch, run.block.torch("data", "next", number))
-        for step, batch in enumerate(batches, number * steps):
+        streams = {track: run.block.torch("dropout", "next", TRACKS[track], epoch.number) for track in self.tracks}
+        epoch.drawn_from(*streams.values())
+        steps = math.ceil(len(run.data.pairs) / config.batch)
+        batches = shuffled(len(run.data.pairs), config.batch, run.block.torch("data", "next", epoch.number))
+        for step, batch in epoch.steps(batches, steps):
+            rate = config.lr * config.lr_decay**epoch.number
             if config.schedule == "cosine":
-                optimizer.param_groups[0]["lr"] = warm_cosine(config.lr, step, steps * config.epochs)
-            windows_MNC = members.current.batch(batch)
-            current_MNC, piano_NC = windows_MNC[:-1], windows_MNC[-1]
-            dropped = _dropped(config, len(batch), streams, run.device)
-            predicted = members.stack(members.last.batch(batch), piano_NC, dropped)
-            losses = squared_distance(predicted, current_MNC) / current_MNC[0].numel()
-            optimizer.zero_grad()
-            losses.sum().backward()
-            optimizer.step()
-            sums.add(
-                len(batch),
-                {f"train/next_mse.{TRACKS[track]}": loss for track, loss in zip(members.tracks, losses, strict=True)},
-            )
+                rate = warm_cosine(config.lr, step, steps * config.epochs)
+            for name, members in self.stacks.items():
+                self.optimizers[name].param_groups[0]["lr"] = rate
+                losses = self._step(members, self.optimizers[name], batch, [streams[track] for track in members.tracks])
+                named = zip(members.tracks, losses, strict=True)
+                epoch.sums.add(len(batch), {f"train/next_mse.{TRACKS[track]}": loss for track, loss in named})
+        return epoch.sums.means()
+
+    def _step(
+        self, members: _Members, optimizer: torch.optim.Optimizer, batch: torch.Tensor, streams: list[torch.Generator]
+    ) -> torch.Tensor:
+        """A step of some networks; their losses `(member,)`."""
+        windows_MNC = members.current.batch(batch)
+        current_MNC, piano_NC = windows_MNC[:-1], windows_MNC[-1]
+        dropped = _dropped(self.run.config, len(batch), streams, self.run.device)
+        predicted = members.stack(members.last.batch(batch), piano_NC, dropped)
+        losses = squared_distance(predicted, current_MNC) / current_MNC[0].numel()
+        optimizer.zero_grad()
+        losses.sum().backward()
+        optimizer.step()
+        return losses
+
+    def progress(self) -> float:
+        """Frechet distance to validation windows of continuations by the trained piano's network and these.
+
+        They are played as the mended form plays, however the trial itself will.
+        """
+        run, own = self.run, {track: self.modules[TRACKS[track]].state_dict() for track in self.tracks}
+        config = dataclasses.replace(
+            run.config, continuation=CONTINUATION, threshold_rule="density", peaks=OWN, contrast=0.5
+        )
+        networks = Networks(dataclasses.replace(run, config=config), kept_states(run, MELODY) | own)
+        return distance_measures(run, unpack(np.concatenate(networks.continued(progress_starts(run)))))
 
 
 def _dropped(
@@ -123,24 +143,44 @@ def keep_probes(run: StageRun[MelodyHarmonyCNNConfig]) -> None:
     run.files.write(PROBES, tensors.to_bytes(probes, {"radii": own_radii(data)}))
 
 
-class Networks:
-    """The trained networks, which together predict the next windows of all instruments, the piano's first."""
+def kept_states(run: StageRun[MelodyHarmonyCNNConfig], stage: str) -> dict[int, State]:
+    """The weights that a stage kept of each track's network."""
+    state, meta = tensors.from_bytes(run.files.product(stage).read(WEIGHTS))
+    return {track: tensors.under(TRACKS[track], state) for track in meta["tracks"]}
 
-    def __init__(self, run: StageRun[MelodyHarmonyCNNConfig]) -> None:
-        self.config = run.config
+
+class Networks:
+    """The networks as they are when they play: together they predict the next windows of all, the piano's first.
+
+    Args:
+        run: of any stage after the melody's, whose product is read.
+        states: the weights of each track's network; by default those of the trained ones.
+    """
+
+    def __init__(self, run: StageRun[MelodyHarmonyCNNConfig], states: dict[int, State] | None = None) -> None:
+        self.config, self.device = run.config, run.device
         self.modules: dict[int, NextWindowCNN] = {}
-        for stage in (MELODY, HARMONY):
-            state, meta = tensors.from_bytes(run.files.product(stage).read(WEIGHTS))
-            for track in meta["tracks"]:
-                module = NextWindowCNN(run.config, with_piano=track != PIANO)
-                module.load_state_dict(tensors.under(TRACKS[track], state))
-                self.modules[track] = channels_last(module, run.device).eval()
+        for track, state in (states or kept_states(run, MELODY) | kept_states(run, HARMONY)).items():
+            module = NextWindowCNN(run.config, with_piano=track != PIANO)
+            module.load_state_dict(state)
+            self.modules[track] = channels_last(module, run.device).eval()
         self.radii, self.thresholds = radii_of(run.config.peaks, ()), dict[int, torch.Tensor]()
         if run.config.peaks == OWN or run.config.threshold_rule == "density":
             probes, meta = tensors.from_bytes(run.files.product(MELODY).read(PROBES))
             self.radii = radii_of(run.config.peaks, meta["radii"])
             if run.config.threshold_rule == "density":
                 self._predicted(float_rolls(probes["windows"], run.device), probes["shares"].tolist())
+
+    def continued(self, starts: np.ndarray) -> np.ndarray:
+        """The windows after each packed start, as `System.continuations` returns them."""
+        # Nothing is drawn, so equal starts are continued once; this makes their continuations equal to the bit.
+        distinct, place = np.unique(starts, axis=0, return_inverse=True)
+        window, windows = float_rolls(distinct, self.device), []
+        for _ in range(self.config.continuation):
+            cells, _ = self.following(window)
+            windows.append(pack(cells.cpu().numpy()))
+            window = cells.float()
+        return np.stack(windows, axis=1)[place]
 
     def following(self, last_NRTP: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The next windows, bool `(n, track, steps, 128)`, and activations; a track without a network is silent."""

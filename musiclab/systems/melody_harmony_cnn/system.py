@@ -26,9 +26,8 @@ import numpy as np
 import torch
 
 from musiclab.data.songs import PIANO, TRACKS
-from musiclab.data.windows import pack
 from musiclab.systems.activations import OWN
-from musiclab.systems.base import StageRun, System
+from musiclab.systems.base import Progress, StageRun, System
 from musiclab.systems.config import GENERATE, MEASURE
 from musiclab.systems.melody_harmony_cnn.config import HARMONY, MELODY, MelodyHarmonyCNNConfig
 from musiclab.systems.melody_harmony_cnn.networks import NextWindowCNN, NextWindowStack
@@ -36,7 +35,7 @@ from musiclab.systems.melody_harmony_cnn.next_window import WEIGHTS, Networks, N
 from musiclab.systems.timing import seconds_a_step
 from musiclab.training import tensors
 from musiclab.training.adam import Adam
-from musiclab.training.batches import float_rolls, in_order, mean_window
+from musiclab.training.batches import in_order, mean_window
 from musiclab.training.fit import fit
 from musiclab.training.patches import squared_distance
 
@@ -51,6 +50,7 @@ class MelodyHarmonyCNN(System[MelodyHarmonyCNNConfig]):
     stages: ClassVar[dict[str, int]] = {MELODY: 3, HARMONY: 2, GENERATE: 2, MEASURE: 2}
     conditions = ("start", "piano")
     provides = ("pairs",)
+    progress = Progress(HARMONY, "Frechet distance to validation windows", "lower")
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         # The same architecture, narrower and with fewer epochs, so that any data set takes minutes only.
         "demo": {"width": 16, "epochs": 14, "lr": 1e-2, "lr_decay": 0.95, "max_train": 1024, "max_eval": 384},
@@ -65,7 +65,7 @@ class MelodyHarmonyCNN(System[MelodyHarmonyCNNConfig]):
     def train(self, stage: str, run: StageRun[MelodyHarmonyCNNConfig]) -> None:
         tracks = [PIANO] if stage == MELODY else [track for track in range(len(TRACKS)) if track != PIANO]
         learner = NextWindowLearner(run, tracks)
-        fit(learner, run.config.epochs, run.files, run.after_epoch)
+        fit(learner, run.config.epochs, run.files, run.after_epoch, run.rungs, run.at_rung)
         run.files.write(WEIGHTS, tensors.to_bytes(learner.weights(), {"tracks": learner.tracks}))
         if stage == MELODY:
             keep_probes(run)
@@ -73,15 +73,7 @@ class MelodyHarmonyCNN(System[MelodyHarmonyCNNConfig]):
 
     def continuations(self, run: StageRun[MelodyHarmonyCNNConfig], starts: np.ndarray) -> np.ndarray:
         """All starts at once, window by window: the piano, then the others given the piano."""
-        # Nothing is drawn, so equal starts are continued once; this makes their continuations equal to the bit.
-        distinct, place = np.unique(starts, axis=0, return_inverse=True)
-        networks, window = Networks(run), float_rolls(distinct, run.device)
-        continued = []
-        for _ in range(run.config.continuation):
-            cells, _ = networks.following(window)
-            continued.append(pack(cells.cpu().numpy()))
-            window = cells.float()
-        return np.stack(continued, axis=1)[place]
+        return Networks(run).continued(starts)
 
     def own_measures(self, run: StageRun[MelodyHarmonyCNNConfig]) -> dict[str, float]:
         """How well the next window of test songs is predicted, given the predicted piano."""

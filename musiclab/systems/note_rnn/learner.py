@@ -11,10 +11,11 @@ from musiclab.data.songs import TRACKS
 from musiclab.systems.base import StageRun
 from musiclab.systems.note_rnn.config import NoteRNNConfig
 from musiclab.systems.note_rnn.network import NextToken, nats_a_token, token_nats
-from musiclab.systems.note_rnn.vocabulary import Vocabulary, pitch_sets
+from musiclab.systems.note_rnn.vocabulary import Vocabulary, pitch_sets, reading_nats
+from musiclab.systems.progress import song_windows
 from musiclab.training.adam import Adam
+from musiclab.training.epoch import Epoch
 from musiclab.training.fit import Learner
-from musiclab.training.running_means import RunningMeans
 from musiclab.training.schedule import warm_cosine
 from musiclab.training.sequences import excerpts, padded
 
@@ -60,15 +61,15 @@ class NoteLearner(Learner):
             self.modules = {"network": self.network, "best": self.best}
             self.optimizers = {"network": Adam(self.network.parameters(), lr=config.lr)}
 
-    def epoch(self, number: int) -> dict[str, float]:
+    def epoch(self, epoch: Epoch) -> dict[str, float]:
         if self.network is None or self.best is None:
             return {}
-        config, sums, device = self.run.config, RunningMeans(), self.run.device
+        config, device = self.run.config, self.run.device
         network, optimizer = self.network, self.optimizers["network"]
-        cuts = excerpts([len(song) for song in self.songs], config.sequence, 1, self.run.block.torch("data", number))
-        batches = cuts.split(config.batch)
-        for step, rows in enumerate(batches):
-            optimizer.param_groups[0]["lr"] = self._rate(number, step, len(batches))
+        order = self.run.block.torch("data", epoch.number)
+        batches = excerpts([len(song) for song in self.songs], config.sequence, 1, order).split(config.batch)
+        for step, rows in epoch.steps(batches, len(batches)):
+            optimizer.param_groups[0]["lr"] = self._rate(epoch.number, step, len(batches))
             tokens_NT, lengths = padded([self.songs[song][begin:end] for song, begin, end in rows.tolist()])
             nats_NT, _ = token_nats(network, tokens_NT.to(device), lengths.to(device))
             optimizer.zero_grad()
@@ -76,18 +77,31 @@ class NoteLearner(Learner):
             nn.utils.clip_grad_norm_(network.parameters(), config.clip)
             optimizer.step()
             targets = int(lengths.sum()) - len(rows)
-            sums.add(targets, {"train/nats_a_token": nats_NT.sum() / targets})
+            epoch.sums.add(targets, {"train/nats_a_token": nats_NT.sum() / targets})
         loss = nats_a_token(network, self.validation, device)
         self.best.offer(network, loss)
         # Without validation tokens the loss is NaN and left out. Any other NaN is a divergence, which `fit` must see.
-        return sums.means() | ({"val/nats_a_token": loss} if any(len(song) > 1 for song in self.validation) else {})
+        val = {"val/nats_a_token": loss} if any(len(song) > 1 for song in self.validation) else {}
+        return epoch.sums.means() | val
 
     def _rate(self, epoch: int, step: int, steps: int) -> float:
-        """The learning rate at a step of an epoch of so many. Other epochs may have a few more or fewer."""
+        """The learning rate at a step of all epochs, of so many each. Other epochs may have a few more or fewer."""
         config = self.run.config
         if config.schedule == "cosine":
-            return warm_cosine(config.lr, epoch * steps + step, steps * config.epochs)
+            return warm_cosine(config.lr, step, steps * config.epochs)
         return config.lr * config.lr_decay**epoch
+
+    def progress(self) -> float:
+        """Nats a validation window: of its tokens, and of telling the sets that were read as others.
+
+        Without the second part a small vocabulary would look good, because it reads most of the music as the same
+        tokens. Onsets say less than steps, so of configs that differ in `tokens` it compares apples and oranges.
+        """
+        if self.network is None:
+            return math.nan
+        tokens = sum(len(song) - 1 for song in self.validation)
+        told = reading_nats(self.vocabulary, _sets_of(self.run, "train"), _sets_of(self.run, "validation"))
+        return (nats_a_token(self.network, self.validation, self.run.device) * tokens + told) / song_windows(self.run)
 
     def kept(self) -> dict[str, torch.Tensor]:
         """The weights that the trial continues with; none if there is no network."""

@@ -25,7 +25,7 @@ import torch
 
 from musiclab.data.songs import TRACKS
 from musiclab.data.windows import PITCH_BYTES, pack
-from musiclab.systems.base import StageRun, System
+from musiclab.systems.base import Progress, StageRun, System
 from musiclab.systems.config import GENERATE, MEASURE
 from musiclab.systems.note_rnn.config import STEPS, NoteRNNConfig
 from musiclab.systems.note_rnn.learner import NoteLearner, tokens_of
@@ -48,6 +48,7 @@ class NoteRNN(System[NoteRNNConfig]):
     stages: ClassVar[dict[str, int]] = {"train": 2, GENERATE: 1, MEASURE: 2}
     conditions = ("start", "noise")
     provides = ("tokens",)
+    progress = Progress("train", "nats a validation window", "lower")
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         # In fewer and larger steps, so that any data set takes minutes only.
         "demo": {
@@ -64,7 +65,7 @@ class NoteRNN(System[NoteRNNConfig]):
 
     def train(self, stage: str, run: StageRun[NoteRNNConfig]) -> None:
         learner = NoteLearner(run)
-        fit(learner, run.config.epochs, run.files, run.after_epoch)
+        fit(learner, run.config.epochs, run.files, run.after_epoch, run.rungs, run.at_rung)
         run.files.write(VOCABULARY, learner.vocabulary.to_bytes())
         run.files.write(WEIGHTS, tensors.to_bytes(learner.kept()))
 

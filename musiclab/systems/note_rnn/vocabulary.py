@@ -1,6 +1,7 @@
 """What a token is: a set of pitches of one instrument that start, or that sound, at one step."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable
 
@@ -76,6 +77,29 @@ class Vocabulary:
         for roll, pitches in zip(rolls, content["chords"], strict=True):
             roll[pitches] = True
         return cls([row.tobytes() for row in pack(rolls)], content["counts"], tokens)
+
+
+def reading_nats(vocabulary: Vocabulary, training: list[list[bytes]], songs: list[list[bytes]]) -> float:
+    """Nats that tell the sets of songs from the tokens that they are read as.
+
+    For each set this is whether it is a token, by how often sets of the training songs are, and, if it is none, which
+    pitches it has, by how often each is in sets of the training songs. All counts are counted plus one.
+    """
+    known = set(vocabulary.chords)
+    heard = [chord for song in training for chord in song]
+    rare = [chord for song in songs for chord in song if chord not in known]
+    sets, rare_heard = sum(map(len, songs)), sum(chord not in known for chord in heard)
+    rare_share = (rare_heard + 1) / (len(heard) + 2)
+    which = -len(rare) * math.log(rare_share) - (sets - len(rare)) * math.log(1 - rare_share)
+    shares_P = (_pitch_counts(heard) + 1) / (len(heard) + 2)
+    counts_P = _pitch_counts(rare)
+    return which - float((counts_P * np.log(shares_P) + (len(rare) - counts_P) * np.log(1 - shares_P)).sum())
+
+
+def _pitch_counts(chords: list[bytes]) -> np.ndarray:
+    """In how many of the sets each pitch is, `(128,)`."""
+    counts: np.ndarray = unpack(np.frombuffer(b"".join(chords), np.uint8).reshape(-1, PITCH_BYTES)).sum(axis=0)
+    return counts
 
 
 def pitch_sets(packed_T16: np.ndarray, tokens: str) -> list[bytes]:

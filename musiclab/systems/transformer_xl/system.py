@@ -22,178 +22,31 @@ little compared with one epoch, while keeping the tokens of all songs would add 
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn import functional as F
 
 from musiclab.data.windows import pack, unpack
-from musiclab.errors import UserError
-from musiclab.systems.base import StageRun, System
-from musiclab.systems.config import GENERATE, MEASURE, Config, field
+from musiclab.systems.base import Progress, StageRun, System
+from musiclab.systems.config import GENERATE, MEASURE
 from musiclab.systems.timing import seconds_a_step
+from musiclab.systems.transformer_xl.config import TransformerXLConfig
+from musiclab.systems.transformer_xl.learner import TokenLearner, made_network, nats_a_token, segment_loss, segments
 from musiclab.systems.transformer_xl.network import NO_SONG, Memory, Network, States, state_capacity
 from musiclab.systems.transformer_xl.tokens import Grammar, RollTokens
 from musiclab.training import tensors
 from musiclab.training.adam import Adam
-from musiclab.training.fit import Learner, fit
-from musiclab.training.running_means import RunningMeans
-from musiclab.training.schedule import warm_cosine
+from musiclab.training.fit import fit
 from musiclab.training.streams import Block
 
 WEIGHTS = "weights.safetensors"
-_CLIP = 0.25
-_EVAL_SONGS = 16
 # As many rows are generated at a time as have states of this many bytes, and at most _ROWS.
 _STATE_BYTES = {"cpu": 2**28, "cuda": 2**32}
 _ROWS = 256
 _DRAWS = 256
 # For forecasts; at the article's resolution the chorales have 13, LPD-5 has 24.
 _TOKENS_A_BEAT = 18
-
-
-@dataclass(frozen=True)
-class TransformerXLConfig(Config):
-    """Fields of `transformer_xl` by stage; defaults are sized for one CPU, the article's sizes are a scale."""
-
-    d_model: int = field(128, "train", "width of the embeddings and layers", low=2, high=4096)
-    layers: int = field(4, "train", "attention layers", low=1, high=64)
-    heads: int = field(4, "train", "attention heads; a divisor of d_model", low=1, high=64)
-    memory: int = field(128, "train", "tokens before a segment that it attends to; 0 is none", low=0, high=8192)
-    segment: int = field(128, "train", "tokens a segment (bptt)", low=2, high=8192)
-    batch: int = field(
-        8, "train", "streams of songs side by side; fewer if they would be shorter than a segment", low=1, high=4096
-    )
-    epochs: int = field(5, "train", "passes over the training songs", low=1, high=10_000)
-    lr: float = field(1e-3, "train", "Adam's learning rate at its highest; MusicAutobot's", low=1e-7, high=1)
-    dropout: float = field(0.1, "train", "of embeddings, attention and blocks", low=0, high=0.9)
-
-    temperature: float = field(1.0, "generate", "divides the logits: lower repeats more", low=0.01, high=100)
-    top_k: int = field(30, "generate", "most likely tokens sampled from; 0 is all; MusicAutobot's", low=0, high=10_000)
-    top_p: float = field(0.9, "generate", "share of probability sampled from, the most likely first", low=0.01, high=1)
-
-    def check(self) -> None:
-        if self.d_model % self.heads or self.d_model % 2:
-            raise UserError(f"d_model must be an even multiple of heads ({self.heads}); got {self.d_model}.")
-
-    @property
-    def reach(self) -> int:
-        """How many tokens back a token sees in measuring and generation, where segments must make no difference."""
-        return self.memory + self.segment - 1
-
-
-class TokenLearner(Learner):
-    """The network, trained on streams of token sequences, one sequence a song."""
-
-    def __init__(
-        self, run: StageRun[TransformerXLConfig], songs: list[np.ndarray], validation: list[np.ndarray], vocabulary: int
-    ) -> None:
-        self.run, self.songs, self.validation = run, songs, validation
-        with run.block.global_torch("init", "train"):
-            network = _network(run.config, vocabulary)
-        self.network = network.to(run.device)
-        self.modules = {"network": self.network}
-        self.optimizers = {"network": Adam(self.network.parameters(), lr=run.config.lr)}
-        # The length of streams does not depend on the order of songs, so all epochs have equally many steps.
-        size = sum(map(len, songs))
-        self.streams = max(1, min(run.config.batch, size // (run.config.segment + 1)))
-        self.steps = max(1, math.ceil((-(-size // self.streams) - 1) / run.config.segment))
-
-    def epoch(self, number: int) -> dict[str, float]:
-        """Every stream is read from its beginning, without memory before it, so a checkpoint need not hold memory."""
-        run, config, sums = self.run, self.run.config, RunningMeans()
-        order = torch.randperm(len(self.songs), generator=run.block.torch("data", "train", number)).tolist()
-        tokens, songs = streams([self.songs[place] for place in order], self.streams)
-        memory: Memory | None = None
-        self.network.train()
-        with run.block.global_torch("dropout", "train", number):
-            for step, segment in enumerate(segments(tokens, songs, config.segment, run.device)):
-                rate = warm_cosine(config.lr, number * self.steps + step, self.steps * config.epochs)
-                self.optimizers["network"].param_groups[0]["lr"] = rate
-                loss, count, memory = _loss(self.network, segment, memory, config.memory)
-                self.optimizers["network"].zero_grad()
-                loss.backward()
-                nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
-                self.optimizers["network"].step()
-                sums.add(1, {"loss": loss * count, "count": count})
-        means = sums.means()
-        if not means.get("count"):
-            raise UserError("The training songs have no token after another to learn from; take more songs or bars.")
-        mean = means["loss"] / means["count"]
-        return {"train/loss": mean, "val/loss": nats_a_token(self.network, self.validation, config, run.device)}
-
-
-def streams(songs: list[np.ndarray], count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The songs end to end, cut into `count` equal streams `(count, time)`: tokens uint16, song numbers int32.
-
-    The last stream is filled up with tokens of no song.
-    """
-    time = -(-sum(map(len, songs)) // count)
-    tokens, numbers = np.zeros(count * time, np.uint16), np.full(count * time, NO_SONG, np.int32)
-    at = 0
-    for number, song in enumerate(songs):
-        tokens[at : at + len(song)], numbers[at : at + len(song)] = song, number
-        at += len(song)
-    return tokens.reshape(count, time), numbers.reshape(count, time)
-
-
-class Segment(NamedTuple):
-    """A segment of streams, all `(streams, time)`.
-
-    Attributes:
-        tokens: int64.
-        songs: int64, the songs of the tokens.
-        following: int64, the tokens to predict.
-        same_song: bool, whether a token to predict is of the same song as the token before it.
-    """
-
-    tokens: torch.Tensor
-    songs: torch.Tensor
-    following: torch.Tensor
-    same_song: torch.Tensor
-
-
-def segments(tokens: np.ndarray, songs: np.ndarray, length: int, device: torch.device) -> Iterator[Segment]:
-    """Consecutive segments of `streams`. Only one segment at a time is int64 and on the device."""
-    for at in range(0, tokens.shape[1] - 1, length):
-        words, numbers = (
-            torch.from_numpy(stream[:, at : at + length + 1].astype(np.int64)).to(device) for stream in (tokens, songs)
-        )
-        same_song = (numbers[:, :-1] == numbers[:, 1:]) & (numbers[:, :-1] != NO_SONG)
-        yield Segment(words[:, :-1], numbers[:, :-1], words[:, 1:], same_song)
-
-
-def _loss(
-    network: Network, segment: Segment, memory: Memory | None, keep: int, reach: int | None = None
-) -> tuple[torch.Tensor, torch.Tensor, Memory]:
-    """Mean nats over the tokens with `same_song`, the number of these tokens, and the memory after the segment."""
-    logits, after = network(segment.tokens, segment.songs, memory, keep, reach)
-    nats = F.cross_entropy(logits.flatten(0, 1), segment.following.flatten(), reduction="none")
-    count = segment.same_song.sum()
-    return (nats * segment.same_song.flatten()).sum() / count.clamp(min=1), count, after
-
-
-@torch.no_grad()
-def nats_a_token(network: Network, songs: list[np.ndarray], config: TransformerXLConfig, device: torch.device) -> float:
-    """Mean nats of every token except a song's first, given the `reach` tokens before it; NaN without tokens."""
-    total, token_count = 0.0, 0
-    network.eval()
-    by_length = sorted(songs, key=len, reverse=True)
-    for first in range(0, len(songs), _EVAL_SONGS):
-        batch = by_length[first : first + _EVAL_SONGS]
-        tokens = np.zeros((len(batch), len(batch[0])), np.uint16)
-        numbers = np.full(tokens.shape, NO_SONG, np.int32)
-        memory: Memory | None = None
-        for row, song in enumerate(batch):
-            tokens[row, : len(song)], numbers[row, : len(song)] = song, row
-        for segment in segments(tokens, numbers, config.segment, device):
-            loss, count, memory = _loss(network, segment, memory, config.reach, config.reach)
-            total, token_count = total + float(loss) * int(count), token_count + int(count)
-    return total / token_count if token_count else math.nan
 
 
 class TransformerXL(System[TransformerXLConfig]):
@@ -204,6 +57,7 @@ class TransformerXL(System[TransformerXLConfig]):
     stages: ClassVar[dict[str, int]] = {"train": 1, GENERATE: 1, MEASURE: 1}
     conditions = ("start", "noise")
     provides = ("tokens",)
+    progress = Progress("train", "nats a validation window", "lower")
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         "demo": {
             "d_model": 64, "layers": 2, "heads": 2, "memory": 64, "segment": 32, "batch": 8, "epochs": 3,
@@ -224,7 +78,7 @@ class TransformerXL(System[TransformerXLConfig]):
         tokens = RollTokens(run.config.resolution, run.config.steps)
         songs, validation = (_songs(run, tokens, part) for part in ("train", "validation"))
         learner = TokenLearner(run, songs, validation, len(tokens))
-        fit(learner, run.config.epochs, run.files, run.after_epoch)
+        fit(learner, run.config.epochs, run.files, run.after_epoch, run.rungs, run.at_rung)
         counts = np.zeros(len(tokens), np.int64)
         for song in songs:
             counts += np.bincount(song, minlength=len(tokens))
@@ -266,7 +120,7 @@ class TransformerXL(System[TransformerXLConfig]):
     def estimated_seconds(self, config: TransformerXLConfig, windows: int) -> float:
         """Training time from a few steps on random tokens, for as many tokens a beat as music has."""
         vocabulary = 303
-        network = _network(config, vocabulary)
+        network = made_network(config, vocabulary)
         optimizer = Adam(network.parameters())
         tokens = torch.randint(vocabulary, (config.batch, config.segment + 1)).numpy()
         segment = next(segments(tokens, np.zeros_like(tokens), config.segment, torch.device("cpu")))
@@ -277,7 +131,7 @@ class TransformerXL(System[TransformerXLConfig]):
 
         def step() -> None:
             optimizer.zero_grad()
-            _loss(network, segment, memory, config.memory)[0].backward()
+            segment_loss(network, segment, memory, config.memory)[0].backward()
             optimizer.step()
 
         count = windows * config.steps / config.resolution * _TOKENS_A_BEAT
@@ -386,11 +240,7 @@ def _longest_bar(tokens: RollTokens, song: np.ndarray) -> int:
     return int(np.diff(np.append(lines, len(song))).max()) - 1
 
 
-def _network(config: TransformerXLConfig, vocabulary: int) -> Network:
-    return Network(vocabulary, config.d_model, config.layers, config.heads, config.dropout)
-
-
 def _trained(run: StageRun[TransformerXLConfig], state: dict[str, torch.Tensor], tokens: RollTokens) -> Network:
-    network = _network(run.config, len(tokens))
+    network = made_network(run.config, len(tokens))
     network.load_state_dict(tensors.under("network", state))
     return network.to(run.device).eval()

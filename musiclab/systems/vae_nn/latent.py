@@ -1,5 +1,6 @@
 """The latent networks of `vae_nn`, which predict the latents of the next window."""
 
+import math
 from typing import cast
 
 import numpy as np
@@ -12,9 +13,9 @@ from musiclab.systems.vae_nn.config import VaeNNConfig
 from musiclab.systems.vae_nn.vae import Vaes
 from musiclab.training.adam import Adam
 from musiclab.training.batches import shuffled
+from musiclab.training.epoch import Epoch
 from musiclab.training.fit import Learner
 from musiclab.training.patches import stacked
-from musiclab.training.running_means import RunningMeans
 
 
 def melody_nn(config: VaeNNConfig) -> nn.Module:
@@ -57,18 +58,22 @@ class LatentLearner(Learner):
         parameters = [*self.melody.parameters(), *self.conditionals.parameters()]
         self.optimizers = {"networks": Adam(parameters, lr=config.latent_lr)}
 
-    def epoch(self, number: int) -> dict[str, float]:
-        run, config, sums = self.run, self.run.config, RunningMeans()
+    def epoch(self, epoch: Epoch) -> dict[str, float]:
+        run, config = self.run, self.run.config
         optimizer = self.optimizers["networks"]
-        optimizer.param_groups[0]["lr"] = config.latent_lr * config.latent_lr_decay**number
-        with run.block.global_torch("dropout", "latent", number):
-            for batch in shuffled(len(self.latents), config.latent_batch, run.block.torch("data", "latent", number)):
+        optimizer.param_groups[0]["lr"] = config.latent_lr * config.latent_lr_decay**epoch.number
+        order = run.block.torch("data", "latent", epoch.number)
+        batches = shuffled(len(self.latents), config.latent_batch, order)
+        with run.block.global_torch("dropout", "latent", epoch.number) as dropout:
+            epoch.drawn_from(*dropout)
+            for _, batch in epoch.steps(batches, math.ceil(len(self.latents) / config.latent_batch)):
                 losses = self._losses(*self.latents[batch].permute(1, 2, 0, 3))
                 optimizer.zero_grad()
                 losses.sum().backward()
                 optimizer.step()
-                sums.add(len(batch), {f"train/next_mse.{name}": losses[track] for track, name in enumerate(TRACKS)})
-        return sums.means()
+                named = {f"train/next_mse.{name}": losses[track] for track, name in enumerate(TRACKS)}
+                epoch.sums.add(len(batch), named)
+        return epoch.sums.means()
 
     def _losses(self, last_RNK: torch.Tensor, current_RNK: torch.Tensor) -> torch.Tensor:
         """The squared error of each instrument's prediction, `(track,)`."""

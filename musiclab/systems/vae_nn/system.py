@@ -32,7 +32,7 @@ from torch import nn
 from musiclab.data.songs import PIANO, STRINGS, TRACKS
 from musiclab.data.windows import pack, unpack
 from musiclab.systems.activations import OWN
-from musiclab.systems.base import StageRun, System, read_generated
+from musiclab.systems.base import Progress, StageRun, System, read_generated
 from musiclab.systems.config import GENERATE, MEASURE
 from musiclab.systems.targets import NONE, Pull, TargetLatents, Targets, block_targets, other_songs
 from musiclab.systems.timing import seconds_a_step
@@ -59,6 +59,7 @@ class VaeNN(System[VaeNNConfig]):
     stages: ClassVar[dict[str, int]] = {"vae": 3, "latent": 2, GENERATE: 2, MEASURE: 2}
     conditions = ("start", "piano", "noise", "target", "alpha")
     provides = ("latents", "pairs")
+    progress = Progress("vae", "frame F1 of decoded validation windows", "higher")
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         # The same architecture, narrower and with fewer epochs, so that any data set takes minutes only.
         "demo": {

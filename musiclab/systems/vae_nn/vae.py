@@ -16,11 +16,13 @@ from musiclab.data.songs import TRACKS
 from musiclab.measures.reconstruction import best_threshold
 from musiclab.systems.activations import OWN, NoteRules, contrasted, density_thresholds, own_radii, radii_of
 from musiclab.systems.base import StageRun
+from musiclab.systems.progress import best_f1_measures
 from musiclab.systems.vae_nn.config import VaeNNConfig
 from musiclab.systems.vae_nn.networks import ConvVAE, VaeStack
 from musiclab.training import tensors
 from musiclab.training.adam import Adam
 from musiclab.training.batches import EVAL_BATCH, float_rolls, in_order, shares_on, shuffled
+from musiclab.training.epoch import Epoch
 from musiclab.training.files import Files
 from musiclab.training.fit import Learner, fit
 from musiclab.training.patch_order import PatchWindows, from_patches, to_patches
@@ -62,14 +64,15 @@ class VaeLearner(Learner):
             parameters = self.stack.parameters()
             self.optimizers["vaes"] = Adam(parameters, lr=config.vae_lr, weight_decay=config.vae_weight_decay)
 
-    def epoch(self, number: int) -> dict[str, float]:
-        run, config, sums = self.run, self.run.config, RunningMeans()
+    def epoch(self, epoch: Epoch) -> dict[str, float]:
+        run, config = self.run, self.run.config
         if not self.stack:
             return {}
-        noise, optimizer = run.block.torch("sampling", "vae", number), self.optimizers["vaes"]
+        noise, optimizer = run.block.torch("sampling", "vae", epoch.number), self.optimizers["vaes"]
+        epoch.drawn_from(noise)
         steps = math.ceil(len(run.data.train) / config.vae_batch)
-        batches = shuffled(len(run.data.train), config.vae_batch, run.block.torch("data", "vae", number))
-        for step, batch in enumerate(batches, number * steps):
+        batches = shuffled(len(run.data.train), config.vae_batch, run.block.torch("data", "vae", epoch.number))
+        for step, batch in epoch.steps(batches, steps):
             if config.vae_schedule == "cosine":
                 rate = warm_cosine(config.vae_lr, step, steps * config.vae_epochs)
                 optimizer.param_groups[0]["lr"] = rate
@@ -81,8 +84,22 @@ class VaeLearner(Learner):
             optimizer.zero_grad()
             loss.sum().backward()
             optimizer.step()
-            sums.add(len(batch), self._named("train", loss, kl))
-        return sums.means() | self._validation()
+            epoch.sums.add(len(batch), self._named("train", loss, kl))
+        return epoch.sums.means() | self._validation()
+
+    @torch.no_grad()
+    def progress(self) -> float:
+        """Mean frame F1 of the decoded validation windows, each track's at its best threshold; NaN if none sounds.
+
+        A threshold can be found for any likelihood, and what is decoded from the means does not depend on beta.
+        """
+        if not self.stack:
+            return math.nan
+        places = torch.arange(len(self.run.data.validation)).split(EVAL_BATCH)
+        batches = [self.validation.batch(batch) for batch in places]
+        decoded = [self.stack.decode(self.stack.encode(x_MNC)[0]).cpu().numpy() for x_MNC in batches]
+        actual_MNC = np.concatenate([x_MNC.bool().cpu().numpy() for x_MNC in batches], axis=1)
+        return best_f1_measures(np.concatenate(decoded, axis=1), actual_MNC)
 
     @torch.no_grad()
     def _validation(self) -> dict[str, float]:
@@ -162,7 +179,7 @@ class Vaes:
 def train_vaes(run: StageRun[VaeNNConfig]) -> None:
     """Train the VAEs; keep their weights, and all that thresholds are found by."""
     learner = VaeLearner(run)
-    fit(learner, run.config.vae_epochs, run.files, run.after_epoch)
+    fit(learner, run.config.vae_epochs, run.files, run.after_epoch, run.rungs, run.at_rung)
     run.files.write(WEIGHTS, tensors.to_bytes(learner.weights(), {"sounding": learner.sounding}))
     vaes = Vaes(run, run.files)
     found = {
