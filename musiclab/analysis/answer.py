@@ -90,7 +90,7 @@ def answer(
         scores=_mean_scores(scores),
         comparisons=compare(scores, criteria),
         above_zero=_above_zero(measures_by_block, anytime_p if criteria.sequential else paired_p),
-        effects=effects({trial.variant.name: trial.variant.values for trial in trials}, scores, criteria),
+        effects=_effects(trials, scores, criteria),
         baselines=baselines,
         missing=missing,
         failed=failures,
@@ -138,6 +138,13 @@ def score(record: TrialRecord, objective: Measure) -> float:
     if objective.better != "real":
         return value
     return abs(value - record.baselines.get(objective.full_name, math.nan))
+
+
+def _effects(trials: list[TrialSpec], scores: dict[str, dict[int, float]], criteria: Criteria) -> Effects:
+    """The effects of single fields; none of a search, which chose the values for the scores that went with them."""
+    if any(trial.variant.label for trial in trials):
+        return Effects()
+    return effects({trial.variant.name: trial.variant.values for trial in trials}, scores, criteria)
 
 
 def _mean_scores(scores: dict[str, dict[int, float]]) -> dict[str, float]:

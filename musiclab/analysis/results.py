@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from musiclab.analysis.answer import Answer, answer
 from musiclab.analysis.claims import ClaimVerdict, judgements
+from musiclab.analysis.search import SearchResults, search_results
 from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError
 from musiclab.storage.files import Storage
@@ -26,6 +27,7 @@ class Results:
         failures: by key, why a trial without a record failed when it was last tried.
         answer: the statistics.
         judgements: the plan's claims, judged.
+        search: what the search has come to whose first places are the variants; None if the study is none.
     """
 
     storage: Storage
@@ -37,6 +39,7 @@ class Results:
     failures: dict[str, Failure]
     answer: Answer
     judgements: list[ClaimVerdict]
+    search: SearchResults | None = None
 
     @classmethod
     def read(cls, storage: Storage, study: str, edition: str = "") -> "Results":
@@ -55,4 +58,5 @@ class Results:
         runs = {key: cost for key in records if (cost := stored.run(key))}
         summary = answer(trials, records, plan.criteria, failures)
         verdicts = judgements(plan.claims, trials, records, plan.sequential)
-        return cls(storage, folder, plan, trials, records, runs, failures, summary, verdicts)
+        search = search_results(storage, folder, plan, records)
+        return cls(storage, folder, plan, trials, records, runs, failures, summary, verdicts, search)

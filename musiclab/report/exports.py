@@ -10,6 +10,7 @@ from typing import Any
 from musiclab.analysis.answer import Answer
 from musiclab.analysis.intervals import Interval
 from musiclab.analysis.results import Results
+from musiclab.analysis.search import SearchResults
 from musiclab.design.trials import FORM, SYSTEM
 from musiclab.report.sentences import describe
 from musiclab.wording import counted
@@ -26,6 +27,29 @@ def results_csv(results: Results) -> str:
     """`trial_table` as CSV. Text that a spreadsheet would take for a formula begins with a quote."""
     text = io.StringIO()
     columns, rows = trial_table(results)
+    csv.writer(text, lineterminator="\n").writerows([columns, *([_plain(value) for value in row] for row in rows)])
+    return text.getvalue()
+
+
+def search_csv(search: SearchResults) -> str:
+    """Every proposal of a search as CSV: number, state, source, values, scores on the search's block, seconds, rungs.
+
+    A field that does not apply is empty, and so is a score that is missing.
+    """
+    fields, objectives = list(search.space), search.objectives
+    columns = ["number", "state", "source", "trial", *fields, *(objective.full_name for objective in objectives)]
+    columns += ["seconds", *(f"rung_{rung}" for rung in range(1, len(search.rungs) + 1)), "confirmed", "reason"]
+    confirmed = {each.number for each in search.confirmed}
+    rows: list[list[Any]] = []
+    for each in search.tried:
+        rungs = [_number(value) for value in each.end.rungs] if each.end else []
+        row: list[Any] = [each.number, each.state, each.proposal.source, each.proposal.key]
+        row += [each.values.get(name) for name in fields]
+        row += [_number(each.score(objective)) for objective in objectives]
+        row += [each.seconds, *(rungs + [None] * len(search.rungs))[: len(search.rungs)]]
+        row += [int(each.number in confirmed), each.end.reason if each.end else ""]
+        rows.append(row)
+    text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([columns, *([_plain(value) for value in row] for row in rows)])
     return text.getvalue()
 
@@ -60,7 +84,7 @@ def trial_table(results: Results) -> tuple[list[str], list[list[Any]]]:
 def results_json(results: Results) -> str:
     """The whole answer: sentences, criteria, each variant's intervals and comparison, baselines, effects, claims, plan.
 
-    A missing value is null, and so are the bounds of an unbounded interval.
+    A missing value is null, and so are the bounds of an unbounded interval. Of a search it has what was confirmed.
     """
     answer, plan = results.answer, results.plan
     variants = [
@@ -78,7 +102,7 @@ def results_json(results: Results) -> str:
     whole = {
         "study": plan.study,
         "question": plan.question,
-        "answer": describe(answer),
+        "answer": describe(answer, results.search),
         "objective": answer.objective.full_name,
         "unit": answer.objective.unit,
         "better": answer.objective.better,
@@ -89,9 +113,29 @@ def results_json(results: Results) -> str:
         "scale": answer.baselines,
         "effects": _json(answer.effects),
         "claims": _json(results.judgements),
+        **({"search": _search(results.search)} if results.search else {}),
         "plan": plan.to_summary(),
     }
     return json.dumps(_finite(whole), indent=1) + "\n"
+
+
+def _search(search: SearchResults) -> dict[str, Any]:
+    """What a search has come to, but without its proposals, which are in `search.csv`."""
+    variants = [each for each in (search.control, *search.confirmed) if each]
+    return {
+        "over": search.is_over,
+        "objectives": [objective.full_name for objective in search.objectives],
+        "states": dict(search.states),
+        "first": search.first and search.first.number,
+        "winner": search.winner and search.winner.name,
+        "confirmed": [
+            _json(each) | {"overstated": {measure.full_name: each.overstated(measure) for measure in search.objectives}}
+            for each in variants
+        ],
+        "front": search.front,
+        "importance": search.importance,
+        "cost": _json(search.cost),
+    }
 
 
 def table_tex(results: Results) -> str:

@@ -32,6 +32,11 @@ def number(value: float) -> str:
     return rounded(value).replace("-", _MINUS)  # in an exponent too
 
 
+def value_text(value: object) -> str:
+    """The value of a field: a number that is not whole to four digits, anything else as it is."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def signed_html(value: float) -> str:
     """As `number`, with a plus sign if the value is above 0."""
     return f"+{number(value)}" if value > 0 else number(value)

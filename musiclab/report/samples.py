@@ -15,6 +15,7 @@ from musiclab.rendering.midi import from_midi, to_midi
 from musiclab.rendering.sound import player
 from musiclab.report.sentences import missing
 from musiclab.storage.records import Records
+from musiclab.storage.trial_documents import TrialRecord
 from musiclab.training.windows import block_windows
 
 _NAME = re.compile(r"start-([1-9]\d*)\.mid")
@@ -77,19 +78,24 @@ class Samples:
         if trial is None or trial.key not in self._results.records:
             failed = trial is not None and trial.key in self._results.failures
             return missing.TRIAL_FAILED if failed else missing.TRIAL_UNFINISHED
-        name = f"start-{place.start}"
-        if f"{name}.mid" not in self._results.records[trial.key].samples:
-            return missing.SAMPLE_NEVER_MADE
-        midi = self._records.sample(trial.key, f"{name}.mid")
-        if midi is None:
-            return missing.SAMPLE_GONE
-        try:
-            roll, resolution, tempo = from_midi(midi)
-        except ValueError:
-            return missing.SAMPLE_DAMAGED
-        config = trial.variant.config
-        start_steps = roll.shape[1] - config["continuation"] * config["steps"]  # what is not continuation is start
-        return Sample(roll, resolution, tempo, start_steps, midi, self._records.sample(trial.key, f"{name}.mp3"))
+        return sample_of(self._records, self._results.records[trial.key], place.start)
+
+
+def sample_of(records: Records, record: TrialRecord, start: int) -> Sample | str:
+    """A trial's sample of a start window, which counts from 1, or the sentence that says why there is none."""
+    name = f"start-{start}"
+    if f"{name}.mid" not in record.samples:
+        return missing.SAMPLE_NEVER_MADE
+    midi = records.sample(record.key, f"{name}.mid")
+    if midi is None:
+        return missing.SAMPLE_GONE
+    try:
+        roll, resolution, tempo = from_midi(midi)
+    except ValueError:
+        return missing.SAMPLE_DAMAGED
+    # What is not continuation is start.
+    start_steps = roll.shape[1] - record.config["continuation"] * record.config["steps"]
+    return Sample(roll, resolution, tempo, start_steps, midi, records.sample(record.key, f"{name}.mp3"))
 
 
 class RealMusic:

@@ -7,10 +7,12 @@ from itertools import zip_longest
 
 from musiclab.analysis.answer import Answer
 from musiclab.analysis.comparisons import Comparison
+from musiclab.analysis.search import SearchResults
 from musiclab.measures.baselines import FLOOR, RANDOM, SHUFFLED
 from musiclab.measures.registry import MEASURES, Measure
 from musiclab.report.formatting import UNBOUNDED, bounds_text, mean_text, p_text
 from musiclab.report.sentences import captions, verdict_detail
+from musiclab.report.sentences.search import values_phrase
 from musiclab.wording import counted, rounded
 
 _COLUMNS = 6  # variants side by side; the others follow below, because terminals are narrow
@@ -60,6 +62,29 @@ def table(answer: Answer, spell: Callable[[str], str] = str) -> str:
     if more := measured - shown:
         blocks.append(f"{counted(len(more), 'more measure')}: see report.html and results.csv.")
     return "\n\n".join(blocks)
+
+
+def search_table(answer: Answer, search: SearchResults | None, spell: Callable[[str], str] = str) -> str:
+    """What a search has confirmed: places and scores in the search beside those on fresh blocks; empty if nothing.
+
+    "overstated" is by how much the search made it look better than it is. Scores are of the objective; of several,
+    each of them follows.
+    """
+    variants = [each for each in (search.control, *search.confirmed) if each] if search else []
+    if search is None or not search.confirmed:
+        return ""
+    rows = [["", "place", "objective", "searched", "confirmed", "", "overstated", "verdict", "values"]]
+    for variant in variants:
+        compared = answer.comparisons.get(variant.name)
+        for objective in search.objectives:
+            mean, is_first = variant.means[objective.full_name], objective == search.objective
+            cells = [rounded(variant.searched[objective.full_name]), rounded(mean.mean), bounds_text(mean)]
+            cells.append(rounded(variant.overstated(objective)))
+            place = "-" if variant.place is None else str(variant.place)
+            head = [variant.name, place] if is_first else ["", ""]
+            tail = [compared.verdict if compared else "", values_phrase(variant.values)] if is_first else ["", ""]
+            rows.append([*head, objective.name, *cells, *tail])
+    return _aligned([[spell(cell) for cell in row] for row in rows], 1)
 
 
 def _groups(answer: Answer) -> list[list[str]]:

@@ -79,7 +79,7 @@ def make(store: WindowStore, tmp_path: Path) -> Callable[..., Results]:
                         start = block_windows(store, block, 0, 32, 8).starts[number - 1, 0]
                         roll = np.concatenate([store.batch(np.array([start]))[0], roll], axis=1)
                     samples |= {f"start-{number}.mid": to_midi(roll, 2), f"start-{number}.mp3": sound(count)}
-                record = made_record({}, key=cell.key, samples=dict.fromkeys(samples, "hash"))
+                record = made_record({}, key=cell.key, config=config, samples=dict.fromkeys(samples, "hash"))
                 records.put(cell.key, record, made_cost(), samples)
         plan = made_plan(
             question="?", edition=seed, began=1.0, base={"data": "made"}, blocks=blocks, trial_specs=tuple(cells),

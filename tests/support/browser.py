@@ -38,6 +38,10 @@ class Browser:
         made = _call("POST", f"{driver}/session", {"capabilities": {"alwaysMatch": wanted}})
         self._session = f"{driver}/session/{made['sessionId']}"
 
+    def visit(self, url: str) -> None:
+        """Open a page of a server."""
+        self._post("url", url=url)
+
     def open(self, page: Path) -> None:
         self._post("url", url=page.as_uri())
 
@@ -57,7 +61,7 @@ class Browser:
     def click(self, selector: str, across: float = 0.5) -> None:
         """Click an element at a share of its width."""
         element = self._find(selector)
-        self.run("arguments[0].scrollIntoView({block: 'center', inline: 'center'})", element)
+        self.run("arguments[0].scrollIntoView({block: 'center', inline: 'center', behavior: 'instant'})", element)
         width = self.run("return arguments[0].getBoundingClientRect().width", element)
         move = {"type": "pointerMove", "origin": element, "x": round((across - 0.5) * width), "y": 0, "duration": 0}
         actions = [move, {"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}]

@@ -1,8 +1,12 @@
-// The player of the listening section. One audio element plays for all cells, so one sound plays at a time and nothing
-// is decoded before it is wanted; each cell keeps its place. Nothing is asked of the network or kept in the browser.
+// The players of the listening section and of a search's front. In each one audio element plays for all cells, so
+// nothing is decoded before it is wanted; each cell keeps its place. One sound plays at a time on the page. Nothing is
+// asked of the network or kept in the browser.
+const audios = [];
 for (const section of document.querySelectorAll(".listening")) {
   const audio = new Audio();
   audio.preload = "none";
+  audios.push(audio);
+  audio.addEventListener("play", () => audios.forEach((other) => other !== audio && other.pause()));
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   const status = section.querySelector(".status");
   const places = new Map(); // seconds into cells that are not loaded
@@ -79,6 +83,16 @@ for (const section of document.querySelectorAll(".listening")) {
   }
 
   section.addEventListener("click", (event) => {
+    // A point of a front leads to its sound and plays it; without scripts it only leads there.
+    const point = event.target.closest("a[href^='#hear-']");
+    if (point) {
+      event.preventDefault();
+      const heard = document.getElementById(point.getAttribute("href").slice(1));
+      heard.scrollIntoView({ block: "center" });
+      heard.querySelector("button").focus({ preventScroll: true });
+      toggle(heard);
+      return;
+    }
     const cell = event.target.closest(".cell");
     const roll = event.target.closest("svg.roll");
     if (event.target.closest("button")) toggle(cell);

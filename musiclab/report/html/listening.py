@@ -135,7 +135,7 @@ def _columns(
     for place in places:
         cells: dict[Row, Shown] = {}
         for row in rows:
-            cell = _shown(row, place, frame)
+            cell = shown(f"{row.name}, block {place.block}, start {place.start}", row.get(place), frame)
             if cell.size > largest:
                 break
             cells[row] = cell
@@ -146,9 +146,8 @@ def _columns(
     return columns
 
 
-def _shown(row: Row, place: Place, frame: tuple[int, int] | None) -> Shown:
-    label = f"{row.name}, block {place.block}, start {place.start}"
-    sample = row.get(place)
+def shown(label: str, sample: Sample | str, frame: tuple[int, int] | None = None) -> Shown:
+    """A sample as the page has it, or the sentence that says why there is none; `frame` as `_frame` gives it."""
     if isinstance(sample, str):
         return Shown(label, lack=sample)
     first, last = 0, sample.roll.shape[1]

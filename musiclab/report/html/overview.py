@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from musiclab.analysis.results import Results
 from musiclab.report.html.templates import template
-from musiclab.report.sentences import distance_from_real, evidence, evidence_mark, sentence
+from musiclab.report.sentences import distance_from_real, evidence, evidence_mark, headline, searched
 from musiclab.wording import counted
 
 
@@ -21,7 +21,11 @@ def overview(studies: list[Results]) -> str:
             "name": study.plan.study,
             "link": _link(study, here),
             "question": study.plan.question.splitlines()[0],
-            "answer": [sentence(study.answer), *distance_from_real(study.answer)],
+            "answer": [
+                headline(study.answer, study.search),
+                *searched(study.answer, study.search),
+                *distance_from_real(study.answer),
+            ],
             "measured_at": measured_at(study),
             "done": len(study.records),
             "planned": len(study.trial_specs),

@@ -12,6 +12,8 @@ from musiclab.report.formatting import moment, shortened
 from musiclab.report.html import tables, trial_tables
 from musiclab.report.html.listening import LISTENING_CSS, LISTENING_JS, listening
 from musiclab.report.html.plots import swatch
+from musiclab.report.html.search import search_section
+from musiclab.report.html.search_marks import mark_swatch
 from musiclab.report.html.sections import (
     curve_plots,
     distribution_plots,
@@ -23,12 +25,14 @@ from musiclab.report.html.sections import (
 from musiclab.report.html.templates import template
 from musiclab.report.sentences import (
     beside_baselines,
+    captions,
     distance_from_real,
     evidence,
     evidence_mark,
+    headline,
     how_sure,
     lacking,
-    sentence,
+    searched,
     single_effects,
 )
 from musiclab.wording import counted
@@ -60,7 +64,11 @@ def _page(results: Results) -> str:
         question=question,
         explained=explained,
         facts=_facts(results),
-        sentence=sentence(answer),
+        sentence=headline(answer, results.search),
+        searched=searched(answer, results.search),
+        search=search_section(results),
+        captions=captions,
+        mark_swatch=lambda kind: mark_swatch(kind, f"mark-{next(swatches)}"),
         distance=distance_from_real(answer),
         lacking=lacking(answer),
         single_effects=single_effects(answer),
@@ -108,13 +116,18 @@ def _question(text: str) -> tuple[str, list[str]]:
 
 def _facts(results: Results) -> list[str]:
     """What the study is, in a line: name, scale, data, size, when."""
-    plan, variants = results.plan, len(results.answer.measures)
+    plan, search = results.plan, results.search
+    extent = f"{counted(len(results.answer.measures), 'variant')} on {counted(plan.blocks, 'block')}"
+    if search:
+        proposals, confirmed = counted(len(search.counted), "proposal"), len(search.confirmed)
+        on_blocks = f"{confirmed} confirmed on {counted(plan.blocks, 'block')}" if confirmed else "none confirmed yet"
+        extent = f"{proposals}, {on_blocks}"
     return [
         plan.study,
         f"{plan.scale} scale",
         *([f"{plan.form} form"] if plan.form else []),
         str(plan.base.get("data", "")),
-        f"{counted(variants, 'variant')} on {counted(plan.blocks, 'block')}",
+        extent,
         moment(plan.began),
     ]
 

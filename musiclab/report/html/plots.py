@@ -102,8 +102,8 @@ class _Rows:
         self.bottom, self.height = at, at + 24
 
     def draw(self, figure: Figure) -> None:
-        axes = _axes(figure, (self.left, self.top, self.width - self.left - 14, self.bottom - self.top))
-        sheet = _axes(figure, (0, 0, self.width, self.height))
+        axes = axes_at(figure, (self.left, self.top, self.width - self.left - 14, self.bottom - self.top))
+        sheet = axes_at(figure, (0, 0, self.width, self.height))
         sheet.set(xlim=(0, self.width), ylim=(self.height, 0))
         sheet.axis("off")
         axes.set_ylim(self.bottom, self.top)
@@ -182,14 +182,14 @@ def curves_plot(series: list[Line], name: str, title: str, description: str) -> 
     """Learning curves: a line for each variant, with a marker at its end and its band behind it."""
 
     def draw(figure: Figure) -> None:
-        axes = _axes(figure, (46, 8, SMALL - 60, 132))
+        axes = axes_at(figure, (46, 8, SMALL - 60, 132))
         put_axis(axes, scale_of([value for line in series for value in (*line.low, *line.high)], []), "y", 4)
         for line in series:
             keep = _thinned(len(line.x))
             x, y, low, high = (np.array(values)[keep] for values in (line.x, line.y, line.low, line.high))
             color = COLOR[f"s{line.style + 1}"]
             axes.fill_between(x, low, high, color=color, alpha=0.16, linewidth=0)
-            axes.plot(x, y, color=color, linewidth=1.6, **_dashed(DASHES[line.style]))
+            axes.plot(x, y, color=color, linewidth=1.6, **dashed(DASHES[line.style]))
             axes.plot(x[-1:], y[-1:], MARKERS[line.style], color=color, markersize=6, clip_on=False)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=TICK_STEPS))
 
@@ -216,7 +216,7 @@ def response_plot(series: list[Line], references: list[Reference], ticks: list[f
         scale = scale_of(
             [value for line in series for value in (*line.low, *line.high, *(y for _, y in line.dots))], references
         )
-        axes = _axes(figure, (54, 12, width - 70, 230))
+        axes = axes_at(figure, (54, 12, width - 70, 230))
         put_axis(axes, scale, "y", 5)
         low, high = ticks[0], ticks[-1]
         if low > 0 and high / low >= 8:
@@ -231,7 +231,7 @@ def response_plot(series: list[Line], references: list[Reference], ticks: list[f
             _response(axes, line, 7 * (place - (len(series) - 1) / 2))
         right = axes.get_xlim()[1]
         for reference in scale.inside:
-            axes.axhline(reference.value, color=COLOR["real"], linewidth=1.5, **_dashed(reference.dashes))
+            axes.axhline(reference.value, color=COLOR["real"], linewidth=1.5, **dashed(reference.dashes))
             if reference.spread:
                 low, high = reference.value - reference.spread, reference.value + reference.spread
                 axes.axhspan(low, high, color=COLOR["real"], alpha=0.14, linewidth=0)
@@ -256,7 +256,7 @@ def distribution_plot(
     """
 
     def draw(figure: Figure) -> None:
-        axes = _axes(figure, (46, 8, SMALL - 60, 132))
+        axes = axes_at(figure, (46, 8, SMALL - 60, 132))
         axes.stairs(real, edges, fill=True, color=COLOR["real"], alpha=0.3, linewidth=0)
         for style, shares in series:
             color = COLOR[f"s{style + 1}"]
@@ -290,16 +290,16 @@ def swatch(style: int, name: str) -> Markup:
     """A series' line and marker, for a legend; `name` as `svg.drawn` takes it."""
 
     def draw(figure: Figure) -> None:
-        axes = _axes(figure, (0, 0, 34, 14))
+        axes = axes_at(figure, (0, 0, 34, 14))
         axes.axis("off")
         axes.set(xlim=(0, 34), ylim=(0, 14))
-        axes.plot([1, 33], [7, 7], color=COLOR[f"s{style + 1}"], linewidth=1.6, **_dashed(DASHES[style]))
+        axes.plot([1, 33], [7, 7], color=COLOR[f"s{style + 1}"], linewidth=1.6, **dashed(DASHES[style]))
         axes.plot([17], [7], MARKERS[style], color=COLOR[f"s{style + 1}"], markersize=7)
 
     return ornament(34, 14, draw, name)
 
 
-def _axes(figure: Figure, box: tuple[float, float, float, float]) -> Axes:
+def axes_at(figure: Figure, box: tuple[float, float, float, float]) -> Axes:
     """Axes at left, top, width and height in pixels, without a frame, with grey ticks."""
     wide, high = figure.get_size_inches() * 72
     left, top, width, height = box
@@ -316,7 +316,7 @@ def _reference_line(axes: Axes, reference: Reference, ends: tuple[float, float])
         low, high = reference.value - reference.spread, reference.value + reference.spread
         axes.axvspan(low, high, color=COLOR["real"], alpha=0.14, linewidth=0)
     axes.plot(
-        [reference.value] * 2, ends, color=COLOR["real"], linewidth=1.5, clip_on=False, **_dashed(reference.dashes)
+        [reference.value] * 2, ends, color=COLOR["real"], linewidth=1.5, clip_on=False, **dashed(reference.dashes)
     )
 
 
@@ -332,7 +332,7 @@ def _response(axes: Axes, line: Line, aside: float) -> None:
             markeredgecolor=COLOR["ink"], markeredgewidth=1,
         )  # fmt: skip
     marker = "D" if line.style < 0 else MARKERS[line.style]
-    dashes = _dashed(DASHES[max(line.style, 0)])
+    dashes = dashed(DASHES[max(line.style, 0)])
     axes.plot(line.x, line.y, color=color, linewidth=1.6, marker=marker, markersize=7, transform=moved, **dashes)
 
 
@@ -348,7 +348,8 @@ def _apart(ticks: list[float], axes: Axes) -> list[float]:
     return [ticks[index] for index in kept]
 
 
-def _dashed(dashes: tuple[int, ...]) -> dict[str, Any]:
+def dashed(dashes: tuple[int, ...]) -> dict[str, Any]:
+    """The keyword for a line with these dashes, in pixels; none for a line without."""
     return {"dashes": [length / 1.5 for length in dashes]} if dashes else {}
 
 

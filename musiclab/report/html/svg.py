@@ -115,7 +115,7 @@ def _attributes(element: ElementTree.Element, name: str, referred: set[str]) -> 
             if value not in referred:
                 continue
             value = f"{name}-{value}"
-        elif key == "href":
+        elif key == "href" and not element.tag.endswith("}a"):  # a link leads to another place of the page
             value = f"#{name}-{value[1:]}"
         elif value.startswith("url(#"):
             value = f"url(#{name}-{value[5:]}"
@@ -135,6 +135,7 @@ def _style(value: str) -> str:
     kept = []
     for declaration in value.split(";"):
         key, _, setting = (text.strip() for text in declaration.partition(":"))
-        if key and key not in ("font-family", "stroke-linejoin", "stroke-linecap"):
+        # A point may be a line without length, whose round ends are the point.
+        if key and key not in ("font-family", "stroke-linejoin") and (key != "stroke-linecap" or setting == "round"):
             kept.append(f"{key}:{_VARIABLES.get(setting, setting)}")
     return ";".join(kept)

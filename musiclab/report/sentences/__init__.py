@@ -1,10 +1,12 @@
 """All sentences that people read about a study's results, by subject. No other module builds sentences."""
 
-from musiclab.report.sentences.answer import describe, how_sure, sentence, underpowered, verdict, verdict_detail
+from musiclab.report.sentences.answer import how_sure, sentence, underpowered, verdict, verdict_detail
 from musiclab.report.sentences.baselines import beside_baselines, distance_from_real
 from musiclab.report.sentences.claims import evidence, evidence_mark, expectation
 from musiclab.report.sentences.effects import confounded, single_effects
 from musiclab.report.sentences.missing import lacking
+from musiclab.report.sentences.search import headline, searched
+from musiclab.report.sentences.whole import describe
 
 __all__ = [
     "beside_baselines",
@@ -14,8 +16,10 @@ __all__ = [
     "evidence",
     "evidence_mark",
     "expectation",
+    "headline",
     "how_sure",
     "lacking",
+    "searched",
     "sentence",
     "single_effects",
     "underpowered",

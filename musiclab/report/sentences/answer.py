@@ -6,27 +6,21 @@ from musiclab.analysis.answer import Answer, best, undecided
 from musiclab.analysis.comparisons import Verdict
 from musiclab.analysis.sequential import blocks_needed_anytime, smallest_p_anytime
 from musiclab.analysis.statistics import ALPHA, blocks_needed, smallest_p
+from musiclab.design.search import CONTROL
 from musiclab.report.formatting import number
 from musiclab.report.sentences import captions
-from musiclab.report.sentences.baselines import beside_baselines, distance_from_real
-from musiclab.report.sentences.effects import single_effects
-from musiclab.report.sentences.missing import lacking
-from musiclab.report.sentences.phrases import LARGEST_NAMED, is_or_are, named_or_counted, p_at_most, with_mean
+from musiclab.report.sentences.phrases import (
+    LARGEST_NAMED,
+    is_or_are,
+    named_or_counted,
+    p_at_most,
+    the_control,
+    with_mean,
+)
 from musiclab.wording import counted, listing, rounded
 
 _LONGEST_LIST = 120  # letters of a list of names
 _BETTER_AND_WORSE: dict[Verdict, str] = {"better": "nearer to real music", "worse": "farther from real music"}
-
-
-def describe(answer: Answer) -> list[str]:
-    """The answer in sentences: the verdicts, how far from real music all is, what is missing, effects, baselines."""
-    return [
-        sentence(answer),
-        *distance_from_real(answer),
-        *lacking(answer),
-        *single_effects(answer),
-        *beside_baselines(answer),
-    ]
 
 
 def sentence(answer: Answer) -> str:
@@ -116,7 +110,7 @@ def _verdicts_against(answer: Answer, control: str) -> str:
     if not names_by_verdict:
         return ""
     if math.isnan(answer.scores[control]):
-        return f"the control {control}: nothing is compared, because the control has no value"
+        return f"{the_control(answer, control)}: nothing is compared, because the control has no value"
     clauses = []
     for key, on_real in _BETTER_AND_WORSE.items():
         if names := names_by_verdict.get(key):
@@ -135,7 +129,7 @@ def _verdicts_against(answer: Answer, control: str) -> str:
     if names := names_by_verdict.get("no difference shown"):
         clauses.append(f"no difference is shown for {_these(answer, names, after_others=bool(clauses))}")
         clauses += _detectable(answer, names)
-    return f"the control {with_mean(answer, control)}: {'; '.join(clauses)}"
+    return f"{the_control(answer, control)}: {'; '.join(clauses)}"
 
 
 def _not_compared(answer: Answer, names: list[str], others: int) -> list[str]:
@@ -196,7 +190,8 @@ def _best(answer: Answer, leader: str, verdicts: str) -> str:
         return ""
     superlative = "Nearest to real music on average" if answer.objective.better == "real" else "Best mean"
     has_its_mean = f"{leader} (" in verdicts
-    return f"{superlative}: {leader if has_its_mean else with_mean(answer, leader)}."
+    named = leader if has_its_mean else with_mean(answer, leader)
+    return f"{superlative}: {f'the {named}' if leader == CONTROL else named}."
 
 
 def _power(answer: Answer) -> str:

@@ -1,7 +1,10 @@
 """The small phrases that sentences are made of: p, a signed mean, a verb that agrees, a list of variants."""
 
+import math
+
 from musiclab.analysis.answer import Answer
 from musiclab.analysis.intervals import Interval
+from musiclab.design.search import CONTROL
 from musiclab.report.formatting import bounds_text, p_text
 from musiclab.wording import listing, rounded
 
@@ -50,6 +53,12 @@ def with_mean(answer: Answer, name: str, p: float | None = None) -> str:
     if p is not None:
         numbers.append(p_phrase(p))
     return f"{name} ({', '.join(numbers)})" if numbers else name
+
+
+def the_control(answer: Answer, control: str) -> str:
+    """A control with its mean, if it has one: `the control k=8 (1.01)`, or `the control (1.01)` without other name."""
+    named = control if math.isnan(answer.scores[control]) else with_mean(answer, control)
+    return f"the {named}" if control == CONTROL else f"the control {named}"
 
 
 def with_means(names: list[str], intervals: dict[str, Interval]) -> str:
