@@ -8,19 +8,22 @@ from typing import Any
 from urllib.parse import quote
 
 from musiclab.analysis.answer import Answer, answer
+from musiclab.analysis.search import search_results
 from musiclab.design.trials import FORM, SYSTEM, TrialSpec
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.measures.registry import MEASURES
 from musiclab.report.sentences import describe, verdict
-from musiclab.report.text_table import table
+from musiclab.report.text_table import search_table, table
 from musiclab.storage.files import Storage
 from musiclab.storage.plans import StudyPlan
 from musiclab.storage.records import Records
+from musiclab.storage.search_documents import Proposal, SearchFiles
 from musiclab.storage.trial_documents import TrialRecord
 from musiclab.tracking.mlflow_runs import Run, Runs, is_refused
 from musiclab.tracking.reasons import why
-from musiclab.tracking.snapshot import Unreadable, stored_trial
+from musiclab.tracking.search_runs import SearchRuns
+from musiclab.tracking.snapshot import Trial, Unreadable, stored_trial
 from musiclab.tracking.uri import artifacts_folder, is_database, is_own, masked
 
 _ANSWER = ("answer.txt", "plan.json")
@@ -50,20 +53,21 @@ class Reconciler:
         progress: Callable[[int, int], None] = lambda in_sync, total: None,
     ) -> None:
         self._records, self._folder, self._uri, self._progress = Records(storage), folder, uri, progress
+        self._search = SearchRuns(self._records, folder)
         self._finished: dict[str, TrialRecord] = {}
         self._ended: dict[str, float] = {}
         self._failed: dict[str, float] = {}
         self._seen: set[str] = set()
         self._answered_state, self._no_answer_until = "", 0.0
         self._known_runs: Runs | None = None  # None before the first round, and after one that failed
-        self._had_failure, self._upload_failed, self._behind = False, False, ""
+        self._had_failure, self._upload_failed, self._behind, self._total = False, False, "", 0
         self.changes: Counter[str] = Counter()
         self.points: dict[str, int] = {}
 
     @property
     def damage(self) -> dict[str, str]:
         """Damaged files of the storage, with what is wrong with them."""
-        return self._records.damage
+        return self._records.damage | self._search.damage
 
     def round(self, last: bool = False) -> tuple[list[str], str]:
         """Do one round.
@@ -108,11 +112,14 @@ class Reconciler:
         runs = self._known_runs
         specs = list(plan.trial_specs)
         study = runs.get("study", plan.edition, plan.study, None, plan.began, plan.base)
+        proposals = self._search.read() if plan.design.get("kind") == "search" else []
+        self._total = len(specs) + len(proposals)
         variants = self._variants(runs, specs, study, plan.began)
+        if proposals:
+            self._sync_search(runs, plan, study, proposals, last)
         for spec in specs:
             if spec.key not in self.points:
-                self._sync_trial(runs, spec, variants[spec.variant.name], last)
-                self._progress(len(self.points), len(specs))
+                self._sync_trial(spec.key, self._send_trial, runs, spec, variants[spec.variant.name], last)
         state = self._state(plan)
         began = time.monotonic()
         # An answer searches for the ends of many intervals, so at most a tenth of the time is spent on it.
@@ -121,7 +128,7 @@ class Reconciler:
             self._show(runs, plan, study, variants, result, state)
             self._answered_state, self._no_answer_until = state, began + 10 * (time.monotonic() - began)
         if last:
-            self._upload_report(runs, study)
+            self._upload_report(runs, study, (*_REPORT, "search.csv") if _is_search(plan) else _REPORT)
             runs.close_running()
         return self._links(runs, study, list(variants.values())), self._behind
 
@@ -134,23 +141,41 @@ class Reconciler:
         variants = {}
         for name in dict.fromkeys(spec.variant.name for spec in specs):
             variants[name] = runs.get("variant", first[name].key, name, study, began, _params(first[name]))
-            self._progress(len(self.points), len(specs))
+            self._progress(len(self.points), self._total)
         return variants
 
-    def _sync_trial(self, runs: Runs, spec: TrialSpec, variant: Run, last: bool) -> None:
+    def _sync_search(self, runs: Runs, plan: StudyPlan, study: Run, proposals: list[Proposal], last: bool) -> None:
+        """Bring MLflow up to date with the search itself, and with its trials."""
+        search, system = self._search.get(runs, plan, study), plan.trial_specs[0].variant.system
+        for proposal in proposals:
+            if proposal.key not in self.points:
+                self._sync_trial(proposal.key, self._send_proposal, runs, proposal, system, search, last)
+        self._search.finish(runs, plan, search, last)
+
+    def _sync_trial(self, key: str, send: Callable[..., None], *arguments: Any) -> None:
         """Bring MLflow up to date with one trial; a problem with this trial alone is noted."""
         try:
-            self._send_trial(runs, spec, variant, last)
+            send(*arguments)
         except Unreadable as error:
-            self._note(f"trial {spec.key} cannot be read: {why(error, self._uri)}")
+            self._note(f"trial {key} cannot be read: {why(error, self._uri)}")
         except Exception as error:
             if not is_refused(error):
                 raise
-            self._note(f"trial {spec.key} is refused: {why(error, self._uri)}")
+            self._note(f"trial {key} is refused: {why(error, self._uri)}")
+        self._progress(len(self.points), self._total)
+
+    def _send_proposal(self, runs: Runs, proposal: Proposal, system: str, search: Run, last: bool) -> None:
+        trial = self._search.trial(proposal, last)
+        if trial is None:
+            return
+        params = {SYSTEM: system} | proposal.values
+        run = runs.get("proposal", proposal.key, f"proposal {proposal.number}", search, trial.began, params)
+        if self._send(runs, run, proposal.key, trial, last) and self._search.has_ended(proposal):
+            self.points[proposal.key] = len(trial.points)
 
     def _send_trial(self, runs: Runs, spec: TrialSpec, variant: Run, last: bool) -> None:
         key = spec.key
-        trial = stored_trial(self._records, spec, last)
+        trial = stored_trial(self._records, spec.stages, last)
         if trial is None:
             return
         self._failed.pop(key, None)
@@ -160,21 +185,25 @@ class Reconciler:
             self._failed[key] = trial.ended
         params = _params(spec) | {"block": spec.block.index, "seed": spec.block.seed}
         run = runs.get("trial", key, f"{spec.variant.name}, block {spec.block.index}", variant, trial.began, params)
+        if self._send(runs, run, key, trial, last) and trial.record:  # a failed trial may be retried
+            self.points[key] = len(trial.points)
+
+    def _send(self, runs: Runs, run: Run, key: str, trial: Trial, last: bool) -> bool:
+        """Send what a trial's run lacks; whether the trial has ended and its run has all of it."""
         has_grown = runs.add(run, trial.points) and key in self._seen
         self._seen.add(key)
         if not trial.status:
             if has_grown and not last and run.status != "RUNNING":
                 runs.resume(run)
-            return
+            return False
         if (run.status, run.mark) != (trial.status, trial.mark) or run.has_lost("files", trial.file_names):
             uploaded = not self._upload_failed and self._upload(runs, run, "files", trial.files())
             if uploaded or run.status != trial.status:
                 runs.end(run, trial.status, trial.ended, trial.tags)
             if not uploaded:
-                return
+                return False
             runs.mark_in_sync(run, trial.mark)
-        if trial.record:  # a failed trial may be retried
-            self.points[key] = len(trial.points)
+        return True
 
     def _upload(self, runs: Runs, run: Run, kind: str, files: dict[str, bytes]) -> bool:
         """Upload a run's files and return whether it has them; after a failure this round uploads nothing more."""
@@ -189,9 +218,10 @@ class Reconciler:
         self._behind = self._behind or reason
 
     def _state(self, plan: StudyPlan) -> str:
-        """What an answer depends on: the plan's trials, how many have finished or failed, and the criteria."""
+        """What an answer depends on: the plan's trials, how many have finished or failed, criteria, a search's ends."""
         keys = sorted(spec.key for spec in plan.trial_specs)
-        identity = content_hash([keys, plan.margin, plan.sequential, self._failed], 8)
+        searched = [SearchFiles(self._records.storage, self._folder).ended()] if _is_search(plan) else []
+        identity = content_hash([keys, plan.margin, plan.sequential, self._failed, *searched], 8)
         return f"{len(self._finished)} of the {len(plan.trial_specs)} trials {identity}"
 
     def _show(
@@ -214,10 +244,12 @@ class Reconciler:
                 tags["musiclab.verdict"] = verdict(result, name)
             runs.end(run, "FINISHED", ended, tags)
             runs.mark_in_sync(run, mark)
-            self._progress(len(self.points), len(plan.trial_specs))
-        if self._finished and (study.mark != state or study.has_lost("answer", lambda: _ANSWER)):
-            question, numbers = plan.question, table(result)
-            words = "\n\n".join(describe(result))
+            self._progress(len(self.points), self._total)
+        search = search_results(self._records.storage, self._folder, plan, self._finished)
+        if (self._finished or search) and (study.mark != state or study.has_lost("answer", lambda: _ANSWER)):
+            question = plan.question
+            numbers = "\n\n".join(filter(None, [table(result), search_table(result, search)]))
+            words = "\n\n".join(describe(result, search))
             text = f"{question}\n\n{numbers}\n\n{words}\n"
             files = dict(zip(_ANSWER, [text.encode(), json.dumps(plan.to_json(), indent=1).encode()], strict=True))
             tags = {"mlflow.note.content": f"{question}\n\n{words}\n\n```\n{numbers}\n```"}
@@ -226,10 +258,10 @@ class Reconciler:
             if uploaded:
                 runs.mark_in_sync(study, state)
 
-    def _upload_report(self, runs: Runs, study: Run) -> None:
+    def _upload_report(self, runs: Runs, study: Run, names: tuple[str, ...]) -> None:
         """Upload the report and the files beside it as artifacts of the study, unless MLflow has the same already."""
         try:
-            files = {name: self._records.storage.read(f"{self._folder}/{name}") for name in _REPORT}
+            files = {name: self._records.storage.read(f"{self._folder}/{name}") for name in names}
         except FileNotFoundError:
             return  # none was written, or only a part
         if not self._upload_failed:
@@ -241,6 +273,10 @@ class Reconciler:
         all_runs = f"{base}/#/experiments/{runs.experiment}/runs"
         comparison = f"{base}/#/compare-runs?runs={variant_ids}&experiments={experiments}"
         return [f"{all_runs}/{study.id}", all_runs, comparison]
+
+
+def _is_search(plan: StudyPlan) -> bool:
+    return plan.design.get("kind") == "search"
 
 
 def _params(spec: TrialSpec) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from musiclab.design.trials import TrialSpec
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
 from musiclab.storage.stages import CurvePoint
@@ -51,22 +50,23 @@ def _reading() -> Iterator[None]:
 
 
 @_reading()
-def stored_trial(records: Records, spec: TrialSpec, over: bool) -> Trial | None:
-    """The trial as the storage has it; None if it has not begun. If `over`, no trial can be running any more.
+def stored_trial(records: Records, stages: dict[str, str], over: bool) -> Trial | None:
+    """The trial with these stages as the storage has it; None if it has not begun.
 
-    What is missing or damaged beside the record is left out.
+    If `over`, no trial can be running any more. What is missing or damaged beside the record is left out.
 
     Raises:
         Unreadable: the rest makes no sense.
     """
-    record, failure, cost = records.get(spec.key), records.failure(spec.key), records.run(spec.key)
-    curves = [replace(point, value=float(point.value)) for point in records.stages.curves(spec.stages)]
+    key = list(stages.values())[-1]
+    record, failure, cost = records.get(key), records.failure(key), records.run(key)
+    curves = [replace(point, value=float(point.value)) for point in records.stages.curves(stages)]
     last = max((point.time for point in curves), default=0.0)
     began = cost.began if cost else min((point.time for point in curves), default=time.time())
     if record:
         ended = cost.ended if cost else last or began
         points = curves + _results(record, ended, cost)
-        files = _Finished(records, spec.key, record)
+        files = _Finished(records, key, record)
         about = {"device": cost.device, "host": cost.host} if cost else {}
         tags = {f"musiclab.{name}": value for name, value in about.items() if value}
         return Trial("FINISHED", "finished", began, ended, _numbers(points), tags, files.read, files.names, record)

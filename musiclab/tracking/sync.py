@@ -78,6 +78,7 @@ def _sync_edition(storage: Storage, folder: str, name: str, trials: int, uri: st
     if runners := active_holders(storage, f"{folder}/runner"):
         say(f"{name}: is being run by {runners[0]}; that run keeps MLflow in sync")
         return False
+    trials += len(storage.names(f"{folder}/search/proposals"))
     try:
         with Lease(storage, f"{folder}/mirror").take(), Progress(f"{name}: trials", trials) as progress:
             reconciler = Reconciler(storage, folder, uri, _advance(progress))
