@@ -83,7 +83,9 @@ def test_the_studies_run_one_after_the_other_and_seconds_add_up(
     codes["noise_sd.py"] = 1  # a trial failed: the others run all the same
     assert script.run_all("midi:songs", tmp_path) == 1
     studies = commands[2:-1]
-    assert {Path(words[0]).name for words in studies} == {file.name for file in script.STUDIES.glob("*.py")}
+    assert {Path(words[0]).name for words in studies} == {
+        file.name for file in script.STUDIES.glob("*.py") if not file.name.startswith("search_")
+    }
     assert all(words[1:] == ["--data", "midi:songs", "--storage", str(tmp_path)] for words in studies)
     assert commands[-1] == ["-m", "musiclab", "report", str(tmp_path)]
     seconds = json.loads((tmp_path / "all_studies.json").read_text())
