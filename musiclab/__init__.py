@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from musiclab.design.claims import Claim, Expect
+    from musiclab.design.search import Budget, Categorical, Float, Int, Search
     from musiclab.design.space import Ablation, Grid
     from musiclab.errors import UserError
     from musiclab.study.results import StudyResults, open_results
@@ -22,9 +23,14 @@ ROOT = Path(__file__).parent  # the package's folder
 __all__ = [
     "ROOT",
     "Ablation",
+    "Budget",
+    "Categorical",
     "Claim",
     "Expect",
+    "Float",
     "Grid",
+    "Int",
+    "Search",
     "Study",
     "StudyResults",
     "UserError",
@@ -35,9 +41,14 @@ __all__ = [
 # Imported when asked for, so that a worker that needs one module does not pay for what a study needs.
 _PUBLIC = {
     "Ablation": "musiclab.design.space",
+    "Budget": "musiclab.design.search",
+    "Categorical": "musiclab.design.search",
     "Claim": "musiclab.design.claims",
     "Expect": "musiclab.design.claims",
+    "Float": "musiclab.design.search",
     "Grid": "musiclab.design.space",
+    "Int": "musiclab.design.search",
+    "Search": "musiclab.design.search",
     "Study": "musiclab.study.study",
     "StudyResults": "musiclab.study.results",
     "UserError": "musiclab.errors",

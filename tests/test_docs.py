@@ -29,9 +29,9 @@ PAGES = {
     str(file.relative_to(ROOT)): file.read_text(encoding="utf-8")
     for file in sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md")])
 }
-COMMANDS = ("data build", "data describe", "generate", "report", "sync", "doctor", "clean")
+COMMANDS = ("data build", "data describe", "generate", "report", "search", "sync", "doctor", "clean")
 # Options of other programs that the pages name.
-OTHERS = {"--head", "--address", "--working-dir", "--backend-store-uri"}
+OTHERS = {"--head", "--address", "--working-dir", "--backend-store-uri", "--pictures"}
 
 
 # What the code has.

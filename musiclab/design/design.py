@@ -1,5 +1,6 @@
 """A design: a study on given data, at a given scale and in a given form: its variants, its trials and their keys."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
@@ -10,12 +11,14 @@ from musiclab.data.source import Source
 from musiclab.data.store import code_of_windows, store_fingerprint
 from musiclab.design.claims import check_claims
 from musiclab.design.factors import Factor, aliases, factors, tells_effects
+from musiclab.design.search import CONTROL, SEARCH_BLOCK, Search, check_search
 from musiclab.design.space import Ablation, combinations
 from musiclab.design.spec import StudySpec, check_spec
 from musiclab.design.trials import FORM, SYSTEM, TrialSpec, Variant, edition, trial_specs
 from musiclab.errors import UserError
 from musiclab.measures.registry import Measure, find_measure
 from musiclab.systems import find_system
+from musiclab.systems.config import Config
 from musiclab.training.runtime import Device, Runtime
 from musiclab.training.streams import Block
 from musiclab.wording import listing
@@ -44,12 +47,15 @@ class Design:
         blocks: instead of the study's own number.
         adding: whether blocks are added until every comparison is clear.
         device: the kind of device that trials are to run on; it is part of their keys.
+        confirmed: of a search, the values of those proposals that are compared with the control, by what they are
+            called.
 
     Attributes:
         objective: the measure that decides.
         systems: those of the variants, by name.
         variants: in the study's order.
         controls: the variant that each variant is compared with, by name; a control's control is itself.
+        device: the kind of device that trials are to run on.
         most: the number of blocks or, if blocks are added, the largest number.
 
     Raises:
@@ -67,40 +73,51 @@ class Design:
         blocks: int | None = None,
         adding: bool = False,
         device: Device = "cpu",
+        confirmed: Mapping[str, dict[str, Any]] | None = None,
     ) -> None:
         check_spec(spec)
-        space = combinations(spec.space)
+        self.search = spec.space if isinstance(spec.space, Search) else None
+        space = [spec.control, *(confirmed or {}).values()] if self.search else combinations(spec.space)
         self.spec, self.source, self.scale, self.adding = spec, source, scale, adding
-        self.objective = find_measure(spec.objective)
-        if self.objective.better == "neither":
-            raise UserError(
-                f"The objective must be a measure with a better direction, such as frechet; got {spec.objective}, "
-                f"which has none."
-            )
+        self.objective = _objective(spec.objective)
         self.systems = {name: find_system(name) for name in dict.fromkeys(_system(spec, values) for values in space)}
         compared = {name for values in space for name in values}
+        if self.search:
+            check_search(self.search, self.systems[spec.system])
+            compared |= self.search.space.keys()
         fixed = _fixed(spec, fields or {}, compared)
         if form and FORM in compared | spec.fixed.keys():
             raise UserError(f"--form is not possible, because {spec.name} says itself which forms it asks about.")
         fixed[FORM] = form or fixed.get(FORM, DEFAULT_FORM)
-        self.variants = [self._variant(fixed, values) for values in space]
+        self.device, self._base, self._runtime = device, fixed, Runtime.here(device)
+        labels = [CONTROL, *(confirmed or {})] if self.search else [""] * len(space)
+        self.variants = [self._variant(values, label) for values, label in zip(space, labels, strict=True)]
         for name, times in Counter(variant.name for variant in self.variants).items():
             if times > 1:
                 raise UserError(f"The variants of {spec.name} must differ; got {name} {times} times.")
         _check_transposed_alike(self.variants)
         check_claims(spec.claims, self.variants)
         control = spec.control or (space[0] if isinstance(spec.space, Ablation) else {})
+        if self.search and (trials := self.search.limits.trials or math.inf) < len(self.starts()):
+            raise UserError(f"The budget must allow all {len(self.starts())} starting points; got {trials} trials.")
         self.controls = {variant.name: self._control(variant, control) for variant in self.variants}
-        _check_objective(self.objective, self.systems, self.variants)
+        for objective in self.objectives:
+            _check_objective(objective, self.systems, self.variants)
         self.most = blocks or spec.blocks
-        indices = [Block(spec.seed, index) for index in range(self.most)]
-        self._trial_specs = trial_specs(self.systems, self.variants, indices, Runtime.here(device))
+        first = SEARCH_BLOCK + 1 if self.search else 0  # no block that a proposal rests on judges it
+        indices = [Block(spec.seed, index) for index in range(first, first + self.most)]
+        self._trial_specs = trial_specs(self.systems, self.variants, indices, self._runtime)
         name_by_key: dict[str, str] = {}
         for trial in self._trial_specs:
             if name_by_key.setdefault(trial.key, trial.variant.name) != trial.variant.name:
                 raise UserError(
                     f"{name_by_key[trial.key]} and {trial.variant.name} are the same variant; leave one of them out."
                 )
+
+    @property
+    def objectives(self) -> list[Measure]:
+        """The measure that decides and, of a search, those that it searches for beside it."""
+        return [self.objective, *map(_objective, self.search.also if self.search else ())]
 
     @property
     def trial_specs(self) -> list[TrialSpec]:
@@ -135,31 +152,71 @@ class Design:
 
     @property
     def comparisons(self) -> int:
-        """How many variants are compared with a control."""
+        """How many variants are compared with a control; of a search that is not over, how many will be."""
+        if self.search and len(self.variants) == 1:
+            return self.search.confirm
         return sum(name != control for name, control in self.controls.items())
 
     def config(self, trial: TrialSpec) -> Any:
         """The typed config of a trial."""
         return self.systems[trial.variant.system].config(**trial.variant.config)
 
-    def _variant(self, fixed: dict[str, Any], values: dict[str, Any]) -> Variant:
+    def proposed(self, values: dict[str, Any], label: str = "") -> TrialSpec:
+        """The trial of a search for a configuration, on the search's block."""
+        variants = [self._variant(values, label)]
+        (trial,) = trial_specs(self.systems, variants, [Block(self.spec.seed, SEARCH_BLOCK)], self._runtime)
+        return trial
+
+    def starts(self) -> list[dict[str, Any]]:
+        """The configurations that a search tries first: the control with changes, or the article's and the control.
+
+        A value that is outside of its field's range is replaced by the nearest one in it.
+        """
+        assert self.search is not None, "only a search has starting points"
+        control, form = self.spec.control, self._base[FORM]
+        if self.search.starts is None:
+            changed = [("written", {}), (form, control)]
+        else:
+            changed = [(form, control | start) for start in self.search.starts]
+        starts = []
+        for form, values in changed:
+            config = self._config(self.spec.system, form, values)
+            inside = {name: each.nearest(getattr(config, name)) for name, each in self.search.space.items()}
+            if (start := self.search.active(inside)) not in starts:
+                starts.append(start)
+        return starts
+
+    def _config(self, system_name: str, form: str, values: Mapping[str, Any]) -> Config:
+        """The config of a system in a form with these values."""
+        system = self.systems[system_name]
+        common = {field: value for field, value in self._base.items() if hasattr(system.config, field)}
+        config: Config = system.config().with_values(
+            system.scales[self.scale] | system.forms[form] | common | dict(values)
+        )
+        return config
+
+    def _variant(self, values: dict[str, Any], label: str = "") -> Variant:
         name = _system(self.spec, values)
-        system, form = self.systems[name], values.get(FORM, fixed[FORM])
+        system, form = self.systems[name], values.get(FORM, self._base[FORM])
         if form not in list(system.forms):
             raise UserError(f"form must be one of {', '.join(system.forms)}; got {form!r}.")
         varied = dict(_fields_of(values))
-        for field in fixed:
+        for field in self._base:
             # A study of several systems may fix what any of them has. If none has it, this raises the error.
             if field != FORM and not any(hasattr(other.config, field) for other in self.systems.values()):
                 system.config.spec(field)
-        common = {field: value for field, value in fixed.items() if hasattr(system.config, field)}
-        config = system.config().with_values(system.scales[self.scale] | system.forms[form] | common | varied)
+        config = self._config(name, form, varied)
         typed: dict[str, Any] = {field: values[field] for field in (SYSTEM, FORM) if field in values}
         typed |= {field: getattr(config, field) for field in varied}
-        return Variant(name, typed, config.to_json(), store_fingerprint(self.source, config.window_spec), form)
+        if self.search:
+            typed = self.search.active({field: getattr(config, field) for field in self.search.space})
+        data = store_fingerprint(self.source, config.window_spec)
+        return Variant(name, typed, config.to_json(), data, form, label)
 
     def _control(self, variant: Variant, control: dict[str, Any]) -> str:
         """Name of the variant that has the control's values, of the same system and form if the control names none."""
+        if self.search:
+            return CONTROL
         system, form = control.get(SYSTEM, variant.system), control.get(FORM, variant.form)
         if system in self.systems:
             config = self.systems[system].config
@@ -189,7 +246,8 @@ class Design:
         """The name of what all comparable trials of the study have in common; the number of blocks is no part of it."""
         on_first_block = {trial.variant.name: trial for trial in self.trial_specs_of(1)}
         controls = [on_first_block[control] for control in dict.fromkeys(self.controls.values())]
-        return edition(self.spec.name, self.objective.full_name, controls)
+        search = self.search.to_json() if self.search else None
+        return edition(self.spec.name, self.objective.full_name, controls, search)
 
     @property
     def folder(self) -> str:
@@ -206,6 +264,16 @@ class Design:
     def unlocked_code(self) -> str:
         """One line about code that differs from the lock; empty if none does."""
         return differing({name: code for system in self.systems for name, code in self.code(system).items()}.values())
+
+
+def _objective(name: str) -> Measure:
+    """The measure of that name, which must have a better direction."""
+    measure = find_measure(name)
+    if measure.better == "neither":
+        raise UserError(
+            f"The objective must be a measure with a better direction, such as frechet; got {name}, which has none."
+        )
+    return measure
 
 
 def _system(spec: StudySpec, values: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from musiclab.design.fractional import generators
+from musiclab.design.search import Search
 from musiclab.errors import UserError
 from musiclab.plain import plain
 from musiclab.wording import counted
@@ -53,11 +54,11 @@ class Ablation:
         object.__setattr__(self, "resolution", plain(self.resolution))
 
 
-Space = dict[str, Grid] | list[dict[str, Any]] | Ablation
+Space = dict[str, Grid] | list[dict[str, Any]] | Ablation | Search
 
 
 def combinations(space: Space) -> list[dict[str, Any]]:
-    """The values of each variant of a space.
+    """The values of each variant of a space; a search has none before it has run.
 
     Returns:
         Of grids, all combinations, with the last field varying fastest. Of an ablation, its control first. Of a list,
@@ -95,7 +96,11 @@ def _check_values(where: str, values: Iterable[Any]) -> None:
 
 
 def described(space: Space) -> dict[str, Any]:
-    """The kind of the space, for a plan: `grid`, `list`, or an ablation's design with its components' fields."""
+    """The kind of the space, for a plan, with an ablation's components or a search's fields."""
+    if isinstance(space, Search):
+        sampler = space.sampler if isinstance(space.sampler, str) else type(space.sampler).__name__
+        settings = {"sampler": sampler, "scheduler": space.scheduler, "budget": vars(space.limits)}
+        return {"kind": "search"} | space.to_json() | settings
     if isinstance(space, Ablation):
         fields = {component.name: list(component.off) for component in _components(space)}
         return {"kind": space.design, "components": fields, "resolution": space.resolution}

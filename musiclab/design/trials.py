@@ -27,6 +27,7 @@ class Variant:
         config: all fields of the system's config as plain values, from which a trial makes the typed config again.
         data: the fingerprint of the window store that it needs.
         form: the form that its system starts from; empty if an earlier version of musiclab planned it.
+        label: what it is called, if not by its values: `control` or `proposal 12` in a search.
     """
 
     system: str
@@ -34,10 +35,13 @@ class Variant:
     config: dict[str, Any]
     data: str
     form: str = ""
+    label: str = ""
 
     @property
     def name(self) -> str:
         """How it is shown: `latent_dim=16`, or `note_rnn, written, layers=2` if systems and forms are compared."""
+        if self.label:
+            return self.label
         settings = [
             str(value) if field in (SYSTEM, FORM) else f"{field}={value}" for field, value in self.values.items()
         ]
@@ -88,6 +92,7 @@ class TrialSpec:
                 config=variant.table("config", object),
                 data=variant.take("data", str),
                 form=variant.take_or("form", str, ""),
+                label=variant.take_or("label", str, ""),
             ),
             block=block_from_json(fields.take("block", dict)),
             stages=dict(stages),
@@ -118,7 +123,7 @@ def trial_specs(
     ]
 
 
-def edition(study: str, objective: str, controls: Iterable[TrialSpec]) -> str:
+def edition(study: str, objective: str, controls: Iterable[TrialSpec], search: dict[str, Any] | None = None) -> str:
     """The name of an edition: what all comparable trials of a study have in common.
 
     It depends on the keys of the controls, and so on system, fixed fields, data, seed and code. It does not depend on
@@ -128,5 +133,7 @@ def edition(study: str, objective: str, controls: Iterable[TrialSpec]) -> str:
         study: its name.
         objective: full name of the measure.
         controls: the controls' trials on the first block.
+        search: what is searched, if anything is.
     """
-    return content_hash([study, objective, *([control.variant.name, control.key] for control in controls)], 12)
+    compared = [[control.variant.name, control.key] for control in controls]
+    return content_hash([study, objective, *compared, *([search] if search else [])], 12)

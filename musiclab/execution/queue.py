@@ -8,6 +8,7 @@ from typing import Any
 from musiclab.design.trials import TrialSpec
 
 _ASK_AGAIN_S = 0.5
+_MOST_PROPOSED = 4  # proposals that wait for another trial's stage
 # The fields that decide which windows of a block are compared.
 _WINDOWS = ("max_train", "max_eval", "starts", "continuation")
 
@@ -21,7 +22,9 @@ class Queue:
     computes it has ended.
 
     Attributes:
-        waiting: the trials to run. A search that does not know its trials in advance adds them here.
+        waiting: the trials to run.
+        propose: makes another trial to run while none is ready, or returns None if there are no more; None if all
+            trials are known.
         finished: tells whether the stage of a key exists. Answers are kept until a trial ends, or until no trial is
             ready.
         closed: nothing more is handed out, because the study is to stop.
@@ -30,6 +33,7 @@ class Queue:
 
     waiting: list[TrialSpec]
     finished: Callable[[str], bool]
+    propose: Callable[[], TrialSpec | None] | None = None
     closed: bool = False
     running: dict[str, TrialSpec] = field(default_factory=dict)
     _finished: dict[str, bool] = field(default_factory=dict)
@@ -40,7 +44,7 @@ class Queue:
         """Hand out a trial that is ready; None if there is none now, or if the queue is closed."""
         if self.closed:
             return None
-        spec = self._ready() or self._released()
+        spec = self._ready() or self._released() or self._proposed()
         if spec:
             self.waiting.remove(spec)
             self.running[spec.key] = spec
@@ -62,12 +66,23 @@ class Queue:
         return self.running.pop(key)
 
     def __bool__(self) -> bool:
-        """Whether a trial may still be handed out: one that waits, or one that runs and may be retried."""
-        return not self.closed and bool(self.waiting or self.running)
+        """Whether a trial may still be handed out: one that waits, is to be proposed, or runs and may be retried."""
+        return not self.closed and bool(self.waiting or self.running or self.propose)
 
     def _ready(self) -> TrialSpec | None:
         in_progress = self._in_progress()
         return next((spec for spec in self.waiting if in_progress.isdisjoint(self._missing(spec))), None)
+
+    def _proposed(self) -> TrialSpec | None:
+        """A new trial that is ready; those that are not, because they share a stage with a running one, wait."""
+        while self.propose is not None and len(self.waiting) < _MOST_PROPOSED:
+            if (spec := self.propose()) is None:
+                self.propose = None
+                break
+            self.waiting.append(spec)
+            if ready := self._ready():
+                return ready
+        return None
 
     def _released(self) -> TrialSpec | None:
         """A trial that is ready because what it waited for is there now; the storage is not asked all the time."""

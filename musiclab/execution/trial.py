@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 from musiclab import ROOT, __version__
 from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError, one_line
+from musiclab.execution.early_stopping import EarlyStopping, Pruned
 from musiclab.hashing import content_hash
 from musiclab.storage.files import Storage, StorageFailed
 from musiclab.storage.leases import should_continue
@@ -49,10 +50,12 @@ class TrialRunner:
     Attributes:
         storage: the root of the study's storage.
         lease: the lease file of the study's run; trials stop if it is gone or says so.
+        early_stopping: how trials of a search may end early; None if they do not.
     """
 
     storage: str
     lease: str
+    early_stopping: EarlyStopping | None = None
 
     def __call__(self, spec_json: dict[str, Any], leads: bool = True) -> None:
         """Run one trial and write its record. On failure, write the reason instead; if asked to stop, write nothing.
@@ -75,17 +78,20 @@ class TrialRunner:
         if records.get(trial.key):
             return
         try:
-            finished = _run(trial, find_system(trial.variant.system), storage, self._going_on(storage), leads)
+            finished = _run(
+                trial, find_system(trial.variant.system), storage, self._going_on(storage), leads, self.early_stopping
+            )
             # Another study may have the same trial, or a worker may have outlived its killed driver, and been faster.
             if not records.get(trial.key):
                 records.put(trial.key, *finished)
         except StorageFailed:
             raise
-        except StopRequested:
+        except (StopRequested, Pruned):
             return
         except Exception as error:  # if one trial fails, the others go on
             try:
-                records.put_failure(trial.key, _reason(error), traceback.format_exc(), _again(error))
+                log, diverged = traceback.format_exc(), isinstance(error, Diverged)
+                records.put_failure(trial.key, _reason(error), log, _again(error), diverged)
             except OSError as failed:
                 raise StorageFailed(storage.root, failed) from error
             if torch.cuda.is_initialized():
@@ -130,7 +136,14 @@ class _Finished(NamedTuple):
     samples: dict[str, bytes]
 
 
-def _run(trial: TrialSpec, system: System[Any], storage: Storage, go_on: Callable[[], bool], leads: bool) -> _Finished:
+def _run(
+    trial: TrialSpec,
+    system: System[Any],
+    storage: Storage,
+    go_on: Callable[[], bool],
+    leads: bool,
+    early_stopping: EarlyStopping | None,
+) -> _Finished:
     # More threads are no faster for models of this size, and one gives the same sums on any number of cores.
     torch.set_num_threads(1)
     threadpool_limits(1)  # numpy's threads
@@ -151,9 +164,23 @@ def _run(trial: TrialSpec, system: System[Any], storage: Storage, go_on: Callabl
     seconds: dict[str, float] = {}
     reused: list[str] = []
 
+    sign = -1 if system.progress.better == "higher" else 1
+
+    def at_rung(rung: int, value: float) -> None:
+        if early_stopping:
+            early_stopping.decide(storage, trial.key, rung, sign * value + 0.0)  # 0.0 in place of -0.0
+
     def run_of(stage: str) -> StageRun[Any]:
-        files = StoredFiles(storage, trial, stage)
-        return StageRun(config, trial.block, windows, files, device, after_epoch=stop_if_asked)
+        return StageRun(
+            config,
+            trial.block,
+            windows,
+            StoredFiles(storage, trial, stage),
+            device,
+            after_epoch=stop_if_asked,
+            rungs=early_stopping.rungs if early_stopping else (),
+            at_rung=at_rung,
+        )
 
     if leads:
         _baselines(records, run_of(MEASURE), seconds)

@@ -5,8 +5,9 @@ import sys
 
 # The modules of pyproject.toml's dependencies. A test keeps the list complete.
 REQUIRED = {
-    "PIL", "jinja2", "lameenc", "matplotlib", "miditok", "mlflow", "music21", "muspy", "numpy", "pandas", "pretty_midi",
-    "pyarrow", "pypianoroll", "ray", "safetensors", "scipy", "symusic", "threadpoolctl", "torch", "tqdm",
+    "PIL", "cmaes", "jinja2", "lameenc", "matplotlib", "miditok", "mlflow", "music21", "muspy", "numpy", "optuna",
+    "pandas", "pretty_midi", "pyarrow", "pypianoroll", "ray", "safetensors", "scipy", "symusic", "threadpoolctl",
+    "torch", "tqdm",
 }  # fmt: skip
 
 

@@ -87,9 +87,9 @@ class Records:
         self._documents.write(f"trials/{key}/record.json", record)
         self.forget_failure(key)
 
-    def put_failure(self, key: str, reason: str, log: str, again: bool) -> None:
-        """Write why a trial failed: the reason in one line, and the log; `again` tells whether a retry may succeed."""
-        failure = Failure(reason=reason, again=again, time=time.time())
+    def put_failure(self, key: str, reason: str, log: str, again: bool, diverged: bool = False) -> None:
+        """Write why a trial failed: the reason in one line, and the log; `Failure` has the rest."""
+        failure = Failure(reason=reason, again=again, diverged=diverged, time=time.time())
         self._documents.keep_newer(f"trials/{key}/failed.json", Failure)
         self.storage.write(f"trials/{key}/{FAILURE_LOG}", log.encode(errors="replace"))
         self._documents.write(f"trials/{key}/failed.json", failure)

@@ -212,6 +212,7 @@ class Failure:
     Attributes:
         reason: one line.
         again: whether a retry may succeed.
+        diverged: whether a loss or a weight was no longer finite, so that the config is at fault.
         time: when it failed, in seconds since 1970.
         log: the whole log; it is not part of the JSON.
         extra: fields that this version does not know.
@@ -221,6 +222,7 @@ class Failure:
 
     reason: str
     again: bool = False
+    diverged: bool = False
     time: float = 0.0
     log: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
@@ -233,13 +235,15 @@ class Failure:
         return cls(
             reason=fields.take("reason", str),
             again=fields.take_or("again", bool, False),
+            diverged=fields.take_or("diverged", bool, False),
             time=fields.take_or("time", float, 0.0),
             extra=fields.rest,
         )
 
     def to_json(self) -> dict[str, Any]:
         """See `Document`."""
-        return {FORMAT: self.FORMAT, "reason": self.reason, "again": self.again, "time": self.time} | self.extra
+        own = {name: getattr(self, name) for name in ("reason", "again", "diverged", "time")}
+        return {FORMAT: self.FORMAT} | own | self.extra
 
 
 @dataclass(frozen=True, kw_only=True)

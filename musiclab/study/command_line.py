@@ -7,7 +7,7 @@ from musiclab.analysis.answer import best, undecided
 from musiclab.design.spec import StudySpec
 from musiclab.process.terminal import speller
 from musiclab.report.sentences import describe
-from musiclab.report.text_table import table
+from musiclab.report.text_table import search_table, table
 from musiclab.storage.records import FAILURE_LOG
 from musiclab.study import session
 from musiclab.study.options import RunOptions
@@ -33,7 +33,9 @@ def run_command(spec: StudySpec, options: RunOptions, command: Sequence[str] = (
 def _print(outcome: Outcome) -> None:
     study_run, results = outcome.run, outcome.results
     storage = results.storage
-    print("", table(results.answer, speller(sys.stdout)), *describe(results.answer), "", sep="\n\n")
+    spell = speller(sys.stdout)
+    tables = [table(results.answer, spell), search_table(results.answer, results.search, spell)]
+    print("", *filter(None, tables), *describe(results.answer, results.search), "", sep="\n\n")
     for trial in study_run.trial_specs:
         if trial.key in study_run.failed:
             log = storage.path(f"trials/{trial.key}/{FAILURE_LOG}")
@@ -46,6 +48,8 @@ def _print(outcome: Outcome) -> None:
         print(f"listen: {storage.path(f'trials/{audible}/samples/start-1.mp3')}")
     print(f"report: {outcome.report}" if outcome.report else f"no report: {outcome.no_report}")
     print(outcome.tracking)
+    if outcome.dashboard:
+        print(f"Optuna: {outcome.dashboard}")
     if study_run.todo:
         print(f"Stopped: {study_run.progress_summary()}; the same command goes on from here.")
 

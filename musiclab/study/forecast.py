@@ -47,7 +47,7 @@ def forecast(study_run: StudyRun, options: RunOptions) -> str:
         lines.append(f"  {name}{role}: {_span(finished)} done, {_span(missing)} to run")
     lines += [*_fraction_lines(design), *_stage_lines(design, todo, records)]
     lines.append(_time_text(design, records, todo, options))
-    return "\n".join([*lines, *_power_lines(study_run)])
+    return "\n".join([*lines, *power_lines(study_run)])
 
 
 def setting(design: Design, options: RunOptions) -> str:
@@ -72,7 +72,7 @@ def _fraction_lines(design: Design) -> list[str]:
     return aliases
 
 
-def _power_lines(study_run: StudyRun) -> list[str]:
+def power_lines(study_run: StudyRun) -> list[str]:
     """Whether the blocks can show anything, and what counts as no difference."""
     design = study_run.design
     blocks, comparisons, margin = study_run.blocks, design.comparisons, design.spec.margin
@@ -127,7 +127,7 @@ def _time_text(design: Design, records: Records, todo: list[list[TrialSpec]], op
     """The time left, from what finished trials took; without any, from a few training steps timed on this machine."""
     if not todo[-1]:
         return "time: nothing is left to run"
-    steps = _Steps(design, records)
+    steps = Steps(design, records)
     took = [_seconds(missing, steps, records) for missing in todo]
     if steps.unbuilt:
         return "time: unknown until the windows are built (musiclab data build)"
@@ -143,7 +143,7 @@ def _time_text(design: Design, records: Records, todo: list[list[TrialSpec]], op
     return f"time: {about} {with_workers} (from {basis}{more})"
 
 
-def _seconds(todo: list[TrialSpec], steps: "_Steps", records: Records) -> float:
+def _seconds(todo: list[TrialSpec], steps: "Steps", records: Records) -> float:
     """How long the missing steps of these trials take in all; one that trials share counts once."""
     seconds, seen = 0.0, set()
     for trial in todo:
@@ -155,7 +155,7 @@ def _seconds(todo: list[TrialSpec], steps: "_Steps", records: Records) -> float:
     return seconds
 
 
-class _Steps:
+class Steps:
     """How long each step of a trial takes: as in finished trials of its variant, else of its system, else timed here.
 
     Attributes:

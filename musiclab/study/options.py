@@ -179,8 +179,13 @@ def as_keywords(sentence: str) -> str:
     return re.sub(rf"(?<![\w-])--(?P<name>{names})(?![\w-])(?: (?P<value>\d+|'[^']*'))?", keyword, sentence)
 
 
-def design_of(spec: StudySpec, options: RunOptions, device: Device = "cpu") -> Design:
-    """The study's design with these options.
+def design_of(
+    spec: StudySpec,
+    options: RunOptions,
+    device: Device = "cpu",
+    confirmed: Mapping[str, dict[str, Any]] | None = None,
+) -> Design:
+    """The study's design with these options; `confirmed` is as for `Design`.
 
     Raises:
         UserError: if anything in it cannot be right.
@@ -194,6 +199,7 @@ def design_of(spec: StudySpec, options: RunOptions, device: Device = "cpu") -> D
         blocks=options.max_blocks or options.blocks,
         adding=options.until_clear,
         device=device,
+        confirmed=confirmed,
     )
 
 

@@ -14,18 +14,18 @@ from musiclab.tracking import masked
 
 
 class PlanFile:
-    """The plan of a run.
+    """The plan of `run`, which a search replaces once it knows what is to be confirmed.
 
     `tracking` is the MLflow address that the user has named; "" stands for the storage's own. `command` is the command
     line of the run; it is empty if the study was run from Python.
     """
 
     def __init__(self, study_run: StudyRun, tracking: str = "", command: Sequence[str] = ()) -> None:
-        self._run, self._tracking, self._command, self._began = study_run, tracking, command, time.time()
+        self.run, self._tracking, self._command, self._began = study_run, tracking, command, time.time()
 
     def write(self) -> None:
         """Write the plan as it is now; it changes when blocks are added."""
-        study_run, design, records = self._run, self._run.design, self._run.records
+        study_run, design, records = self.run, self.run.design, self.run.records
         spec = design.spec
         plans = records.plans.of_study(spec.name)
         others = [plan for folder, plan in plans.items() if folder != design.folder]

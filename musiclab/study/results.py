@@ -86,7 +86,7 @@ class StudyResults:
         self.notes = tuple(notes)
         comparisons = results.answer.comparisons
         self.answer = StudyAnswer(
-            sentences=tuple(describe(results.answer)),
+            sentences=tuple(describe(results.answer, results.search)),
             verdicts={variant: comparison.verdict for variant, comparison in comparisons.items()},
             statistics=results.answer,
         )
@@ -101,6 +101,7 @@ class StudyResults:
     def of_outcome(cls, outcome: Outcome) -> "StudyResults":
         """The results of a session that has just ended."""
         notes = [*outcome.notes, *([f"no report: {outcome.no_report}"] if outcome.no_report else []), outcome.tracking]
+        notes += [f"Optuna: {outcome.dashboard}"] if outcome.dashboard else []
         return cls(outcome.results, outcome.report, map(as_keywords, filter(None, notes)))
 
     def frame(self) -> "pd.DataFrame":

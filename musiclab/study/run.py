@@ -2,20 +2,21 @@
 
 from collections import Counter
 
-from musiclab.analysis.answer import scores_by_block, undecided
+from musiclab.analysis.answer import best_so_far, scores_by_block, undecided
 from musiclab.analysis.comparisons import compare
 from musiclab.analysis.sequential import blocks_needed_anytime
 from musiclab.design.criteria import Criteria
 from musiclab.design.design import Design
 from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError
+from musiclab.execution.early_stopping import EarlyStopping
+from musiclab.execution.ledger import Ledger
 from musiclab.storage.records import Records
-from musiclab.storage.trial_documents import TrialRecord
 from musiclab.systems.config import GENERATE, MEASURE
 from musiclab.wording import counted
 
 
-class StudyRun:
+class StudyRun(Ledger):
     """The trials of a design: those that are finished, those that failed in this run, and those to run now.
 
     With `--until-clear` a run resumes at the number of blocks that an earlier run had reached. It adds blocks only when
@@ -25,19 +26,18 @@ class StudyRun:
     Attributes:
         blocks: how many blocks there are now; at most `design.most`.
         sequential: whether blocks are or were added after looking, so that tests must be anytime-valid.
-        finished: the records by key.
-        failed: by key, why trials failed for good in this run.
+        early_stopping: None, because all of its trials are to finish.
     """
 
+    early_stopping: EarlyStopping | None = None
+
     def __init__(self, design: Design, records: Records, max_failures: int = 0) -> None:
-        self.design, self.records, self._max_failures = design, records, max_failures
-        self._tries: Counter[str] = Counter()
-        self.finished: dict[str, TrialRecord] = {}
-        self.failed: dict[str, str] = {}
+        super().__init__(records, max_failures)
+        self.design = design
         self.sequential = design.adding
         self.blocks = first_blocks(design) if design.adding else design.most
         self._resume_from()
-        self._read_records()
+        self.read(self.todo)
         self.add_blocks(1)
 
     @property
@@ -54,6 +54,14 @@ class StudyRun:
     def todo(self) -> list[TrialSpec]:
         """The trials to run now: those that have neither finished nor failed in this run."""
         return [trial for trial in self.trial_specs if trial.key not in self.finished and trial.key not in self.failed]
+
+    def has_ended(self, trial: TrialSpec) -> bool:
+        """Whether the trial is over for good."""
+        return trial.key in self.finished or trial.key in self.failed
+
+    def leader(self) -> str | None:
+        """The variant that is best so far; None if no trial has a score."""
+        return best_so_far(self.trial_specs, self.finished, self.design.objective)
 
     def progress_summary(self) -> str:
         """How far the study is, in words: how many trials are done, resume (from which epoch) and are new."""
@@ -75,30 +83,6 @@ class StudyRun:
             phrases.append(f"{len(epochs)} {'resumes' if len(epochs) == 1 else 'resume'} from epoch {span}")
         return ", ".join([*phrases, *(f"{times} {what}" for what, times in others.items())])
 
-    def on_trial_end(self, trial: TrialSpec, death: tuple[str, str] | None) -> str:
-        """Note that a trial ended. Its record says whether it went well, even if its worker died afterwards.
-
-        Args:
-            trial: the trial.
-            death: a line and a log if its worker died, else None.
-
-        Returns:
-            Why to retry it now, or "".
-        """
-        if record := self.records.get(trial.key):
-            self.finished[trial.key] = record
-            return ""
-        if death and not self.records.failure(trial.key):  # the trial itself could not say
-            self.records.put_failure(trial.key, *death, again=True)
-        failure = self.records.failure(trial.key)
-        if failure is None:
-            return ""  # it was stopped
-        self._tries[trial.key] += 1
-        if failure.again and self._tries[trial.key] <= self._max_failures:
-            return failure.reason
-        self.failed[trial.key] = failure.reason
-        return ""
-
     def add_blocks(self, workers: int) -> None:
         """Add blocks while no trial is pending and a comparison is undecided, until there is something to run.
 
@@ -107,7 +91,7 @@ class StudyRun:
         while not self.todo and self._more():
             first_stages = {next(iter(trial.stages.values())) for trial in self.design.trial_specs_of(1)}
             self.blocks = min(self.design.most, self.blocks + max(1, workers // len(first_stages)))
-            self._read_records()
+            self.read(self.todo)
 
     def _more(self) -> bool:
         """Whether more blocks are allowed and could help; a variant without any value would stay undecided."""
@@ -125,11 +109,6 @@ class StudyRun:
             if before.sequential and self.design.adding:
                 self.blocks = min(self.design.most, max(self.blocks, before.blocks))
             self.sequential = self.sequential or before.sequential
-
-    def _read_records(self) -> None:
-        for trial in self.todo:
-            if record := self.records.get(trial.key):
-                self.finished[trial.key] = record
 
 
 def first_blocks(design: Design) -> int:

@@ -6,29 +6,30 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from musiclab.analysis.answer import best_so_far
 from musiclab.analysis.results import Results
 from musiclab.design.design import Design
 from musiclab.design.spec import StudySpec
 from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError, one_line, printable_lines
 from musiclab.execution.device import planned_device
-from musiclab.execution.queue import Queue
-from musiclab.execution.signals import GracefulShutdown
 from musiclab.progress import Progress
 from musiclab.storage.files import Storage
-from musiclab.storage.leases import CLEANING, Lease, LeaseTaken, active_holders, should_continue
+from musiclab.storage.leases import CLEANING, Lease, LeaseTaken, active_holders
 from musiclab.storage.records import Records
 from musiclab.storage.windows import ensure_store
 from musiclab.study.forecast import forecast, setting
+from musiclab.study.loop import TrialLoop
 from musiclab.study.options import RunOptions, design_of
 from musiclab.study.plan_file import PlanFile
 from musiclab.study.run import StudyRun, first_blocks
+from musiclab.study.search_forecast import search_forecast
 from musiclab.study.staleness import outdated
 from musiclab.tracking import Mirror, default_uri, is_own, named_uri
 
 if TYPE_CHECKING:
     from musiclab.execution.executor import Executor
+    from musiclab.search.dashboard import Dashboard
+    from musiclab.search.run import SearchRun
 
 # What runs trials is imported where it is used: it brings torch or Ray, seconds and hundreds of megabytes that --help,
 # an error in the options, and the mirror do without.
@@ -46,6 +47,7 @@ class Outcome:
         notes: sentences about what was in the storage before: what is damaged, what cannot be reused.
         tracking: where MLflow shows the study, or why it is behind; may have several lines.
         signal: the exit code of the signal that stopped the session; 0 if none did.
+        dashboard: the command line that shows a search in Optuna's dashboard; empty for other studies.
     """
 
     run: StudyRun
@@ -55,6 +57,7 @@ class Outcome:
     notes: list[str]
     tracking: str
     signal: int
+    dashboard: str = ""
 
 
 def plan(spec: StudySpec, options: RunOptions) -> str:
@@ -66,7 +69,9 @@ def plan(spec: StudySpec, options: RunOptions) -> str:
     storage = Storage(options.storage)
     _tracking_address(options, storage)  # refuses one that MLflow would not take
     device = planned_device(options.in_process, options.gpus_per_trial)
-    return forecast(StudyRun(design_of(spec, options, device), Records(storage)), options)
+    study_run = StudyRun(design_of(spec, options, device), Records(storage))
+    search = study_run.design.search
+    return search_forecast(study_run, search, options) if search else forecast(study_run, options)
 
 
 def _tracking_address(options: RunOptions, storage: Storage) -> str:
@@ -101,7 +106,9 @@ def run(
         first_blocks(design)  # refuses what could show nothing, before anything is written
     tell(f"{spec.name}: {printable_lines(spec.question)}")
     tell(f"{setting(design, options)}, storage {storage.root}")
-    _prepare(design, storage)
+    prepare = _Windows(design, storage)
+    for trial in design.trial_specs_of(design.most):  # before anything starts
+        prepare(trial)
     try:
         lease = Lease(storage, f"{design.folder}/runner").take()
     except LeaseTaken as holder:
@@ -115,14 +122,19 @@ def run(
             raise UserError(
                 f"{storage.root} is being cleaned by {cleaners[0]}; run this once that has ended.", exit_code=1
             )
+        search_run = _search_run(design, records, options.max_failures) if design.search else None
+        if search_run:
+            design = design_of(spec, options, device, search_run.confirmed())
         study_run = StudyRun(design, records, options.max_failures)
         plan_file = PlanFile(study_run, "" if is_own(uri, storage) else uri, command)
         plan_file.write()
-        return _execute(study_run, plan_file, Mirror(storage.root, design.folder, uri), lease, options, tell)
+        mirror = Mirror(storage.root, design.folder, uri)
+        return _execute(study_run, search_run, plan_file, mirror, lease, options, tell)
 
 
 def _execute(
     study_run: StudyRun,
+    search_run: "SearchRun | None",
     plan_file: PlanFile,
     mirror: Mirror,
     lease: Lease,
@@ -135,19 +147,33 @@ def _execute(
     notes += outdated(design, records, study_run.todo)
     if design.adding:
         tell(f"blocks are added until every comparison is clear, {design.most} at most")
-    for line in [*notes, study_run.progress_summary()]:
+    searching = search_run is not None and not search_run.is_over
+    dashboard = _dashboard(records.storage, design.folder) if search_run else None
+    for line in [*notes, search_run.progress_summary() if search_run and searching else study_run.progress_summary()]:
         tell(line)
     signal = 0
     with contextlib.ExitStack() as stack:
         # Before the mirror: a cluster that cannot be reached leaves nothing in MLflow.
-        executor = stack.enter_context(opened_executor(options)) if study_run.todo else None
-        progress = stack.enter_context(Progress("trials", len(study_run.trial_specs), len(study_run.finished)))
+        executor = stack.enter_context(opened_executor(options)) if searching or study_run.todo else None
+        progress = stack.enter_context(Progress("trials", *_counts(study_run, search_run)))
         mirror.start(progress.say)
         try:
             if executor:
-                signal = run_trials(study_run, plan_file, executor, lease, options.fail_fast, progress)
+                with TrialLoop(executor, lease, options.fail_fast, progress) as loop:
+                    if search_run and dashboard and searching:
+                        with dashboard.live(progress.say):
+                            _search(search_run, loop)
+                        if search_run.is_over:
+                            confirming = design_of(design.spec, options, design.device, search_run.confirmed())
+                            plan_file.run = study_run = StudyRun(confirming, records, options.max_failures)
+                            plan_file.write()
+                    if not search_run or search_run.is_over:
+                        run_trials(study_run, plan_file, loop, progress)
+                    signal = loop.signal if study_run.todo else 0
             results = Results.read(records.storage, design.spec.name, design.edition)
             report, no_report = _write_report(results)
+            if dashboard:
+                dashboard.close(results, progress.say)
         except KeyboardInterrupt:
             mirror.leave()
             raise
@@ -155,64 +181,58 @@ def _execute(
             mirror.stop()
             raise
         tracking = mirror.stop()
-    return Outcome(study_run, results, report, no_report, notes, tracking, signal)
+    shown = dashboard.command if dashboard else ""
+    return Outcome(study_run, results, report, no_report, notes, tracking, signal, shown)
 
 
-def run_trials(
-    study_run: StudyRun, plan_file: PlanFile, executor: "Executor", lease: Lease, fail_fast: bool, progress: Progress
-) -> int:
-    """Run what is missing and then, if the study adds blocks, more blocks until every comparison is clear.
+def _search_run(design: Design, records: Records, max_failures: int) -> "SearchRun":
+    from musiclab.search.run import SearchRun  # Optuna takes half a second to import
 
-    Returns:
-        The exit code of the signal that stopped it, or 0.
-    """
-    from musiclab.execution.trial import TrialRunner
-
-    design, records = study_run.design, study_run.records
-    queue = Queue([], records.stages.done)
-
-    def stop(why: str) -> None:
-        progress.say(why)
-        queue.closed = True
-        lease.stop()
-
-    def on_trial_end(trial: TrialSpec, death: tuple[str, str] | None) -> None:
-        name = f"{trial.variant.name}, block {trial.block.index}"
-        if reason := study_run.on_trial_end(trial, death):
-            progress.say(f"{name}, is tried again: {reason}")
-            queue.waiting.append(trial)
-        elif trial.key in study_run.finished or trial.key in study_run.failed:
-            leader = best_so_far(study_run.trial_specs, study_run.finished, design.objective)
-            progress.update(note=f"best so far {leader}" if leader else "none finished well")
-            if trial.key in study_run.failed and fail_fast and not queue.closed:
-                stop(f"Stopping because a trial failed ({name}): running trials finish their epoch.")
-        elif not queue.closed:  # its worker was told that nobody runs this study
-            raise UserError(_why_not_seen(lease, records.storage), exit_code=1)
-
-    def stop_on_signal() -> None:
-        stop("Stopping: running trials finish their epoch and save a checkpoint. Press Ctrl-C again to quit now.")
-
-    with GracefulShutdown(stop_on_signal) as shutdown:
-        while not queue.closed and (todo := study_run.todo):
-            for trial in todo:
-                records.forget_failure(trial.key)  # it is tried again
-            queue.waiting = todo
-            executor.run(queue, TrialRunner(records.storage.root, lease.name), on_trial_end)
-            before = study_run.blocks
-            if not queue.closed:
-                study_run.add_blocks(executor.workers)
-            if study_run.blocks > before:
-                plan_file.write()
-                progress.expect(len(study_run.todo))
-                progress.say(f"not clear after {before} blocks; {study_run.blocks} now, {design.most} at most")
-    return shutdown.code if study_run.todo else 0
+    return SearchRun(design, records, max_failures)
 
 
-def _why_not_seen(lease: Lease, storage: Storage) -> str:
-    """Why a worker, which asks the storage whether to go on, finds no lease there."""
-    if should_continue(storage, lease.name):
-        return f"Workers on other machines do not see --storage {storage.root}; name a place that all of them see."
-    return "Another run of this study has taken over, because this one stopped responding."
+def _dashboard(storage: Storage, folder: str) -> "Dashboard":
+    from musiclab.search.dashboard import Dashboard
+
+    return Dashboard(storage, folder)
+
+
+def _counts(study_run: StudyRun, search_run: "SearchRun | None") -> tuple[int | None, int]:
+    """How many trials there are, None if that depends on time, and how many are done."""
+    total, done = len(study_run.trial_specs), len(study_run.finished)
+    if search_run is None:
+        return total, done
+    if search_run.is_over:
+        return total + len(search_run.ends), done + len(search_run.ends)
+    trials = search_run.search.limits.trials
+    confirmed = (search_run.search.confirm + 1) * study_run.blocks
+    return trials and trials - search_run.spent + len(search_run.proposals) + confirmed, done + len(search_run.ends)
+
+
+def _search(search_run: "SearchRun", loop: TrialLoop) -> None:
+    """Run what is proposed until the budget is spent."""
+    prepare = _Windows(search_run.design, search_run.records.storage)
+
+    def propose() -> TrialSpec | None:
+        if trial := search_run.propose():
+            prepare(trial)
+        return trial
+
+    search_run.start()
+    loop.run(search_run, propose)
+
+
+def run_trials(study_run: StudyRun, plan_file: PlanFile, loop: TrialLoop, progress: Progress) -> None:
+    """Run what is missing and then, if the study adds blocks, more blocks until every comparison is clear."""
+    while not loop.stopped and study_run.todo:
+        loop.run(study_run)
+        before = study_run.blocks
+        if not loop.stopped:
+            study_run.add_blocks(loop.workers)
+        if study_run.blocks > before:
+            plan_file.write()
+            progress.expect(len(study_run.todo))
+            progress.say(f"not clear after {before} blocks; {study_run.blocks} now, {study_run.design.most} at most")
 
 
 def _write_report(results: Results) -> tuple[str | None, str]:
@@ -239,19 +259,23 @@ def opened_executor(options: RunOptions) -> Iterator["Executor"]:
         yield executor
 
 
-def _prepare(design: Design, storage: Storage) -> None:
-    """Cut the windows that are missing, and make sure before anything starts that every block has enough of them."""
-    from musiclab.storage.windows import trial_windows
+class _Windows:
+    """Cuts the windows of trials that are missing, and makes sure that their blocks have enough of them."""
 
-    checked = set()
-    for trial in design.trial_specs_of(design.most):
-        config = design.config(trial)
+    def __init__(self, design: Design, storage: Storage) -> None:
+        self._design, self._storage = design, storage
+        self._checked: set[tuple[Any, ...]] = set()
+
+    def __call__(self, trial: TrialSpec) -> None:
+        from musiclab.storage.windows import trial_windows
+
+        config = self._design.config(trial)
         need = (trial.variant.data, trial.block, config.max_train, config.max_eval, config.starts)
-        if need not in checked:
+        if need not in self._checked:
             with _script_hidden():
-                ensure_store(design.source, trial.variant.data, config.window_spec, storage)
-            trial_windows(storage, trial, config)
-            checked.add(need)
+                ensure_store(self._design.source, trial.variant.data, config.window_spec, self._storage)
+            trial_windows(self._storage, trial, config)
+            self._checked.add(need)
 
 
 @contextlib.contextmanager

@@ -39,11 +39,13 @@ class Progress:
         stage: the dearest stage that trains. Its rungs are where progress is worked out.
         name: what the number is, for a table.
         better: "lower" or "higher".
+        unlike: the fields whose values change what the number means, so that it cannot be compared over them.
     """
 
     stage: str
     name: str
     better: str
+    unlike: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

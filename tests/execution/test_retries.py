@@ -18,6 +18,7 @@ from musiclab.storage.records import Records
 from musiclab.storage.stages import DamagedStage, StopRequested
 from musiclab.storage.trial_documents import TrialCost, TrialRecord
 from musiclab.study import Grid, Study, session
+from musiclab.study.loop import TrialLoop
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.plan_file import PlanFile
 from musiclab.study.run import StudyRun
@@ -53,8 +54,12 @@ def ran(song_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
         running = StudyRun(design_of(asked, parsed), records, parsed.max_failures)
         running.calls = calls
         lease = Lease(records.storage, f"{running.design.folder}/runner")
-        with lease.take(), Progress("trials", 2) as progress:
-            session.run_trials(running, PlanFile(running), executor or InProcess(), lease, parsed.fail_fast, progress)
+        with (
+            lease.take(),
+            Progress("trials", 2) as progress,
+            TrialLoop(executor or InProcess(), lease, parsed.fail_fast, progress) as loop,
+        ):
+            session.run_trials(running, PlanFile(running), loop, progress)
         return running
 
     return run

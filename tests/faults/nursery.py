@@ -18,6 +18,7 @@ from typing import Any
 import musiclab.execution.trial
 import musiclab.rendering.picture
 import musiclab.report
+import musiclab.search.run
 import musiclab.study.study
 from musiclab.storage.files import Storage
 

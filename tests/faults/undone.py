@@ -79,7 +79,7 @@ SAFEGUARDS = [
         ON_THE_WAY,
     ),
     Safeguard(
-        "a trial whose worker died is tried again", "musiclab/study/run.py",
+        "a trial whose worker died is tried again", "musiclab/execution/ledger.py",
         [("if failure.again and", "if False and")],
         ON_RAY,
     ),

@@ -195,10 +195,8 @@ def test_a_process_of_its_own_may_leave_a_gpu_idle() -> None:
 def test_an_interrupted_run_raises_after_its_records_are_written(
     keywords: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    def run(*_: object) -> int:
-        return 128 + signal.SIGINT
-
-    monkeypatch.setattr(session, "run_trials", run)
+    monkeypatch.setattr(session, "run_trials", lambda *_: None)
+    monkeypatch.setattr(session.TrialLoop, "signal", 128 + signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         _study().run(**keywords)
     assert list(Path(keywords["storage"]).glob("studies/q/*/report.html"))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from musiclab import ROOT
+from musiclab import ROOT, Search
 from musiclab.analysis.statistics import ALPHA, smallest_p
 from musiclab.design.design import Design
 from musiclab.study import Study
@@ -33,6 +33,8 @@ def test_a_study_has_the_blocks_that_its_verdicts_need_and_hardly_more(name: str
     assert smallest_p(study.blocks, design.comparisons) <= ALPHA
     # A claim is contradicted by any of what it expects, corrected for all of it.
     assert all(smallest_p(study.blocks, len(claim.expect)) <= ALPHA for claim in study.claims)
+    if isinstance(study.space, Search):
+        return  # what is confirmed has one chance, so a search may have blocks to spare
     families = [design.comparisons, *(len(claim.expect) for claim in study.claims)]
     assert smallest_p(study.blocks - 1, max(families)) > ALPHA
 

@@ -23,6 +23,7 @@ from musiclab.storage.leases import Lease
 from musiclab.storage.records import Records
 from musiclab.study import Grid, Study, session
 from musiclab.study.forecast import forecast
+from musiclab.study.loop import TrialLoop
 from musiclab.study.options import RunOptions, design_of, parse_options
 from musiclab.study.plan_file import PlanFile
 from musiclab.study.run import StudyRun
@@ -97,8 +98,12 @@ def _run(design: Design, folder: Path, made: Made) -> Results:
     plan_file = PlanFile(running)
     plan_file.write()
     lease = Lease(running.records.storage, f"{design.folder}/runner")
-    with lease.take(), session.Progress("trials", len(running.trial_specs), len(running.finished)) as progress:
-        session.run_trials(running, plan_file, made, lease, False, progress)
+    with (
+        lease.take(),
+        session.Progress("trials", len(running.trial_specs), len(running.finished)) as progress,
+        TrialLoop(made, lease, False, progress) as loop,
+    ):
+        session.run_trials(running, plan_file, loop, progress)
     return Results.read(running.records.storage, "q")
 
 

@@ -11,6 +11,8 @@ from mlflow.entities import Run as MlflowRun
 
 from tests.support.study_processes import Run
 
+_STATUS = {"pruned": "KILLED", "diverged": "FAILED", "failed": "FAILED"}  # of proposals; all else is to finish
+
 
 def study_runs(uri: str, study: str) -> tuple[MlflowClient, list[MlflowRun]]:
     """A client, and the study's runs; none where MLflow has no such experiment."""
@@ -20,7 +22,7 @@ def study_runs(uri: str, study: str) -> tuple[MlflowClient, list[MlflowRun]]:
 
 
 def role(runs: list[MlflowRun], role: str) -> list[MlflowRun]:
-    """Those that are `study`, `variant` or `trial`."""
+    """Those that are `study`, `variant`, `trial`, or of a search `search` or `proposal`."""
     return [run for run in runs if run.data.tags["musiclab.role"] == role]
 
 
@@ -52,13 +54,16 @@ def faults(uri: str, study: str, storage: Path) -> Counter[str]:
     result: Counter[str] = Counter()
     names = Counter((run.data.tags["musiclab.role"], run.data.tags["musiclab.key"]) for run in found)
     result["runs doubled"] = sum(times - 1 for times in names.values())
-    result["runs in a wrong state"] = sum(run.info.status != "FINISHED" for run in found)
+    result["runs in a wrong state"] = sum(
+        run.info.status != _STATUS.get(run.data.tags.get("musiclab.state", ""), "FINISHED") for run in found
+    )
     parents = {"study": set(), "variant": {run.info.run_id for run in role(found, "study")}}
     parents["trial"] = {run.info.run_id for run in role(found, "variant")}
+    parents |= {"search": parents["variant"], "proposal": {run.info.run_id for run in role(found, "search")}}
     for run in found:
         above = run.data.tags.get("mlflow.parentRunId")
         result["runs under a wrong parent"] += (above not in parents[run.data.tags["musiclab.role"]]) and bool(above)
-    trials = {run.data.tags["musiclab.key"]: run for run in role(found, "trial")}
+    trials = {run.data.tags["musiclab.key"]: run for run in [*role(found, "trial"), *role(found, "proposal")]}
     for file in storage.glob("trials/*/record.json"):
         record = json.loads(file.read_text())
         if record["key"] not in trials:

@@ -48,7 +48,7 @@ class NoteRNN(System[NoteRNNConfig]):
     stages: ClassVar[dict[str, int]] = {"train": 2, GENERATE: 1, MEASURE: 2}
     conditions = ("start", "noise")
     provides = ("tokens",)
-    progress = Progress("train", "nats a validation window", "lower")
+    progress = Progress("train", "nats a validation window", "lower", unlike=("tokens",))
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         # In fewer and larger steps, so that any data set takes minutes only.
         "demo": {

@@ -1,0 +1,357 @@
+"""A run of a search: its proposals, how they ended, and the next one, until the budget is spent."""
+
+import math
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from typing import Any
+
+from musiclab.analysis.answer import score
+from musiclab.design.design import Design
+from musiclab.design.search import SEARCH_BLOCK
+from musiclab.design.trials import TrialSpec
+from musiclab.execution.early_stopping import EarlyStopping
+from musiclab.execution.ledger import Ledger
+from musiclab.search.confirmation import chosen
+from musiclab.search.optuna_search import OptunaSearch, importance
+from musiclab.storage.records import Records
+from musiclab.storage.search_documents import (
+    Conclusion,
+    Confirmation,
+    End,
+    Proposal,
+    SearchFiles,
+    SearchSession,
+    Source,
+    State,
+)
+from musiclab.storage.trial_documents import TrialRecord
+from musiclab.training.streams import Block
+from musiclab.wording import rounded
+
+# How often in a row a sampler may propose what there is already; then the space counts as exhausted.
+_REPEATS = 50
+
+
+class SearchRun(Ledger):
+    """The proposals of a search: those that have ended, those that run, and the next one.
+
+    Whatever it decides is in the storage before it takes effect. So a run that was killed continues where it was, and
+    with one worker the sampler proposes what it would have proposed.
+
+    Attributes:
+        proposals: by number.
+        ends: how they ended, by number, in the order in which the sampler was told.
+        exhausted: whether the sampler has nothing new to propose.
+        unlike: numbers of proposals that the sampler, asked again, did not propose again.
+    """
+
+    def __init__(self, design: Design, records: Records, max_failures: int = 0) -> None:
+        super().__init__(records, max_failures)
+        assert design.search is not None, "the study is a search"
+        self.design, self.search = design, design.search
+        self.files = SearchFiles(records.storage, design.folder)
+        self._signs = {measure.full_name: measure.sign for measure in design.objectives}
+        higher = [sign > 0 for sign in self._signs.values()]
+        self._sampler = OptunaSearch(self.search, higher, design.spec.seed)
+        self.proposals: dict[int, Proposal] = {}
+        self.ends: dict[int, End] = {}
+        self.exhausted = False
+        self._trials: dict[int, TrialSpec] = {}
+        self._numbers: dict[str, list[int]] = {}  # the proposals of each trial; it is run for the first
+        self._starts = design.starts()  # those that are not proposed yet
+        self._spent, self._next_order = 0, 0
+        self._best: int | None = None
+        self._began: dict[str, float] = {}  # trials that run, by the clock of this process
+        self._session, self._session_began = f"{uuid.uuid4().hex}.json", time.time()
+        self._elapsed_before = sum(max(0.0, each.last - each.began) for each in self.files.sessions().values())
+        self._replay()
+        self.unlike = self._sampler.unlike
+
+    @property
+    def todo(self) -> list[TrialSpec]:
+        """The trials that were proposed and have not ended."""
+        return [self._trials[number] for number in self.proposals if number not in self.ends and self._owns(number)]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is proposed and all proposals have ended."""
+        return not self.todo and (self.exhausted or self._is_spent())
+
+    @property
+    def spent(self) -> int:
+        """How many proposals count towards the budget."""
+        return self._spent
+
+    def start(self) -> None:
+        """Begin: take up what other studies have finished of this space, unless proposals rest on it already."""
+        self._note_time()
+        self._began = {trial.key: time.monotonic() for trial in self.todo}
+        if not self.proposals:
+            for record in self._found():
+                values = self.search.active({name: record.config[name] for name in self.search.space})
+                if not all(self.search.space[name].holds(value) for name, value in values.items()):
+                    continue
+                trial = self._trial(values, self._next_number)
+                if trial.key == record.key:
+                    self._take(values, trial, "found")
+
+    def propose(self) -> TrialSpec | None:
+        """Propose a trial that is to be run; None if the budget is spent or the space exhausted."""
+        for _ in range(_REPEATS):
+            if self.exhausted or self._is_spent():
+                return None
+            start = self._starts[0] if self._starts else None
+            number = self._next_number
+            values, notes = self._sampler.ask(number, start)
+            trial = self._trial(values, number)
+            source: Source = "again" if trial.key in self._numbers else "sampler" if start is None else "start"
+            if self._take(values, trial, source, notes):
+                self._began[trial.key] = time.monotonic()
+                return trial
+        self.exhausted = True
+        return None
+
+    def on_trial_end(self, trial: TrialSpec, death: tuple[str, str] | None) -> str:
+        """See `Ledger`; a trial that is over for good has an end afterwards."""
+        if reason := super().on_trial_end(trial, death):
+            return reason
+        seconds = time.monotonic() - self._began.pop(trial.key, time.monotonic())
+        self._end_if_over(self._numbers[trial.key][0], seconds)
+        self._note_time()
+        return ""
+
+    def leader(self) -> str | None:
+        """The best proposal so far with its score; None if none has finished."""
+        best = self.best()
+        return f"{called(best[0].number)} ({rounded(best[1])})" if best else None
+
+    def progress_summary(self) -> str:
+        """How far the search is, in words."""
+        states = Counter(self.ends[number].state for number in self.ends if self.proposals[number].counts)
+        limits = self.search.limits
+        phrases = [
+            f"{self.spent} of {limits.trials} proposals made" if limits.trials else f"{self.spent} proposals made"
+        ]
+        return ", ".join([*phrases, *(f"{times} {state}" for state, times in states.items())])
+
+    @property
+    def early_stopping(self) -> EarlyStopping | None:
+        """What workers need to end trials early; None if no scheduler does."""
+        return EarlyStopping(self.design.folder, self.search.rungs) if self.search.rungs else None
+
+    def has_ended(self, trial: TrialSpec) -> bool:
+        """Whether the trial is over for good."""
+        return self._numbers[trial.key][0] in self.ends
+
+    def best(self) -> tuple[Proposal, float] | None:
+        """The finished proposal with the best score of the objective, and the score."""
+        if self._best is None:
+            return None
+        return self.proposals[self._best], self.ends[self._best].scores[next(iter(self._signs))]
+
+    def confirmed(self) -> dict[str, dict[str, Any]]:
+        """The values of what is confirmed, by what it is called; fixed once the search is over.
+
+        Proposals that were confirmed for a smaller budget stay, because their verdicts have been seen. The control
+        itself is left out, because it is there anyway.
+        """
+        before = self.files.confirmation()
+        if not self.is_over:
+            return confirmed_values(self.proposals, before.numbers if before else ())
+        control = self.design.proposed(self.design.spec.control).key
+        candidates = [proposal for proposal in self.proposals.values() if proposal.key != control]
+        numbers = chosen(candidates, self.ends, self._signs, self.search.confirm)
+        numbers += [number for number in (before.numbers if before else ()) if number not in numbers]
+        if before is None or set(numbers) != set(before.numbers):
+            self.files.put_confirmation(Confirmation(numbers=tuple(numbers)))
+        self._conclude()
+        return confirmed_values(self.proposals, numbers)
+
+    def _conclude(self) -> None:
+        """Write what the search as a whole has come to, unless that is written."""
+        budget, before = asdict(self.search.limits), self.files.conclusion()
+        if before and (before.budget, before.proposals) == (budget, len(self.proposals)):
+            return
+        ends = [self.ends[number] for number in self.proposals if self._owns(number) and number in self.ends]
+        scores = [
+            (self.proposals[end.number].values, tuple(end.scores[name] for name in self._signs))
+            for end in ends
+            if end.state == "finished"
+        ]
+        shares = importance(self.search, [sign > 0 for sign in self._signs.values()], scores)
+        self.files.put_conclusion(Conclusion(budget=budget, proposals=len(self.proposals), importance=shares))
+
+    def _take(
+        self, values: dict[str, Any], trial: TrialSpec, source: Source, notes: dict[str, Any] | None = None
+    ) -> bool:
+        """Keep a proposal; whether it is to be run, because nothing tells yet how it ends."""
+        proposal = Proposal(
+            number=self._next_number,
+            values=values,
+            source=source,
+            key=trial.key,
+            told=self._next_order,
+            time=time.time(),
+            notes=notes or {},
+            stages=trial.stages,
+        )
+        self.files.put(proposal)
+        if source == "found":
+            self._sampler.add(proposal)
+        self._enter(proposal, trial)
+        self.read([trial])
+        return not self._end_if_over(proposal.number, 0.0) and self._owns(proposal.number)
+
+    def _enter(self, proposal: Proposal, trial: TrialSpec) -> None:
+        self.proposals[proposal.number] = proposal
+        self._trials[proposal.number] = trial
+        self._numbers.setdefault(proposal.key, []).append(proposal.number)
+        self._spent += proposal.counts
+        if proposal.values in self._starts:
+            self._starts.remove(proposal.values)
+
+    @property
+    def _next_number(self) -> int:
+        return next(reversed(self.proposals), -1) + 1
+
+    def _owns(self, number: int) -> bool:
+        """Whether it is the first proposal of its trial, which is run for it."""
+        return self._numbers[self.proposals[number].key][0] == number
+
+    def _replay(self) -> None:
+        """Make the sampler's state again, in the order in which it came about."""
+        ends = list(self.files.ends().values())
+        for proposal in self.files.proposals():
+            while ends and ends[0].order < proposal.told:
+                self._tell(ends.pop(0))
+            self._sampler.replay(proposal)
+            self._enter(proposal, self._trial(proposal.values, proposal.number))
+        for end in ends:
+            self._tell(end)
+        self.read(list(self._trials.values()))
+        for number in list(self.proposals):
+            self._end_if_over(number, 0.0)
+
+    def _tell(self, end: End) -> None:
+        if end.number in self.proposals:  # else its proposal's file is damaged
+            self._sampler.tell(end)
+            self.ends[end.number] = end
+            self._next_order = end.order + 1
+            self._best = self._better(end.number)
+
+    def _end_if_over(self, number: int, seconds: float) -> bool:
+        """Write how a trial ended and tell the sampler, if it is over; for all proposals of that trial."""
+        proposal = self.proposals[number]
+        if number in self.ends:
+            return True
+        first = self.ends.get(self._numbers[proposal.key][0])
+        if first is None:
+            how = self._how(proposal.key)
+            if how is None:
+                return False
+            state, reason = how
+            scores, rungs = self._scores(proposal.key), self._rungs(proposal.key)
+            told = self._told(state, scores)
+        else:
+            state, reason, scores, rungs, told = first.state, first.reason, first.scores, first.rungs, first.told
+        end = End(
+            number=number,
+            state=state,
+            scores=scores,
+            told=told,
+            rungs=rungs,
+            reason=reason,
+            order=self._next_order,
+            seconds=round(seconds, 3),
+            time=time.time(),
+        )
+        self.files.put(end)
+        self._tell(end)
+        for other in self._numbers[proposal.key]:
+            self._end_if_over(other, 0.0)
+        return True
+
+    def _better(self, number: int) -> int | None:
+        """The best finished proposal so far, now that this one has ended."""
+        name, sign = next(iter(self._signs.items()))
+        value = sign * self.ends[number].scores.get(name, math.nan)
+        if self.ends[number].state != "finished" or not math.isfinite(value):
+            return self._best
+        return number if self._best is None or value > sign * self.ends[self._best].scores[name] else self._best
+
+    def _how(self, key: str) -> tuple[State, str] | None:
+        """In which state a trial ended, and why; None if it has not."""
+        if key in self.finished:
+            if all(map(math.isfinite, self._scores(key).values())):
+                return "finished", ""
+            return "failed", "an objective has no value"
+        if key in self.failed:
+            failure = self.records.failure(key)
+            return "diverged" if failure and failure.diverged else "failed", self.failed[key]
+        decisions = [self.files.decision(rung, key) for rung in range(len(self.search.rungs))]
+        return ("pruned", "") if any(each and not each.go_on for each in decisions) else None
+
+    def _scores(self, key: str) -> dict[str, float]:
+        record = self.finished.get(key)
+        return {m.full_name: score(record, m) if record else math.nan for m in self.design.objectives}
+
+    def _rungs(self, key: str) -> tuple[float, ...]:
+        decisions = [self.files.decision(rung, key) for rung in range(len(self.search.rungs))]
+        return tuple(math.inf if each.value is None else each.value for each in decisions if each)
+
+    def _told(self, state: State, scores: dict[str, float]) -> tuple[float, ...] | None:
+        """What the sampler is told: the scores; of a trial that diverged, if it learns from nothing else, bad ones."""
+        if state == "finished":
+            return tuple(scores.values())
+        if state == "diverged" and not self._sampler.learns_from_pruned:
+            return self._bad_scores()
+        return None
+
+    def _bad_scores(self) -> tuple[float, ...] | None:
+        """What random notes score on the block; None if no trial has measured them yet."""
+        for record in self.finished.values():
+            random = replace(record, measures={
+                m.full_name: record.baselines.get(f"{m.full_name}.random", math.nan) for m in self.design.objectives
+            })  # fmt: skip
+            scores = [score(random, measure) for measure in self.design.objectives]
+            if all(map(math.isfinite, scores)):
+                return tuple(scores)
+        return None
+
+    def _trial(self, values: dict[str, Any], number: int) -> TrialSpec:
+        return self.design.proposed(values, called(number))
+
+    def _found(self) -> Iterable[TrialRecord]:
+        """Records of the search's system on its block, of any study."""
+        block = Block(self.design.spec.seed, SEARCH_BLOCK)
+        for key in self.records.storage.names("trials"):
+            record = self.records.get(key)
+            if record and record.system == self.design.spec.system and record.block == block:
+                yield record
+
+    def _is_spent(self) -> bool:
+        limits = self.search.limits
+        worked = sum(end.seconds for end in self.ends.values()) if limits.worker_hours is not None else 0.0
+        elapsed = self._elapsed_before + max(0.0, time.time() - self._session_began)
+        return (
+            (limits.trials is not None and self.spent >= limits.trials)
+            or (limits.wall_hours is not None and elapsed >= 3600 * limits.wall_hours)
+            or (limits.worker_hours is not None and worked >= 3600 * limits.worker_hours)
+        )
+
+    def _note_time(self) -> None:
+        session = SearchSession(began=self._session_began, last=max(self._session_began, time.time()))
+        self.files.put_session(self._session, session)
+
+
+def called(number: int) -> str:
+    """What a proposal is called."""
+    return f"proposal {number}"
+
+
+def confirmed_values(proposals: dict[int, Proposal], numbers: Iterable[int]) -> dict[str, dict[str, Any]]:
+    """The values of proposals by what they are called."""
+    return {called(number): dict(proposals[number].values) for number in numbers if number in proposals}
