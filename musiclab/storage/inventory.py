@@ -12,6 +12,7 @@ from musiclab.storage.files import HALF, PROBE, FileInfo, Storage
 from musiclab.storage.leases import CLEANING, lease_holders
 from musiclab.storage.plans import StudyPlan
 from musiclab.storage.records import Records
+from musiclab.storage.search_documents import SearchFiles
 from musiclab.storage.stages import DONE
 from musiclab.training.files import CHECKPOINT
 
@@ -101,7 +102,15 @@ class Inventory:
     @cached_property
     def wanted(self) -> set[str]:
         """Keys of the stages of unfinished trials of the newest plans: a run would resume or reuse them."""
-        return {key for trials in self.unfinished.values() for trial in trials for key in trial.stages.values()}
+        stages = [trial.stages for trials in self.unfinished.values() for trial in trials]
+        stages += [proposal.stages for files in self._searches for proposal in files.open_proposals()]
+        return {key for of_trial in stages for key in of_trial.values()}
+
+    @cached_property
+    def _searches(self) -> list[SearchFiles]:
+        """The searches among the newest plans."""
+        folders = [plan.folder for plan in self.newest.values() if plan.says.design.get("kind") == "search"]
+        return [SearchFiles(self.storage, folder, notes_newer=True) for folder in folders]
 
     @cached_property
     def unknown(self) -> list[str]:

@@ -301,6 +301,11 @@ class SearchFiles:
         """How the proposal of that number ended; None if it has not, or if the file is damaged."""
         return self._documents.read(self._name("ends", number), End)
 
+    def open_proposals(self) -> list[Proposal]:
+        """The proposals whose trials have not ended."""
+        ends = set(self._numbers("ends"))
+        return [proposal for proposal in self.proposals() if proposal.number not in ends]
+
     def has_proposal(self, number: int) -> bool:
         """Whether there is a proposal of that number, damaged or not."""
         return self.storage.exists(self._name("proposals", number))

@@ -75,7 +75,7 @@ def test_the_undisturbed_search_has_all_that_can_be_lost(searches: Nursery) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", seeds(500, 3))
+@pytest.mark.parametrize("seed", seeds(500, 2))
 def test_dying_at_a_moment_changes_nothing_but_time(seed: int, searches: Nursery) -> None:
     _die(seed, searches)
 

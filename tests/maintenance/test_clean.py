@@ -22,6 +22,7 @@ from musiclab.training.files import CHECKPOINT
 from musiclab.training.streams import Block
 from tests.support.kept import Kept
 from tests.support.made_results import made_study
+from tests.support.searched_storage import MadeSearch
 from tests.support.study_processes import ROOT, Run, descendants, files, kill, paused_study, run_study
 
 # Two variants on two blocks, of which one trial is still to be run; `stage` below makes their stages.
@@ -144,6 +145,15 @@ def test_what_only_an_older_plan_would_take_up_goes(tmp_path: Path) -> None:
     Records(place).plans.put("studies/made/a", newer)
     run(place.root, "--remove")
     assert sorted(path.name for path in (tmp_path / "stages").iterdir()) == list(NEEDED)
+
+
+def test_what_a_search_goes_on_with_stays_and_what_it_ended_early_goes(tmp_path: Path) -> None:
+    search = MadeSearch(tmp_path)
+    for number in range(2):
+        stage(search.storage, search.propose(number).stages["vae"], done=False)
+    search.end(1, "pruned")
+    run(str(tmp_path), "--remove")
+    assert [path.name for path in (tmp_path / "stages").iterdir()] == [search.proposal(0).stages["vae"]]
 
 
 def test_stages_of_other_code_are_listed_with_their_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
