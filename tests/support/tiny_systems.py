@@ -2,7 +2,7 @@
 
 from typing import Any
 
-# Seconds of training, after which the output hangs on all that the system says it does.
+# Seconds of training, after which the output depends on all that the system says it depends on.
 TINY: dict[str, dict[str, Any]] = {
     "vae_nn": {
         # So trained, the latents hold enough for the others to follow the piano in most continuations.
