@@ -209,7 +209,7 @@ def search_results(
         plan: of the edition.
         records: of the plan's finished trials by key, which are those of the confirmation.
     """
-    if plan.design.get("kind") != "search":
+    if not plan.is_search:
         return None
     files = SearchFiles(storage, folder)
     return results_of(plan, files.proposals(), files.ends(), files.conclusion(), records)

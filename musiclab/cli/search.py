@@ -35,7 +35,7 @@ def search(places: list[str]) -> int:
     for storage, name in named:
         try:
             results = Results.read(storage, name)
-            if results.plan.design.get("kind") != "search":
+            if not results.plan.is_search:
                 raise UserError(f"{name} is no search; name a study whose space is a Search.")
             dashboard = Dashboard(storage, results.folder)
             if runners := active_holders(storage, f"{results.folder}/runner"):

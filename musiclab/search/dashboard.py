@@ -128,7 +128,7 @@ class Dashboard:
 
     def _plan(self) -> StudyPlan:
         plan = self._records.plans.get(self._folder)
-        if plan is None or plan.design.get("kind") != "search":
+        if plan is None or not plan.is_search:
             raise UserError(f"{self._folder}/plan.json is missing, damaged, or no search's; run the study again.")
         return plan
 

@@ -20,6 +20,7 @@ from musiclab.storage.records import Records
 from musiclab.storage.search_documents import (
     Conclusion,
     Confirmation,
+    Decision,
     End,
     Proposal,
     SearchFiles,
@@ -249,11 +250,13 @@ class SearchRun(Ledger):
             return True
         first = self.ends.get(self._numbers[proposal.key][0])
         if first is None:
-            how = self._how(proposal.key)
+            decisions = self._decisions(proposal.key)
+            how = self._how(proposal.key, decisions)
             if how is None:
                 return False
             state, reason = how
-            scores, rungs = self._scores(proposal.key), self._rungs(proposal.key)
+            scores = self._scores(proposal.key)
+            rungs = tuple(math.inf if each.value is None else each.value for each in decisions)
             told = self._told(state, scores)
         else:
             state, reason, scores, rungs, told = first.state, first.reason, first.scores, first.rungs, first.told
@@ -282,7 +285,7 @@ class SearchRun(Ledger):
             return self._best
         return number if self._best is None or value > sign * self.ends[self._best].scores[name] else self._best
 
-    def _how(self, key: str) -> tuple[State, str] | None:
+    def _how(self, key: str, decisions: list[Decision]) -> tuple[State, str] | None:
         """In which state a trial ended, and why; None if it has not."""
         if key in self.finished:
             if all(map(math.isfinite, self._scores(key).values())):
@@ -291,16 +294,16 @@ class SearchRun(Ledger):
         if key in self.failed:
             failure = self.records.failure(key)
             return "diverged" if failure and failure.diverged else "failed", self.failed[key]
-        decisions = [self.files.decision(rung, key) for rung in range(len(self.search.rungs))]
-        return ("pruned", "") if any(each and not each.go_on for each in decisions) else None
+        return None if all(each.go_on for each in decisions) else ("pruned", "")
 
     def _scores(self, key: str) -> dict[str, float]:
         record = self.finished.get(key)
         return {m.full_name: score(record, m) if record else math.nan for m in self.design.objectives}
 
-    def _rungs(self, key: str) -> tuple[float, ...]:
-        decisions = [self.files.decision(rung, key) for rung in range(len(self.search.rungs))]
-        return tuple(math.inf if each.value is None else each.value for each in decisions if each)
+    def _decisions(self, key: str) -> list[Decision]:
+        """What its worker decided at the rungs that the trial has reached."""
+        decisions = (self.files.decision(rung, key) for rung in range(len(self.search.rungs)))
+        return [decision for decision in decisions if decision]
 
     def _told(self, state: State, scores: dict[str, float]) -> tuple[float, ...] | None:
         """What the sampler is told: the scores; of a trial that diverged, if it learns from nothing else, bad ones."""

@@ -109,7 +109,7 @@ class Inventory:
     @cached_property
     def _searches(self) -> list[SearchFiles]:
         """The searches among the newest plans."""
-        folders = [plan.folder for plan in self.newest.values() if plan.says.design.get("kind") == "search"]
+        folders = [plan.folder for plan in self.newest.values() if plan.says.is_search]
         return [SearchFiles(self.storage, folder, notes_newer=True) for folder in folders]
 
     @cached_property

@@ -69,6 +69,11 @@ class StudyPlan:
         """How the study is judged; UserError if there is no such measure any more."""
         return Criteria(find_measure(self.objective), self.controls, self.margin, self.sequential)
 
+    @property
+    def is_search(self) -> bool:
+        """Whether its space is a search, so that proposals stand beside it."""
+        return self.design.get("kind") == "search"
+
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
         """See `Document`."""

@@ -112,7 +112,7 @@ class Reconciler:
         runs = self._known_runs
         specs = list(plan.trial_specs)
         study = runs.get("study", plan.edition, plan.study, None, plan.began, plan.base)
-        proposals = self._search.read() if plan.design.get("kind") == "search" else []
+        proposals = self._search.read() if plan.is_search else []
         self._total = len(specs) + len(proposals)
         variants = self._variants(runs, specs, study, plan.began)
         if proposals:
@@ -128,7 +128,7 @@ class Reconciler:
             self._show(runs, plan, study, variants, result, state)
             self._answered_state, self._no_answer_until = state, began + 10 * (time.monotonic() - began)
         if last:
-            self._upload_report(runs, study, (*_REPORT, "search.csv") if _is_search(plan) else _REPORT)
+            self._upload_report(runs, study, (*_REPORT, "search.csv") if plan.is_search else _REPORT)
             runs.close_running()
         return self._links(runs, study, list(variants.values())), self._behind
 
@@ -220,7 +220,7 @@ class Reconciler:
     def _state(self, plan: StudyPlan) -> str:
         """What an answer depends on: the plan's trials, how many have finished or failed, criteria, a search's ends."""
         keys = sorted(spec.key for spec in plan.trial_specs)
-        searched = [SearchFiles(self._records.storage, self._folder).ended()] if _is_search(plan) else []
+        searched = [SearchFiles(self._records.storage, self._folder).ended()] if plan.is_search else []
         identity = content_hash([keys, plan.margin, plan.sequential, self._failed, *searched], 8)
         return f"{len(self._finished)} of the {len(plan.trial_specs)} trials {identity}"
 
@@ -273,10 +273,6 @@ class Reconciler:
         all_runs = f"{base}/#/experiments/{runs.experiment}/runs"
         comparison = f"{base}/#/compare-runs?runs={variant_ids}&experiments={experiments}"
         return [f"{all_runs}/{study.id}", all_runs, comparison]
-
-
-def _is_search(plan: StudyPlan) -> bool:
-    return plan.design.get("kind") == "search"
 
 
 def _params(spec: TrialSpec) -> dict[str, Any]:
