@@ -22,6 +22,7 @@ ON_THE_WAY = ("tracking/test_mirror_once.py", "-m", "slow and not long", "-k", "
 HANDED = ("execution/test_in_process.py", "-m", "slow and not long", "-k", "handed")
 MEANWHILE = ("faults/test_fault_studies.py", "-m", "slow and not long", "-k", "meanwhile")
 TWICE = ("faults/test_fault_studies.py", "-m", "long", "-k", "refused")
+EARLY = ("search/test_run.py", "-k", "has_not_failed")
 DAMAGED = ("faults/test_fault_files.py", "-m", "slow and not long")
 
 
@@ -84,9 +85,9 @@ SAFEGUARDS = [
         ON_RAY,
     ),
     Safeguard(
-        "a failure that has been made good is forgotten", "musiclab/storage/records.py",
-        [("        self.forget_failure(key)\n\n    def put_failure", "\n    def put_failure")],
-        ON_RAY,
+        "a failure that is tried again is forgotten", "musiclab/execution/ledger.py",
+        [("            self.records.forget_failure(trial.key)  # a retry", "            # a retry")],
+        EARLY,
     ),
     Safeguard(
         "runs that look as if they ran are closed", "musiclab/tracking/reconcile.py",

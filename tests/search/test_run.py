@@ -263,9 +263,20 @@ def test_a_failure_that_may_pass_is_tried_again(designed: Callable[..., Design],
     trial = run.propose()
     assert run.on_trial_end(trial, ("its worker died", "log")) == "its worker died"
     assert not run.has_ended(trial)
-    run.records.forget_failure(trial.key)
     assert run.on_trial_end(trial, ("its worker died", "log")) == ""
     assert run.has_ended(trial) and run.ends[0].state == "failed"
+
+
+def test_a_trial_whose_worker_died_and_that_then_ends_early_has_not_failed(
+    designed: Callable[..., Design], tmp_path: Path
+) -> None:
+    run = SearchRun(designed(scheduler="asha"), storage(tmp_path), max_failures=3)
+    run.start()
+    trial = run.propose()
+    assert run.on_trial_end(trial, ("its worker died", "log")) == "its worker died"
+    run.files.put_decision(0, Decision(key=trial.key, value=1.0, beside=5, go_on=False))
+    assert run.on_trial_end(trial, None) == ""
+    assert run.ends[0].state == "pruned" and run.records.failure(trial.key) is None
 
 
 def test_a_trial_that_was_stopped_has_no_end(designed: Callable[..., Design], tmp_path: Path) -> None:
