@@ -25,6 +25,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 _POPULATION = 16
 _FEWEST_FOR_IMPORTANCE = 10
 _KEEP_STATE = ("cmaes", "nsga2", "qmc")
+_LEARN_FROM_ASKED = ("cmaes", "nsga2")  # and from nothing that was only added
 # TPE notes with a running trial what it drew for fields that do not matter there, and keeps away from that, too.
 _NOTES = "tpe:"
 
@@ -64,8 +65,8 @@ class OptunaSearch:
         seed: of the search.
 
     Attributes:
-        unlike: numbers of proposals that a sampler, asked again, did not propose again, because another version of
-            Optuna made them, or a sampler of the user's own.
+        unlike: numbers of proposals that a sampler, asked again, did not make again, because another sampler made
+            them, or another version of Optuna or cmaes. It goes on from them as from starting points.
     """
 
     def __init__(self, search: Search, higher: Iterable[bool], seed: int) -> None:
@@ -90,6 +91,8 @@ class OptunaSearch:
             warnings.simplefilter("ignore")  # of experimental arguments, and of fields left to chance, as --plan says
             self._study.sampler = self._sampler(number)
             trial = self._study.ask()
+            if self._search.sampler in _LEARN_FROM_ASKED:
+                trial.relative_params  # noqa: B018 - Optuna would not ask the sampler if all values are given
             values = _suggested(trial, self._search)
         self._numbers[number] = trial.number
         attributes = self._study.get_trials(deepcopy=False)[trial.number].system_attrs
@@ -106,7 +109,10 @@ class OptunaSearch:
         self.add(proposal)
 
     def add(self, proposal: Proposal) -> None:
-        """Add a proposal that the sampler need not make."""
+        """Add a proposal that the sampler did not make."""
+        if self._search.sampler in _LEARN_FROM_ASKED:
+            self.ask(proposal.number, proposal.values)
+            return
         names = proposal.values.keys() & self._search.space.keys()
         trial = optuna.create_trial(
             state=TrialState.RUNNING,
