@@ -8,7 +8,7 @@ same order when the study is made again, so nothing of theirs is kept in files, 
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -100,6 +100,8 @@ class OptunaSearch:
 
     def replay(self, proposal: Proposal) -> None:
         """Take up a proposal of an earlier run; the ends that came before it must have been told."""
+        if not isinstance(self._search.sampler, str):
+            self._search.sampler.reseed_rng()  # else it would draw what it drew before
         if self._search.sampler in _KEEP_STATE and proposal.source != "found":
             start = proposal.values if proposal.source == "start" else None
             if self.ask(proposal.number, start).values == proposal.values:
@@ -144,8 +146,8 @@ class OptunaSearch:
 
     def _sampler(self, number: int) -> BaseSampler:
         name, seed = self._search.sampler, _seed(self._seed, number)
-        if isinstance(name, BaseSampler):
-            return name
+        if not isinstance(name, str):
+            return cast(BaseSampler, name)
         chance = optuna.samplers.RandomSampler(seed=seed)
         always = {field: distribution(each) for field, each in sorted(self._search.space.items()) if not each.when}
         match name:
