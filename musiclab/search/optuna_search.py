@@ -25,7 +25,9 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 _POPULATION = 16
 _FEWEST_FOR_IMPORTANCE = 10
 _KEEP_STATE = ("cmaes", "nsga2", "qmc")
-_LEARN_FROM_ASKED = ("cmaes", "nsga2")  # and from nothing that was only added
+# These learn from what they were asked for, and from nothing that was only added.
+_LEARN_FROM_ASKED = ("cmaes", "nsga2")
+_OBJECTS_THAT_DO = (optuna.samplers.CmaEsSampler, optuna.samplers.NSGAIISampler, optuna.samplers.NSGAIIISampler)
 # TPE notes with a running trial what it drew for fields that do not matter there, and keeps away from that, too.
 _NOTES = "tpe:"
 
@@ -76,6 +78,8 @@ class OptunaSearch:
         # A storage of its own, in which ids of trials are their numbers, which NSGA-II relies on.
         self._study = optuna.create_study(storage=optuna.storages.InMemoryStorage(), directions=self._directions)
         self._numbers: dict[int, int] = {}  # of Optuna's trials by the proposals'
+        own = search.sampler if not isinstance(search.sampler, str) else None
+        self._learns_from_asked = search.sampler in _LEARN_FROM_ASKED or isinstance(own, _OBJECTS_THAT_DO)
         self.unlike: list[int] = []
 
     @property
@@ -91,7 +95,7 @@ class OptunaSearch:
             warnings.simplefilter("ignore")  # of experimental arguments, and of fields left to chance, as --plan says
             self._study.sampler = self._sampler(number)
             trial = self._study.ask()
-            if self._search.sampler in _LEARN_FROM_ASKED:
+            if self._learns_from_asked:
                 trial.relative_params  # noqa: B018 - Optuna would not ask the sampler if all values are given
             values = _suggested(trial, self._search)
         self._numbers[number] = trial.number
@@ -112,7 +116,7 @@ class OptunaSearch:
 
     def add(self, proposal: Proposal) -> None:
         """Add a proposal that the sampler did not make."""
-        if self._search.sampler in _LEARN_FROM_ASKED:
+        if self._learns_from_asked:
             self.ask(proposal.number, proposal.values)
             return
         names = proposal.values.keys() & self._search.space.keys()

@@ -26,12 +26,14 @@ def asked_again(
         ends: how they ended, by number.
         number: of the proposal that is asked for.
     """
-    sampler = OptunaSearch(search, higher, seed)
+    sampler, known = OptunaSearch(search, higher, seed), set[int]()
     untold = sorted(ends.values(), key=lambda end: end.order)
     for proposal in proposals:
         while untold and untold[0].order < proposal.told:
-            sampler.tell(untold.pop(0))
+            if (end := untold.pop(0)).number in known:  # else its proposal is lost
+                sampler.tell(end)
         if proposal.number == number:
             return sampler.ask(number, proposal.values if proposal.source == "start" else None).values
         sampler.replay(proposal)
+        known.add(proposal.number)
     raise AssertionError(f"there is no proposal {number}")
