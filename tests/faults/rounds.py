@@ -19,6 +19,8 @@ from tests.support.study_processes import ROOT, descendants, kill
 from tests.support.waiting import run_to_end, wait_until
 
 _SUBREAPER = 36  # of prctl
+# On a crowded machine a worker takes longer than Ray's minute to start, and Ray would give it up again and again.
+_PATIENT = {"RAY_worker_register_timeout_seconds": "600"}
 
 
 class Server(Protocol):
@@ -49,7 +51,7 @@ class Round:
         self.storage = truth.fresh(folder / f"round {seed}")
         self._options = [*truth.options, *options, *(["--tracking-uri", uri] if uri else [])]
         self._look = look or f"sqlite:///{self.storage / 'mlflow.db'}"
-        self._servers, self._env, self._judge = servers or {}, env or {}, judge
+        self._servers, self._env, self._judge = servers or {}, _PATIENT | (env or {}), judge
         self._starting: dict[str, threading.Thread] = {}
         self._log = folder / f"round {seed}.log"
         self._watch = Watch(self.storage)
