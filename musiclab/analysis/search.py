@@ -14,7 +14,7 @@ from typing import Any
 from musiclab.analysis.answer import scores_by_block
 from musiclab.analysis.front import front
 from musiclab.analysis.intervals import NO_INTERVAL, Interval, mean_intervals
-from musiclab.design.search import RUNGS, Dimension, Float, Int, dimension_from_json
+from musiclab.design.search import Dimension, Float, Int, dimension_from_json, rungs_of
 from musiclab.design.trials import TrialSpec
 from musiclab.measures.registry import Measure, find_measure
 from musiclab.storage.files import Storage
@@ -127,7 +127,7 @@ class SearchResults:
         sampler: its name.
         scheduler: its name.
         budget: the most proposals; None if only time is limited.
-        rungs: the shares of a trial's training at which it may end.
+        rungs: the shares of a trial's training at which it may end, or at which trials have been.
         tried: all proposals, by number.
         confirmed: the confirmed ones in the search's order, without the control.
         control: the control, likewise.
@@ -227,15 +227,16 @@ def results_of(
     space, budget = _space(plan.design.get("fields", {})), plan.design.get("budget") or {}
     tried = [Tried(_in_order(proposal, space), ends.get(proposal.number)) for proposal in proposals]
     is_over = conclusion is not None and (conclusion.budget, conclusion.proposals) == (budget, len(tried))
+    scheduler = str(plan.design.get("scheduler", ""))
     variants = _variants(tried, objectives, list(plan.trial_specs), records)
     controls = set(plan.controls.values())
     return SearchResults(
         objectives=objectives,
         space=space,
         sampler=str(plan.design.get("sampler", "")),
-        scheduler=str(plan.design.get("scheduler", "")),
+        scheduler=scheduler,
         budget=budget.get("trials"),
-        rungs=RUNGS if plan.design.get("scheduler") == "asha" else (),
+        rungs=rungs_of(scheduler, max((len(end.rungs) for end in ends.values()), default=0)),
         tried=tried,
         confirmed=[each for each in variants if each.name not in controls],
         control=next((each for each in variants if each.name in controls), None),

@@ -1,11 +1,10 @@
 """`musiclab report`: writes the pages of studies that have run, and an overview of several."""
 
 import argparse
-import sys
 from typing import Any
 
-from musiclab.cli.places import add_places, studies_at
-from musiclab.errors import UserError
+from musiclab.cli.places import add_places, with_each_study
+from musiclab.storage.files import Storage
 
 
 def add(subjects: Any) -> None:
@@ -22,29 +21,17 @@ def run(options: argparse.Namespace) -> int:
 
 
 def report(places: list[str]) -> int:
-    """Write the report of each study that `places` name, and print where it is.
-
-    If there are several, one that cannot be read is named and left out.
-
-    Raises:
-        UserError: if a place is no study, or if the only study cannot be read.
-    """
+    """Write the report of each study that `places` name, and print where it is; see `with_each_study`."""
     from musiclab.analysis.results import Results
     from musiclab.report.html.overview import overview  # matplotlib takes a second to import
     from musiclab.report.write import write_report
 
-    studies = []
-    named = [study for place in places for study in studies_at(place)]
-    for storage, name in named:
-        try:
-            study = Results.read(storage, name)
-        except UserError as error:
-            if len(named) == 1:
-                raise
-            print(error, file=sys.stderr)
-            continue
-        studies.append(study)
+    def write(storage: Storage, name: str) -> Results:
+        study = Results.read(storage, name)
         print(f"{name}: {write_report(study)}", flush=True)
+        return study
+
+    studies = with_each_study(places, write)
     if len(studies) > 1:
         storage = studies[0].storage
         storage.write("overview.html", overview(studies).encode(errors="replace"))

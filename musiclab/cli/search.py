@@ -1,11 +1,11 @@
 """`musiclab search`: writes what Optuna's dashboard shows of searches again, and says how to open it."""
 
 import argparse
-import sys
 from typing import Any
 
-from musiclab.cli.places import add_places, studies_at
+from musiclab.cli.places import add_places, with_each_study
 from musiclab.errors import UserError
+from musiclab.storage.files import Storage
 
 
 def add(subjects: Any) -> None:
@@ -25,28 +25,23 @@ def search(places: list[str]) -> int:
     """Write the journal of the newest edition of each search that `places` name, unless it is being run.
 
     Raises:
-        UserError: if a place is no study, or if the only study is no search or cannot be read.
+        UserError: see `with_each_study`; a study that is no search is an error too.
     """
     from musiclab.analysis.results import Results
     from musiclab.search.dashboard import Dashboard  # Optuna takes half a second to import
     from musiclab.storage.leases import active_holders
 
-    named = [study for place in places for study in studies_at(place)]
-    for storage, name in named:
-        try:
-            results = Results.read(storage, name)
-            if not results.plan.is_search:
-                raise UserError(f"{name} is no search; name a study whose space is a Search.")
-            dashboard = Dashboard(storage, results.folder)
-            if runners := active_holders(storage, f"{results.folder}/runner"):
-                print(f"{name}: is being run by {runners[0]}; that run keeps the journal up to date")
-            else:
-                dashboard.write_anew(results)
-                print(f"{name}: {dashboard.summary}")
-        except UserError as error:
-            if len(named) == 1:
-                raise
-            print(error, file=sys.stderr)
-            continue
+    def write(storage: Storage, name: str) -> None:
+        results = Results.read(storage, name)
+        if not results.plan.is_search:
+            raise UserError(f"{name} is no search; name a study whose space is a Search.")
+        dashboard = Dashboard(storage, results.folder)
+        if runners := active_holders(storage, f"{results.folder}/runner"):
+            print(f"{name}: is being run by {runners[0]}; that run keeps the journal up to date")
+        else:
+            dashboard.write_anew(results)
+            print(f"{name}: {dashboard.summary}")
         print(f"  {dashboard.command}", flush=True)
+
+    with_each_study(places, write)
     return 0

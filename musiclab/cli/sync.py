@@ -31,5 +31,4 @@ def sync(places: list[str], tracking_uri: str | None) -> int:
     """The same with the studies at `places`; the code is 1 if MLflow is not in sync with all of them."""
     from musiclab.tracking.sync import sync_studies  # MLflow takes seconds
 
-    studies = [study for place in places for study in studies_at(place)]
-    return 0 if sync_studies(studies, tracking_uri, partial(print, flush=True)) else 1
+    return 0 if sync_studies(studies_at(places), tracking_uri, partial(print, flush=True)) else 1

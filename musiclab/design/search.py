@@ -216,7 +216,7 @@ class Search:
     @property
     def rungs(self) -> tuple[float, ...]:
         """The shares of a trial's training at which it may end."""
-        return RUNGS if self.scheduler == "asha" else ()
+        return rungs_of(self.scheduler)
 
     @property
     def left_to_chance(self) -> list[str]:
@@ -240,6 +240,16 @@ class Search:
     def to_json(self) -> dict[str, Any]:
         """What proposals must have in common to be told to one sampler."""
         return {"fields": {name: dimension.to_json() for name, dimension in self.space.items()}, "also": [*self.also]}
+
+
+def rungs_of(scheduler: str, reached: int = 0) -> tuple[float, ...]:
+    """The shares of a trial's training at which a scheduler may end it.
+
+    Args:
+        scheduler: its name.
+        reached: at how many rungs trials have been; under another scheduler these are still shown.
+    """
+    return RUNGS if scheduler == "asha" else RUNGS[:reached]
 
 
 def check_search(search: Search, system: "System[Any]") -> None:

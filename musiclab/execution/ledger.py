@@ -34,6 +34,8 @@ class Ledger:
     def on_trial_end(self, trial: TrialSpec, death: tuple[str, str] | None) -> str:
         """Note that a trial ended. Its record says whether it went well, even if its worker died afterwards.
 
+        A failure that is tried again is forgotten.
+
         Args:
             trial: the trial.
             death: a line and a log if its worker died, else None.
@@ -51,6 +53,7 @@ class Ledger:
             return ""  # it was stopped
         self._tries[trial.key] += 1
         if failure.again and self._tries[trial.key] <= self.max_failures:
+            self.records.forget_failure(trial.key)  # a retry that is ended early or stopped leaves no word of its own
             return failure.reason
         self.failed[trial.key] = failure.reason
         return ""

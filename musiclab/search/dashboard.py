@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from musiclab.analysis.results import Results
-from musiclab.design.search import RUNGS, dimension_from_json
+from musiclab.design.search import dimension_from_json, rungs_of
 from musiclab.errors import UserError, one_line
 from musiclab.hashing import content_hash
 from musiclab.measures.registry import MEASURES, find_measure
@@ -117,7 +117,7 @@ class Dashboard:
         if self._open is None or not self._open.is_intact:
             self.artifacts.mkdir(parents=True, exist_ok=True)
             plan = self._plan()
-            self._searched = _searched(plan)
+            self._searched, self._scheduler = _searched(plan), str(plan.design.get("scheduler", ""))
             everything = [self._shown(number) for number in range(count)] if self.journal.exists() else []
             self._open = Journal.opened(self.journal, self._searched, everything)
             self._open.note(_about(plan))
@@ -155,12 +155,13 @@ class Dashboard:
 
     def _progress(self, proposal: Proposal, end: End | None) -> dict[int, float]:
         """Its progress by percent of its training."""
+        rungs = rungs_of(self._scheduler, len(end.rungs) if end else 0)
         if end:
             values = list(end.rungs)
         else:
-            decisions = (self._history.files.decision(rung, proposal.key) for rung in range(len(RUNGS)))
+            decisions = (self._history.files.decision(rung, proposal.key) for rung in range(len(rungs)))
             values = [math.inf if each.value is None else each.value for each in decisions if each]
-        return {round(100 * share): value for share, value in zip(RUNGS, values, strict=False)}
+        return {round(100 * share): value for share, value in zip(rungs, values, strict=False)}
 
     def _notes(self, proposal: Proposal, end: End | None) -> dict[str, Any]:
         place = self._records.storage.path(f"trials/{proposal.key}")

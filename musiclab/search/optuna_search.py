@@ -8,7 +8,7 @@ same order when the study is made again, so nothing of theirs is kept in files, 
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -25,6 +25,9 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 _POPULATION = 16
 _FEWEST_FOR_IMPORTANCE = 10
 _KEEP_STATE = ("cmaes", "nsga2", "qmc")
+# These learn from what they were asked for, and from nothing that was only added.
+_LEARN_FROM_ASKED = ("cmaes", "nsga2")
+_OBJECTS_THAT_DO = (optuna.samplers.CmaEsSampler, optuna.samplers.NSGAIISampler, optuna.samplers.NSGAIIISampler)
 # TPE notes with a running trial what it drew for fields that do not matter there, and keeps away from that, too.
 _NOTES = "tpe:"
 
@@ -64,8 +67,8 @@ class OptunaSearch:
         seed: of the search.
 
     Attributes:
-        unlike: numbers of proposals that a sampler, asked again, did not propose again, because another version of
-            Optuna made them, or a sampler of the user's own.
+        unlike: numbers of proposals that a sampler, asked again, did not make again, because another sampler made
+            them, or another version of Optuna or cmaes. It goes on from them as from starting points.
     """
 
     def __init__(self, search: Search, higher: Iterable[bool], seed: int) -> None:
@@ -75,6 +78,8 @@ class OptunaSearch:
         # A storage of its own, in which ids of trials are their numbers, which NSGA-II relies on.
         self._study = optuna.create_study(storage=optuna.storages.InMemoryStorage(), directions=self._directions)
         self._numbers: dict[int, int] = {}  # of Optuna's trials by the proposals'
+        own = search.sampler if not isinstance(search.sampler, str) else None
+        self._learns_from_asked = search.sampler in _LEARN_FROM_ASKED or isinstance(own, _OBJECTS_THAT_DO)
         self.unlike: list[int] = []
 
     @property
@@ -90,6 +95,8 @@ class OptunaSearch:
             warnings.simplefilter("ignore")  # of experimental arguments, and of fields left to chance, as --plan says
             self._study.sampler = self._sampler(number)
             trial = self._study.ask()
+            if self._learns_from_asked:
+                trial.relative_params  # noqa: B018 - Optuna would not ask the sampler if all values are given
             values = _suggested(trial, self._search)
         self._numbers[number] = trial.number
         attributes = self._study.get_trials(deepcopy=False)[trial.number].system_attrs
@@ -97,6 +104,8 @@ class OptunaSearch:
 
     def replay(self, proposal: Proposal) -> None:
         """Take up a proposal of an earlier run; the ends that came before it must have been told."""
+        if not isinstance(self._search.sampler, str):
+            self._search.sampler.reseed_rng()  # else it would draw what it drew before
         if self._search.sampler in _KEEP_STATE and proposal.source != "found":
             start = proposal.values if proposal.source == "start" else None
             if self.ask(proposal.number, start).values == proposal.values:
@@ -106,7 +115,10 @@ class OptunaSearch:
         self.add(proposal)
 
     def add(self, proposal: Proposal) -> None:
-        """Add a proposal that the sampler need not make."""
+        """Add a proposal that the sampler did not make."""
+        if self._learns_from_asked:
+            self.ask(proposal.number, proposal.values)
+            return
         names = proposal.values.keys() & self._search.space.keys()
         trial = optuna.create_trial(
             state=TrialState.RUNNING,
@@ -138,8 +150,8 @@ class OptunaSearch:
 
     def _sampler(self, number: int) -> BaseSampler:
         name, seed = self._search.sampler, _seed(self._seed, number)
-        if isinstance(name, BaseSampler):
-            return name
+        if not isinstance(name, str):
+            return cast(BaseSampler, name)
         chance = optuna.samplers.RandomSampler(seed=seed)
         always = {field: distribution(each) for field, each in sorted(self._search.space.items()) if not each.when}
         match name:

@@ -30,7 +30,7 @@ from musiclab.storage.search_documents import (
 )
 from musiclab.storage.trial_documents import TrialRecord
 from musiclab.training.streams import Block
-from musiclab.wording import rounded
+from musiclab.wording import counted, rounded
 
 # How often in a row a sampler may propose what there is already; then the space counts as exhausted.
 _REPEATS = 50
@@ -46,7 +46,7 @@ class SearchRun(Ledger):
         proposals: by number.
         ends: how they ended, by number, in the order in which the sampler was told.
         exhausted: whether the sampler has nothing new to propose.
-        unlike: numbers of proposals that the sampler, asked again, did not propose again.
+        notes: sentences about what could not be taken up as it was; empty if all was.
     """
 
     def __init__(self, design: Design, records: Records, max_failures: int = 0) -> None:
@@ -69,7 +69,7 @@ class SearchRun(Ledger):
         self._session, self._session_began = f"{uuid.uuid4().hex}.json", time.time()
         self._elapsed_before = sum(max(0.0, each.last - each.began) for each in self.files.sessions().values())
         self._replay()
-        self.unlike = self._sampler.unlike
+        self.notes = self._notes()
 
     @property
     def todo(self) -> list[TrialSpec]:
@@ -235,6 +235,15 @@ class SearchRun(Ledger):
         self.read(list(self._trials.values()))
         for number in list(self.proposals):
             self._end_if_over(number, 0.0)
+
+    def _notes(self) -> list[str]:
+        if not self._sampler.unlike:
+            return []
+        return [
+            f"{self.search.sampler}, asked again, did not make {len(self._sampler.unlike)} of "
+            f"{counted(len(self.proposals), 'proposal')} once more, because another sampler or another version of "
+            "Optuna or cmaes had made them; nothing is lost, and it goes on from them as from starting points."
+        ]
 
     def _tell(self, end: End) -> None:
         if end.number in self.proposals:  # else its proposal's file is damaged

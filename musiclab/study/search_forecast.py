@@ -18,7 +18,9 @@ def search_forecast(study_run: StudyRun, search: Search, options: RunOptions) ->
     proposals, ends = files.proposals(), files.ends()
     made, limits, starts = sum(proposal.counts for proposal in proposals), search.limits, design.starts()
     confirmed = (search.confirm + 1) * study_run.blocks
-    sampler = SAMPLERS.get(search.sampler, "") if isinstance(search.sampler, str) else "a sampler of the study's own"
+    sampler = "a sampler of the study's own"
+    if isinstance(search.sampler, str):
+        sampler = f"{search.sampler} ({SAMPLERS[search.sampler]})"
     lines = [
         f"{design.spec.name}: {printable_lines(design.spec.question)}",
         setting(design, options),
@@ -30,7 +32,10 @@ def search_forecast(study_run: StudyRun, search: Search, options: RunOptions) ->
             f"  {listing(search.left_to_chance)}: drawn at random, because {search.sampler} cannot learn of it"
         )
     if search.rungs:
-        lines.append("  asha: at 1/9 and 1/3 of its training a trial ends unless it is among the best third there")
+        progress = design.systems[design.spec.system].progress.name
+        lines.append(
+            f"  asha: at 1/9 and 1/3 of its training a trial ends unless its {progress} is among the best third"
+        )
     lines.append(
         f"confirmation: the best {search.confirm} and the control on {counted(study_run.blocks, 'fresh block')} = "
         f"{confirmed} trials"

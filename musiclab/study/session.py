@@ -44,7 +44,7 @@ class Outcome:
         results: all that the storage has of the study.
         report: path or URI of `report.html`; None if it could not be written.
         no_report: why it could not, in one line; empty if it was written.
-        notes: sentences about what was in the storage before: what is damaged, what cannot be reused.
+        notes: sentences about what was in the storage before: what is damaged, what cannot be reused or asked again.
         tracking: where MLflow shows the study, or why it is behind; may have several lines.
         signal: the exit code of the signal that stopped the session; 0 if none did.
         dashboard: the command line that shows a search in Optuna's dashboard; empty for other studies.
@@ -145,6 +145,7 @@ def _execute(
     notes = [f"{name} is damaged ({why}); what it stood for is done again." for name, why in records.damage.items()]
     notes += [design.unlocked_code] if design.unlocked_code else []
     notes += outdated(design, records, study_run.todo)
+    notes += search_run.notes if search_run else []
     if design.adding:
         tell(f"blocks are added until every comparison is clear, {design.most} at most")
     searching = search_run is not None and not search_run.is_over

@@ -161,6 +161,15 @@ def test_a_search_is_over_only_for_the_budget_that_it_has_spent(tmp_path: Path) 
     assert larger.search.importance == {}
 
 
+def test_rungs_are_those_of_the_scheduler_and_those_that_trials_came_to_under_another(tmp_path: Path) -> None:
+    asha = made_search(tmp_path / "asha", 20)
+    assert asha.search is not None and len(asha.search.rungs) == 2
+    none = asha.plan.design | {"scheduler": "none"}
+    for early, rungs in ((True, asha.search.rungs), (False, ())):
+        changed = made_search(tmp_path / f"early {early}", 20, early=early, design=none)
+        assert changed.search is not None and changed.search.rungs == rungs
+
+
 def test_what_has_not_ended_is_said_to_run_and_nothing_is_confirmed(tmp_path: Path) -> None:
     results = made_search(tmp_path, 24, over=False, ended=20)
     search = results.search

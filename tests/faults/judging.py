@@ -23,6 +23,8 @@ _WHOLE = (
     "stages/*/curves.json", "stages/*/done", "trials/*/record.json", "trials/*/run.json", "studies/*/*/plan.json",
     "scales/*.json", "splits/*.json",
 )  # fmt: skip
+# Those of a search that never change once they are there.
+_ONCE = ("search/proposals/*.json", "search/ends/*.json", "search/rungs/*/*.json")
 _OF_THE_RUN = ("cost/seconds",)  # what two runs of one trial never have in common
 
 # MLflow's own tables, the same on SQLite and PostgreSQL; what it has deleted is not there.
@@ -87,7 +89,8 @@ class Watch(threading.Thread):
     """Looks at a storage all the time: `steps` counts what trials have written.
 
     Noted are finished trials that are `lost`, were `written` again or even began after they had finished (`twice`),
-    files that are `halves`, and curves that began `again`.
+    files that are `halves`, and curves that began `again`; and of a search the files that are there `once` and for all,
+    and those of them that have `changed`.
     """
 
     def __init__(self, storage: Path) -> None:
@@ -100,6 +103,7 @@ class Watch(threading.Thread):
         self._since: dict[str, float] = {}
         self.written, self.twice, self.lost = set[str](), set[str](), set[str]()
         self.halves, self.again = set[str](), set[str]()
+        self.once, self.changed = dict[str, str](), set[str]()
 
     def run(self) -> None:
         while not self._over.wait(_POLL_S):
@@ -107,7 +111,7 @@ class Watch(threading.Thread):
 
     def look(self) -> None:
         """See what is there now."""
-        for pattern in _WHOLE:
+        for pattern in (*_WHOLE, *(f"studies/*/*/{name}" for name in _ONCE)):
             for file in self._storage.glob(pattern):
                 now = _identity(file)
                 if now and self._seen.get(str(file)) != now:
@@ -120,7 +124,8 @@ class Watch(threading.Thread):
         """A file that is new or has changed."""
         self.steps += file.name in _STEPS
         try:
-            value = json.loads(file.read_text())
+            text = file.read_text()
+            value = json.loads(text)
         except FileNotFoundError:
             return
         except ValueError:
@@ -131,6 +136,8 @@ class Watch(threading.Thread):
             if value[: len(before)] != before:
                 self.again.add(str(file))
             self._curves[str(file)] = value
+        if any(file.match(name) for name in _ONCE) and self.once.setdefault(str(file), text) != text:
+            self.changed.add(str(file))
 
     def _look_at_trial(self, folder: Path) -> None:
         # The record first: what belongs to it is there before it.
@@ -158,20 +165,25 @@ def faults(truth: Truth, storage: Path, uri: str, watch: Watch, in_process: bool
     Where several run at once, as on Ray, where a worker outlives its driver for a moment, two may do the same epoch and
     end the same trial; none begins one that has ended.
     """
-    found: Counter[str] = Counter()
-    records = records_in(storage)
+    found, records = faults_of_files(storage, watch, in_process), records_in(storage)
     found["records lost"] = len(watch.lost | (truth.records.keys() - records.keys()))
     found["records changed"] = sum(truth.records.get(key) != data for key, data in records.items())
+    return +(found + _mlflow_faults(truth, uri, storage, records))
+
+
+def faults_of_files(storage: Path, watch: Watch, in_process: bool) -> Counter[str]:
+    """What is wrong with the files of any study that has ended."""
+    found, records = Counter[str](), records_in(storage)
     found["finished trials run twice"] = len(watch.written if in_process else watch.twice)
     found["half files seen"] = len(watch.halves)
     found["trainings begun again"] = len(watch.again) if in_process else 0
     found["files missing"] = sum(_missing(storage / "trials" / key, data) for key, data in records.items())
-    found["failures left"] = sum((storage / "trials" / key / "failed.json").exists() for key in records)
+    found["failures left"] = len([*storage.glob("trials/*/failed.json")])
     # What a killed holder leaves is in nobody's way; one who lives and holds on would be.
     folders = [*storage.glob("studies/*/*/runner"), *storage.glob("studies/*/*/mirror")]
     opened = Storage(str(storage))
     found["leases held"] = sum(len(active_holders(opened, str(folder.relative_to(storage)))) for folder in folders)
-    return +(found + _mlflow_faults(truth, uri, storage, records))
+    return +found
 
 
 def _missing(trial: Path, record: bytes) -> int:

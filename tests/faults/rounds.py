@@ -19,6 +19,8 @@ from tests.support.study_processes import ROOT, descendants, kill
 from tests.support.waiting import run_to_end, wait_until
 
 _SUBREAPER = 36  # of prctl
+# On a crowded machine a worker takes longer than Ray's minute to start, and Ray would give it up again and again.
+_PATIENT = {"RAY_worker_register_timeout_seconds": "600"}
 
 
 class Server(Protocol):
@@ -29,23 +31,27 @@ class Server(Protocol):
     def start(self) -> None: ...
 
 
+Judge = Callable[[Truth, Path, str, Watch, bool], Counter[str]]
+
+
 class Round:
     """A fresh storage and a seeded schedule of kills; `play` runs it.
 
     `servers` are killed by their names and started again meanwhile; `uri` is where MLflow is, by default in the
-    storage, and `look` where the test itself reads it.
+    storage, and `look` where the test itself reads it. `judge` counts what is wrong in the end.
     """
 
     def __init__(
         self, seed: int, targets: list[str], truth: Truth, folder: Path, *options: str,
         servers: dict[str, Server] | None = None, uri: str = "", look: str = "", env: dict[str, str] | None = None,
+        judge: Judge = faults,
     ) -> None:  # fmt: skip
         self._seed = seed
         self._random, self._targets, self._truth = random.Random(seed), targets, truth
         self.storage = truth.fresh(folder / f"round {seed}")
         self._options = [*truth.options, *options, *(["--tracking-uri", uri] if uri else [])]
         self._look = look or f"sqlite:///{self.storage / 'mlflow.db'}"
-        self._servers, self._env = servers or {}, env or {}
+        self._servers, self._env, self._judge = servers or {}, _PATIENT | (env or {}), judge
         self._starting: dict[str, threading.Thread] = {}
         self._log = folder / f"round {seed}.log"
         self._watch = Watch(self.storage)
@@ -68,7 +74,7 @@ class Round:
                 kill(*self._alive(before))
         self._watch.end()
         in_process = "--in-process" in self._options
-        found = faults(self._truth, self.storage, self._look, self._watch, in_process)
+        found = self._judge(self._truth, self.storage, self._look, self._watch, in_process)
         found += Counter({"processes left": left, "runs given up": self._given_up})
         TALLY.add(self.kills, self._runs - 1, found, time.monotonic() - began)
         assert not found, f"{dict(found)}; {self}\n{self._output()}"

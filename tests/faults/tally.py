@@ -9,7 +9,8 @@ ZEROS = (
     "records lost", "records changed", "finished trials run twice", "half files seen", "trainings begun again",
     "files missing", "failures left", "leases held", "processes left", "runs given up", "runs missing", "runs doubled",
     "runs left running", "runs in a wrong state", "files missing in MLflow", "points missing", "points doubled",
-    "points of nothing",
+    "points of nothing", "proposals lost", "proposals doubled", "proposals not reproduced", "ends lost", "ends doubled",
+    "decisions lost", "decisions doubled", "states told otherwise", "search files lost", "search files changed",
 )  # fmt: skip
 
 

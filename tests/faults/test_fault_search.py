@@ -1,18 +1,27 @@
-"""A search in one process dies at any moment and is run again: it proposes, decides and confirms as if undisturbed."""
+"""A search dies at any moment and is run again.
+
+In one process it proposes, decides and confirms as if undisturbed. On Ray, where driver and workers are killed, nothing
+is lost or doubled, and each proposal is the one that follows from what the sampler had been told.
+"""
 
 import json
 import random
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from musiclab.storage.files import Storage
+from musiclab.storage.search_documents import SearchFiles
 from tests.faults.forks import KILLED, Nursery
 from tests.faults.judging import STUDY, Truth, Watch, records_in
+from tests.faults.rounds import Round
+from tests.faults.search_judging import Ended, faults_of_search, search_faults
 from tests.faults.tally import TALLY, seeds
 from tests.support.study_processes import PAUSING
 
@@ -24,13 +33,14 @@ if __name__ == "__main__":
         name={STUDY!r}, system="vae_nn", objective="frechet", blocks=1,
         space=Search(
             {{"latent_dim": Int(2, 4), "vae_lr": Float(1e-5, 1e-2, log=True), "noise_sd": Float(0, 1)}},
-            scheduler="asha", budget=7, confirm=2,
+            scheduler="asha", budget=12, confirm=2,
         ),
     ).main()
 """
 # What two runs of one search never have in common.
 _OF_THE_RUN = {"time", "seconds", "sha256"}
 _MANY = 50
+_ROUNDS = 13  # of four moments each
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +79,57 @@ def decided(storage: Path) -> dict[str, dict[str, Any]]:
 def test_the_undisturbed_search_has_all_that_can_be_lost(searches: Nursery) -> None:
     written = decided(searches.finished)
     states = Counter(end["state"] for name, end in written.items() if "/ends/" in name)
-    assert states["finished"] >= 2 and states["pruned"] >= 1 and states.total() == 7
+    assert states["finished"] >= 2 and states["pruned"] >= 1 and states.total() == 12
     assert any("/rungs/1/" in name for name in written) and "confirmation.json" in written
     assert len(records_in(searches.finished)) == states["finished"] + 3  # the control and two confirmed
 
 
+def _damages(search: Ended, files: SearchFiles) -> dict[str, Callable[[], None]]:
+    """What makes each count of a search's files other than 0, by its name."""
+    place, three = f"{files.folder}/search", search.proposals[3]
+    early = next(
+        each for each in search.proposals if len(search.decisions[each.key]) == 1
+    )  # it ended at the first rung
+    finished = next(end for end in search.ends.values() if end.state == "finished")
+    (decision,), key = search.decisions[early.key], next(iter(search.keys))
+    remove, put = files.storage.remove, files.put
+    return {
+        "proposals lost": lambda: remove(f"{place}/proposals/00003.json"),
+        "proposals doubled": lambda: put(replace(three, number=12)),
+        "proposals not reproduced": lambda: put(replace(search.proposals[-1], values=three.values)),
+        "told before it was proposed": lambda: put(replace(search.proposals[-1], told=12)),
+        "ends lost": lambda: remove(f"{place}/ends/00003.json"),
+        "ends doubled": lambda: put(replace(finished, order=finished.order + 1)),
+        "states told otherwise": lambda: put(replace(finished, told=None)),
+        "decisions lost": lambda: remove(f"{place}/rungs/0/{early.key}.json"),
+        "decisions doubled": lambda: files.put_decision(1, replace(decision, go_on=True)),
+        "decisions on nothing": lambda: files.put_decision(0, replace(decision, key="nobody")),
+        "search files lost": lambda: remove(f"{place}/rungs/0/{three.key}.json"),
+        "search files changed": lambda: put(replace(finished, seconds=0.25)),
+        "confirmed ones lost": lambda: remove(f"{files.folder}/confirmation.json"),
+        "records lost": lambda: remove(f"trials/{key}/record.json"),
+        "records of nothing": lambda: files.storage.write(
+            "trials/other/record.json", files.storage.read(f"trials/{key}/record.json")
+        ),
+    }
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", seeds(500, 2))
+def test_each_fault_of_a_search_is_counted(searches: Nursery, searching: Truth, tmp_path: Path) -> None:
+    search = Ended.read(searches.finished)
+    for name in [None, *_damages(search, SearchFiles(Storage(str(searches.finished)), search.folder))]:
+        shutil.copytree(searches.finished, storage := tmp_path / str(name), symlinks=True)
+        watch = Watch(storage)
+        watch.look()
+        if name:
+            _damages(search, SearchFiles(Storage(str(storage)), search.folder))[name]()
+        watch.look()
+        found = faults_of_search(Ended.read(storage), searching, storage, watch)
+        assert found[name] > 0 if name else not found, f"{name}: {found}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", seeds(500, 1))
 def test_dying_at_a_moment_changes_nothing_but_time(seed: int, searches: Nursery) -> None:
     _die(seed, searches)
 
@@ -84,6 +138,23 @@ def test_dying_at_a_moment_changes_nothing_but_time(seed: int, searches: Nursery
 @pytest.mark.parametrize("seed", seeds(600, _MANY))
 def test_dying_at_many_moments_changes_nothing_but_time(seed: int, searches: Nursery) -> None:
     _die(seed, searches)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", seeds(700, 1))
+def test_a_driver_and_workers_on_ray_die(seed: int, searches: Nursery, searching: Truth, tmp_path: Path) -> None:
+    _on_ray(seed, ["driver", "worker"], searches, searching, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", seeds(800, _ROUNDS))
+def test_many_drivers_and_workers_on_ray_die(seed: int, searches: Nursery, searching: Truth, tmp_path: Path) -> None:
+    _on_ray(seed, ["driver", "worker"] * 2, searches, searching, tmp_path)
+
+
+def _on_ray(seed: int, targets: list[str], searches: Nursery, searching: Truth, folder: Path) -> None:
+    undisturbed = replace(searching, storage=searches.finished, records=records_in(searches.finished))
+    Round(seed, targets, undisturbed, folder, "--workers", "2", judge=search_faults).play()
 
 
 def _die(seed: int, searches: Nursery) -> None:
@@ -101,9 +172,9 @@ def _die(seed: int, searches: Nursery) -> None:
     expected, found = decided(searches.finished), decided(storage)
     records, undisturbed = records_in(storage), records_in(searches.finished)
     faults = Counter({
-        "proposals, ends or decisions lost": len(expected.keys() - found.keys()),
-        "of nothing": len(found.keys() - expected.keys()),
-        "changed": sum(found[name] != value for name, value in expected.items() if name in found),
+        "search files lost": len(expected.keys() - found.keys()),
+        "search files of nothing": len(found.keys() - expected.keys()),
+        "search files changed": sum(found[name] != value for name, value in expected.items() if name in found),
         "records lost": len(undisturbed.keys() - records.keys()),
         "records of nothing": len(records.keys() - undisturbed.keys()),
         "records changed": sum(records.get(key) != data for key, data in undisturbed.items()),

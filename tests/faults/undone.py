@@ -22,6 +22,10 @@ ON_THE_WAY = ("tracking/test_mirror_once.py", "-m", "slow and not long", "-k", "
 HANDED = ("execution/test_in_process.py", "-m", "slow and not long", "-k", "handed")
 MEANWHILE = ("faults/test_fault_studies.py", "-m", "slow and not long", "-k", "meanwhile")
 TWICE = ("faults/test_fault_studies.py", "-m", "long", "-k", "refused")
+SEARCH_STEPS = ("faults/test_fault_search.py", "-m", "slow and not long", "-k", "at_a_moment")
+PROPOSED = ("search/test_run.py", "-k", "kept_before")
+RESTARTED = ("search/test_run.py", "-k", "kill_between and not gp")
+EARLY = ("search/test_run.py", "-k", "has_not_failed")
 DAMAGED = ("faults/test_fault_files.py", "-m", "slow and not long")
 
 
@@ -84,9 +88,9 @@ SAFEGUARDS = [
         ON_RAY,
     ),
     Safeguard(
-        "a failure that has been made good is forgotten", "musiclab/storage/records.py",
-        [("        self.forget_failure(key)\n\n    def put_failure", "\n    def put_failure")],
-        ON_RAY,
+        "a failure that is tried again is forgotten", "musiclab/execution/ledger.py",
+        [("            self.records.forget_failure(trial.key)  # a retry", "            # a retry")],
+        EARLY,
     ),
     Safeguard(
         "runs that look as if they ran are closed", "musiclab/tracking/reconcile.py",
@@ -107,6 +111,21 @@ SAFEGUARDS = [
         "who is handed a finished trial does not run it", "musiclab/execution/trial.py",
         [("        if records.get(trial.key):\n", "        if False:\n")],
         HANDED,
+    ),
+    Safeguard(
+        "a proposal is written before its trial runs", "musiclab/search/run.py",
+        [("        self.files.put(proposal)\n", "")],
+        PROPOSED,
+    ),
+    Safeguard(
+        "a decision is written before it is obeyed", "musiclab/execution/early_stopping.py",
+        [("            files.put_decision(rung, decision)  # before it is obeyed\n", "")],
+        SEARCH_STEPS,
+    ),
+    Safeguard(
+        "a sampler is told ends in between its proposals, as it was", "musiclab/search/run.py",
+        [("while ends and ends[0].order < proposal.told:", "while False:")],
+        RESTARTED,
     ),
     Safeguard(
         "a record's checksum is checked", "musiclab/storage/documents.py",

@@ -15,11 +15,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from musiclab.analysis.results import Results
 from musiclab.cli.search import search
+from musiclab.design.search import Search
+from musiclab.design.space import described
 from musiclab.errors import UserError
 from musiclab.search.dashboard import Dashboard
 from musiclab.search.journal import Journal
 from tests.support.made_results import made_study
-from tests.support.searched_storage import BEGAN, FOLDER, SAMPLES, STUDY, MadeSearch
+from tests.support.searched_storage import BEGAN, FOLDER, SAMPLES, SPACE, STUDY, MadeSearch
 from tests.support.waiting import wait_until
 
 ENDS = ["COMPLETE", "PRUNED", "FAIL", "FAIL", "COMPLETE", "RUNNING"]  # of `one_of_each`
@@ -119,6 +121,14 @@ def test_progress_has_the_sign_of_the_objective(tmp_path: Path) -> None:
     dashboard = _dashboard(made)
     dashboard.update()
     assert _trials(dashboard.journal)[1].intermediate_values == {11: -1.5}
+
+
+def test_rungs_that_an_earlier_scheduler_asked_at_are_still_shown(tmp_path: Path) -> None:
+    made = MadeSearch(tmp_path, design=described(Search(SPACE, scheduler="none")))
+    made.one_of_each()
+    dashboard = _dashboard(made)
+    dashboard.update()
+    assert [trial.intermediate_values for trial in _trials(dashboard.journal)[:2]] == [{11: 0.9, 33: 0.5}, {11: 1.5}]
 
 
 def test_what_comes_is_added_and_nothing_else_is_written(made: MadeSearch) -> None:

@@ -19,10 +19,9 @@ _STUDY = """
 from musiclab import Categorical, Float, Int, Search, Study
 
 study = Study(
-    name="tiny", system="vae_nn", objective="frechet", blocks=2,
+    name="tiny", system="vae_nn", objective="frechet", blocks=1,
     space=Search({"latent_dim": Int(2, 16, log=True), "noise_sd": Float(0, 1), "peaks": Categorical(-1, 0)},
-                 budget=5, confirm=2),
-    fixed={"max_train": 64, "max_eval": 64, "starts": 8, "vae_epochs": 1, "latent_epochs": 1},
+                 sampler="qmc", budget=4, confirm=1),
 )
 
 if __name__ == "__main__":
@@ -30,18 +29,21 @@ if __name__ == "__main__":
 """
 
 
-def test_a_search_that_has_run_is_shown_by_both(tmp_path: Path, database: Path) -> None:
+def test_a_search_that_has_run_is_shown_by_both_and_goes_on_with_another_sampler(
+    song_folder: Path, tiny: list[str], tmp_path: Path, database: Path
+) -> None:
     file = tmp_path / "tiny.py"
     file.write_text(_STUDY)
     (tmp_path / "storage").mkdir()
-    ran = run_study("--in-process", storage=empty(tmp_path / "storage", database), file=file)
+    options = ["--in-process", "--data", f"midi:{song_folder}", *tiny]
+    ran = run_study(*options, storage=empty(tmp_path / "storage", database), file=file)
     (folder,) = ran.storage.glob("studies/tiny/*")
     journal = folder / "search/optuna.journal"
     assert f"Optuna: optuna-dashboard {journal} --artifact-dir {journal.with_name('artifacts')}" in ran.out
     files = SearchFiles(Storage(str(ran.storage)), str(folder.relative_to(ran.storage)))
     study = optuna.load_study(study_name="tiny", storage=JournalStorage(JournalFileBackend(str(journal))))
     proposals, ends = files.proposals(), files.ends()
-    assert len(proposals) >= 5
+    assert len(proposals) == 4
     assert [trial.params for trial in study.trials] == [proposal.values for proposal in proposals]
     assert [trial.values for trial in study.trials] == [list(ends[each.number].scores.values()) for each in proposals]
     confirmation = files.confirmation()
@@ -59,3 +61,8 @@ def test_a_search_that_has_run_is_shown_by_both(tmp_path: Path, database: Path) 
     assert search.data.metrics["count/proposals"] == len(proposals)
     best = min(score for end in ends.values() for score in end.scores.values())
     assert search.data.metrics["best/set/frechet"] == pytest.approx(best)
+
+    file.write_text(_STUDY.replace('"qmc"', '"nsga2"'))
+    again = run_study(*options, storage=ran.storage, file=file)
+    assert "\nnsga2, asked again, did not make 2 of 4 proposals once more, because another sampler or" in again.out
+    assert again.records == ran.records and files.proposals() == proposals
