@@ -158,9 +158,10 @@ def _execute(
         # Before the mirror: a cluster that cannot be reached leaves nothing in MLflow.
         executor = stack.enter_context(opened_executor(options)) if searching or study_run.todo else None
         progress = stack.enter_context(Progress("trials", *_counts(study_run, search_run)))
-        loop = TrialLoop(executor, lease, options.fail_fast, progress) if executor else None
+        loop: TrialLoop | None = None
         exported = False
-        if executor and loop:
+        if executor:
+            loop = TrialLoop(executor, lease, options.fail_fast, progress)
             read = partial(study_metrics, plan_file, search_run, loop, mirror)
             exported = stack.enter_context(executor.exporting(design.spec.name, read, progress.say))
         mirror.start(progress.say, counting=exported)
