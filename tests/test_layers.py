@@ -70,9 +70,10 @@ ALLOWED = {
 }
 # The front door gives names to whoever uses the package; inside, only these two are taken from it.
 DOOR = {"__version__", "ROOT"}
-# Each with the modules that may import it: one, or what proposes and what shows proposals to a person.
+# Each with the modules that may import it: one, or also what shows to a person what that one does: a study's metrics,
+# a search's proposals.
 ENGINES = {
-    "ray": ["execution/ray_tune"],
+    "ray": ["execution/ray_metrics", "execution/ray_tune"],
     "mlflow": ["tracking/mlflow_runs"],
     "optuna": ["search/journal", "search/optuna_search"],
 }

@@ -1,9 +1,12 @@
 """Executors: one small interface behind which trials run, in this process or on Ray Tune; the first of them is here."""
 
+import contextlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from musiclab.design.trials import TrialSpec
+from musiclab.execution.metrics import StudyMetrics
 from musiclab.execution.queue import Queue
 from musiclab.execution.trial import TrialRunner
 
@@ -26,6 +29,21 @@ class Executor(Protocol):
         """
         ...
 
+    def exporting(
+        self, study: str, read: Callable[[], StudyMetrics], say: Callable[[str], None]
+    ) -> AbstractContextManager[bool]:
+        """Export the study's metrics for as long as the context lasts, if there is anybody to collect them.
+
+        Args:
+            study: its name.
+            read: returns the metrics of now; it is called from another thread.
+            say: gets a line if they cannot be exported.
+
+        Returns:
+            A context that says whether they are exported.
+        """
+        ...
+
 
 class InProcess:
     """Runs one trial after the other in this very process, for breakpoints and whole tracebacks."""
@@ -36,3 +54,8 @@ class InProcess:
         while spec := queue.next():
             trials(spec.to_json(), queue.leads(spec))
             on_trial_end(queue.done(spec.key), None)
+
+    def exporting(
+        self, study: str, read: Callable[[], StudyMetrics], say: Callable[[str], None]
+    ) -> AbstractContextManager[bool]:
+        return contextlib.nullcontext(False)

@@ -25,6 +25,11 @@ class Ledger:
         self.finished: dict[str, TrialRecord] = {}
         self.failed: dict[str, str] = {}
 
+    @property
+    def failures(self) -> int:
+        """How often a trial has failed in this run, those that were tried again included."""
+        return sum(list(self._tries.values()))
+
     def read(self, trials: list[TrialSpec]) -> None:
         """Take up the records that these trials have."""
         for trial in trials:

@@ -1,4 +1,4 @@
-"""Trials on Ray Tune, on this machine or on the cluster of RAY_ADDRESS; the only module that knows Ray."""
+"""Trials on Ray Tune, on this machine or on the cluster of RAY_ADDRESS."""
 
 import contextlib
 import logging
@@ -6,6 +6,7 @@ import math
 import os
 import socket
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ from ray.tune.search import Searcher
 
 from musiclab.errors import UserError, one_line
 from musiclab.execution.executor import OnTrialEnd
+from musiclab.execution.metrics import StudyMetrics
 from musiclab.execution.queue import Queue
+from musiclab.execution.ray_metrics import EpochCounter, MetricsExporter
 from musiclab.execution.ray_places import prepare_for_ray
 from musiclab.execution.trial import TrialRunner
 from musiclab.storage.files import StorageFailed
@@ -66,6 +69,7 @@ class RayTune:
 
     def __init__(self, workers: int | None, gpus_per_trial: float | None) -> None:
         self._asked_workers, self._asked_gpus = workers, gpus_per_trial
+        self._exported_study = ""
 
     def __enter__(self) -> "RayTune":
         _connect()
@@ -84,7 +88,7 @@ class RayTune:
         with tempfile.TemporaryDirectory(prefix="musiclab-tune-") as scratch:
             tune.Tuner(
                 tune.with_resources(
-                    tune.with_parameters(_Worker, trials=trials),
+                    tune.with_parameters(_Worker, trials=trials, exported_study=self._exported_study),
                     {"cpu": 1, "gpu": self.gpus},
                 ),
                 tune_config=tune.TuneConfig(
@@ -102,13 +106,25 @@ class RayTune:
         if bridge.error:
             raise bridge.error
 
+    @contextlib.contextmanager
+    def exporting(self, study: str, read: Callable[[], StudyMetrics], say: Callable[[str], None]) -> Iterator[bool]:
+        if not os.environ.get("RAY_ADDRESS"):  # nobody collects metrics of a Ray that lives as long as the study
+            yield False
+            return
+        self._exported_study = study
+        with MetricsExporter(study, read, say):
+            yield True
+
 
 class _Worker(tune.Trainable):
     """A worker process: it imports torch once, then runs trial after trial."""
 
-    # The base class does not declare `trials`: Tune passes it on from `with_parameters`.
-    def setup(self, config: dict[str, Any], trials: TrialRunner) -> None:  # type: ignore[override]
+    # The base class does not declare the last two: Tune passes them on from `with_parameters`.
+    def setup(  # type: ignore[override]
+        self, config: dict[str, Any], trials: TrialRunner, exported_study: str
+    ) -> None:
         self._trials, self._job = trials, config
+        self._on_epoch = EpochCounter(exported_study) if exported_study else None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._job = new_config
@@ -116,7 +132,7 @@ class _Worker(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         try:
-            self._trials(self._job["trial"], self._job["leads"])
+            self._trials(self._job["trial"], self._job["leads"], self._on_epoch)
         except StorageFailed as error:
             return {_FAILED: str(error), "done": True}
         return {_FAILED: "", "done": True}

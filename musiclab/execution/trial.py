@@ -32,6 +32,7 @@ from musiclab.systems import find_system
 from musiclab.systems.base import StageRun, System, read_generated
 from musiclab.systems.config import GENERATE, MEASURE
 from musiclab.systems.evaluation import baselines_key, measured, real_baselines
+from musiclab.training.files import CURVES
 from musiclab.training.fit import Diverged
 from musiclab.training.memory import keep_freed_memory
 from musiclab.training.runtime import Runtime, WrongRuntime
@@ -57,12 +58,15 @@ class TrialRunner:
     lease: str
     early_stopping: EarlyStopping | None = None
 
-    def __call__(self, spec_json: dict[str, Any], leads: bool = True) -> None:
+    def __call__(
+        self, spec_json: dict[str, Any], leads: bool = True, on_epoch: Callable[[], None] | None = None
+    ) -> None:
         """Run one trial and write its record. On failure, write the reason instead; if asked to stop, write nothing.
 
         Args:
             spec_json: the trial.
             leads: whether it works out the baselines of its block before it trains, unless they exist.
+            on_epoch: called after each epoch that it trains.
 
         Raises:
             StorageFailed: the storage cannot be opened or written to any more.
@@ -78,9 +82,8 @@ class TrialRunner:
         if records.get(trial.key):
             return
         try:
-            finished = _run(
-                trial, find_system(trial.variant.system), storage, self._going_on(storage), leads, self.early_stopping
-            )
+            system, go_on = find_system(trial.variant.system), self._going_on(storage)
+            finished = _run(trial, system, storage, go_on, leads, self.early_stopping, on_epoch)
             # Another study may have the same trial, or a worker may have outlived its killed driver, and been faster.
             if not records.get(trial.key):
                 records.put(trial.key, *finished)
@@ -143,6 +146,7 @@ def _run(
     go_on: Callable[[], bool],
     leads: bool,
     early_stopping: EarlyStopping | None,
+    on_epoch: Callable[[], None] | None,
 ) -> _Finished:
     # More threads are no faster for models of this size, and one gives the same sums on any number of cores.
     torch.set_num_threads(1)
@@ -170,6 +174,21 @@ def _run(
         if early_stopping:
             early_stopping.decide(storage, trial.key, rung, sign * value + 0.0)  # 0.0 in place of -0.0
 
+    def after_epoch_of(stage: str) -> Callable[[], None]:
+        if on_epoch is None:
+            return stop_if_asked
+        # A training that resumes is first called back for the epoch that it resumes from, which was counted before.
+        counted_before = storage.exists(f"stages/{trial.stages[stage]}/{CURVES}")
+
+        def after_epoch() -> None:
+            nonlocal counted_before
+            if not counted_before:
+                on_epoch()
+            counted_before = False
+            stop_if_asked()
+
+        return after_epoch
+
     def run_of(stage: str) -> StageRun[Any]:
         return StageRun(
             config,
@@ -177,7 +196,7 @@ def _run(
             windows,
             StoredFiles(storage, trial, stage),
             device,
-            after_epoch=stop_if_asked,
+            after_epoch=after_epoch_of(stage),
             rungs=early_stopping.rungs if early_stopping else (),
             at_rung=at_rung,
         )

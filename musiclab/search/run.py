@@ -139,6 +139,12 @@ class SearchRun(Ledger):
         return ", ".join([*phrases, *(f"{times} {state}" for state, times in states.items())])
 
     @property
+    def states(self) -> dict[str, State | None]:
+        """How each proposed trial has ended, by its key; None if it has not."""
+        firsts = {key: self.ends.get(numbers[0]) for key, numbers in list(self._numbers.items())}
+        return {key: end.state if end else None for key, end in firsts.items()}
+
+    @property
     def early_stopping(self) -> EarlyStopping | None:
         """What workers need to end trials early; None if no scheduler does."""
         return EarlyStopping(self.design.folder, self.search.rungs) if self.search.rungs else None

@@ -73,6 +73,11 @@ class TrialLoop(contextlib.AbstractContextManager["TrialLoop"]):
         """How many trials run at a time."""
         return self._executor.workers
 
+    @property
+    def running(self) -> int:
+        """How many trials run now."""
+        return len(self._queue.running) if self._queue is not None else 0
+
     def __enter__(self) -> Self:
         self._shutdown.__enter__()
         return self

@@ -4,6 +4,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from musiclab.analysis.results import Results
@@ -19,6 +20,7 @@ from musiclab.storage.records import Records
 from musiclab.storage.windows import ensure_store
 from musiclab.study.forecast import forecast, setting
 from musiclab.study.loop import TrialLoop
+from musiclab.study.metrics import study_metrics
 from musiclab.study.options import RunOptions, design_of
 from musiclab.study.plan_file import PlanFile
 from musiclab.study.run import StudyRun, first_blocks
@@ -157,10 +159,16 @@ def _execute(
         # Before the mirror: a cluster that cannot be reached leaves nothing in MLflow.
         executor = stack.enter_context(opened_executor(options)) if searching or study_run.todo else None
         progress = stack.enter_context(Progress("trials", *_counts(study_run, search_run)))
-        mirror.start(progress.say)
+        loop: TrialLoop | None = None
+        exported = False
+        if executor:
+            loop = TrialLoop(executor, lease, options.fail_fast, progress)
+            read = partial(study_metrics, plan_file, search_run, loop, mirror)
+            exported = stack.enter_context(executor.exporting(design.spec.name, read, progress.say))
+        mirror.start(progress.say, counting=exported)
         try:
-            if executor:
-                with TrialLoop(executor, lease, options.fail_fast, progress) as loop:
+            if loop:
+                with loop:
                     if search_run and dashboard and searching:
                         with dashboard.live(progress.say):
                             _search(search_run, loop)

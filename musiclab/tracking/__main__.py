@@ -2,7 +2,7 @@
 
 Standard input also closes if the process that started this one is killed. Messages go to standard output as JSON, one a
 line: how many trials are `in_sync` of a `total`, why MLflow is `behind` (once when it begins to be, and at the end), or
-at the end the `links` to its pages.
+at the end the `links` to its pages; and, if asked to count, how many `points_behind` it is.
 """
 
 import contextlib
@@ -16,19 +16,25 @@ from typing import Any
 
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease, should_continue
+from musiclab.tracking.backlog import Backlog
 from musiclab.tracking.reasons import why
 from musiclab.tracking.reconcile import Reconciler
 
 _EVERY_S = 2.0
 _STUCK_S = 600.0  # a database may block a call for ever, and the next mirror waits for this one
+_COUNT_EVERY_S = 5.0
+_LONG_ROUND_S = 60.0  # a round that takes longer does not keep up, or its MLflow hangs
+_SENDING = threading.Lock()  # two threads send
 
 
 class _Mirror:
-    def __init__(self, storage: Storage, folder: str, uri: str) -> None:
+    def __init__(self, storage: Storage, folder: str, uri: str, counting: bool) -> None:
         self._uri, self._reconciler = uri, Reconciler(storage, folder, uri, self._report_progress)
+        self._backlog = Backlog(storage, folder, self._reconciler.sent)
         self._over, self._was_behind = threading.Event(), False
-        self._progressed_at = time.monotonic()
-        for watch in (self._wait_for_end, self._end_if_stuck):
+        self._progressed_at = self._in_sync_at = time.monotonic()
+        self._had_round = False
+        for watch in (self._wait_for_end, self._end_if_stuck, *([self._count] if counting else [])):
             threading.Thread(target=watch, daemon=True).start()
 
     def follow(self, should_continue: Callable[[], bool]) -> None:
@@ -44,7 +50,9 @@ class _Mirror:
             links, behind = self._reconciler.round(last)
         except Exception as error:  # whatever it is, MLflow is behind, and the next round tries again
             links, behind = [], why(error, self._uri)
-        self._progressed_at = time.monotonic()
+        self._progressed_at, self._had_round = time.monotonic(), True
+        if not behind:
+            self._in_sync_at = self._progressed_at
         message = {"behind": behind} if behind else {"links": links}
         if behind and not self._was_behind:
             _send(message)
@@ -61,6 +69,15 @@ class _Mirror:
         self._progressed_at = time.monotonic()
         self._over.set()
 
+    def _count(self) -> None:
+        """Tell how many points MLflow lacks: none if the last round sent all that it saw, and was not long ago."""
+        while True:
+            time.sleep(_COUNT_EVERY_S)
+            is_late = self._was_behind or time.monotonic() - self._in_sync_at > _LONG_ROUND_S
+            if is_late or self._had_round:
+                with contextlib.suppress(Exception):  # the storage's, of which the study hears from its trials
+                    _send({"points_behind": self._backlog.count() if is_late else 0})
+
     def _end_if_stuck(self) -> None:
         self._over.wait()
         while time.monotonic() - self._progressed_at < _STUCK_S:
@@ -69,16 +86,16 @@ class _Mirror:
 
 
 def _send(message: dict[str, Any]) -> None:
-    with contextlib.suppress(OSError):  # the reader may be gone; what counts is in MLflow
+    with _SENDING, contextlib.suppress(OSError):  # the reader may be gone; what counts is in MLflow
         print(json.dumps(message), flush=True)
 
 
-def main(storage_root: str, folder: str) -> None:
+def main(storage_root: str, folder: str, counting: str = "") -> None:
     """Mirror the edition in `folder` into MLFLOW_TRACKING_URI, as soon as no other process does."""
     uri = os.environ["MLFLOW_TRACKING_URI"]
     try:
         storage = Storage(storage_root)
-        mirror = _Mirror(storage, folder, uri)
+        mirror = _Mirror(storage, folder, uri, bool(counting))
         with Lease(storage, f"{folder}/mirror").take(wait=True) as lease:
             # A mirror that was suspended and lost its lease must not continue beside another.
             mirror.follow(lambda: should_continue(storage, lease.name))

@@ -20,16 +20,26 @@ _SAY_EVERY_S = 10.0
 
 
 class Mirror:
-    """The mirror of an edition's folder: `start` it, then `stop` it, or `leave` it to finish on its own."""
+    """The mirror of an edition's folder: `start` it, then `stop` it, or `leave` it to finish on its own.
+
+    Attributes:
+        points_behind: how many points of trials the storage has and MLflow lacks; None if that is not known yet.
+    """
 
     def __init__(self, storage: str, folder: str, uri: str) -> None:
         self._storage, self._folder, self._uri, self._shown_uri = storage, folder, uri, masked(uri)
         request_timeout()  # refuses what would end the process at its start
+        self.points_behind: int | None = None
         self._last_message: dict[str, Any] = {}
         self._message_came, self._over, self._stopping = threading.Event(), False, False
 
-    def start(self, say: Callable[[str], None]) -> None:
-        """Start the process; `say` gets a line when MLflow falls behind, and while the study's end waits for it."""
+    def start(self, say: Callable[[str], None], counting: bool = False) -> None:
+        """Start the process.
+
+        Args:
+            say: gets a line when MLflow falls behind, and while the study's end waits for it.
+            counting: whether `points_behind` is kept up to date.
+        """
         self._say = say
         # The folder above the package: a checkout works that is not installed, as `ray job submit` sends it.
         path = os.pathsep.join(filter(None, [str(ROOT.parent), os.environ.get("PYTHONPATH")]))
@@ -37,7 +47,7 @@ class Mirror:
         environment = os.environ | {"PYTHONPATH": path, "MLFLOW_TRACKING_URI": self._uri}
         # In a session of its own, so that a Ctrl-C meant for the study does not end it in the middle.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", __package__, self._storage, self._folder],
+            [sys.executable, "-P", "-m", __package__, self._storage, self._folder, *(["counting"] if counting else [])],
             env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip
@@ -84,7 +94,12 @@ class Mirror:
         self._message_came.set()
 
     def _take(self, message: dict[str, Any]) -> None:
+        if "points_behind" in message:
+            self.points_behind = message["points_behind"]
+            return
         self._message_came.set()
+        if "links" in message:  # at the end, in sync
+            self.points_behind = 0
         if "in_sync" in message:
             if self._stopping and time.monotonic() - self._said_at > _SAY_EVERY_S:
                 self._said_at = time.monotonic()

@@ -20,6 +20,7 @@ from musiclab.storage.plans import StudyPlan
 from musiclab.storage.records import Records
 from musiclab.storage.search_documents import Proposal, SearchFiles
 from musiclab.storage.trial_documents import TrialRecord
+from musiclab.tracking.backlog import Sent
 from musiclab.tracking.mlflow_runs import Run, Runs, is_refused
 from musiclab.tracking.reasons import why
 from musiclab.tracking.search_runs import SearchRuns
@@ -43,6 +44,7 @@ class Reconciler:
     Attributes:
         changes: counts what was changed in MLflow since the beginning.
         points: the number of points of each trial that is in sync, by its key.
+        sent: what MLflow is known to have of each trial, by its key.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Reconciler:
         self._had_failure, self._upload_failed, self._behind, self._total = False, False, "", 0
         self.changes: Counter[str] = Counter()
         self.points: dict[str, int] = {}
+        self.sent: dict[str, Sent] = {}
 
     @property
     def damage(self) -> dict[str, str]:
@@ -191,6 +194,7 @@ class Reconciler:
     def _send(self, runs: Runs, run: Run, key: str, trial: Trial, last: bool) -> bool:
         """Send what a trial's run lacks; whether the trial has ended and its run has all of it."""
         has_grown = runs.add(run, trial.points) and key in self._seen
+        self.sent[key] = Sent(len(trial.points), trial.record is not None)
         self._seen.add(key)
         if not trial.status:
             if has_grown and not last and run.status != "RUNNING":

@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -19,7 +20,10 @@ from musiclab.search.run import SearchRun
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
 from musiclab.storage.search_documents import Decision
+from musiclab.study.metrics import study_metrics
 from musiclab.study.options import design_of, parse_options
+from musiclab.study.plan_file import PlanFile
+from musiclab.study.run import StudyRun
 from tests.support.asked_again import asked_again
 from tests.support.made_records import made_cost, made_record
 
@@ -234,11 +238,14 @@ def test_the_leader_is_the_first_of_the_best(designed: Callable[..., Design], tm
         assert each.leader() == "proposal 2 (2)"
 
 
-def test_states_as_people_read_them_and_as_the_sampler_is_told(designed: Callable[..., Design], tmp_path: Path) -> None:
-    design = designed(scheduler="asha")
-    run = SearchRun(design, storage(tmp_path))
+STATES = ["finished", "pruned", "diverged", "failed", "finished"]
+
+
+def ended(design: Design, folder: Path) -> SearchRun:
+    """A search whose first trials have ended in STATES."""
+    run = SearchRun(design, storage(folder))
     run.start()
-    for n, how in enumerate(["finished", "pruned", "diverged", "failed", "finished"]):
+    for n, how in enumerate(STATES):
         trial = run.propose()
         if how == "finished":
             finish(run, trial, float(n))
@@ -248,8 +255,27 @@ def test_states_as_people_read_them_and_as_the_sampler_is_told(designed: Callabl
         else:
             run.records.put_failure(trial.key, how, "log", again=False, diverged=how == "diverged")
         assert run.on_trial_end(trial, None) == ""
-    for each in (run, SearchRun(design, storage(tmp_path))):
-        assert [end.state for end in each.ends.values()] == ["finished", "pruned", "diverged", "failed", "finished"]
+    return run
+
+
+def test_trials_of_a_search_and_of_its_plan_add_up_in_its_metrics(
+    designed: Callable[..., Design], tmp_path: Path
+) -> None:
+    run = ended(designed(scheduler="asha"), tmp_path)
+    assert run.propose()
+    assert list(run.states.values()) == [*STATES, None]
+    study_run = StudyRun(run.design, run.records)
+    loop, mirror = SimpleNamespace(running=1), SimpleNamespace(points_behind=7)
+    metrics = study_metrics(PlanFile(study_run), run, loop, mirror)
+    planned = {"waiting": len(study_run.trial_specs), "running": 1, "stopped": 0}
+    assert metrics.trials == planned | {"finished": 2, "pruned": 1, "failed": 2}
+    assert (metrics.failures, metrics.mirror_behind) == (2, 7)
+
+
+def test_states_as_people_read_them_and_as_the_sampler_is_told(designed: Callable[..., Design], tmp_path: Path) -> None:
+    run = ended(designed(scheduler="asha"), tmp_path)
+    for each in (run, SearchRun(run.design, storage(tmp_path))):
+        assert [end.state for end in each.ends.values()] == STATES
         assert [end.told for end in each.ends.values()] == [(0.0,), None, None, None, (4.0,)]
         told = each._sampler._study.get_trials()
         complete, pruned, fail = (getattr(optuna.trial.TrialState, name) for name in ("COMPLETE", "PRUNED", "FAIL"))

@@ -15,7 +15,7 @@ from musiclab.analysis.comparisons import compare
 from musiclab.analysis.results import Results
 from musiclab.design.design import Design
 from musiclab.design.trials import TrialSpec
-from musiclab.execution.executor import OnTrialEnd
+from musiclab.execution.executor import InProcess, OnTrialEnd
 from musiclab.execution.queue import Queue
 from musiclab.execution.trial import TrialRunner
 from musiclab.storage.files import Storage
@@ -39,6 +39,8 @@ class Made:
 
     A trial whose value is NaN fails; after `last` trials it is interrupted, as by Ctrl-C.
     """
+
+    exporting = InProcess.exporting
 
     def __init__(self, value: Value, workers: int = 1, last: int | None = None) -> None:
         self.value, self.workers, self.last = value, workers, last
@@ -281,7 +283,7 @@ def mirrorless(monkeypatch: pytest.MonkeyPatch) -> None:
     class Mirror:
         def __init__(self, *_: Any) -> None: ...
 
-        def start(self, say: Any) -> None: ...
+        def start(self, say: Any, counting: bool) -> None: ...
 
         def stop(self) -> str:
             return "MLflow: none"
