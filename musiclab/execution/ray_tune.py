@@ -19,7 +19,6 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new output prints tables
 
 import ray
 from ray import tune
-from ray.exceptions import RayError
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
@@ -242,7 +241,7 @@ def _connect() -> None:
             prepare_for_ray()
             # "local", because a killed Ray leaves its address behind and a plain init would try to connect to it.
             ray.init(address="local", include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **quiet)
-    except (OSError, RuntimeError, ValueError, RayError) as error:
+    except Exception as error:  # Ray raises a plain one if its start takes too long
         with contextlib.suppress(Exception):
             ray.shutdown()
         raise UserError(_why_not_connected(address, one_line(str(error)))) from None
