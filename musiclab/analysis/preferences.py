@@ -19,9 +19,9 @@ from scipy import special
 from musiclab.analysis.attendance import Attendance, attendance
 from musiclab.analysis.comparisons import Verdict
 from musiclab.analysis.intervals import Interval
-from musiclab.analysis.statistics import ALPHA, holm, smallest_p
+from musiclab.analysis.statistics import holm, smallest_p
 from musiclab.analysis.strengths import shares, strengths
-from musiclab.analysis.two_way import TwoWay, resampled, two_way
+from musiclab.analysis.two_way import TwoWay, middle_interval, resampled, two_way, verdict
 from musiclab.analysis.votes import Votes, for_variant, votes
 from musiclab.design.listening import VARIANT, ListeningTest
 from musiclab.storage.ballot_documents import ListeningPlan
@@ -117,8 +117,8 @@ def preferences(plan: ListeningPlan, sessions: Sequence[SessionBallots], resampl
         attendance=heard,
         strengths={
             name: Strength(
-                logit=_interval(float(logits[index]), drawn[:, index], int(total[index].sum())),
-                share=_interval(float(share[index]), shares_drawn[:, index], int(total[index].sum())),
+                logit=middle_interval(float(logits[index]), drawn[:, index], int(total[index].sum())),
+                share=middle_interval(float(share[index]), shares_drawn[:, index], int(total[index].sum())),
                 votes=int(total[index].sum()),
                 won=float(wins[index].sum()),
             )
@@ -145,7 +145,7 @@ def _comparisons(test: ListeningTest, cast: Votes, logits: np.ndarray, drawn: np
         share = float(special.expit(logits[variant] - logits[control]))
         listeners, blocks = len(np.unique(cast.listener[used])), len(np.unique(cast.block[used]))
         comparisons[name] = ByEar(
-            share=_interval(share if len(said) else math.nan, special.expit(differences), len(said)),
+            share=middle_interval(share if len(said) else math.nan, special.expit(differences), len(said)),
             direct=int(direct.sum()),
             won=float(cast.won_by(variant)[direct].sum()),
             listeners=listeners,
@@ -155,21 +155,6 @@ def _comparisons(test: ListeningTest, cast: Votes, logits: np.ndarray, drawn: np
             verdict=verdict(float(said.sum()), p_holm, smallest_p(min(listeners, blocks), family)),
         )
     return comparisons
-
-
-def verdict(difference: float, p_holm: float, smallest: float) -> Verdict:
-    """The verdict of a comparison in which more is better.
-
-    Args:
-        difference: the variant's mean or sum less the control's.
-        p_holm: its corrected p; NaN if nothing was compared.
-        smallest: the smallest corrected p that so few listeners or blocks can have.
-    """
-    if math.isnan(p_holm):
-        return "not compared"
-    if p_holm <= ALPHA:
-        return "better" if difference > 0 else "worse"
-    return "underpowered" if smallest > ALPHA else "no difference shown"
 
 
 def _wins(cast: Votes, conditions: int) -> np.ndarray:
@@ -185,7 +170,7 @@ def _resampled_strengths(cast: Votes, logits: np.ndarray, seed: int, resamples: 
 
     There are none if there are fewer than 2 listeners or blocks, because these say nothing of others.
     """
-    by_listener_and_block = _wins_by_listener_and_block(cast, len(logits))
+    by_listener_and_block = wins_by_listener_and_block(cast, len(logits))
     listeners, blocks = by_listener_and_block.shape[:2]
     if min(listeners, blocks) < 2:
         return np.empty((0, len(logits)))
@@ -196,7 +181,7 @@ def _resampled_strengths(cast: Votes, logits: np.ndarray, seed: int, resamples: 
     return np.array([strengths(each, logits) for each in wins]).reshape(resamples, len(logits))
 
 
-def _wins_by_listener_and_block(cast: Votes, conditions: int) -> np.ndarray:
+def wins_by_listener_and_block(cast: Votes, conditions: int) -> np.ndarray:
     """As `_wins`, `(listeners, blocks, conditions, conditions)`."""
     listeners, row = np.unique(cast.listener, return_inverse=True)
     blocks, column = np.unique(cast.block, return_inverse=True)
@@ -204,16 +189,6 @@ def _wins_by_listener_and_block(cast: Votes, conditions: int) -> np.ndarray:
     np.add.at(wins, (row, column, cast.first, cast.second), cast.won)
     np.add.at(wins, (row, column, cast.second, cast.first), 1 - cast.won)
     return wins
-
-
-def _interval(mean: float, drawn: np.ndarray, n: int) -> Interval:
-    """The middle 95 % of what was drawn around a mean of n votes; no bounds if nothing was."""
-    if not n:
-        return Interval(math.nan, math.nan, math.nan, 0)
-    if not len(drawn):
-        return Interval(mean, math.nan, math.nan, n)
-    low, high = np.quantile(drawn, (ALPHA / 2, 1 - ALPHA / 2))
-    return Interval(mean, float(low), float(high), n)
 
 
 def _share_of(answers: list[str], *wanted: str) -> float:

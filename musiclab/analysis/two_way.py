@@ -15,7 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from musiclab.analysis.statistics import paired_p
+from musiclab.analysis.comparisons import Verdict
+from musiclab.analysis.intervals import Interval
+from musiclab.analysis.statistics import ALPHA, paired_p
 
 
 @dataclass(frozen=True)
@@ -95,3 +97,28 @@ def quasi_f_p(sums: np.ndarray, counts: np.ndarray) -> float:
 def resampled(n: int, rng: np.random.Generator, resamples: int) -> np.ndarray:
     """How often each of n listeners or blocks is in each resample, `(resamples, n)`."""
     return rng.multinomial(n, np.full(n, 1 / n), size=resamples).astype(float)
+
+
+def middle_interval(mean: float, drawn: np.ndarray, n: int) -> Interval:
+    """A mean of n answers with the middle 95 % of what was drawn, but NaN; no bounds if nothing was."""
+    if not n:
+        return Interval(math.nan, math.nan, math.nan, 0)
+    if not len(drawn):
+        return Interval(mean, math.nan, math.nan, n)
+    low, high = np.nanquantile(drawn, (ALPHA / 2, 1 - ALPHA / 2))
+    return Interval(mean, float(low), float(high), n)
+
+
+def verdict(difference: float, p_holm: float, smallest: float) -> Verdict:
+    """The verdict of a comparison by ear, in which more is better.
+
+    Args:
+        difference: the variant's mean or sum less the control's.
+        p_holm: its corrected p; NaN if nothing was compared.
+        smallest: the smallest corrected p that so few listeners or blocks can have.
+    """
+    if math.isnan(p_holm):
+        return "not compared"
+    if p_holm <= ALPHA:
+        return "better" if difference > 0 else "worse"
+    return "underpowered" if smallest > ALPHA else "no difference shown"
