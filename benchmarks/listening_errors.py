@@ -9,11 +9,12 @@ verdicts. A share in percent is followed by its binomial (Clopper-Pearson) 95 % 
 """
 
 import argparse
+import itertools
 import multiprocessing
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -32,8 +33,8 @@ from musiclab.design.listening import CEILING, FLOOR, GRADES, PAIRS, Condition, 
 from musiclab.storage.ballot_documents import Ballot, ListeningPlan, Session
 from musiclab.storage.ballots import SessionBallots
 
-AT_A_TIME = 100  # studies that share a plan
-RESAMPLES = 200  # of the bootstrap; a report takes 1,000
+AT_A_TIME = 200  # studies that share a plan
+RESAMPLES = 100  # of the bootstrap; a report takes 1,000
 NONE = ListenerModel(taste=0, luck_of_blocks=0, luck_of_starts=0)
 TASTE = ListenerModel(luck_of_blocks=0, luck_of_starts=0)
 LUCK = ListenerModel(taste=0)
@@ -111,19 +112,26 @@ def simulated(case: Case, plan: ListeningPlan, rng: np.random.Generator, studies
     grades = 2 - case.model.grades(heard, true_strengths(case), rng, studies)
     quits = rng.random((studies, len(plans))) < case.quitters
     length, key = plan.test.length, plan.key
+    sessions = [
+        Session(id=f"{index:032x}", number=index, plan=key, began=0.0, simulated=True) for index in range(len(plans))
+    ]
+    # Of each listener each answer to each presentation; studies share them, because they never change.
+    ballots = [
+        [
+            [Ballot(session=session.id, number=number, answer=answer, seconds=9.0, time=0.0, shown=shown)
+             for answer in GRADES]
+            for number, shown in enumerate(planned)
+        ]
+        for session, planned in zip(sessions, plans, strict=True)
+    ]  # fmt: skip
     made = []
     for study in range(studies):
-        sessions = []
-        for index, planned in enumerate(plans):
-            session = Session(id=f"{index:032x}", number=index, plan=key, began=0.0, simulated=True)
-            given = [GRADES[grade] for grade in grades[study, index * length : (index + 1) * length]]
-            answered = length // 2 if quits[study, index] else length
-            ballots = {
-                number: Ballot(session=session.id, number=number, answer=answer, seconds=9.0, time=0.0, shown=shown)
-                for number, (shown, answer) in enumerate(zip(planned[:answered], given, strict=False))
-            }
-            sessions.append(SessionBallots(session, ballots))
-        made.append(sessions)
+        answers = grades[study].reshape(len(plans), length).tolist()
+        answered = [length // 2 if stops else length for stops in quits[study]]
+        made.append([
+            SessionBallots(session, {number: given[number][answer] for number, answer in enumerate(own[:until])})
+            for session, given, own, until in zip(sessions, ballots, answers, answered, strict=True)
+        ])  # fmt: skip
     return made
 
 
@@ -222,9 +230,9 @@ def share(count: int, total: int) -> str:
     return f"{100 * count / total:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
-def show(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table in Markdown."""
-    for row in (head, ["---"] * len(head), *rows):
+def show(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table in Markdown, row by row."""
+    for row in itertools.chain((head, ["---"] * len(head)), rows):
         print(f"| {' | '.join(row)} |", flush=True)
     print(flush=True)
 
@@ -240,84 +248,92 @@ def main() -> None:
         def run(case: Case) -> Counter[str]:
             firsts = range(0, studies, AT_A_TIME)
             jobs = [(case, seed, min(AT_A_TIME, studies - first)) for seed, first in enumerate(firsts)]
-            return sum(pool.map(count, jobs, 1), Counter())
+            return sum(pool.imap_unordered(count, jobs), Counter())
 
-        print(f"{studies:,} studies a row; percent [95 % interval]\n\n#### Wrong verdicts\n")
-        _show_errors(run)
-        print("#### Differences that are found\n")
-        _show_power(run)
-        print("#### Intervals\n")
-        _show_intervals(run)
+        print(f"{studies:,} studies a row; percent [95 % interval]\n", flush=True)
+        for title, (head, rows) in TABLES.items():
+            print(f"#### {title}\n", flush=True)
+            show(head, rows(run))
     cpu, wall = sum(os.times()[:4]) / 60, (time.perf_counter() - began) / 60
     print(f"{cpu:.1f} CPU minutes, {wall:.1f} minutes with {options.workers} workers")
 
 
-def _show_errors(run: Callable[[Case], Counter[str]]) -> None:
+def error_cases() -> dict[str, Case]:
+    """Studies without a difference, or with one that is equal among others, by what is particular to them."""
     middle, few = SIZES[1], SIZES[2]
     cases = {f"{size}; {name}": Case(size, model, by_starts=size.starts > 1)
-             for size in SIZES for name, model in EFFECTS.items()}  # fmt: skip
-    for size in (middle, few):
-        cases |= {
-            f"{size}; taste and luck of 1 logit": Case(size, MUCH, by_starts=size.starts > 1),
-            f"{size}; taste and luck, one variant equal, two better by 65:35": Case(
-                size, BOTH, (0.0, BOTH.difference(0.65), BOTH.difference(0.65)), by_starts=size.starts > 1
-            ),
-        }
-    cases |= {
-        f"{middle}; taste and luck, half of the votes are equal": Case(middle, replace(BOTH, equal=1.4, much=2.5)),
-        f"{middle}; taste and luck, no vote is equal": Case(middle, replace(BOTH, equal=0.0)),
-        f"{middle}; taste and luck, listeners lean to one side by 1 logit": Case(middle, replace(BOTH, side=1.0)),
-        f"{middle}; taste and luck, half of the listeners stop halfway": Case(middle, BOTH, quitters=0.5),
+             for size in SIZES[:3] for name, model in EFFECTS.items()}  # fmt: skip
+    ahead = BOTH.difference(0.65)
+    return cases | {
+        f"{SIZES[3]}; taste and luck": Case(SIZES[3], BOTH),
+        f"{middle}; taste and luck of 1 logit": Case(middle, MUCH),
+        f"{few}; taste and luck of 1 logit": Case(few, MUCH, by_starts=True),
+        f"{middle}; taste and luck; one variant equal, two better by 65:35": Case(middle, BOTH, (0.0, ahead, ahead)),
+        f"{middle}; taste and luck; half of the votes are equal": Case(middle, replace(BOTH, equal=1.4, much=2.5)),
+        f"{middle}; taste and luck; listeners lean to a side by 1 logit": Case(middle, replace(BOTH, side=1.0)),
+        f"{middle}; taste and luck; half of the listeners stop halfway": Case(middle, BOTH, quitters=0.5),
     }
-    rows = []
-    for name, case in cases.items():
+
+
+def _errors(run: Callable[[Case], Counter[str]]) -> Iterator[list[str]]:
+    for name, case in error_cases().items():
         counts = run(case)
         columns = ["wrong", "wrong by listeners", "wrong by blocks", "wrong by larger"]
         columns += ["wrong by starts"] if case.by_starts else []
         shares = [share(counts[column], counts["studies"]) for column in columns]
-        rows.append([name, f"**{shares[0]}**", *shares[1:], *([] if case.by_starts else ["–"])])
-    head = ["no difference; listeners differ in", "**verdicts**", "by listeners alone", "by blocks alone",
-            "the larger p of the two", "the same with starts for blocks"]  # fmt: skip
-    show(head, rows)
+        yield [name, f"**{shares[0]}**", *shares[1:], *([] if case.by_starts else ["–"])]
 
 
-def _show_power(run: Callable[[Case], Counter[str]]) -> None:
-    rows = []
+def _power(run: Callable[[Case], Counter[str]]) -> Iterator[list[str]]:
     for size, name in ((SIZES[1], "neither"), *((size, "taste and luck") for size in SIZES)):
         for ratio in SHARES:
             model = EFFECTS[name]
-            counts = run(Case(size, model, (model.difference(ratio),), slightly=SLIGHTLY))
-            rows.append([
+            counts = run(Case(size, model, (model.difference(ratio),), slightly=SLIGHTLY if size == SIZES[1] else ()))
+            yield [
                 f"{size}; {name}",
                 f"{100 * ratio:.0f}:{100 - 100 * ratio:.0f}",
                 f"**{share(counts['found'], counts['studies'])}**",
                 f"{100 * power(test_of(size, 0), size.listeners, ratio, model):.0f}",
-                *(f"{100 * counts[f'found {slightly:g}'] / counts['studies']:.1f}" for slightly in SLIGHTLY),
+                *(f"{100 * counts[key] / counts['studies']:.1f}" if (key := f"found {slightly:g}") in counts else "–"
+                  for slightly in SLIGHTLY),
                 f"{100 * counts['alike'] / counts['repeats']:.0f}",
                 f"{100 * counts['equal'] / counts['votes']:.0f}",
                 f"{100 * counts['excluded'] / counts['sessions']:.1f}",
-            ])  # fmt: skip
-    head = ["listeners differ in", "votes", "**found**", "`--plan` says",
-            *(f"found if slightly were {slightly:g} of a vote" for slightly in SLIGHTLY),
-            "repeats answered alike", "equal votes", "sessions excluded"]  # fmt: skip
-    show(head, rows)
+            ]  # fmt: skip
 
 
-def _show_intervals(run: Callable[[Case], Counter[str]]) -> None:
-    rows = []
+def _intervals(run: Callable[[Case], Counter[str]]) -> Iterator[list[str]]:
     for size in SIZES[1:3]:
         counts = run(Case(size, BOTH, (BOTH.difference(0.65),), resamples=RESAMPLES))
-        rows.append([
+        yield [
             f"{size}; taste and luck",
             share(counts["held"], counts["intervals"]),
             share(counts["strengths held"], counts["strengths"]),
             f"{100 * counts['interval alone'] / counts['intervals']:.1f}",
             f"{100 * counts['verdict alone'] / counts['intervals']:.1f}",
-        ])  # fmt: skip
-    head = ["one variant 65:35; listeners differ in", "intervals against the control that hold the truth",
-            "intervals of strengths that do", "interval excludes 50 %, verdict shows nothing",
-            "verdict shows a difference, interval holds 50 %"]  # fmt: skip
-    show(head, rows)
+        ]
+
+
+# By title: what stands at the head of a table, and its rows.
+TABLES: dict[str, tuple[list[str], Callable[[Callable[[Case], Counter[str]]], Iterator[list[str]]]]] = {
+    "Wrong verdicts": (
+        ["no difference; listeners differ in", "**verdicts**", "by listeners alone", "by blocks alone",
+         "by the larger p of the two", "by that with starts for blocks"],
+        _errors,
+    ),
+    "Differences that are found": (
+        ["listeners differ in", "votes", "**found**", "`--plan` says",
+         *(f"found if slightly were {slightly:g} of a vote" for slightly in SLIGHTLY),
+         "repeats answered alike", "equal votes", "sessions excluded"],
+        _power,
+    ),
+    "Intervals": (
+        ["one variant 65:35; listeners differ in", "intervals against the control that hold the truth",
+         "intervals of strengths that do", "interval excludes 50 %, verdict shows nothing",
+         "verdict shows a difference, interval holds 50 %"],
+        _intervals,
+    ),
+}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from musiclab.storage.ballot_documents import Answer, Ballot
 from musiclab.storage.ballots import SessionBallots
 
 Reason = Literal["withdrawn", "simulated", "few answers", "floor over ceiling", "contradictions"]
+_SIDES = {grade: GRADES.index(grade) - GRADES.index("equal") for grade in GRADES}  # below 0 is A
 _FAR = 2  # ratings of one piece that differ by so much contradict each other
 
 
@@ -73,13 +74,14 @@ def attendance(test: ListeningTest, sessions: Sequence[SessionBallots]) -> Atten
     A withdrawn session never counts. Simulated ones count only if no person has taken part.
     """
     people = any(not each.session.simulated and not each.withdrawn for each in sessions)
-    counted, excluded = [], []
+    counted, excluded, repeats = [], [], []
     for each in sessions:
-        if why := _excluded(test, each, people):
+        differences = _repeats(each)
+        if why := _excluded(test, each, people, differences):
             excluded.append(why)
         else:
             counted.append(each)
-    repeats = [_repeats(each) for each in counted]
+            repeats.append(differences)
     return Attendance(
         counted=tuple(counted),
         excluded=tuple(excluded),
@@ -97,7 +99,7 @@ def counted_ballots(session: SessionBallots) -> list[Ballot]:
 
 def preferred(ballot: Ballot) -> int | None:
     """The index of the condition that an answer to a pair prefers, much or slightly; None if they are equal."""
-    side = GRADES.index(str(ballot.answer)) - GRADES.index("equal")
+    side = _SIDES[str(ballot.answer)]
     return ballot.shown.first if side < 0 else ballot.shown.second if side > 0 else None
 
 
@@ -108,8 +110,10 @@ def ratings(answer: Answer) -> dict[str, int]:
     return answer
 
 
-def _excluded(test: ListeningTest, session: SessionBallots, people: bool) -> Excluded | None:
-    """Why a session does not count; None if it does."""
+def _excluded(
+    test: ListeningTest, session: SessionBallots, people: bool, differences: Sequence[int]
+) -> Excluded | None:
+    """Why a session with such differences between repeats and first answers does not count; None if it does."""
     rules, id = test.exclusions, session.session.id
     if session.withdrawn:
         return Excluded(id, "withdrawn")
@@ -121,7 +125,6 @@ def _excluded(test: ListeningTest, session: SessionBallots, people: bool) -> Exc
     count, of, checks = _floor_over_ceiling(test, session)
     if checks >= rules.least_checks and count > rules.floor_over_ceiling * of:
         return Excluded(id, "floor over ceiling", count, of)
-    differences = _repeats(session)
     far = sum(difference >= _FAR for difference in differences)
     repeats = sum(ballot.shown.kind == REPEAT for ballot in session.ballots.values())
     if repeats >= rules.least_checks and far > rules.contradictions * len(differences):
@@ -159,7 +162,8 @@ def _repeats(session: SessionBallots) -> list[int]:
     of a rating is a repeat of its own: alike if both ratings are at most 1 apart, a contradiction otherwise.
     """
     repeats = [ballot for ballot in session.ballots.values() if ballot.shown.kind == REPEAT]
-    first = {_what(ballot.shown): ballot for ballot in (counted_ballots(session) if repeats else ())}
+    places = {ballot.shown.place for ballot in repeats}
+    first = {_what(ballot.shown): ballot for ballot in counted_ballots(session) if ballot.shown.place in places}
     distances: list[int] = []
     for ballot in repeats:
         earlier = first.get(_what(ballot.shown))

@@ -156,8 +156,9 @@ class _Drawn:
 
         def means(weights: np.ndarray) -> np.ndarray:
             counts: np.ndarray = weights @ known.T
-            means: np.ndarray = np.full(counts.shape, np.nan)
-            return np.divide(weights @ values.T, counts, out=means, where=counts > 0)
+            unknown: np.ndarray = np.full(counts.shape, np.nan)
+            means: np.ndarray = np.divide(weights @ values.T, counts, out=unknown, where=counts > 0)
+            return means
 
         def agreement(scores: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             signs = [np.sign(scores[:, a] - scores[:, b]) * np.sign(logits[:, a] - logits[:, b])

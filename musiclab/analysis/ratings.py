@@ -123,7 +123,7 @@ def _has_both(rated: Ratings, pair: tuple[int, int]) -> bool:
 
 def _centred(rated: Ratings) -> np.ndarray:
     """The ratings less their listener's mean on the scale, `(n, scales)`."""
-    centred = rated.given.copy()
+    centred: np.ndarray = rated.given.copy()
     for listener in np.unique(rated.listener):
         own = rated.listener == listener
         centred[own] -= centred[own].mean(0)
@@ -134,7 +134,7 @@ def _for_variant(rated: Ratings, centred: np.ndarray, used: np.ndarray, variant:
     """What each rating of one of the two says for the variant, `(those, scales)`: by how much it is above the middle of
     the two means if it is the variant's, and below it if it is the control's."""
     if not used.any():
-        return centred[used]
+        return np.empty((0, len(SCALES)))
     means = [centred[rated.condition == index].mean(0) for index in (variant, control)]
     above = centred[used] - (means[0] + means[1]) / 2
     says: np.ndarray = np.where((rated.condition[used] == variant)[:, None], above, -above)
