@@ -10,6 +10,7 @@ import numpy as np
 from musiclab.analysis.results import Results
 from musiclab.data.store import SongRow, WindowStore, open_store
 from musiclab.data.transposition import moved_rolls
+from musiclab.data.windows import WindowSpec
 from musiclab.errors import UserError
 from musiclab.rendering.midi import from_midi, to_midi
 from musiclab.rendering.sound import player
@@ -125,26 +126,51 @@ class RealMusic:
         A sentence instead, if no trial has a sample there, or if the samples began with another window, because starts
         may have been drawn in another way then.
         """
-        first = self._start(place)
-        song, spec = self._song(first), self._store.spec
-        last = min(first + self._continuation, song.first + song.count - 1)
-        roll = np.concatenate(list(self._store.batch(np.arange(first, last + 1))), axis=1)
-        roll = moved_rolls(roll, -song.transposed)  # as the samples, it is heard in its own key
+        start, continuation = self.start_and_continuation(place)
         sample = self._sample_of_a_variant(place)
         if sample is None:
             return missing.REAL_MUSIC_ALONE
-        if sample.start_steps and not np.array_equal(sample.roll[:, : spec.steps], roll[:, : spec.steps]):
+        if sample.start_steps and not np.array_equal(sample.roll[:, : self.spec.steps], start):
             return missing.REAL_MUSIC_DIFFERS
-        midi = to_midi(roll, spec.resolution, sample.tempo)
-        return Sample(roll, spec.resolution, sample.tempo, spec.steps, midi)
+        roll = np.concatenate([start, continuation], axis=1)
+        midi = to_midi(roll, self.spec.resolution, sample.tempo)
+        return Sample(roll, self.spec.resolution, sample.tempo, self.spec.steps, midi)
+
+    @property
+    def spec(self) -> WindowSpec:
+        """How the songs are cut into windows."""
+        return self._store.spec
+
+    def starts(self, block: int) -> int:
+        """How many start windows a block has; few of them have samples."""
+        return len(self._block_starts(block))
+
+    def work(self, place: Place) -> str:
+        """The song that the start window comes from, under a name that its copies share."""
+        return self._song(self._start(place)).work
+
+    def start_and_continuation(self, place: Place) -> tuple[np.ndarray, np.ndarray]:
+        """The start window, and what follows it in its song, at most as long as the longest continuation.
+
+        Both bool `(track, time, pitch)`, in the song's own key, in which samples are heard too.
+        """
+        first = self._start(place)
+        song = self._song(first)
+        last = min(first + self._continuation, song.first + song.count - 1)
+        windows = list(moved_rolls(self._store.batch(np.arange(first, last + 1)), -song.transposed))
+        return windows[0], np.concatenate(windows[1:], axis=1)
 
     def _start(self, place: Place) -> int:
         """The index of the start window in the store."""
-        if place.block not in self._starts:
-            trial = self._trials[place.block]
+        return int(self._block_starts(place.block)[place.start - 1])
+
+    def _block_starts(self, block: int) -> np.ndarray:
+        """The indices of a block's start windows in the store."""
+        if block not in self._starts:
+            trial = self._trials[block]
             limits = (trial.variant.config[name] for name in ("max_train", "max_eval", "starts"))
-            self._starts[place.block] = block_windows(self._store, trial.block, *limits).starts[:, 0]
-        return int(self._starts[place.block][place.start - 1])
+            self._starts[block] = block_windows(self._store, trial.block, *limits).starts[:, 0]
+        return self._starts[block]
 
     def _song(self, window: int) -> SongRow:
         song: SongRow = self._store.songs[self._store.song_numbers(np.array([window]))[0]]
