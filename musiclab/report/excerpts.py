@@ -16,7 +16,6 @@ from musiclab.rendering.loudness import at_target
 from musiclab.rendering.midi import to_midi
 from musiclab.rendering.mp3 import RATE, to_mp3
 from musiclab.rendering.sound import player
-from musiclab.rendering.strips import BEATS_PER_BAR
 from musiclab.report.samples import RealMusic, Samples
 
 # So many other songs at least lend their tracks to the floor: the tracks of one song would be music.
@@ -44,7 +43,7 @@ class Excerpts:
 
     def start(self, place: Place) -> np.ndarray:
         """The last bars of a start window, bool `(track, time, pitch)`: what is heard before the continuations."""
-        steps = min(self._test.start_bars * self._bar, self._music.spec.steps)
+        steps = min(self._test.start_bars * self._music.bar, self._music.spec.steps)
         start: np.ndarray = self._music.start_and_continuation(place)[0][:, self._music.spec.steps - steps :]
         return start
 
@@ -55,7 +54,7 @@ class Excerpts:
             UserError: the sample is no longer what it was when the test was planned; the message names it.
         """
         kind, name = self._test.conditions[condition].kind, self._test.conditions[condition].name
-        steps = self._test.bars * self._bar
+        steps = self._test.bars * self._music.bar
         if kind == VARIANT:
             sample = self._samples.get(name, place)
             lack = sample if isinstance(sample, str) else ""
@@ -76,16 +75,12 @@ class Excerpts:
         """A piece of the test as MP3; pieces of one length give files of one size."""
         return to_mp3(at_target(player().wave(to_midi(roll, self.resolution)), RATE))
 
-    @property
-    def _bar(self) -> int:
-        return BEATS_PER_BAR * self.resolution
-
     def _shuffled(self, place: Place, steps: int) -> np.ndarray:
         """Each track from the real continuation of another start of the block, no two from one song if there are enough.
 
         Which ones, the test's seed decides.
         """
-        others = [each for each in _others(self._music, place, steps)]
+        others = list(_others(self._music, place, steps))
         if len(others) < _LEAST_OTHER_SONGS:
             raise UserError(f"Block {place.block} has too few songs to shuffle the tracks of.", exit_code=1)
         drawn = sorted(others, key=lambda each: content_hash([self._test.seed, *place, "shuffled", *each]))
@@ -102,9 +97,8 @@ def real_music(results: Results, samples: Samples) -> RealMusic:
         raise UserError(f"A listening test needs real music, but {error}") from None
 
 
-def longest(results: Results, samples: Samples, music: RealMusic, variants: list[str]) -> dict[Place, int]:
+def longest(samples: Samples, music: RealMusic, variants: list[str]) -> dict[Place, int]:
     """For each start that every one of the variants has continued, how many whole bars all conditions play after it."""
-    bar = BEATS_PER_BAR * music.spec.resolution
     found = {}
     for place, count in samples.places().items():
         pieces = [samples.get(variant, place) for variant in variants] if count >= len(variants) else []
@@ -113,10 +107,10 @@ def longest(results: Results, samples: Samples, music: RealMusic, variants: list
         if not continued or len(continued) < len(variants) or isinstance(real, str):
             continue
         steps = min(*continued, real.roll.shape[1] - real.start_steps)
-        while steps >= bar and len(list(_others(music, place, steps))) < _LEAST_OTHER_SONGS:
-            steps -= bar
-        if steps >= bar:
-            found[place] = steps // bar
+        while steps >= music.bar and len(list(_others(music, place, steps))) < _LEAST_OTHER_SONGS:
+            steps -= music.bar
+        if steps >= music.bar:
+            found[place] = steps // music.bar
     return found
 
 

@@ -14,6 +14,7 @@ from musiclab.data.windows import WindowSpec
 from musiclab.errors import UserError
 from musiclab.rendering.midi import from_midi, to_midi
 from musiclab.rendering.sound import player
+from musiclab.rendering.strips import BEATS_PER_BAR
 from musiclab.report.sentences import missing
 from musiclab.storage.records import Records
 from musiclab.storage.trial_documents import TrialRecord
@@ -140,6 +141,11 @@ class RealMusic:
     def spec(self) -> WindowSpec:
         """How the songs are cut into windows."""
         return self._store.spec
+
+    @property
+    def bar(self) -> int:
+        """Steps a bar."""
+        return BEATS_PER_BAR * self.spec.resolution
 
     def starts(self, block: int) -> int:
         """How many start windows a block has; few of them have samples."""
