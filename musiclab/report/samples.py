@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from musiclab.analysis.results import Results
 from musiclab.data.store import SongRow, WindowStore, open_store
 from musiclab.data.transposition import moved_rolls
 from musiclab.data.windows import WindowSpec
+from musiclab.design.listening import Place
 from musiclab.errors import UserError
 from musiclab.rendering.midi import from_midi, to_midi
 from musiclab.rendering.sound import player
@@ -21,13 +21,6 @@ from musiclab.storage.trial_documents import TrialRecord
 from musiclab.training.windows import block_windows
 
 _NAME = re.compile(r"start-([1-9]\d*)\.mid")
-
-
-class Place(NamedTuple):
-    """A block, and the number of one of its start windows, which counts from 1 as in the samples' file names."""
-
-    block: int
-    start: int
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ HALF = ".half-"  # names of files that are being written begin so
 PROBE = ".writable-"  # and names of files that test whether the storage can be written to
 # Errors that a retry does not help against: no space, over quota, read-only, no rights.
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+# Errors of a disk that has no hard links.
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 class StorageFailed(UserError):
@@ -42,6 +44,20 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _linked(half: Path, target: str) -> bool:
+    """Give the file its name, unless there is such a file (FileExistsError); False if the disk has no hard links."""
+    try:
+        os.link(half, target)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno in _NO_LINKS:
+            return False
+        raise
+    half.unlink()
+    return True
 
 
 @dataclass(frozen=True)
@@ -103,14 +119,31 @@ class Storage:
 
     def write(self, name: str, data: bytes) -> None:
         """Replace the file in one step; missing parents are created. StorageFailed if a retry would not help."""
+        self._written(name, data, only_new=False)
+
+    def write_new(self, name: str, data: bytes) -> bool:
+        """Write the file unless there is one, and say whether it was written; otherwise as `write`.
+
+        Of several writers of one file on a local disk exactly one writes it. An object store, and a disk without hard
+        links, cannot promise that: of writers at the same moment several may be told that they wrote, and one file is
+        kept.
+        """
+        return self._written(name, data, only_new=True)
+
+    def _written(self, name: str, data: bytes, only_new: bool) -> bool:
         try:
-            self._write(f"{self._base}/{name}", data)
+            if only_new and self.exists(name):
+                return False
+            self._write(f"{self._base}/{name}", data, only_new)
+        except FileExistsError:  # by another writer, since
+            return False
         except OSError as error:
             if error.errno in _UNWRITABLE:
                 raise StorageFailed(self.root, error) from error
             raise
+        return True
 
-    def _write(self, target: str, data: bytes) -> None:
+    def _write(self, target: str, data: bytes, only_new: bool) -> None:
         if not self.is_local:
             try:
                 self._put(target, data)
@@ -119,6 +152,7 @@ class Storage:
                 self._put(target, data)
             return
         folder = Path(target).parent
+        new_folders = [each for each in (folder, *folder.parents) if not each.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         half = folder / f"{HALF}{uuid.uuid4().hex}"
         try:
@@ -126,8 +160,10 @@ class Storage:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
-            half.replace(target)
-            _sync_folder(folder)
+            if not (only_new and _linked(half, target)):
+                half.replace(target)
+            for changed in (folder, *(each.parent for each in new_folders)):
+                _sync_folder(changed)
         except BaseException:
             with contextlib.suppress(OSError):  # why it cannot be written matters more than that it cannot be removed
                 half.unlink(missing_ok=True)

@@ -13,12 +13,13 @@ from markupsafe import Markup
 
 from musiclab.analysis.results import Results
 from musiclab.data.songs import TRACKS
+from musiclab.design.listening import Place
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.rendering.roll_svg import HEIGHT, to_svg
 from musiclab.rendering.strips import BEATS_PER_BAR
 from musiclab.report.html.templates import template
-from musiclab.report.samples import Place, RealMusic, Sample, Samples
+from musiclab.report.samples import RealMusic, Sample, Samples
 
 LISTENING_CSS, LISTENING_JS = (
     Markup(Path(__file__).with_name(name).read_text(encoding="utf-8")) for name in ("listening.css", "listening.js")
