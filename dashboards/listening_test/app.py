@@ -19,7 +19,7 @@ from musiclab.dashboards.listening_test.fixed import FixedTest, Heard
 from musiclab.dashboards.listening_test.sessions import NoSession, Progress, Sessions
 from musiclab.dashboards.listening_test.sounds import Sounds, SoundsFailed
 from musiclab.dashboards.server import Assets, Server, in_thread
-from musiclab.design.listening import PAIRS, SCALES, Presentation
+from musiclab.design.listening import GRADES, PAIRS, SCALES, TRAINING, Presentation
 from musiclab.errors import UserError, one_line
 from musiclab.fields import Fields
 from musiclab.rendering.roll_svg import to_svg
@@ -27,9 +27,28 @@ from musiclab.report.html.templates import templates_in
 from musiclab.storage.ballots import BallotRefused
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("player.js", "ask.js", "listening_test.js")
+SCRIPTS = ("kept.js", "player.js", "ask.js", "listening_test.js")
 STYLES = ("listening_test.css",)
 template = templates_in(FOLDER)
+GRADE_WORDS = {
+    "a_much": "A is much better",
+    "a_slightly": "A is slightly better",
+    "equal": "Both are equally good",
+    "b_slightly": "B is slightly better",
+    "b_much": "B is much better",
+}
+SCALE_WORDS = {
+    "coherence": "It fits the start.",
+    "structure": "It has a form: phrases, repetition, development.",
+    "creativity": "It has ideas of its own.",
+    "musicality": "It sounds like good music.",
+}
+TRAINING_WORDS = {
+    "none": "None: I listen to music.",
+    "amateur": "I play or sing for myself, or did so for some years.",
+    "trained": "I had lessons for five years or more, or studied music.",
+    "professional": "Music is my profession.",
+}
 # A pair takes 40 seconds to hear and some to think about.
 _MINUTES_A_PRESENTATION = {PAIRS: 0.9}
 _MINUTES_A_PIECE = 0.75
@@ -56,7 +75,9 @@ def facts(test: FixedTest) -> dict[str, Any]:
     return {
         "protocol": asked.protocol,
         "question": asked.question,
-        "scales": list(SCALES),
+        "scales": [(scale, SCALE_WORDS[scale]) for scale in SCALES],
+        "grades": [(grade, GRADE_WORDS[grade]) for grade in GRADES],
+        "training": [(word, TRAINING_WORDS[word]) for word in TRAINING],
         "warm_ups": asked.warm_ups,
         "presentations": presentations,
         "start": asked.start_bars > 0,

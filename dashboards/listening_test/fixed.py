@@ -49,11 +49,13 @@ class FixedTest:
         plan: what was fixed.
         ballots: where its answers go.
         excerpts: what is heard.
+        left_out: the variants of the study that are not in the test.
     """
 
     plan: ListeningPlan
     ballots: Ballots
     excerpts: Excerpts
+    left_out: tuple[str, ...] = ()
 
     @property
     def pieces(self) -> list[Heard]:
@@ -99,10 +101,10 @@ def fixed(storage: Storage, study: str, protocol: str) -> FixedTest:
     plan = ballots.plan()
     if plan is None:
         test = planned(results, protocol)
-        plan = ballots.put_plan(
-            ListeningPlan(study=study, edition=results.plan.edition, test=test, began=time.time())
-        )
-    fixed_test = FixedTest(plan, ballots, Excerpts(results, plan.test))
+        plan = ballots.put_plan(ListeningPlan(study=study, edition=results.plan.edition, test=test, began=time.time()))
+    heard_names = {condition.name for condition in plan.test.conditions}
+    left_out = tuple(name for name in Samples(results).variants if name not in heard_names)
+    fixed_test = FixedTest(plan, ballots, Excerpts(results, plan.test), left_out)
     for heard in fixed_test.pieces:  # so that a session never stops at a sample that is gone
         if heard.condition is not None:
             fixed_test.excerpts.continuation(heard.place, heard.condition)
@@ -156,10 +158,14 @@ def _variants(results: Results, samples: Samples) -> list[str]:
     if not made:
         raise UserError(f"{study} has no samples to listen to; run it first.")
     if unfinished := [name for name in samples.variants if name in waiting - made]:
-        raise UserError(f"{study} has no trial of {listing(unfinished)} that has finished; run the study to its end first.")
+        raise UserError(
+            f"{study} has no trial of {listing(unfinished)} that has finished; run the study to its end first."
+        )
     variants = [name for name in samples.variants if name in made]
     if len(variants) < 2:
-        raise UserError(f"A listening test compares 2 variants or more; {study} has samples of {listing(variants)} only.")
+        raise UserError(
+            f"A listening test compares 2 variants or more; {study} has samples of {listing(variants)} only."
+        )
     if lacking := sorted({results.answer.controls[name] for name in variants} - made):
         raise UserError(f"All trials of the control {listing(lacking)} failed, so there is nothing to compare with.")
     return variants

@@ -99,9 +99,7 @@ class Sessions:
         if not 0 <= number < len(progress.plan):
             raise BallotRefused(f"number must be from 0 to {len(progress.plan) - 1}.")
         shown = progress.plan[number]
-        ballot = Ballot(
-            session=id, number=number, answer=answer, seconds=float(seconds), time=time.time(), shown=shown
-        )
+        ballot = Ballot(session=id, number=number, answer=answer, seconds=float(seconds), time=time.time(), shown=shown)
         with self._lock:
             self._test.ballots.put(ballot)
         return shown

@@ -91,5 +91,9 @@ class Sounds:
 
     def _make(self, piece: Heard) -> Sound:
         excerpts = self._test.excerpts
-        roll = excerpts.start(piece.place) if piece.condition is None else excerpts.continuation(piece.place, piece.condition)
+        roll = (
+            excerpts.start(piece.place)
+            if piece.condition is None
+            else excerpts.continuation(piece.place, piece.condition)
+        )
         return Sound(roll, excerpts.sound(roll))

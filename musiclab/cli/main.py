@@ -27,7 +27,7 @@ def parser() -> Parser:
     """The parser of the whole command line. A subcommand sets `run`, the function that runs it, in its options."""
     whole = Parser(prog="musiclab", description=__doc__, allow_abbrev=False)
     subjects = whole.add_subparsers(
-        dest="subject", required=True, metavar="data|generate|report|search|watch|sync|doctor|clean"
+        dest="subject", required=True, metavar="data|generate|report|search|watch|listen|sync|doctor|clean"
     )
     for subject in _SUBJECTS:
         subject.add(subjects)

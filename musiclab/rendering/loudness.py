@@ -64,9 +64,7 @@ def at_target(wave: npt.NDArray[np.floating[Any]], rate: int) -> npt.NDArray[np.
     return result.astype(np.float32)
 
 
-def _limited(
-    wave: npt.NDArray[np.float64], needed: npt.NDArray[np.float64], rate: int
-) -> npt.NDArray[np.float64]:
+def _limited(wave: npt.NDArray[np.float64], needed: npt.NDArray[np.float64], rate: int) -> npt.NDArray[np.float64]:
     """The sound with a gain that changes smoothly, and that is nowhere larger than the one needed there."""
     half = round(_AROUND_A_PEAK * rate)
     least = minimum_filter1d(needed, 2 * half + 1, mode="nearest")
