@@ -125,8 +125,8 @@ def planned(results: Results, protocol: str) -> ListeningTest:
     bars_by_place = longest(samples, music, variants)
     if not bars_by_place:
         raise UserError(
-            f"{results.plan.study} has no start that {listing(variants)} all continue by a bar or more; run more blocks, "
-            "or run it with a longer continuation."
+            f"{results.plan.study} has no start that {listing(variants)} all continue by a bar or more; run more "
+            "blocks, or run it with a longer continuation."
         )
     ranked = sorted(bars_by_place.values(), reverse=True)
     bars = min(_MOST_BARS, ranked[min(_ENOUGH_PLACES, len(ranked)) - 1])

@@ -23,8 +23,8 @@ def import_file(test: FixedTest, file: Path) -> str:
     """Take in a file's session and answers; returns what was taken, in words. The same file again changes nothing.
 
     Raises:
-        UserError: the file is not what an offline test saves, or its answers belong elsewhere; nothing was taken. Or the
-            session has other answers already; what is there stays.
+        UserError: the file is not what an offline test saves, or its answers belong elsewhere; nothing was taken. Or
+            the session has other answers already; what is there stays.
     """
     saved = _read(file)
     try:

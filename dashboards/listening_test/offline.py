@@ -1,6 +1,7 @@
 """The listening test as one HTML file with all its sounds, for listeners who cannot reach the server.
 
-Each listener who opens it draws one of the sessions in it. It asks nothing of any network: its content policy forbids it.
+Each listener who opens it draws one of the sessions in it. It asks nothing of any network, which its content policy
+forbids.
 """
 
 import base64

@@ -44,8 +44,8 @@ def true_peak(wave: npt.NDArray[np.floating[Any]]) -> float:
 def at_target(wave: npt.NDArray[np.floating[Any]], rate: int) -> npt.NDArray[np.float32]:
     """The sound at `TARGET`, with no true peak above -2 dB. Silence stays silence.
 
-    One gain brings the whole sound to the target. Peaks that would then be too high are lowered, each for a hundredth of
-    a second (a limiter that looks ahead). That happens only if a piece is much louder for a moment than it is otherwise.
+    One gain brings the whole sound to the target. Peaks that would then be too high are lowered, each for a hundredth
+    of a second (a limiter that looks ahead). That happens only if a piece is much louder for a moment than otherwise.
 
     Args:
         wave: `(sample,)`, 0.4 seconds at least.

@@ -76,9 +76,9 @@ class Excerpts:
         return to_mp3(at_target(player().wave(to_midi(roll, self.resolution)), RATE))
 
     def _shuffled(self, place: Place, steps: int) -> np.ndarray:
-        """Each track from the real continuation of another start of the block, no two from one song if there are enough.
+        """Each track from the real continuation of another start of the block, no two from one song if they suffice.
 
-        Which ones, the test's seed decides.
+        The test's seed decides which ones.
         """
         others = list(_others(self._music, place, steps))
         if len(others) < _LEAST_OTHER_SONGS:
