@@ -19,16 +19,18 @@ from musiclab.dashboards.listening_test.fixed import FixedTest, Heard
 from musiclab.dashboards.listening_test.sessions import NoSession, Progress, Sessions
 from musiclab.dashboards.listening_test.sounds import Sounds, SoundsFailed
 from musiclab.dashboards.server import Assets, Server, in_thread
+from musiclab.data.songs import TRACKS
 from musiclab.design.listening import GRADES, PAIRS, SCALES, TRAINING, Presentation
 from musiclab.errors import UserError, one_line
 from musiclab.fields import Fields
 from musiclab.rendering.roll_svg import to_svg
+from musiclab.report.html.listening import LISTENING_CSS
 from musiclab.report.html.templates import templates_in
 from musiclab.storage.ballots import BallotRefused
 
 FOLDER = Path(__file__).parent
 SCRIPTS = ("kept.js", "player.js", "ask.js", "listening_test.js")
-STYLES = ("listening_test.css",)
+STYLES = ("rolls.css", "listening_test.css")
 template = templates_in(FOLDER)
 GRADE_WORDS = {
     "a_much": "A is much better",
@@ -61,10 +63,15 @@ def listen(test: FixedTest, address: Address, tell: Callable[[str], None]) -> No
         UserError: if nothing can listen at the address.
     """
     sounds = Sounds(test)
-    assets = Assets({name: (FOLDER / name).read_text(encoding="utf-8") for name in (*SCRIPTS, *STYLES)})
+    assets = Assets({name: text_of(name) for name in (*SCRIPTS, *STYLES)})
     server = Server(address, Pages(test, sounds, assets).routes, "Listening test", assets)
     sounds.start()
     server.run(tell)
+
+
+def text_of(name: str) -> str:
+    """A script or a style sheet by its name; what draws rolls is the report's."""
+    return str(LISTENING_CSS) if name == "rolls.css" else (FOLDER / name).read_text(encoding="utf-8")
 
 
 def facts(test: FixedTest) -> dict[str, Any]:
@@ -81,6 +88,7 @@ def facts(test: FixedTest) -> dict[str, Any]:
         "warm_ups": asked.warm_ups,
         "presentations": presentations,
         "start": asked.start_bars > 0,
+        "tracks": [track.lower() for track in TRACKS],
         "minutes": max(5, 5 * round(minutes / 5)),
     }
 

@@ -10,7 +10,7 @@ let view = "";
 let since = null; // when all was heard for the first time
 let answered = false; // whether what is shown has its answer
 
-const player = new Player(showSound, () => stop("This browser cannot play MP3. Please open this test in another one, such as Firefox, Chrome or Safari."));
+const player = new Player(showSound, () => giveUp("This browser cannot play MP3. Please open this test in another one, such as Firefox, Chrome or Safari."));
 
 function show(name) {
   view = name;
@@ -23,13 +23,13 @@ function show(name) {
   one(`[data-view="${name}"] h1`).focus({ preventScroll: true });
 }
 
-function stop(sentence) {
+function giveUp(sentence) {
   player.stop();
   one("#stopped").textContent = sentence;
   show("stopped");
 }
 
-function alert(sentence) {
+function warn(sentence) {
   one("#alert").textContent = sentence;
   one("#alert").hidden = !sentence;
 }
@@ -39,12 +39,12 @@ async function untilDone(work, promise = "") {
   for (let pause = 1000; ; pause = Math.min(pause * 1.5, 10000)) {
     try {
       const result = await work();
-      alert("");
+      warn("");
       return result;
     } catch (refusal) {
       if (!(refusal instanceof Refusal)) throw refusal;
       if (!refusal.passes) throw refusal;
-      alert(`${refusal.message} ${promise || "This page tries again by itself."}`);
+      warn(`${refusal.message} ${promise || "This page tries again by itself."}`);
     }
     await wait(pause);
   }
@@ -56,8 +56,8 @@ async function run(work) {
     await work();
   } catch (refusal) {
     if (!(refusal instanceof Refusal)) throw refusal;
-    alert("");
-    stop(refusal.message);
+    warn("");
+    giveUp(refusal.message);
   }
 }
 
@@ -304,7 +304,7 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-if (!Player.playsMp3()) stop("This browser cannot play MP3. Please open this test in another one, such as Firefox, Chrome or Safari.");
+if (!Player.playsMp3()) giveUp("This browser cannot play MP3. Please open this test in another one, such as Firefox, Chrome or Safari.");
 else if (source.session) run(resume);
 else {
   one("[data-before]").hidden = !source.before;

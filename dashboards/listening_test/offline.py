@@ -8,7 +8,7 @@ import base64
 import hashlib
 from typing import Any
 
-from musiclab.dashboards.listening_test.app import FOLDER, STYLES, facts, template
+from musiclab.dashboards.listening_test.app import STYLES, facts, template, text_of
 from musiclab.dashboards.listening_test.fixed import FixedTest, Heard
 from musiclab.dashboards.listening_test.imported import FILE_FORMAT, FIRST_NUMBER, NUMBERS
 from musiclab.dashboards.listening_test.sounds import Sounds
@@ -39,8 +39,8 @@ def offline_page(test: FixedTest) -> str:
         "reference": at[test.reference],
         "sounds": [base64.b64encode(sound.mp3).decode() for sound in made],
     }
-    styles = [STYLE, *(_read(name) for name in STYLES)]
-    scripts = [_read(name) for name in _SCRIPTS]
+    styles = [STYLE, *(text_of(name) for name in STYLES)]
+    scripts = [text_of(name) for name in _SCRIPTS]
     return template("offline.html.j2").render(
         facts=facts(test),
         content=content,
@@ -71,10 +71,6 @@ def _session(test: FixedTest, number: int, at: dict[Heard, int]) -> list[dict[st
         {role: at[heard] for role, heard in test.of(presentation).items()}
         for presentation in test.plan.session_plan(number)
     ]
-
-
-def _read(name: str) -> str:
-    return (FOLDER / name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:
