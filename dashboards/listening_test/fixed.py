@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from musiclab.analysis.results import Results
 from musiclab.design.listening import (
@@ -98,17 +98,17 @@ def fixed(storage: Storage, study: str, protocol: str) -> FixedTest:
     """
     results = Results.read(storage, study)
     ballots = Ballots(storage, listening_folder(results.folder, protocol))
-    plan = ballots.plan()
-    if plan is None:
-        test = planned(results, protocol)
-        plan = ballots.put_plan(ListeningPlan(study=study, edition=results.plan.edition, test=test, began=time.time()))
+    kept = ballots.plan()
+    plan = kept or ListeningPlan(
+        study=study, edition=results.plan.edition, test=planned(results, protocol), began=time.time()
+    )
     heard_names = {condition.name for condition in plan.test.conditions}
     left_out = tuple(name for name in Samples(results).variants if name not in heard_names)
     fixed_test = FixedTest(plan, ballots, Excerpts(results, plan.test), left_out)
     for heard in fixed_test.pieces:  # so that a session never stops at a sample that is gone
         if heard.condition is not None:
             fixed_test.excerpts.continuation(heard.place, heard.condition)
-    return fixed_test
+    return fixed_test if kept else replace(fixed_test, plan=ballots.put_plan(plan))
 
 
 def planned(results: Results, protocol: str) -> ListeningTest:

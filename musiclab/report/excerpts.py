@@ -4,19 +4,18 @@ All continuations of a test are equally long and equally loud, and their files h
 the music differs.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from musiclab.analysis.results import Results
+from musiclab.data.songs import TRACKS
 from musiclab.design.listening import REAL, VARIANT, ListeningTest, Place
 from musiclab.errors import UserError
-from musiclab.hashing import content_hash
 from musiclab.rendering.loudness import at_target
 from musiclab.rendering.midi import to_midi
 from musiclab.rendering.mp3 import RATE, to_mp3
 from musiclab.rendering.sound import player
 from musiclab.report.samples import RealMusic, Samples
+from musiclab.training.streams import Block
 
 # So many other songs at least lend their tracks to the floor: the tracks of one song would be music.
 _LEAST_OTHER_SONGS = 2
@@ -53,40 +52,44 @@ class Excerpts:
         Raises:
             UserError: the sample is no longer what it was when the test was planned; the message names it.
         """
-        kind, name = self._test.conditions[condition].kind, self._test.conditions[condition].name
         steps = self._test.bars * self._music.bar
+        played = self._played(place, condition)
+        if isinstance(played, np.ndarray) and played.shape[1] >= steps:
+            return played[:, :steps]
+        raise UserError(
+            f"The listening test needs {self._test.bars} bars of {self._test.conditions[condition].name} at block "
+            f"{place.block}, start {place.start}: {played if isinstance(played, str) else 'The sample is shorter.'}",
+            exit_code=1,
+        )
+
+    def _played(self, place: Place, condition: int) -> np.ndarray | str:
+        """All that a condition plays after a start, or the sentence that says why there is nothing."""
+        kind, name = self._test.conditions[condition].kind, self._test.conditions[condition].name
         if kind == VARIANT:
             sample = self._samples.get(name, place)
-            lack = sample if isinstance(sample, str) else ""
-            roll = np.empty((0, 0, 0), bool) if isinstance(sample, str) else sample.roll[:, sample.start_steps :]
-        elif kind == REAL:
-            roll, lack = self._music.start_and_continuation(place)[1], ""
-        else:
-            roll, lack = self._shuffled(place, steps), ""
-        if lack or roll.shape[1] < steps:
-            raise UserError(
-                f"The listening test needs {self._test.bars} bars of {name} at block {place.block}, start "
-                f"{place.start}: {lack or 'The sample is shorter.'}",
-                exit_code=1,
-            )
-        return roll[:, :steps]
+            return sample if isinstance(sample, str) else sample.roll[:, sample.start_steps :]
+        return self._music.start_and_continuation(place)[1] if kind == REAL else self._shuffled(place)
 
     def sound(self, roll: np.ndarray) -> bytes:
         """A piece of the test as MP3; pieces of one length give files of one size."""
         return to_mp3(at_target(player().wave(to_midi(roll, self.resolution)), RATE))
 
-    def _shuffled(self, place: Place, steps: int) -> np.ndarray:
-        """Each track from the real continuation of another start of the block, no two from one song if they suffice.
-
-        The test's seed decides which ones.
-        """
-        others = list(_others(self._music, place, steps))
-        if len(others) < _LEAST_OTHER_SONGS:
-            raise UserError(f"Block {place.block} has too few songs to shuffle the tracks of.", exit_code=1)
-        drawn = sorted(others, key=lambda each: content_hash([self._test.seed, *place, "shuffled", *each]))
-        rolls = [self._music.start_and_continuation(each)[1] for each in drawn]
-        tracks = rolls[0].shape[0]
-        return np.stack([rolls[track % len(rolls)][track, :steps] for track in range(tracks)])
+    def _shuffled(self, place: Place) -> np.ndarray:
+        """Each track from another song, no two from one if there are enough; the test's seed decides which ones."""
+        block = Block(self._test.seed, place.block)
+        rng = block.numpy("listening", "shuffled", f"start {place.start}")
+        windows = -(-self._test.bars * self._music.bar // self._music.spec.steps)  # rounded up
+        stretches: list[np.ndarray] = []
+        for stretch in self._music.elsewhere(place, windows, rng):
+            stretches.append(stretch)
+            if len(stretches) == len(TRACKS):
+                break
+        if len(stretches) < _LEAST_OTHER_SONGS:
+            raise UserError(
+                f"A listening test mixes the tracks of {_LEAST_OTHER_SONGS} other songs or more, and too few have "
+                f"{self._test.bars} bars after their first window; use more songs, or longer ones."
+            )
+        return np.stack([stretches[track % len(stretches)][track] for track in range(len(TRACKS))])
 
 
 def real_music(results: Results, samples: Samples) -> RealMusic:
@@ -98,27 +101,12 @@ def real_music(results: Results, samples: Samples) -> RealMusic:
 
 
 def longest(samples: Samples, music: RealMusic, variants: list[str]) -> dict[Place, int]:
-    """For each start that every one of the variants has continued, how many whole bars all conditions play after it."""
-    found = {}
+    """For each start that all of the variants continue, and its own song too: how many whole bars they all do so."""
+    bars = {}
     for place, count in samples.places().items():
         pieces = [samples.get(variant, place) for variant in variants] if count >= len(variants) else []
-        continued = [piece.roll.shape[1] - piece.start_steps for piece in pieces if not isinstance(piece, str)]
-        real = music.get(place)
-        if not continued or len(continued) < len(variants) or isinstance(real, str):
-            continue
-        steps = min(*continued, real.roll.shape[1] - real.start_steps)
-        while steps >= music.bar and len(list(_others(music, place, steps))) < _LEAST_OTHER_SONGS:
-            steps -= music.bar
-        if steps >= music.bar:
-            found[place] = steps // music.bar
-    return found
-
-
-def _others(music: RealMusic, place: Place, steps: int) -> Iterator[Place]:
-    """One start of each other song of the block whose real continuation is long enough."""
-    songs = {music.work(place)}
-    for start in range(1, music.starts(place.block) + 1):
-        other = Place(place.block, start)
-        if music.work(other) not in songs and music.start_and_continuation(other)[1].shape[1] >= steps:
-            songs.add(music.work(other))
-            yield other
+        pieces.append(music.get(place))
+        lengths = [piece.roll.shape[1] - piece.start_steps for piece in pieces if not isinstance(piece, str)]
+        if len(lengths) == len(variants) + 1 and min(lengths) >= music.bar:
+            bars[place] = min(lengths) // music.bar
+    return bars

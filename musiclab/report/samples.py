@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,13 +141,19 @@ class RealMusic:
         """Steps a bar."""
         return BEATS_PER_BAR * self.spec.resolution
 
-    def starts(self, block: int) -> int:
-        """How many start windows a block has; few of them have samples."""
-        return len(self._block_starts(block))
+    def elsewhere(self, place: Place, windows: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        """Stretches of so many windows in other songs than the place's, each bool `(track, time, pitch)`.
 
-    def work(self, place: Place) -> str:
-        """The song that the start window comes from, under a name that its copies share."""
-        return self._song(self._start(place)).work
+        Each is from a song of its own, and none begins with its song's first window. They come in the order that `rng`
+        draws.
+        """
+        works = {self._song(self._start(place)).work}
+        for number in rng.permutation(len(self._store.songs)):
+            song = self._store.songs[number]
+            if song.work not in works and song.count > windows:
+                works.add(song.work)
+                first = song.first + int(rng.integers(1, song.count - windows + 1))
+                yield np.concatenate(list(self._heard(song, first, first + windows - 1)), axis=1)
 
     def start_and_continuation(self, place: Place) -> tuple[np.ndarray, np.ndarray]:
         """The start window, and what follows it in its song, at most as long as the longest continuation.
@@ -156,20 +163,20 @@ class RealMusic:
         first = self._start(place)
         song = self._song(first)
         last = min(first + self._continuation, song.first + song.count - 1)
-        windows = list(moved_rolls(self._store.batch(np.arange(first, last + 1)), -song.transposed))
-        return windows[0], np.concatenate(windows[1:], axis=1)
+        start, *following = self._heard(song, first, last)
+        return start, np.concatenate(following, axis=1)
+
+    def _heard(self, song: SongRow, first: int, last: int) -> np.ndarray:
+        """The windows of a song from `first` to `last` in the store, in the song's own key."""
+        return moved_rolls(self._store.batch(np.arange(first, last + 1)), -song.transposed)
 
     def _start(self, place: Place) -> int:
         """The index of the start window in the store."""
-        return int(self._block_starts(place.block)[place.start - 1])
-
-    def _block_starts(self, block: int) -> np.ndarray:
-        """The indices of a block's start windows in the store."""
-        if block not in self._starts:
-            trial = self._trials[block]
+        if place.block not in self._starts:
+            trial = self._trials[place.block]
             limits = (trial.variant.config[name] for name in ("max_train", "max_eval", "starts"))
-            self._starts[block] = block_windows(self._store, trial.block, *limits).starts[:, 0]
-        return self._starts[block]
+            self._starts[place.block] = block_windows(self._store, trial.block, *limits).starts[:, 0]
+        return int(self._starts[place.block][place.start - 1])
 
     def _song(self, window: int) -> SongRow:
         song: SongRow = self._store.songs[self._store.song_numbers(np.array([window]))[0]]
