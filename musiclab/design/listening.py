@@ -94,11 +94,13 @@ class Exclusions:
             two, or rated above it on more than this share of the scales.
         contradictions: out if in more than this share of the repeats the other one was preferred than before, or if
             more than this share of repeated ratings differ by 2 or more.
+        least_checks: the rules above hold for sessions with at least so many such pairs, or repeats.
         least_answers: out if fewer pairs or pieces were answered, warm-ups and repeats not counted.
     """
 
     floor_over_ceiling: float = 0.5
     contradictions: float = 0.75
+    least_checks: int = 2
     least_answers: int = 10
 
 
@@ -183,6 +185,7 @@ class ListeningTest:
             exclusions=Exclusions(
                 floor_over_ceiling=rules.take("floor_over_ceiling", float),
                 contradictions=rules.take("contradictions", float),
+                least_checks=rules.take("least_checks", int),
                 least_answers=rules.take("least_answers", int),
             ),
             **{name: fields.take(name, int) for name in _NUMBERS},

@@ -17,8 +17,8 @@ def made_test(variants: int = 2, **fields: Any) -> ListeningTest:
     """A test of variants `v0` (the control of all), `v1` and so on, at six places unless others are given."""
     names = [f"v{index}" for index in range(variants)]
     conditions = (*map(Condition, names), CEILING, FLOOR)
-    given = {"protocol": "pairs", "question": "Which is better?", "controls": dict.fromkeys(names, "v0"),
-             "places": _PLACES}  # fmt: skip
+    given: dict[str, Any] = {"protocol": "pairs", "question": "Which is better?", "places": _PLACES,
+                             "controls": dict.fromkeys(names, "v0")}  # fmt: skip
     return ListeningTest(conditions=conditions, **(given | fields))
 
 
@@ -27,9 +27,9 @@ def made_plan(test: ListeningTest, study: str = "q", edition: str = "e") -> List
     return ListeningPlan(study=study, edition=edition, test=test, began=100.0)
 
 
-def made_ballots(folder: Path, test: ListeningTest) -> Ballots:
-    """Ballots of a test in a storage at the folder; nobody has answered yet."""
-    ballots = Ballots(Storage(str(folder)), listening_folder(EDITION, test.protocol))
+def made_ballots(folder: Path, test: ListeningTest, edition: str = EDITION) -> Ballots:
+    """Ballots of a test of an edition, in a storage at the folder; nobody has answered yet."""
+    ballots = Ballots(Storage(str(folder)), listening_folder(edition, test.protocol))
     ballots.put_plan(made_plan(test))
     return ballots
 
@@ -37,7 +37,7 @@ def made_ballots(folder: Path, test: ListeningTest) -> Ballots:
 def made_ballot(plan: ListeningPlan, session: Session, number: int, answer: Answer, **fields: Any) -> Ballot:
     """An answer to what the session's plan has at `number`."""
     shown = plan.session_plan(session.number)[number]
-    given = {"session": session.id, "number": number, "seconds": 12.5, "time": 200.0, "shown": shown}
+    given: dict[str, Any] = {"session": session.id, "number": number, "seconds": 12.5, "time": 200.0, "shown": shown}
     return Ballot(answer=answer, **(given | fields))
 
 
