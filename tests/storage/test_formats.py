@@ -17,6 +17,7 @@ from musiclab.execution import trial
 from musiclab.execution.executor import InProcess
 from musiclab.maintenance.doctor import services
 from musiclab.storage import leases
+from musiclab.storage.activity import MirrorState, StopRequest, WorkerState
 from musiclab.storage.documents import NewerFormat, verified, with_checksum
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease, LeaseState
@@ -51,6 +52,9 @@ DOCUMENTS: dict[type, tuple[type, ...]] = {
     Confirmation: (),
     SearchSession: (),
     Conclusion: (),
+    WorkerState: (),
+    MirrorState: (),
+    StopRequest: (),
 }
 TRIAL = TrialSpec(
     Variant("vae_nn", {"a": 1}, {"a": 1}, "d"), Block(0, 1), {"vae": "v", "measure": "m"}, Runtime("2.13")
@@ -87,6 +91,9 @@ FULL: list[Any] = [
     Confirmation(numbers=(3, 1)),
     SearchSession(began=1.5, last=2.5),
     Conclusion(budget={"trials": 9}, proposals=9, importance={"lr": 0.75}),
+    WorkerState(trial="k", began=1.5, lease="l", host="h", pid=3, device="cpu", gpu="0"),
+    MirrorState(in_sync=3, behind="MLflow does not answer", time=1.5),
+    StopRequest(lease="l", time=1.5),
 ]  # fmt: skip
 IDS = [type(document).__name__ for document in FULL]
 # The least that a document of format 1 may say, with which it is read.
@@ -104,6 +111,9 @@ REQUIRED = {
     Confirmation: {"numbers"},
     SearchSession: {"began", "last"},
     Conclusion: {"budget", "proposals"},
+    WorkerState: {"trial", "began", "lease"},
+    MirrorState: {"in_sync", "behind", "time"},
+    StopRequest: {"lease", "time"},
 }
 
 
