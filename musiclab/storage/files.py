@@ -177,6 +177,11 @@ class Storage:
         """Whether there is such a file or folder."""
         return bool(self._fs.get_file_info(f"{self._base}/{name}").type != pyarrow.fs.FileType.NotFound)
 
+    def info(self, name: str) -> FileInfo | None:
+        """A file's size and when it was written; None if there is none."""
+        info = self._fs.get_file_info(f"{self._base}/{name}")
+        return FileInfo(info.size, (info.mtime_ns or 0) / 1e9) if info.is_file else None
+
     def names(self, folder: str) -> list[str]:
         """Names of the files and folders in `folder`, sorted; none if it does not exist."""
         infos = self._fs.get_file_info(pyarrow.fs.FileSelector(f"{self._base}/{folder}", allow_not_found=True))
