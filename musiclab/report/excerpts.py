@@ -19,6 +19,9 @@ from musiclab.training.streams import Block
 
 # So many other songs at least lend their tracks to the floor: the tracks of one song would be music.
 _LEAST_OTHER_SONGS = 2
+# Beats a minute: that of all samples of trials.
+_TEMPO = 120.0
+_FADE = 0.05  # seconds
 
 
 class Excerpts:
@@ -71,8 +74,10 @@ class Excerpts:
         return self._music.start_and_continuation(place)[1] if kind == REAL else self._shuffled(place)
 
     def sound(self, roll: np.ndarray) -> bytes:
-        """A piece of the test as MP3; pieces of one length give files of one size."""
-        return to_mp3(at_target(player().wave(to_midi(roll, self.resolution)), RATE))
+        """A piece of the test as MP3; pieces of equal length give files of one size that say the same of themselves."""
+        return to_mp3(
+            at_target(_exact(player().wave(to_midi(roll, self.resolution, _TEMPO)), roll, self.resolution), RATE)
+        )
 
     def _shuffled(self, place: Place) -> np.ndarray:
         """Each track from another song, no two from one if there are enough; the test's seed decides which ones."""
@@ -90,6 +95,17 @@ class Excerpts:
                 f"{self._test.bars} bars after their first window; use more songs, or longer ones."
             )
         return np.stack([stretches[track % len(stretches)][track] for track in range(len(TRACKS))])
+
+
+def _exact(wave: np.ndarray, roll: np.ndarray, resolution: int) -> np.ndarray:
+    """The sound of a roll, exactly as long as the roll, and faded out.
+
+    The synthesizer plays up to some milliseconds more, and how many depends on the last notes.
+    """
+    exact: np.ndarray = wave[: round(roll.shape[1] / resolution * 60 / _TEMPO * RATE)]
+    fade = round(_FADE * RATE)
+    exact[-fade:] *= np.linspace(1, 0, fade, dtype=exact.dtype)
+    return exact
 
 
 def real_music(results: Results, samples: Samples) -> RealMusic:
