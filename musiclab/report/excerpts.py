@@ -75,9 +75,8 @@ class Excerpts:
 
     def sound(self, roll: np.ndarray) -> bytes:
         """A piece of the test as MP3; pieces of equal length give files of one size that say the same of themselves."""
-        return to_mp3(
-            at_target(_exact(player().wave(to_midi(roll, self.resolution, _TEMPO)), roll, self.resolution), RATE)
-        )
+        wave = player().wave(to_midi(roll, self.resolution, _TEMPO))
+        return to_mp3(at_target(_cut(wave, roll.shape[1] / self.resolution * 60 / _TEMPO), RATE))
 
     def _shuffled(self, place: Place) -> np.ndarray:
         """Each track from another song, no two from one if there are enough; the test's seed decides which ones."""
@@ -97,12 +96,12 @@ class Excerpts:
         return np.stack([stretches[track % len(stretches)][track] for track in range(len(TRACKS))])
 
 
-def _exact(wave: np.ndarray, roll: np.ndarray, resolution: int) -> np.ndarray:
-    """The sound of a roll, exactly as long as the roll, and faded out.
+def _cut(wave: np.ndarray, seconds: float) -> np.ndarray:
+    """The sound at `RATE` cut to exactly so many seconds, and faded out.
 
     The synthesizer plays up to some milliseconds more, and how many depends on the last notes.
     """
-    exact: np.ndarray = wave[: round(roll.shape[1] / resolution * 60 / _TEMPO * RATE)]
+    exact: np.ndarray = wave[: round(seconds * RATE)]
     fade = round(_FADE * RATE)
     exact[-fade:] *= np.linspace(1, 0, fade, dtype=exact.dtype)
     return exact
