@@ -10,6 +10,7 @@ import io
 import json
 import re
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -24,8 +25,7 @@ from musiclab.dashboards.listening_test.fixed import FixedTest, Heard
 from musiclab.dashboards.listening_test.sessions import Progress
 from musiclab.dashboards.listening_test.sounds import Sounds
 from musiclab.design.listening import WARM_UP, Presentation
-from tests.support.listeners import Visitor, fixed_test, hosted, made_sounds, storage_of
-from tests.support.study_processes import Run
+from tests.support.listeners import Visitor, hosted
 
 pytestmark = pytest.mark.slow
 PERMUTATIONS = 5000
@@ -37,14 +37,9 @@ TAG, FRAME = 208, 130
 OF_THE_SESSION = ("session", "form_token", "answered", "rolls")
 
 
-@pytest.fixture(scope="module")
-def test(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> FixedTest:
-    return fixed_test(storage_of(finished, tmp_path_factory.mktemp("blind") / "storage"), presentations=15, repeats=0)
-
-
-@pytest.fixture(scope="module")
-def sounds(test: FixedTest) -> Sounds:
-    return made_sounds(test)
+@pytest.fixture
+def test(listening_test: Callable[..., FixedTest]) -> FixedTest:
+    return listening_test(presentations=15, repeats=0)
 
 
 class Notes:

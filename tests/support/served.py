@@ -20,16 +20,26 @@ def served(*arguments: str, cwd: Path = ROOT, packages: Path = ROOT) -> Iterator
         cwd: the folder that it runs in.
         packages: the folder that has the musiclab to run.
     """
+    process, url = started_server(*arguments, cwd=cwd, packages=packages)
+    try:
+        yield url
+    finally:
+        end(process)
+
+
+def started_server(
+    *arguments: str, port: int = 0, cwd: Path = ROOT, packages: Path = ROOT
+) -> tuple[subprocess.Popen[str], str]:
+    """The process of `served` at a port, to be given to `end` or killed, and its address."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "musiclab", *arguments, "--port", "0"],
+        [sys.executable, "-m", "musiclab", *arguments, "--port", str(port)],
         cwd=cwd, env=os.environ | {"PYTHONPATH": str(packages), "PYTHONDONTWRITEBYTECODE": "1"}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0,
     )  # fmt: skip
-    try:
-        assert process.stdout
-        line = process.stdout.readline()
-        url = re.search(r"http://\S+", line)
-        assert url, f"{line}{process.communicate()[1]}"
-        yield url[0]
-    finally:
+    assert process.stdout
+    line = process.stdout.readline()
+    url = re.search(r"http://\S+", line)
+    if not url:
         end(process)
+        raise AssertionError(f"{line}{process.communicate()[1]}")
+    return process, url[0]
