@@ -99,7 +99,7 @@ class Exclusions:
     """
 
     floor_over_ceiling: float = 0.5
-    contradictions: float = 0.75
+    contradictions: float = 0.8
     least_checks: int = 2
     least_answers: int = 10
 
