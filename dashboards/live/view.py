@@ -36,6 +36,7 @@ _template = templates_in(Path(__file__).parent)
 _LOG_LINES = 15  # of a failure's log
 _MOST_FAILURES = 20
 _MOST_PLACES = 8  # start windows whose samples are kept ready
+_READING_S = 1.0  # between two looks of a page whose study is being read for the first time
 _ASKED_S = 60.0  # for so long after a visitor plots are kept up to date
 
 
@@ -78,9 +79,10 @@ class StudyView:
         self.music = Music(storage, f"{self.address}/sound")
         self._lock = threading.RLock()
         self._rendered, self._drawn, self._asked_at = -1, -1, float("-inf")
-        self._drawn_until = 0.0
+        self._drawn_until, self._rendered_at = 0.0, float("-inf")
         self.standing, self.timing = standing(self._follower), Timing(0.0, None, 0)
         self.progress, self._places = (0, 0), list[Place]()
+        self._drawn_place: Place | None = None
 
     # What the watcher calls.
 
@@ -89,9 +91,9 @@ class StudyView:
         with self._lock:
             self._follower.poll(listing, until)
             self._render()
-            if time.monotonic() - self._asked_at < _ASKED_S:
-                self._draw()
-            return self._follower.is_whole or self._follower.plan is None
+        if time.monotonic() - self._asked_at < _ASKED_S:
+            self._draw()
+        return self._follower.is_whole or self._follower.plan is None
 
     # What a visitor asks for.
 
@@ -125,8 +127,13 @@ class StudyView:
                 yield from self._music(chosen).since(since)
 
     def _chosen(self, place: Place | None) -> Place | None:
-        """The place whose samples a visitor sees: the one asked for, else the one that was drawn; None if none is."""
-        return place if place in self._places else next(iter(self._places), None)
+        """The place whose samples a visitor sees: the one asked for, else one that is drawn and kept; None if none."""
+        if place in self._places:
+            return place
+        if self._drawn_place not in self._places:
+            heard = {self._follower.all_specs[key].block.index for key in self._follower.records}
+            self._drawn_place = next((each for each in self._places if each.block in heard), None)
+        return self._drawn_place
 
     def lease(self) -> str | None:
         """The lease of the process that runs the study; None if none does."""
@@ -155,9 +162,10 @@ class StudyView:
     def _render(self) -> None:
         """Render the parts that are cheap, if anything has changed."""
         follower = self._follower
-        if self._rendered == follower.version:
+        now = time.monotonic()
+        if self._rendered == follower.version or (not follower.is_whole and now < self._rendered_at + _READING_S):
             return
-        self._rendered = follower.version
+        self._rendered, self._rendered_at = follower.version, now
         self.standing = standing(follower)
         self._places = places_of(follower)
         search = search_so_far(follower)
@@ -169,6 +177,7 @@ class StudyView:
         runner = follower.runner
         can_stop = bool(runner and runner.alive and not follower.asked_to_stop)
         put("stop", str(parts.stop(runner.name if can_stop and runner else "")))
+        put("caution", str(parts.caution(self.standing.word == "over")))
         self._render_grid()
         put("workers", str(parts.workers(self._workers())))
         failures, left_out = self._failures()
@@ -211,7 +220,10 @@ class StudyView:
         self._board.put("all-proposals", proposals, bool(cells))
 
     def _draw(self) -> None:
-        """Draw the plots and the samples, which take longer, at most a fifth of the time."""
+        """Draw the plots and the samples, which take longer, at most a fifth of the time.
+
+        Only the watcher's thread does so. It changes nothing that others change, so they need not wait for a plot.
+        """
         if self._drawn == self._follower.version or time.monotonic() < self._drawn_until:
             return
         began = time.monotonic()
@@ -223,7 +235,8 @@ class StudyView:
         self._board.put("objective", _styled(parts.objective(objective_so_far(follower))))
         self._board.put("curves", _styled(parts.curves(curves_so_far(follower))))
         for place in list(self._music_boards):
-            self._render_music(place)
+            with self._lock:
+                self._render_music(place)
         now = time.monotonic()
         self._drawn_until = now + 4 * (now - began)
 
