@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,13 @@ from markupsafe import Markup
 
 from musiclab.dashboards.live.board import Board, Change, Clock
 from musiclab.dashboards.live.follower import Follower, Listing
-from musiclab.dashboards.live.music import Music, places_of
+from musiclab.dashboards.live.music import Music, blocks_heard, places_of
 from musiclab.dashboards.live.plots import curves_so_far, objective_so_far
 from musiclab.dashboards.live.searching import (
-    proposal_states,
+    best_proposal,
     search_so_far,
     search_view,
     seconds_left,
-    trial_name,
 )
 from musiclab.dashboards.live.states import LOOKS, TrialState
 from musiclab.dashboards.live.timing import Timing, timing
@@ -30,6 +30,7 @@ from musiclab.report.html.search_marks import mark_swatch
 from musiclab.report.html.templates import templates_in
 from musiclab.report.samples import Place
 from musiclab.storage.files import Storage
+from musiclab.storage.trial_documents import TrialRecord
 from musiclab.wording import counted
 
 _template = templates_in(Path(__file__).parent)
@@ -83,6 +84,7 @@ class StudyView:
         self.standing, self.timing = standing(self._follower), Timing(0.0, None, 0)
         self.progress, self._places = (0, 0), list[Place]()
         self._drawn_place: Place | None = None
+        self._best = ""
 
     # What the watcher calls.
 
@@ -131,7 +133,7 @@ class StudyView:
         if place in self._places:
             return place
         if self._drawn_place not in self._places:
-            heard = {self._follower.all_specs[key].block.index for key in self._follower.records}
+            heard = blocks_heard(self._follower)
             self._drawn_place = next((each for each in self._places if each.block in heard), None)
         return self._drawn_place
 
@@ -141,10 +143,13 @@ class StudyView:
             runner = self._follower.runner
             return runner.name if runner and runner.alive else None
 
-    def record(self, key: str) -> Any:
-        """A finished trial's record, or None."""
+    def record(self, key: str) -> TrialRecord | None:
+        """The record of a finished trial of the study, or None."""
         with self._lock:
-            return self._follower.records.get(key)
+            if record := self._follower.records.get(key):
+                return record
+            search = self._follower.search
+            return self.music.record(key) if search and search.has_ended(key) else None
 
     @property
     def question(self) -> str:
@@ -170,6 +175,7 @@ class StudyView:
         self._places = places_of(follower)
         search = search_so_far(follower)
         self.timing = timing(follower, seconds_left(follower, search) if search else 0.0)
+        self._best = best_text(follower) or (best_proposal(search) if search else "")
         self.progress = progress_of(follower)
         parts, put = _parts(), self._board.put
         put("state", str(parts.state(self.standing, MARKS[self.standing.word])))
@@ -208,10 +214,10 @@ class StudyView:
 
     def _render_proposals(self) -> None:
         """The proposals of a search, each a part of its own."""
-        parts, states = _parts(), proposal_states(self._follower)
+        parts, states = _parts(), self._follower.proposal_states
         cells = {}
         for number, state in sorted(states.items()):
-            cells[number] = _cell("li", f"p{number}", state, "", f"{number} ")
+            cells[number] = _cell("li", f"p{number}", state, _anchor(f"proposal-{number}"), f"{number} ")
             self._board.put(f"p{number}", cells[number], parent="proposals")
 
         def proposals() -> str:
@@ -230,8 +236,7 @@ class StudyView:
         self._drawn = self._follower.version
         parts, follower = _parts(), self._follower
         if search := search_so_far(follower):
-            view = search_view(follower, search, proposal_states(follower))
-            self._board.put("search", _styled(parts.search(view, mark_swatch)))
+            self._board.put("search", _styled(parts.search(search_view(follower, search), mark_swatch)))
         self._board.put("objective", _styled(parts.objective(objective_so_far(follower))))
         self._board.put("curves", _styled(parts.curves(curves_so_far(follower))))
         for place in list(self._music_boards):
@@ -268,12 +273,15 @@ class StudyView:
             return []
         ended, total = self.progress
         variants = len({spec.variant.name for spec in follower.specs})
+        design = f"{counted(variants, 'variant')}, {counted(plan.blocks, 'block')}" if variants else ""
+        if follower.search:
+            design = f"search by {plan.design.get('sampler', '')}{', confirmed on ' * bool(design)}{design}"
         facts = [
             ("ended", f"{ended:,} of {total:,} trials" if total else "none yet"),
-            ("best so far", f"{best} (not yet a verdict)" if (best := best_text(follower)) else "none yet"),
+            ("best so far", f"{self._best} (not yet a verdict)" if self._best else "none yet"),
             ("time left", self.timing.left_text),
             ("price", self.timing.price_text),
-            ("design", f"{counted(variants, 'variant')}, {counted(plan.blocks, 'block')}, scale {plan.scale}"),
+            ("design", f"{design}, scale {plan.scale}"),
             ("began", moment(plan.began)),
         ]
         if follower.mirrored:
@@ -285,23 +293,19 @@ class StudyView:
     def _workers(self) -> list[WorkerRow]:
         """What each worker does, by machine and device."""
         follower = self._follower
-        finished: dict[tuple[str, int], int] = {}
-        for cost in follower.costs.values():
-            finished[cost.host, cost.pid] = finished.get((cost.host, cost.pid), 0) + 1
-        proposals = {proposal.key: number for number, proposal in _proposals(follower)}
-        states = proposal_states(follower)
+        finished = Counter((cost.host, cost.pid) for cost in follower.costs.values())
         rows = []
-        for key, worker in follower.workers.items():
-            state = follower.states.get(key) or states.get(proposals.get(key, -1))
+        for working in follower.working:
+            worker = working.worker
             device = worker.device + (f" (GPU {worker.gpu})" if worker.gpu and worker.device != "cpu" else "")
             rows.append(
                 WorkerRow(
                     who=f"{worker.host}, process {worker.pid}",
                     device=device,
-                    trial=trial_name(follower, key),
-                    doing=state.words if state else "running",
+                    trial=working.name,
+                    doing=working.state.words,
                     since=moment(worker.began),
-                    finished=finished.get((worker.host, worker.pid), 0),
+                    finished=finished[worker.host, worker.pid],
                 )
             )
         return sorted(rows, key=lambda row: (row.device == "cpu", row.device, row.who))
@@ -309,23 +313,23 @@ class StudyView:
     def _failures(self) -> tuple[list[FailureRow], int]:
         """Failed trials with the ends of their logs, the newest first, and how many more there are."""
         follower = self._follower
-        failed = sorted(follower.failures.items(), key=lambda failure: -failure[1].time)
-        rows = []
-        for key, failure in failed[:_MOST_FAILURES]:
+        failed = []
+        for key, failure in follower.failures.items():
             spec = follower.all_specs[key]
-            lines = failure.log.rstrip().splitlines()[-_LOG_LINES:]
-            name = f"{spec.variant.name}, block {spec.block.index}"
-            rows.append(FailureRow(name, _anchor(key), failure.reason, "\n".join(lines), key in follower.workers))
+            failed.append((failure, f"{spec.variant.name}, block {spec.block.index}", key))
+        for number, failure in follower.search.failures.items() if follower.search else ():
+            failed.append((failure, f"proposal {number}", f"proposal-{number}"))
+        failed.sort(key=lambda each: -each[0].time)
+        rows = []
+        for failure, name, key in failed[:_MOST_FAILURES]:
+            log = "\n".join(failure.log.rstrip().splitlines()[-_LOG_LINES:])
+            rows.append(FailureRow(name, _anchor(key), failure.reason, log, key in follower.workers))
         return rows, len(failed) - len(rows)
 
 
 def _parts() -> Any:
     """The macros that render parts of the page."""
     return _template("parts.html.j2").module
-
-
-def _proposals(follower: Follower) -> list[tuple[int, Any]]:
-    return list(follower.search.proposals.items()) if follower.search else []
 
 
 def _anchor(key: str) -> str:

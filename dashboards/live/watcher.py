@@ -69,20 +69,25 @@ class Watcher:
 
     def look(self) -> bool:
         """Read what is new; whether all was read."""
-        is_whole = True
+        is_whole, failed = True, ""
         try:
             if self._listing is None:
                 self._listing = Listing.of(self.storage)
                 self._find_studies()
             for view in self.views.values():
-                is_whole &= view.poll(self._listing, time.monotonic() + _SLICE_S)
+                try:
+                    is_whole &= view.poll(self._listing, time.monotonic() + _SLICE_S)
+                except OSError:
+                    raise
+                except Exception as error:  # what one study's files make of a page must not end the others
+                    failed = f"The page of {view.study} is not brought up to date ({_reason(error)})."
             if is_whole:
                 self._listing = None  # otherwise the rest of it is read first
         except (OSError, UserError, ValueError) as error:
             self._listing = None
             self.trouble = f"The storage cannot be read: {one_line(str(error)).rstrip('.')}."
             return True
-        self.trouble, self._read_at = "", time.monotonic()
+        self.trouble, self._read_at = failed, time.monotonic()
         self._render_index()
         return is_whole
 
@@ -108,3 +113,7 @@ class Watcher:
             rows.append(Markup(row))
         table = str(parts.studies(rows))
         self.index.put("studies", table, tuple(view.study for view in order))
+
+
+def _reason(error: Exception) -> str:
+    return one_line(f"{type(error).__name__}: {error}").rstrip(".")
