@@ -257,14 +257,11 @@ class StudyView:
     def _render_music(self, place: Place) -> None:
         parts, board = _parts(), self._music_boards[place]
         cells = self.music.cells(self._follower, place)
-        rendered = [(cell, str(parts.sample(f"s{number}", cell))) for number, cell in enumerate(cells)]
-        for number, (cell, html) in enumerate(rendered):
-            board.put(f"s{number}", html, (cell.name, cell.sound, cell.shown.lack))
-
-        def samples() -> str:
-            return str(parts.samples(place, [(cell, Markup(html)) for cell, html in rendered], TRACKS))
-
-        board.put("samples", samples, (place, tuple(cell.name for cell in cells)))
+        rows = [Markup(parts.sample(f"s{number}", cell, TRACKS)) for number, cell in enumerate(cells)]
+        for number, (cell, row) in enumerate(zip(cells, rows, strict=True)):
+            board.put(f"s{number}", str(row), (cell.name, cell.sound, cell.shown.lack))
+        table = str(parts.samples(place, rows))
+        board.put("samples", table, (place, tuple(cell.name for cell in cells)))
 
     def _facts(self) -> list[tuple[str, str]]:
         """Facts with their names: progress, what is best so far, time and price."""

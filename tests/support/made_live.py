@@ -60,7 +60,7 @@ class MadeLive:
         """The curves of a stage up to an epoch, the last of which was written at a time, by default now."""
         end = time.time() if at is None else at
         points = [
-            CurvePoint(f"{part}/loss", step, 3 / step + 0.1 * number + 0.05 * block, end - epochs + step)
+            CurvePoint(f"{part}/loss", step, 3 / step + 0.1 * number + 0.05 * block, end - 0.01 * (epochs - step))
             for step in range(1, epochs + 1)
             for part in ("train", "val")
         ]
@@ -68,9 +68,9 @@ class MadeLive:
         self.storage.write(f"stages/{key}/curves.json", json.dumps([vars(point) for point in points]).encode())
 
     def work(self, number: int, block: int, pid: int, began: float | None = None, device: str = "cpu") -> None:
-        """Let a worker begin a trial."""
+        """Let a worker have begun a trial, by default a second ago."""
         state = WorkerState(
-            trial=self.specs[number, block].key, began=time.time() if began is None else began, lease=self.lease,
+            trial=self.specs[number, block].key, began=time.time() - 1 if began is None else began, lease=self.lease,
             host="kiln", pid=pid, device=device, gpu="0" if device != "cpu" else "",
         )  # fmt: skip
         self.activity.put_worker(state)
