@@ -110,6 +110,7 @@ class Pages:
     async def _study(self, request: Request) -> Response:
         view, place = self._view(request), _place(request)
         values = await in_thread(view.page, place)
+        place = values["place"]
         chosen = f"&place={place.block}-{place.start}" if place else ""
         events = f"{view.address}/events?since={version_name(values['version'])}{chosen}"
         values["report"] = await in_thread(self._storage.exists, f"{view.folder}/report.html")

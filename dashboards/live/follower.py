@@ -3,13 +3,13 @@
 import itertools
 import math
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from musiclab.dashboards.live.search_follower import SearchFollower
 from musiclab.dashboards.live.states import (
     FAILED,
     FINISHED,
+    PRUNED,
     RESUMED,
     REUSED,
     RUNNING,
@@ -43,6 +43,16 @@ class Listing:
         return cls(frozenset(storage.names("trials")), frozenset(storage.names("stages")))
 
 
+@dataclass(frozen=True)
+class Working:
+    """A trial that a worker has now: what it is called, its stages' keys by name, who has it, and how far it is."""
+
+    name: str
+    stages: dict[str, str]
+    worker: WorkerState
+    state: TrialState
+
+
 @dataclass
 class _Training:
     """The curves of a stage, and the file that they were read from."""
@@ -65,6 +75,8 @@ class Follower:
         failures: why trials have failed, by key.
         states: of the plan's trials, by key.
         workers: those of the run that is alive, by the key of the trial that each has begun last.
+        working: the trials that these have.
+        proposal_states: of a search's proposals, by number.
         runner: who runs the study, or has died doing so; None if nobody.
         mirror: who mirrors it to MLflow, likewise.
         mirrored: how far the mirror is.
@@ -90,6 +102,8 @@ class Follower:
         self.failures: dict[str, Failure] = {}
         self.states: dict[str, TrialState] = {}
         self.workers: dict[str, WorkerState] = {}
+        self.working: list[Working] = []
+        self.proposal_states: dict[int, TrialState] = {}
         self.runner: Holder | None = None
         self.mirror: Holder | None = None
         self.mirrored: MirrorState | None = None
@@ -151,7 +165,7 @@ class Follower:
             self._runners = HolderWatch(self.storage, f"{folder}/runner")
             self._mirrors = HolderWatch(self.storage, f"{folder}/mirror")
             self._activity = Activity(self.storage, folder)
-            self.search = SearchFollower(self.storage, folder) if plan.is_search else None
+            self.search = SearchFollower(self._records, folder) if plan.is_search else None
         self.plan, self.trouble = plan, ""
         self.specs = list(plan.trial_specs)
         self._by_key = {spec.key: spec for spec in self.specs}
@@ -207,8 +221,9 @@ class Follower:
 
     def _look_at_running(self, listing: Listing) -> None:
         """Find the state of each trial that has not ended."""
-        self.workers = self._workers()
+        self.workers, self.working = self._workers(), []
         self._look_for_interrupted(listing)
+        self._look_at_proposals()
         began = self.plan.began if self.plan else 0.0
         for spec in self.specs:
             key = spec.key
@@ -217,7 +232,8 @@ class Follower:
                     cost = self.costs.get(key)
                     self.states[key] = TrialState(REUSED if cost is None or cost.ended < began else FINISHED)
             elif key in self.workers:
-                self.states[key] = self.running_state(spec.stages, spec.variant.config, self.workers[key])
+                name = f"{spec.variant.name}, block {spec.block.index}"
+                self.states[key] = self._working_state(name, spec.stages, spec.variant.config, self.workers[key])
             elif key in self.failures:
                 self.states[key] = TrialState(FAILED)
             else:
@@ -240,8 +256,29 @@ class Follower:
                 newest[worker.trial] = worker
         return newest
 
-    def running_state(self, stages: dict[str, str], config: dict[str, object], worker: WorkerState) -> TrialState:
-        """The state of a trial that a worker has: the first stage that is not done, and its epoch."""
+    def _look_at_proposals(self) -> None:
+        """Find the state of each proposal of a search."""
+        if self.search is None or self.plan is None:
+            return
+        for number, proposal in self.search.proposals.items():
+            if end := self.search.ends.get(number):
+                self.proposal_states[number] = TrialState(_STATE_OF_END[end.state])
+            elif proposal.key in self.workers and proposal.stages:
+                config, worker = self.plan.base | proposal.values, self.workers[proposal.key]
+                state = self._working_state(f"proposal {number}", proposal.stages, config, worker)
+                self.proposal_states[number] = state
+            else:
+                self.proposal_states[number] = TrialState(WAITING)
+
+    def _working_state(
+        self, name: str, stages: dict[str, str], config: dict[str, object], worker: WorkerState
+    ) -> TrialState:
+        """Note a trial that a worker has; its state: the first stage that is not done, and its epoch."""
+        state = self._running_state(stages, config, worker)
+        self.working.append(Working(name, stages, worker, state))
+        return state
+
+    def _running_state(self, stages: dict[str, str], config: dict[str, object], worker: WorkerState) -> TrialState:
         stage = next((stage for stage, key in stages.items() if not self._is_done(key)), list(stages)[-1])
         points = self.curves(stages[stage])
         epoch = max((point.step for point in points), default=0)
@@ -294,7 +331,7 @@ class Follower:
         """Count up the version if something has changed."""
         said = (
             self.plan and self.plan.began, len(self.specs), len(self.records), tuple(self.failures.items()),
-            tuple(self.states[key] for key in self.workers if key in self.states), tuple(self.workers),
+            tuple(working.state for working in self.working), tuple(self.workers),
             self.runner, self.mirror, self.mirrored, self.asked_to_stop, self.is_whole, self.trouble,
             self.search.version if self.search else 0, len(self._interrupted),
         )  # fmt: skip
@@ -303,10 +340,14 @@ class Follower:
             self.version += 1
 
 
+_STATE_OF_END = {"finished": FINISHED, "pruned": PRUNED, "diverged": FAILED, "failed": FAILED}
 _MOST_TRAININGS = 400  # stages whose curves are kept; the newest stay
 
 
-def newest(follower: Follower, most: int) -> Iterable[TrialSpec]:
-    """The trials that finished last, newest first, as far as that is known."""
-    ended = sorted(follower.costs, key=lambda key: follower.costs[key].ended, reverse=True)[:most]
-    return [follower.all_specs[key] for key in ended if key in follower.all_specs]
+def newest(follower: Follower, most: int) -> list[dict[str, str]]:
+    """The stages of the trials that finished last, newest first, as far as that is known."""
+    ended = [(cost.ended, follower.all_specs[key].stages) for key, cost in follower.costs.items()]
+    if follower.search:
+        ends = [(end.time, number) for number, end in follower.search.ends.items() if end.state == "finished"]
+        ended += [(time, follower.search.proposals[number].stages) for time, number in ends]
+    return [stages for _, stages in sorted(ended, key=lambda trial: -trial[0])[:most]]

@@ -104,24 +104,24 @@ def curves_so_far(follower: Follower) -> Curves:
 
     Of the curves those on held-out songs come first, because they say most.
     """
-    running = [(spec, follower.states[spec.key]) for spec in follower.specs if spec.key in follower.workers]
+    running = follower.working
     lines: dict[str, list[Line]] = {}
     names: list[str] = []
-    stages = {state.stage for _, state in running}
+    now = {working.state.stage for working in running}
     band: dict[str, list[dict[int, float]]] = {}
-    for spec in newest(follower, _MOST_FINISHED):
-        for stage, key in spec.stages.items():
-            if not stages or stage in stages:
+    for stages in newest(follower, _MOST_FINISHED):
+        for stage, key in stages.items():
+            if not now or stage in now:
                 for curve, points in _averaged(follower.curves(key), stage).items():
                     band.setdefault(curve, []).append(points)
     for curve, of_trials in band.items():
         lines[curve] = [_line(_FINISHED, 0, of_trials)]
     names += [_FINISHED] if band else []
-    for spec, state in running[: SERIES - 1]:
-        name = f"{spec.variant.name}, block {spec.block.index}"
-        names.append(name)
-        for curve, points in _averaged(follower.curves(spec.stages[state.stage]), state.stage).items():
-            lines.setdefault(curve, []).append(_line(name, len(names) - (1 if band else 0), [points]))
+    for working in running[: SERIES - 1]:
+        names.append(working.name)
+        stage = working.state.stage
+        for curve, points in _averaged(follower.curves(working.stages[stage]), stage).items():
+            lines.setdefault(curve, []).append(_line(working.name, len(names) - (1 if band else 0), [points]))
     order = sorted(lines, key=lambda curve: (not curve.startswith("val/"), curve))
     plots = []
     for place, curve in enumerate(order[:_MOST_CURVES]):

@@ -2,8 +2,9 @@
 
 import time
 
-from musiclab.storage.files import Storage
+from musiclab.storage.records import Records
 from musiclab.storage.search_documents import Conclusion, End, Proposal, SearchFiles
+from musiclab.storage.trial_documents import Failure
 
 
 class SearchFollower:
@@ -12,14 +13,16 @@ class SearchFollower:
     Attributes:
         proposals: by number.
         ends: by the number of their proposal.
+        failures: why trials of proposals have failed, by number, with the end of the log.
         conclusion: what the search has come to; None before its budget is spent.
         version: changes with any of these.
     """
 
-    def __init__(self, storage: Storage, folder: str) -> None:
-        self._files = SearchFiles(storage, folder, notes_newer=True)
+    def __init__(self, records: Records, folder: str) -> None:
+        self._records, self._files = records, SearchFiles(records.storage, folder, notes_newer=True)
         self.proposals: dict[int, Proposal] = {}
         self.ends: dict[int, End] = {}
+        self.failures: dict[int, Failure] = {}
         self.conclusion: Conclusion | None = None
         self.version, self._next = 0, 0
         self._ended_keys: set[str] = set()
@@ -49,6 +52,8 @@ class SearchFollower:
                 if end := self._files.end(proposal.number):
                     self.ends[end.number] = end
                     self._ended_keys.add(proposal.key)
+                    if end.reason and (failure := self._records.failure(proposal.key)):
+                        self.failures[end.number] = failure
                     self.version += 1
         conclusion = self._files.conclusion()
         if conclusion != self.conclusion:

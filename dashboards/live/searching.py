@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 from musiclab.analysis.search import SearchResults, Tried, results_of
 from musiclab.dashboards.live.follower import Follower
-from musiclab.dashboards.live.states import FAILED, FINISHED, PRUNED, WAITING, TrialState
+from musiclab.dashboards.live.states import TrialState
 from musiclab.report.formatting import number
 from musiclab.report.html.search import SearchPlot, front_figure, history_figure, rungs_figure
 from musiclab.report.sentences.search import score_name, values_phrase
 
 _MOST_ROWS = 20
-_STATE_OF = {"finished": FINISHED, "pruned": PRUNED, "diverged": FAILED, "failed": FAILED}
 
 
 @dataclass(frozen=True)
@@ -34,14 +33,12 @@ class SearchView:
         best: the best proposals so far; of several objectives, those of the front.
         newest: the proposals that were made last, newest first.
         plots: the history, the rungs, and the front of each further objective.
-        states: of all proposals, by number.
     """
 
     scores: list[str]
     best: list[ProposalRow]
     newest: list[ProposalRow]
     plots: list[SearchPlot]
-    states: dict[int, TrialState]
 
 
 def search_so_far(follower: Follower) -> SearchResults | None:
@@ -53,28 +50,16 @@ def search_so_far(follower: Follower) -> SearchResults | None:
     return results_of(follower.plan, proposals, search.ends, search.conclusion, follower.records)
 
 
-def proposal_states(follower: Follower) -> dict[int, TrialState]:
-    """The state of each proposal, by number."""
-    if follower.search is None or follower.plan is None:
-        return {}
-    states = {}
-    for place, proposal in follower.search.proposals.items():
-        end = follower.search.ends.get(place)
-        if end:
-            states[place] = TrialState(_STATE_OF[end.state])
-        elif proposal.key in follower.workers and proposal.stages:
-            config = follower.plan.base | proposal.values
-            states[place] = follower.running_state(proposal.stages, config, follower.workers[proposal.key])
-        else:
-            states[place] = TrialState(WAITING)
-    return states
-
-
-def search_view(follower: Follower, search: SearchResults, states: dict[int, TrialState]) -> SearchView:
-    """Tables and plots of a search so far."""
+def leaders(search: SearchResults) -> list[Tried]:
+    """The finished proposals, best first; of several objectives, those of the front."""
     ranked = [each for each in search.tried if math.isfinite(each.score(search.objective))]
     ranked.sort(key=lambda each: search.objective.sign * each.score(search.objective), reverse=True)
-    members = [each for each in ranked if each.number in search.front] if search.front else ranked
+    return [each for each in ranked if each.number in search.front] if search.front else ranked
+
+
+def search_view(follower: Follower, search: SearchResults) -> SearchView:
+    """Tables and plots of a search so far."""
+    states = follower.proposal_states
     plots = [history_figure(search)] if search.tried else []
     plots += [plot for plot in [rungs_figure(search)] if plot]
     plots += [front_figure(search, other, []) for other in search.objectives[1:] if search.front]
@@ -86,10 +71,9 @@ def search_view(follower: Follower, search: SearchResults, states: dict[int, Tri
 
     return SearchView(
         scores=[score_name(objective) for objective in search.objectives],
-        best=[row(each) for each in members[:_MOST_ROWS]],
+        best=[row(each) for each in leaders(search)[:_MOST_ROWS]],
         newest=[row(each) for each in search.tried[: -_MOST_ROWS - 1 : -1]],
         plots=plots,
-        states=states,
     )
 
 
@@ -102,9 +86,7 @@ def seconds_left(follower: Follower, search: SearchResults) -> float | None:
     return search.cost.mean * max(0, search.budget - search.cost.trials)
 
 
-def trial_name(follower: Follower, key: str) -> str:
-    """What a trial is called that a worker runs: `latent_dim=8, block 2`, or `proposal 12`."""
-    if spec := follower.all_specs.get(key):
-        return f"{spec.variant.name}, block {spec.block.index}"
-    proposals = follower.search.proposals.values() if follower.search else ()
-    return next((f"proposal {each.number}" for each in proposals if each.key == key), "a trial of another edition")
+def best_proposal(search: SearchResults) -> str:
+    """The proposal with the best score so far, with that; empty if none has one."""
+    first = search.first
+    return f"proposal {first.number} ({number(first.score(search.objective))})" if first else ""

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,13 @@ from markupsafe import Markup
 
 from musiclab.dashboards.live.board import Board, Change, Clock
 from musiclab.dashboards.live.follower import Follower, Listing
-from musiclab.dashboards.live.music import Music, places_of
+from musiclab.dashboards.live.music import Music, blocks_heard, places_of
 from musiclab.dashboards.live.plots import curves_so_far, objective_so_far
 from musiclab.dashboards.live.searching import (
-    proposal_states,
+    best_proposal,
     search_so_far,
     search_view,
     seconds_left,
-    trial_name,
 )
 from musiclab.dashboards.live.states import LOOKS, TrialState
 from musiclab.dashboards.live.timing import Timing, timing
@@ -30,12 +30,14 @@ from musiclab.report.formatting import moment
 from musiclab.report.html.search_marks import mark_swatch
 from musiclab.report.html.templates import templates_in
 from musiclab.storage.files import Storage
+from musiclab.storage.trial_documents import TrialRecord
 from musiclab.wording import counted
 
 _template = templates_in(Path(__file__).parent)
 _LOG_LINES = 15  # of a failure's log
 _MOST_FAILURES = 20
 _MOST_PLACES = 8  # start windows whose samples are kept ready
+_READING_S = 1.0  # between two looks of a page whose study is being read for the first time
 _ASKED_S = 60.0  # for so long after a visitor plots are kept up to date
 
 
@@ -78,9 +80,11 @@ class StudyView:
         self.music = Music(storage, f"{self.address}/sound")
         self._lock = threading.RLock()
         self._rendered, self._drawn, self._asked_at = -1, -1, float("-inf")
-        self._drawn_until = 0.0
+        self._drawn_until, self._rendered_at = 0.0, float("-inf")
         self.standing, self.timing = standing(self._follower), Timing(0.0, None, 0)
         self.progress, self._places = (0, 0), list[Place]()
+        self._drawn_place: Place | None = None
+        self._best = ""
 
     # What the watcher calls.
 
@@ -89,9 +93,9 @@ class StudyView:
         with self._lock:
             self._follower.poll(listing, until)
             self._render()
-            if time.monotonic() - self._asked_at < _ASKED_S:
-                self._draw()
-            return self._follower.is_whole or self._follower.plan is None
+        if time.monotonic() - self._asked_at < _ASKED_S:
+            self._draw()
+        return self._follower.is_whole or self._follower.plan is None
 
     # What a visitor asks for.
 
@@ -125,8 +129,13 @@ class StudyView:
                 yield from self._music(chosen).since(since)
 
     def _chosen(self, place: Place | None) -> Place | None:
-        """The place whose samples a visitor sees: the one asked for, else the one that was drawn; None if none is."""
-        return place if place in self._places else next(iter(self._places), None)
+        """The place whose samples a visitor sees: the one asked for, else one that is drawn and kept; None if none."""
+        if place in self._places:
+            return place
+        if self._drawn_place not in self._places:
+            heard = blocks_heard(self._follower)
+            self._drawn_place = next((each for each in self._places if each.block in heard), None)
+        return self._drawn_place
 
     def lease(self) -> str | None:
         """The lease of the process that runs the study; None if none does."""
@@ -134,10 +143,13 @@ class StudyView:
             runner = self._follower.runner
             return runner.name if runner and runner.alive else None
 
-    def record(self, key: str) -> Any:
-        """A finished trial's record, or None."""
+    def record(self, key: str) -> TrialRecord | None:
+        """The record of a finished trial of the study, or None."""
         with self._lock:
-            return self._follower.records.get(key)
+            if record := self._follower.records.get(key):
+                return record
+            search = self._follower.search
+            return self.music.record(key) if search and search.has_ended(key) else None
 
     @property
     def question(self) -> str:
@@ -155,13 +167,15 @@ class StudyView:
     def _render(self) -> None:
         """Render the parts that are cheap, if anything has changed."""
         follower = self._follower
-        if self._rendered == follower.version:
+        now = time.monotonic()
+        if self._rendered == follower.version or (not follower.is_whole and now < self._rendered_at + _READING_S):
             return
-        self._rendered = follower.version
+        self._rendered, self._rendered_at = follower.version, now
         self.standing = standing(follower)
         self._places = places_of(follower)
         search = search_so_far(follower)
         self.timing = timing(follower, seconds_left(follower, search) if search else 0.0)
+        self._best = best_text(follower) or (best_proposal(search) if search else "")
         self.progress = progress_of(follower)
         parts, put = _parts(), self._board.put
         put("state", str(parts.state(self.standing, MARKS[self.standing.word])))
@@ -169,6 +183,7 @@ class StudyView:
         runner = follower.runner
         can_stop = bool(runner and runner.alive and not follower.asked_to_stop)
         put("stop", str(parts.stop(runner.name if can_stop and runner else "")))
+        put("caution", str(parts.caution(self.standing.word == "over")))
         self._render_grid()
         put("workers", str(parts.workers(self._workers())))
         failures, left_out = self._failures()
@@ -199,10 +214,10 @@ class StudyView:
 
     def _render_proposals(self) -> None:
         """The proposals of a search, each a part of its own."""
-        parts, states = _parts(), proposal_states(self._follower)
+        parts, states = _parts(), self._follower.proposal_states
         cells = {}
         for number, state in sorted(states.items()):
-            cells[number] = _cell("li", f"p{number}", state, "", f"{number} ")
+            cells[number] = _cell("li", f"p{number}", state, _anchor(f"proposal-{number}"), f"{number} ")
             self._board.put(f"p{number}", cells[number], parent="proposals")
 
         def proposals() -> str:
@@ -211,19 +226,22 @@ class StudyView:
         self._board.put("all-proposals", proposals, bool(cells))
 
     def _draw(self) -> None:
-        """Draw the plots and the samples, which take longer, at most a fifth of the time."""
+        """Draw the plots and the samples, which take longer, at most a fifth of the time.
+
+        Only the watcher's thread does so. It changes nothing that others change, so they need not wait for a plot.
+        """
         if self._drawn == self._follower.version or time.monotonic() < self._drawn_until:
             return
         began = time.monotonic()
         self._drawn = self._follower.version
         parts, follower = _parts(), self._follower
         if search := search_so_far(follower):
-            view = search_view(follower, search, proposal_states(follower))
-            self._board.put("search", _styled(parts.search(view, mark_swatch)))
+            self._board.put("search", _styled(parts.search(search_view(follower, search), mark_swatch)))
         self._board.put("objective", _styled(parts.objective(objective_so_far(follower))))
         self._board.put("curves", _styled(parts.curves(curves_so_far(follower))))
         for place in list(self._music_boards):
-            self._render_music(place)
+            with self._lock:
+                self._render_music(place)
         now = time.monotonic()
         self._drawn_until = now + 4 * (now - began)
 
@@ -239,14 +257,11 @@ class StudyView:
     def _render_music(self, place: Place) -> None:
         parts, board = _parts(), self._music_boards[place]
         cells = self.music.cells(self._follower, place)
-        rendered = [(cell, str(parts.sample(f"s{number}", cell))) for number, cell in enumerate(cells)]
-        for number, (cell, html) in enumerate(rendered):
-            board.put(f"s{number}", html, (cell.name, cell.sound, cell.shown.lack))
-
-        def samples() -> str:
-            return str(parts.samples(place, [(cell, Markup(html)) for cell, html in rendered], TRACKS))
-
-        board.put("samples", samples, (place, tuple(cell.name for cell in cells)))
+        rows = [Markup(parts.sample(f"s{number}", cell, TRACKS)) for number, cell in enumerate(cells)]
+        for number, (cell, row) in enumerate(zip(cells, rows, strict=True)):
+            board.put(f"s{number}", str(row), (cell.name, cell.sound, cell.shown.lack))
+        table = str(parts.samples(place, rows))
+        board.put("samples", table, (place, tuple(cell.name for cell in cells)))
 
     def _facts(self) -> list[tuple[str, str]]:
         """Facts with their names: progress, what is best so far, time and price."""
@@ -255,12 +270,15 @@ class StudyView:
             return []
         ended, total = self.progress
         variants = len({spec.variant.name for spec in follower.specs})
+        design = f"{counted(variants, 'variant')}, {counted(plan.blocks, 'block')}" if variants else ""
+        if follower.search:
+            design = f"search by {plan.design.get('sampler', '')}{', confirmed on ' * bool(design)}{design}"
         facts = [
             ("ended", f"{ended:,} of {total:,} trials" if total else "none yet"),
-            ("best so far", f"{best} (not yet a verdict)" if (best := best_text(follower)) else "none yet"),
+            ("best so far", f"{self._best} (not yet a verdict)" if self._best else "none yet"),
             ("time left", self.timing.left_text),
             ("price", self.timing.price_text),
-            ("design", f"{counted(variants, 'variant')}, {counted(plan.blocks, 'block')}, scale {plan.scale}"),
+            ("design", f"{design}, scale {plan.scale}"),
             ("began", moment(plan.began)),
         ]
         if follower.mirrored:
@@ -272,23 +290,19 @@ class StudyView:
     def _workers(self) -> list[WorkerRow]:
         """What each worker does, by machine and device."""
         follower = self._follower
-        finished: dict[tuple[str, int], int] = {}
-        for cost in follower.costs.values():
-            finished[cost.host, cost.pid] = finished.get((cost.host, cost.pid), 0) + 1
-        proposals = {proposal.key: number for number, proposal in _proposals(follower)}
-        states = proposal_states(follower)
+        finished = Counter((cost.host, cost.pid) for cost in follower.costs.values())
         rows = []
-        for key, worker in follower.workers.items():
-            state = follower.states.get(key) or states.get(proposals.get(key, -1))
+        for working in follower.working:
+            worker = working.worker
             device = worker.device + (f" (GPU {worker.gpu})" if worker.gpu and worker.device != "cpu" else "")
             rows.append(
                 WorkerRow(
                     who=f"{worker.host}, process {worker.pid}",
                     device=device,
-                    trial=trial_name(follower, key),
-                    doing=state.words if state else "running",
+                    trial=working.name,
+                    doing=working.state.words,
                     since=moment(worker.began),
-                    finished=finished.get((worker.host, worker.pid), 0),
+                    finished=finished[worker.host, worker.pid],
                 )
             )
         return sorted(rows, key=lambda row: (row.device == "cpu", row.device, row.who))
@@ -296,23 +310,23 @@ class StudyView:
     def _failures(self) -> tuple[list[FailureRow], int]:
         """Failed trials with the ends of their logs, the newest first, and how many more there are."""
         follower = self._follower
-        failed = sorted(follower.failures.items(), key=lambda failure: -failure[1].time)
-        rows = []
-        for key, failure in failed[:_MOST_FAILURES]:
+        failed = []
+        for key, failure in follower.failures.items():
             spec = follower.all_specs[key]
-            lines = failure.log.rstrip().splitlines()[-_LOG_LINES:]
-            name = f"{spec.variant.name}, block {spec.block.index}"
-            rows.append(FailureRow(name, _anchor(key), failure.reason, "\n".join(lines), key in follower.workers))
+            failed.append((failure, f"{spec.variant.name}, block {spec.block.index}", key))
+        for number, failure in follower.search.failures.items() if follower.search else ():
+            failed.append((failure, f"proposal {number}", f"proposal-{number}"))
+        failed.sort(key=lambda each: -each[0].time)
+        rows = []
+        for failure, name, key in failed[:_MOST_FAILURES]:
+            log = "\n".join(failure.log.rstrip().splitlines()[-_LOG_LINES:])
+            rows.append(FailureRow(name, _anchor(key), failure.reason, log, key in follower.workers))
         return rows, len(failed) - len(rows)
 
 
 def _parts() -> Any:
     """The macros that render parts of the page."""
     return _template("parts.html.j2").module
-
-
-def _proposals(follower: Follower) -> list[tuple[int, Any]]:
-    return list(follower.search.proposals.items()) if follower.search else []
 
 
 def _anchor(key: str) -> str:

@@ -38,6 +38,7 @@ class Watcher:
         self.views: dict[str, StudyView] = {}
         self.index = Board()
         self.trouble = ""
+        self._listing: Listing | None = None
         self._read_at = time.monotonic()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -48,6 +49,7 @@ class Watcher:
         return time.monotonic() - self._read_at
 
     def __enter__(self) -> "Watcher":
+        self._find_studies()  # so that their pages are there at once
         self._thread.start()
         return self
 
@@ -67,22 +69,32 @@ class Watcher:
 
     def look(self) -> bool:
         """Read what is new; whether all was read."""
-        is_whole = True
+        is_whole, failed = True, ""
         try:
-            listing = Listing.of(self.storage)
-            names = [name for name in self.storage.names("studies") if is_folder_name(name)]
-            for name in names:
-                view = self.views.get(name) or StudyView(self.storage, name)
-                is_whole &= view.poll(listing, time.monotonic() + _SLICE_S)
-                self.views[name] = view
-            for name in [name for name in self.views if name not in names]:
-                del self.views[name]
+            if self._listing is None:
+                self._listing = Listing.of(self.storage)
+                self._find_studies()
+            for view in self.views.values():
+                try:
+                    is_whole &= view.poll(self._listing, time.monotonic() + _SLICE_S)
+                except OSError:
+                    raise
+                except Exception as error:  # what one study's files make of a page must not end the others
+                    failed = f"The page of {view.study} is not brought up to date ({_reason(error)})."
+            if is_whole:
+                self._listing = None  # otherwise the rest of it is read first
         except (OSError, UserError, ValueError) as error:
+            self._listing = None
             self.trouble = f"The storage cannot be read: {one_line(str(error)).rstrip('.')}."
             return True
-        self.trouble, self._read_at = "", time.monotonic()
+        self.trouble, self._read_at = failed, time.monotonic()
         self._render_index()
         return is_whole
+
+    def _find_studies(self) -> None:
+        """Make a page for each study that is new, and forget those that are gone."""
+        names = [name for name in self.storage.names("studies") if is_folder_name(name)]
+        self.views = {name: self.views.get(name) or StudyView(self.storage, name) for name in names}
 
     def _render_index(self) -> None:
         """The studies: running ones first, then by name."""
@@ -101,3 +113,7 @@ class Watcher:
             rows.append(Markup(row))
         table = str(parts.studies(rows))
         self.index.put("studies", table, tuple(view.study for view in order))
+
+
+def _reason(error: Exception) -> str:
+    return one_line(f"{type(error).__name__}: {error}").rstrip(".")

@@ -36,7 +36,9 @@ MARKS = {
 def standing(follower: Follower) -> Standing:
     """Where the study stands now."""
     if follower.plan is None:
-        return Standing("unreadable", follower.trouble or "It has not been read yet.")
+        if follower.trouble:
+            return Standing("unreadable", follower.trouble)
+        return Standing("reading", "Its storage is being read.")
     alerts = tuple(filter(None, [follower.trouble, *_mirror_alerts(follower)]))
     if not follower.is_whole:
         return Standing("reading", f"Reading its storage: {_progress(follower)} so far.", alerts)

@@ -4,7 +4,6 @@ import http.client
 import json
 import re
 import shutil
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from musiclab.design.listening import PAIRS, SCALES
 from musiclab.storage.ballot_documents import ListeningPlan
 from musiclab.storage.ballots import Ballots, listening_folder
 from musiclab.storage.files import Storage
+from tests.support.served import serving
 from tests.support.study_processes import Run
 
 STUDY = "latent_dim"
@@ -58,13 +58,8 @@ def hosted(test: FixedTest, sounds: Sounds, pages: type[Pages] = Pages) -> Itera
     """The address of a test's pages, served by a thread of this process."""
     assets = Assets({name: text_of(name) for name in (*SCRIPTS, *STYLES)})
     server = Server(Address("127.0.0.1", 0), pages(test, sounds, assets).routes, "Listening test", assets)
-    thread = threading.Thread(target=server.run, args=(lambda line: None,))
-    thread.start()
-    try:
-        yield server.url
-    finally:
-        server.stop()
-        thread.join()
+    with serving(server) as url:
+        yield url
 
 
 @dataclass(frozen=True)

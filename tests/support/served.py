@@ -1,13 +1,18 @@
-"""Pages served by the `musiclab` command in a process of its own."""
+"""Pages served by the `musiclab` command in a process of its own, or by a thread of the test's; and asking for them."""
 
+import http.client
 import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from musiclab.dashboards.server import Server
 from tests.support.study_processes import ROOT, end
 
 
@@ -43,3 +48,50 @@ def started_server(
         end(process)
         raise AssertionError(f"{line}{process.communicate()[1]}")
     return process, url[0]
+
+
+@contextmanager
+def serving(server: Server) -> Iterator[str]:
+    """The address of pages that a thread of this process serves, ended with the context."""
+    thread = threading.Thread(target=server.run, args=(lambda line: None,), daemon=True)
+    thread.start()
+    try:
+        yield server.url
+    finally:
+        server.stop()
+        thread.join()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server answered."""
+
+    status: int
+    text: str
+    data: bytes
+    headers: dict[str, str]
+
+
+def ask(url: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Answer:
+    """Ask a server as no browser would: any path, any header (underscores for dashes), nothing followed."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+    path = url.partition(parts.netloc)[2] or "/"
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    if method == "POST":
+        named = {"Content-Type": "application/x-www-form-urlencoded"} | named
+    try:
+        connection.request(method, path, body, named)
+        response = connection.getresponse()
+        data = response.read()
+        received = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, data.decode(errors="replace"), data, received)
+    finally:
+        connection.close()
+
+
+def form_token(page: str) -> str:
+    """The token of a page's form."""
+    found = re.search(r'name="form_token" value="(\w+)"', page)
+    assert found
+    return found[1]
