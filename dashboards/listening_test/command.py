@@ -52,11 +52,11 @@ def write(storage: Storage, study: str, protocol: str, file: Path, tell: Tell) -
     Raises:
         UserError: as `serve`, or if the file cannot be written.
     """
+    test = _test(storage, study, protocol, tell)
     try:
         file.open("a").close()  # before the sounds are made, which takes a while
     except OSError as error:
         raise UserError(f"--offline {str(file)!r} cannot be written: {error.strerror or error}.") from None
-    test = _test(storage, study, protocol, tell)
     sounds = Sounds(test)
     sounds.start()
     page = offline_page(test, sounds)
