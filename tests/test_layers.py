@@ -101,6 +101,7 @@ ENGINES = {
 AT_HOME = {
     "matplotlib": ("report/html/", "rendering/picture"),
     "jinja2": ("report/html/",),
+    "pyloudnorm": ("rendering/loudness",),
     "starlette": ("dashboards/",),
     "uvicorn": ("dashboards/server",),
 }
