@@ -53,7 +53,10 @@ def opened(place: str) -> Storage:
     storage = storage_at(place, looks_only=True)
     if storage is None:
         raise UserError(f"STORAGE must be a folder or URI in which studies keep their records; there is no {place!r}.")
-    names = storage.names("")
+    try:
+        names = storage.names("")
+    except OSError as error:
+        raise UserError(f"STORAGE {place!r} cannot be read: {one_line(str(error)).rstrip('.')}.", exit_code=1) from None
     if names and not {*names} & {*FOLDERS}:
         raise UserError(
             f"STORAGE must be a folder or URI in which studies keep their records; {place!r} holds other things."
