@@ -129,7 +129,7 @@ def test_a_study_shows_who_works_and_what_failed_with_the_end_of_its_log(live: M
 def test_numbers_are_marked_as_no_verdict_until_all_trials_have_ended(tmp_path: Path, watched) -> None:
     values = {"a": [{"set/frechet": 9.0 + block} for block in range(7)], "b": [{"set/frechet": 1.0}] * 7}
     results = made_study(tmp_path, values)
-    assert results.answer.comparisons["b"].verdict == "better"
+    assert results.answer.comparisons["latent_dim=b"].verdict == "better"
     with watched() as pages:
         page = pages.page()
         assert "so the verdicts on these numbers stand in the report" in page
@@ -140,7 +140,7 @@ def test_numbers_are_marked_as_no_verdict_until_all_trials_have_ended(tmp_path: 
         page = pages.page()
     assert "<b>Not yet a verdict.</b>" in page and "(not yet a verdict)" in page
     objective = re.search(r'<div id="objective">.*?</figure>', page, re.S)[0]
-    assert "b: 1 " in objective  # its mean
+    assert "latent_dim=b: 1 " in objective  # its mean
     for word in ("p =", "p ≤", "p_holm", "✓", "better,"):
         assert word not in objective
 

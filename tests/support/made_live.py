@@ -56,15 +56,23 @@ class MadeLive:
         self.lease = lease.name
         return lease
 
-    def train(self, number: int, block: int, epochs: int, stage: str = "vae", at: float | None = None) -> None:
-        """The curves of a stage up to an epoch, the last of which was written at a time, by default now."""
+    def train(self, number: int, block: int, epochs: int, earlier: int = 0, at: float | None = None) -> None:
+        """The curves of a trial's first stage up to an epoch.
+
+        The first `earlier` epochs were written an hour ago, the last one at a time, by default now.
+        """
         end = time.time() if at is None else at
         points = [
-            CurvePoint(f"{part}/loss", step, 3 / step + 0.1 * number + 0.05 * block, end - 0.01 * (epochs - step))
+            CurvePoint(
+                f"{part}/loss",
+                step,
+                3 / step + 0.1 * number + 0.05 * block,
+                end - 0.01 * (epochs - step) - 3600 * (step <= earlier),
+            )
             for step in range(1, epochs + 1)
             for part in ("train", "val")
         ]
-        key = self.specs[number, block].stages[stage]
+        key = self.specs[number, block].stages["vae"]
         self.storage.write(f"stages/{key}/curves.json", json.dumps([vars(point) for point in points]).encode())
 
     def work(self, number: int, block: int, pid: int, began: float | None = None, device: str = "cpu") -> None:
@@ -104,9 +112,8 @@ class MadeLive:
             self.finish(number, 0, 3.0 + number, self.began - 60 if number == 0 else None, samples=2)
         self.fail(0, 1)
         self.finish(1, 1, 3.5, samples=2)
-        self.train(2, 1, 4, at=time.time() - 3600)
         self.work(2, 1, pid=2001)
-        self.train(2, 1, 9)
+        self.train(2, 1, 9, earlier=4)
         self.work(3, 1, pid=2002, device="NVIDIA H200")
         self.train(3, 1, 3)
         self.train(0, 2, 7)
@@ -114,7 +121,7 @@ class MadeLive:
 
 
 def made_samples(count: int, seed: int = 0) -> dict[str, bytes]:
-    """MIDI files of samples: a start of 32 steps and three times as much after it; their sounds are made if asked for."""
+    """MIDI files of samples: a start of 32 steps, and three times as much after it. Sounds are made if asked for."""
     rng = np.random.default_rng(seed)
     files = {}
     for number in range(1, count + 1):
