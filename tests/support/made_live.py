@@ -62,13 +62,9 @@ class MadeLive:
         The first `earlier` epochs were written an hour ago, the last one at a time, by default now.
         """
         end = time.time() if at is None else at
+        times = {step: end - 0.01 * (epochs - step) - 3600 * (step <= earlier) for step in range(epochs + 1)}
         points = [
-            CurvePoint(
-                f"{part}/loss",
-                step,
-                3 / step + 0.1 * number + 0.05 * block,
-                end - 0.01 * (epochs - step) - 3600 * (step <= earlier),
-            )
+            CurvePoint(f"{part}/loss", step, 3 / step + 0.1 * number + 0.05 * block, times[step])
             for step in range(1, epochs + 1)
             for part in ("train", "val")
         ]
