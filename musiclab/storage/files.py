@@ -73,15 +73,21 @@ class Storage:
 
     A write replaces a file in one step, so no reader sees half a file and no crash leaves one.
 
+    If it is opened to be looked at only, nothing is written to find out whether it can be.
+
     Raises:
         UserError: the root cannot be opened or written to; the message names `--storage`.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, looks_only: bool = False) -> None:
+        self._looks_only = looks_only
         try:
             self._fs, self._base = _opened(root)
             self.is_local = isinstance(self._fs, pyarrow.fs.LocalFileSystem)
             self.root = self._base if self.is_local else root
+            if looks_only:
+                self._fs.get_file_info(self._base)
+                return
             self._fs.create_dir(self._base, recursive=True)
             probe = f"{PROBE}{uuid.uuid4().hex}"
             self.write(probe, b"")
@@ -91,11 +97,12 @@ class Storage:
             cause = error.__cause__ or error
             reason = (str(cause).splitlines() or [type(cause).__name__])[0].rstrip(".")
             raise UserError(
-                f"--storage {root!r} cannot be written to: {reason}; name a folder or URI that can."
+                f"--storage {root!r} cannot be {'read' if looks_only else 'written to'}: {reason}; "
+                "name a folder or URI that can."
             ) from error
 
-    def __reduce__(self) -> tuple[type["Storage"], tuple[str]]:
-        return Storage, (self.root,)
+    def __reduce__(self) -> tuple[type["Storage"], tuple[str, bool]]:
+        return Storage, (self.root, self._looks_only)
 
     def path(self, name: str) -> str:
         """The path or URI of `name`, for a person or another program."""
@@ -169,6 +176,11 @@ class Storage:
     def exists(self, name: str) -> bool:
         """Whether there is such a file or folder."""
         return bool(self._fs.get_file_info(f"{self._base}/{name}").type != pyarrow.fs.FileType.NotFound)
+
+    def info(self, name: str) -> FileInfo | None:
+        """A file's size and when it was written; None if there is none."""
+        info = self._fs.get_file_info(f"{self._base}/{name}")
+        return FileInfo(info.size, (info.mtime_ns or 0) / 1e9) if info.is_file else None
 
     def names(self, folder: str) -> list[str]:
         """Names of the files and folders in `folder`, sorted; none if it does not exist."""
@@ -252,10 +264,10 @@ def cache_folder() -> Path:
     return folder
 
 
-def storage_at(place: str) -> Storage | None:
+def storage_at(place: str, looks_only: bool = False) -> Storage | None:
     """Open the storage at `place`; None if there is no such folder, so that none is created."""
     if "://" not in place:
         with contextlib.suppress(RuntimeError):  # no such home, which is refused below
             if not expanded(place).is_dir():
                 return None
-    return Storage(place)
+    return Storage(place, looks_only)

@@ -86,6 +86,27 @@ def test_trying_the_storage_out_leaves_nothing(place: Storage) -> None:
     assert place.names("") == []
 
 
+def test_a_storage_that_is_only_looked_at_is_left_as_it_is(tmp_path: Path) -> None:
+    assert Storage(str(tmp_path / "none"), looks_only=True).names("") == []
+    assert not [*tmp_path.iterdir()]
+    place = Storage(str(tmp_path))
+    place.write("a/b", b"1")
+    before = tmp_path.stat().st_mtime_ns
+    looking = pickle.loads(pickle.dumps(Storage(str(tmp_path), looks_only=True)))
+    assert looking.read("a/b") == b"1"
+    assert tmp_path.stat().st_mtime_ns == before
+
+
+def test_the_size_of_a_file_and_when_it_was_written(place: Storage) -> None:
+    assert place.info("a/b") is None
+    place.write("a/b", b"123")
+    first = place.info("a/b")
+    assert first is not None and first.size == 3
+    assert place.info("a") is None
+    place.write("a/b", b"1234")
+    assert place.info("a/b") != first
+
+
 def test_local_gives_a_folder_with_the_files(place: Storage) -> None:
     place.write("data/f/windows.npy", b"12")
     place.write("data/f/deep/songs.json", b"{}")

@@ -18,6 +18,7 @@ from musiclab.execution import trial
 from musiclab.execution.executor import InProcess
 from musiclab.maintenance.doctor import services
 from musiclab.storage import leases
+from musiclab.storage.activity import MirrorState, StopRequest, WorkerState
 from musiclab.storage.ballot_documents import Ballot, ListeningPlan, Session, Withdrawal
 from musiclab.storage.documents import NewerFormat, verified, with_checksum
 from musiclab.storage.files import Storage
@@ -58,6 +59,9 @@ DOCUMENTS: dict[type, tuple[type, ...]] = {
     Session: (),
     Ballot: (Presentation,),
     Withdrawal: (),
+    WorkerState: (),
+    MirrorState: (),
+    StopRequest: (),
 }
 TRIAL = TrialSpec(
     Variant("vae_nn", {"a": 1}, {"a": 1}, "d"), Block(0, 1), {"vae": "v", "measure": "m"}, Runtime("2.13")
@@ -98,6 +102,9 @@ FULL: list[Any] = [
     Session(id="a" * 32, number=3, plan="p", began=1.5, training="trained", via="file", simulated=True),
     Ballot(session="a" * 32, number=3, answer="equal", seconds=2.5, time=1.5, shown=session_plan(made_test(), 0)[3]),
     Withdrawal(session="a" * 32, time=1.5),
+    WorkerState(trial="k", began=1.5, lease="l", host="h", pid=3, device="cpu", gpu="0"),
+    MirrorState(in_sync=3, behind="MLflow does not answer", time=1.5),
+    StopRequest(lease="l", time=1.5),
 ]  # fmt: skip
 IDS = [type(document).__name__ for document in FULL]
 # The least that a document of format 1 may say, with which it is read.
@@ -119,6 +126,9 @@ REQUIRED = {
     Session: {"id", "number", "plan", "began"},
     Ballot: {"session", "number", "answer", "seconds", "time", "shown"},
     Withdrawal: {"session", "time"},
+    WorkerState: {"trial", "began", "lease"},
+    MirrorState: {"in_sync", "behind", "time"},
+    StopRequest: {"lease", "time"},
 }
 
 
