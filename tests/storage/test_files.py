@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.fs
@@ -225,7 +226,35 @@ def test_a_whole_study_on_a_storage_elsewhere(
     assert not list((elsewhere / "bucket").rglob(".*"))
 
 
+def test_a_new_file_is_written_once_and_never_replaced(place: Storage) -> None:
+    assert place.write_new("studies/a b/ü.json", b"first")
+    assert not place.write_new("studies/a b/ü.json", b"second")
+    assert place.read("studies/a b/ü.json") == b"first"
+    place.write("studies/a b/ü.json", b"replaced")
+    assert place.read("studies/a b/ü.json") == b"replaced"
+    assert place.names("studies/a b") == ["ü.json"]
+
+
 # Here: atomic writes.
+
+
+@pytest.mark.parametrize("write", [Storage.write, Storage.write_new])
+def test_a_write_is_on_the_disk_with_the_folders_that_are_new_when_it_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Storage, str, bytes], object]
+) -> None:
+    place, synced, sync = Storage(str(tmp_path)), [], os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()).partition("/.half-")[0])
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    write(place, "a/b/c", b"1")
+    new = [str(tmp_path / "a" / "b"), str(tmp_path / "a"), str(tmp_path)]
+    assert synced == [new[0], *new], "the file itself, then the folders that name it and one another"
+    synced.clear()
+    write(place, "a/b/d", b"1")
+    assert synced == [new[0]] * 2
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
