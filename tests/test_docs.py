@@ -29,7 +29,7 @@ PAGES = {
     str(file.relative_to(ROOT)): file.read_text(encoding="utf-8")
     for file in sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md")])
 }
-COMMANDS = ("data build", "data describe", "generate", "report", "search", "sync", "doctor", "clean")
+COMMANDS = ("data build", "data describe", "generate", "report", "search", "watch", "listen", "sync", "doctor", "clean")
 # Options of other programs that the pages name.
 OTHERS = {"--head", "--address", "--working-dir", "--backend-store-uri", "--pictures"}
 

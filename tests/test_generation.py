@@ -14,10 +14,11 @@ from musiclab.data.midi import Midi, file_windows
 from musiclab.data.store import WindowStore, open_store
 from musiclab.data.transposition import moved_rolls
 from musiclab.data.windows import WindowSpec, cut, unpack
+from musiclab.design.listening import Place
 from musiclab.rendering.midi import from_midi, to_midi
 from musiclab.rendering.sample import render_samples
 from musiclab.rendering.sound import Player
-from musiclab.report.samples import Place, RealMusic, Samples
+from musiclab.report.samples import RealMusic, Samples
 from musiclab.storage.documents import with_checksum
 from musiclab.storage.files import Storage
 from musiclab.storage.windows import trial_windows

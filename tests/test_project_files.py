@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import urllib.request
 import zipfile
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import musiclab
+from tests.support.served import served
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -170,29 +172,52 @@ def test_make_changes_the_environment_only_if_another_python_is_named_or_its_own
     assert (tmp_path / "made").read_text().splitlines() == ["-m venv --clear .venv"] * 3
 
 
-@pytest.mark.slow
-def test_the_wheel_has_the_package_whole_and_nothing_of_others(tmp_path: Path) -> None:
-    tree, wheels = tmp_path / "tree", tmp_path / "wheels"
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built without a network from a copy of the checkout in which something lies about."""
+    folder = tmp_path_factory.mktemp("wheel")
+    tree, wheels = folder / "tree", folder / "wheels"
     junk = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    shutil.copytree(ROOT / "musiclab", tree / "musiclab", ignore=junk)
+    shutil.copytree(ROOT / "musiclab", tree / "musiclab", ignore=junk, symlinks=True)
+    shutil.copytree(ROOT / "dashboards", tree / "dashboards", ignore=junk)
     for name in ("pyproject.toml", "README.md", "LICENSE", "THIRD_PARTY.md"):
         shutil.copy(ROOT / name, tree)
-    (tree / "musiclab" / "song.mid").touch()  # what lies about in a package's folder is not packed
+    for package in ("musiclab", "dashboards"):
+        (tree / package / "song.mid").touch()  # what lies about in a package's folder is not packed
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     build = subprocess.run([*command, "--wheel-dir", str(wheels), str(tree)], capture_output=True, text=True)
     assert build.returncode == 0, build.stderr
-    (wheel,) = wheels.glob("*.whl")
+    (built,) = wheels.glob("*.whl")
+    return built
+
+
+@pytest.mark.slow
+def test_the_wheel_has_the_package_whole_and_nothing_of_others(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packed = set(archive.namelist())
     assert not [name for name in packed if name.lower().endswith(FOREIGN)]
     here = {
-        str(file.relative_to(ROOT)) for file in (ROOT / "musiclab").rglob("*")
+        str(file.relative_to(ROOT)) for home in ("musiclab", "musiclab/dashboards") for file in (ROOT / home).rglob("*")
         if file.is_file() and "__pycache__" not in file.parts
     }  # fmt: skip
     assert {name for name in packed if ".dist-info/" not in name} == here
     assert any(name.endswith(".j2") for name in here)
     licences = {Path(name).name for name in packed if ".dist-info/licenses/" in name}
     assert licences == {"LICENSE", "THIRD_PARTY.md"}
+
+
+@pytest.mark.slow
+def test_pages_are_served_from_an_installed_wheel_in_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
+    packages, empty = tmp_path / "packages", tmp_path / "empty"
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(packages)]
+    subprocess.run([*command, str(wheel)], check=True, capture_output=True)
+    empty.mkdir()
+    with served("watch", str(empty), cwd=empty, packages=packages) as url:
+        page = urllib.request.urlopen(url).read().decode()
+        assert f"Studies in {empty}" in page
+        (style,) = re.findall(r'href="(/static/[^"]+/style\.css)"', page)
+        assert "color-scheme" in urllib.request.urlopen(f"{url.rstrip('/')}{style}").read().decode()
+    assert list(empty.iterdir()) == []
 
 
 def _make(folder: Path, *targets: str, name: str = "", **variables: str) -> subprocess.CompletedProcess[str]:

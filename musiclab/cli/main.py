@@ -1,10 +1,10 @@
 """The `musiclab` command: data, music from trained trials, and finished studies; studies have their own."""
 
-from musiclab.cli import clean, data, doctor, generate, report, search, sync
+from musiclab.cli import clean, data, doctor, generate, pages, report, search, sync
 from musiclab.process.entry import exit_with
 from musiclab.study.options import Parser
 
-_SUBJECTS = (data, generate, report, search, sync, doctor, clean)
+_SUBJECTS = (data, generate, report, search, pages, sync, doctor, clean)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -27,7 +27,7 @@ def parser() -> Parser:
     """The parser of the whole command line. A subcommand sets `run`, the function that runs it, in its options."""
     whole = Parser(prog="musiclab", description=__doc__, allow_abbrev=False)
     subjects = whole.add_subparsers(
-        dest="subject", required=True, metavar="data|generate|report|search|sync|doctor|clean"
+        dest="subject", required=True, metavar="data|generate|report|search|watch|listen|sync|doctor|clean"
     )
     for subject in _SUBJECTS:
         subject.add(subjects)

@@ -36,10 +36,18 @@ class GracefulShutdown(contextlib.AbstractContextManager["GracefulShutdown"]):
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def request(self) -> None:
+        """Do what the first Ctrl-C does, on somebody's request; nothing if it was asked to stop already."""
+        if not self.code:
+            self._stop(signal.SIGINT)
+
     def _signalled(self, number: int, _: FrameType | None) -> None:
         if self.code:
             if time.monotonic() - self._first_signal_at > _SAME_S:
                 raise KeyboardInterrupt
             return
+        self._stop(number)
+
+    def _stop(self, number: int) -> None:
         self.code, self._first_signal_at = 128 + number, time.monotonic()
         threading.Thread(target=self._ask, daemon=True).start()

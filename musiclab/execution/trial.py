@@ -22,6 +22,7 @@ from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError, one_line
 from musiclab.execution.early_stopping import EarlyStopping, Pruned
 from musiclab.hashing import content_hash
+from musiclab.storage.activity import Activity, WorkerState
 from musiclab.storage.files import Storage, StorageFailed
 from musiclab.storage.leases import should_continue
 from musiclab.storage.records import Records
@@ -81,6 +82,7 @@ class TrialRunner:
         records = Records(storage)
         if records.get(trial.key):
             return
+        self._say_what_runs(storage, trial)
         try:
             system, go_on = find_system(trial.variant.system), self._going_on(storage)
             finished = _run(trial, system, storage, go_on, leads, self.early_stopping, on_epoch)
@@ -99,6 +101,22 @@ class TrialRunner:
                 raise StorageFailed(storage.root, failed) from error
             if torch.cuda.is_initialized():
                 torch.cuda.empty_cache()  # this worker's next trial and other workers need it
+
+    def _say_what_runs(self, storage: Storage, trial: TrialSpec) -> None:
+        """Note for whoever looks on that this worker begins a trial of the study."""
+        folder, runs, _ = self.lease.rpartition("/runner/")
+        if not runs:
+            return
+        state = WorkerState(
+            trial=trial.key,
+            began=time.time(),
+            lease=self.lease,
+            host=platform.node(),
+            pid=os.getpid(),
+            device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+            gpu=os.environ.get("CUDA_VISIBLE_DEVICES", ""),
+        )
+        Activity(storage, folder).put_worker(state)
 
     def _going_on(self, storage: Storage) -> Callable[[], bool]:
         """A function that tells whether the study goes on; it asks the storage once in a while."""

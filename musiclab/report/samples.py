@@ -2,30 +2,26 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from musiclab.analysis.results import Results
 from musiclab.data.store import SongRow, WindowStore, open_store
 from musiclab.data.transposition import moved_rolls
+from musiclab.data.windows import WindowSpec
+from musiclab.design.listening import Place
 from musiclab.errors import UserError
 from musiclab.rendering.midi import from_midi, to_midi
 from musiclab.rendering.sound import player
+from musiclab.rendering.strips import BEATS_PER_BAR
 from musiclab.report.sentences import missing
 from musiclab.storage.records import Records
 from musiclab.storage.trial_documents import TrialRecord
 from musiclab.training.windows import block_windows
 
 _NAME = re.compile(r"start-([1-9]\d*)\.mid")
-
-
-class Place(NamedTuple):
-    """A block, and the number of one of its start windows, which counts from 1 as in the samples' file names."""
-
-    block: int
-    start: int
 
 
 @dataclass(frozen=True)
@@ -125,18 +121,54 @@ class RealMusic:
         A sentence instead, if no trial has a sample there, or if the samples began with another window, because starts
         may have been drawn in another way then.
         """
-        first = self._start(place)
-        song, spec = self._song(first), self._store.spec
-        last = min(first + self._continuation, song.first + song.count - 1)
-        roll = np.concatenate(list(self._store.batch(np.arange(first, last + 1))), axis=1)
-        roll = moved_rolls(roll, -song.transposed)  # as the samples, it is heard in its own key
+        start, continuation = self.start_and_continuation(place)
         sample = self._sample_of_a_variant(place)
         if sample is None:
             return missing.REAL_MUSIC_ALONE
-        if sample.start_steps and not np.array_equal(sample.roll[:, : spec.steps], roll[:, : spec.steps]):
+        if sample.start_steps and not np.array_equal(sample.roll[:, : self.spec.steps], start):
             return missing.REAL_MUSIC_DIFFERS
-        midi = to_midi(roll, spec.resolution, sample.tempo)
-        return Sample(roll, spec.resolution, sample.tempo, spec.steps, midi)
+        roll = np.concatenate([start, continuation], axis=1)
+        midi = to_midi(roll, self.spec.resolution, sample.tempo)
+        return Sample(roll, self.spec.resolution, sample.tempo, self.spec.steps, midi)
+
+    @property
+    def spec(self) -> WindowSpec:
+        """How the songs are cut into windows."""
+        return self._store.spec
+
+    @property
+    def bar(self) -> int:
+        """Steps a bar."""
+        return BEATS_PER_BAR * self.spec.resolution
+
+    def elsewhere(self, place: Place, windows: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        """Stretches of so many windows in other songs than the place's, each bool `(track, time, pitch)`.
+
+        Each is from a song of its own, and none begins with its song's first window. They come in the order that `rng`
+        draws.
+        """
+        works = {self._song(self._start(place)).work}
+        for number in rng.permutation(len(self._store.songs)):
+            song = self._store.songs[number]
+            if song.work not in works and song.count > windows:
+                works.add(song.work)
+                first = song.first + int(rng.integers(1, song.count - windows + 1))
+                yield np.concatenate(list(self._heard(song, first, first + windows - 1)), axis=1)
+
+    def start_and_continuation(self, place: Place) -> tuple[np.ndarray, np.ndarray]:
+        """The start window, and what follows it in its song, at most as long as the longest continuation.
+
+        Both bool `(track, time, pitch)`, in the song's own key, in which samples are heard too.
+        """
+        first = self._start(place)
+        song = self._song(first)
+        last = min(first + self._continuation, song.first + song.count - 1)
+        start, *following = self._heard(song, first, last)
+        return start, np.concatenate(following, axis=1)
+
+    def _heard(self, song: SongRow, first: int, last: int) -> np.ndarray:
+        """The windows of a song from `first` to `last` in the store, in the song's own key."""
+        return moved_rolls(self._store.batch(np.arange(first, last + 1)), -song.transposed)
 
     def _start(self, place: Place) -> int:
         """The index of the start window in the store."""

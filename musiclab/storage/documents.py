@@ -132,6 +132,10 @@ class Documents:
         self.keep_newer(name, type(document))
         self.storage.write(name, with_checksum(document.to_json(), sort_keys))
 
+    def write_new(self, name: str, document: Document) -> bool:
+        """Write a document unless there is a file of that name, and say whether it was written."""
+        return self.storage.write_new(name, with_checksum(document.to_json()))
+
     def keep_newer(self, name: str, kind: type[Document]) -> None:
         """NewerFormat if the document there has a newer format, so that it is neither replaced nor removed."""
         try:

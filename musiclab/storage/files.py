@@ -19,6 +19,8 @@ HALF = ".half-"  # names of files that are being written begin so
 PROBE = ".writable-"  # and names of files that test whether the storage can be written to
 # Errors that a retry does not help against: no space, over quota, read-only, no rights.
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+# Errors of a disk that has no hard links.
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 class StorageFailed(UserError):
@@ -44,6 +46,20 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def _linked(half: Path, target: str) -> bool:
+    """Give the file its name, unless there is such a file (FileExistsError); False if the disk has no hard links."""
+    try:
+        os.link(half, target)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno in _NO_LINKS:
+            return False
+        raise
+    half.unlink()
+    return True
+
+
 @dataclass(frozen=True)
 class FileInfo:
     """A file's size in bytes, and when it was written, in Unix seconds."""
@@ -57,15 +73,21 @@ class Storage:
 
     A write replaces a file in one step, so no reader sees half a file and no crash leaves one.
 
+    If it is opened to be looked at only, nothing is written to find out whether it can be.
+
     Raises:
         UserError: the root cannot be opened or written to; the message names `--storage`.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, looks_only: bool = False) -> None:
+        self._looks_only = looks_only
         try:
             self._fs, self._base = _opened(root)
             self.is_local = isinstance(self._fs, pyarrow.fs.LocalFileSystem)
             self.root = self._base if self.is_local else root
+            if looks_only:
+                self._fs.get_file_info(self._base)
+                return
             self._fs.create_dir(self._base, recursive=True)
             probe = f"{PROBE}{uuid.uuid4().hex}"
             self.write(probe, b"")
@@ -75,11 +97,12 @@ class Storage:
             cause = error.__cause__ or error
             reason = (str(cause).splitlines() or [type(cause).__name__])[0].rstrip(".")
             raise UserError(
-                f"--storage {root!r} cannot be written to: {reason}; name a folder or URI that can."
+                f"--storage {root!r} cannot be {'read' if looks_only else 'written to'}: {reason}; "
+                "name a folder or URI that can."
             ) from error
 
-    def __reduce__(self) -> tuple[type["Storage"], tuple[str]]:
-        return Storage, (self.root,)
+    def __reduce__(self) -> tuple[type["Storage"], tuple[str, bool]]:
+        return Storage, (self.root, self._looks_only)
 
     def path(self, name: str) -> str:
         """The path or URI of `name`, for a person or another program."""
@@ -96,14 +119,31 @@ class Storage:
 
     def write(self, name: str, data: bytes) -> None:
         """Replace the file in one step; missing parents are created. StorageFailed if a retry would not help."""
+        self._written(name, data, only_new=False)
+
+    def write_new(self, name: str, data: bytes) -> bool:
+        """Write the file unless there is one, and say whether it was written; otherwise as `write`.
+
+        Of several writers of one file on a local disk exactly one writes it. An object store, and a disk without hard
+        links, cannot promise that: of writers at the same moment several may be told that they wrote, and one file is
+        kept.
+        """
+        return self._written(name, data, only_new=True)
+
+    def _written(self, name: str, data: bytes, only_new: bool) -> bool:
         try:
-            self._write(f"{self._base}/{name}", data)
+            if only_new and self.exists(name):
+                return False
+            self._write(f"{self._base}/{name}", data, only_new)
+        except FileExistsError:  # by another writer, since
+            return False
         except OSError as error:
             if error.errno in _UNWRITABLE:
                 raise StorageFailed(self.root, error) from error
             raise
+        return True
 
-    def _write(self, target: str, data: bytes) -> None:
+    def _write(self, target: str, data: bytes, only_new: bool) -> None:
         if not self.is_local:
             try:
                 self._put(target, data)
@@ -112,6 +152,7 @@ class Storage:
                 self._put(target, data)
             return
         folder = Path(target).parent
+        new_folders = [each for each in (folder, *folder.parents) if not each.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         half = folder / f"{HALF}{uuid.uuid4().hex}"
         try:
@@ -119,8 +160,10 @@ class Storage:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
-            half.replace(target)
-            _sync_folder(folder)
+            if not (only_new and _linked(half, target)):
+                half.replace(target)
+            for changed in (folder, *(each.parent for each in new_folders)):
+                _sync_folder(changed)
         except BaseException:
             with contextlib.suppress(OSError):  # why it cannot be written matters more than that it cannot be removed
                 half.unlink(missing_ok=True)
@@ -133,6 +176,11 @@ class Storage:
     def exists(self, name: str) -> bool:
         """Whether there is such a file or folder."""
         return bool(self._fs.get_file_info(f"{self._base}/{name}").type != pyarrow.fs.FileType.NotFound)
+
+    def info(self, name: str) -> FileInfo | None:
+        """A file's size and when it was written; None if there is none."""
+        info = self._fs.get_file_info(f"{self._base}/{name}")
+        return FileInfo(info.size, (info.mtime_ns or 0) / 1e9) if info.is_file else None
 
     def names(self, folder: str) -> list[str]:
         """Names of the files and folders in `folder`, sorted; none if it does not exist."""
@@ -216,10 +264,10 @@ def cache_folder() -> Path:
     return folder
 
 
-def storage_at(place: str) -> Storage | None:
+def storage_at(place: str, looks_only: bool = False) -> Storage | None:
     """Open the storage at `place`; None if there is no such folder, so that none is created."""
     if "://" not in place:
         with contextlib.suppress(RuntimeError):  # no such home, which is refused below
             if not expanded(place).is_dir():
                 return None
-    return Storage(place)
+    return Storage(place, looks_only)

@@ -8,6 +8,7 @@ from musiclab.code_lock import locked, other_code
 from musiclab.data.abandoned import abandoned
 from musiclab.design.trials import TrialSpec
 from musiclab.progress import Progress
+from musiclab.storage.ballots import Ballots
 from musiclab.storage.files import HALF, PROBE, FileInfo, Storage
 from musiclab.storage.leases import CLEANING, lease_holders
 from musiclab.storage.plans import StudyPlan
@@ -122,6 +123,13 @@ class Inventory:
             if _is_like(name, "studies/*/*/plan.json")
             or (_is_like(name, "trials/*/record.json") and name not in planned)
         ]
+
+    @cached_property
+    def listening(self) -> list[Ballots]:
+        """The listening tests of all studies; a damaged plan counts too. None of their files is ever a leftover."""
+        parts = [name.split("/") for name in self.files]
+        folders = dict.fromkeys("/".join(part[:5]) for part in parts if part[3:4] == ["listening"] and len(part) > 5)
+        return [Ballots(self.storage, folder, notes_newer=True) for folder in folders]
 
     @property
     def _unread(self) -> list[str]:

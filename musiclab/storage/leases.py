@@ -8,13 +8,15 @@ import platform
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from musiclab.fields import Fields
-from musiclab.storage.documents import FORMAT, NewerFormat, check_format
+from musiclab.storage.activity import StopRequest
+from musiclab.storage.documents import FORMAT, Documents, NewerFormat, check_format
 from musiclab.storage.files import Storage, StorageFailed
 
 _BEAT_S = 3.0
@@ -120,6 +122,7 @@ class Lease(contextlib.AbstractContextManager["Lease"]):
         self.name = f"{folder}/{uuid.uuid4().hex}.json"
         self._state = _this_process()
         self._over, self._lock = threading.Event(), threading.Lock()
+        self._on_request: Callable[[], None] | None = None
 
     def take(self, wait: bool = False) -> Self:
         """Take the lease; if another process has it, wait until that one ends or, by default, raise LeaseTaken."""
@@ -142,6 +145,10 @@ class Lease(contextlib.AbstractContextManager["Lease"]):
         """Make `should_continue` false for all who ask; if the storage cannot be written to, they notice that too."""
         with contextlib.suppress(OSError, StorageFailed):
             self._put(phase="stopping")
+
+    def obey(self, stop: Callable[[], None]) -> None:
+        """Call `stop` once, from another thread, if somebody asks this holder to stop, see `ask_to_stop`."""
+        self._on_request = stop
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
@@ -180,6 +187,9 @@ class Lease(contextlib.AbstractContextManager["Lease"]):
                     return
                 self._state = replace(self._state, beat=self._state.beat + 1)
                 self._write()
+            if self._on_request and stop_requested(self._storage, self.name):
+                stop, self._on_request = self._on_request, None
+                stop()
 
     def _put(self, phase: Literal["asking", "holding", "stopping"]) -> None:
         with self._lock:
@@ -199,6 +209,26 @@ def should_continue(storage: Storage, name: str) -> bool:
     return isinstance(holder, _NewerLease) or (isinstance(holder, LeaseState) and holder.phase != "stopping")
 
 
+def ask_to_stop(storage: Storage, name: str) -> None:
+    """Ask the process that holds the lease in file `name` to stop, as one Ctrl-C does; it looks every few seconds."""
+    request = StopRequest(lease=name, time=time.time())
+    Documents(storage).write(_request_name(name), request)
+
+
+def stop_requested(storage: Storage, name: str) -> bool:
+    """Whether somebody has asked the holder of the lease in file `name` to stop."""
+    try:
+        request = Documents(storage, notes_newer=True).read(_request_name(name), StopRequest)
+    except OSError:
+        return False
+    return request is not None and request.lease == name
+
+
+def _request_name(lease: str) -> str:
+    """Where a request to the holder of a lease stands: beside the folder of the leases."""
+    return f"{lease.rpartition('/')[0]}-stop.json"
+
+
 def active_holders(storage: Storage, folder: str) -> list[str]:
     """The live processes that have the lease of `folder` or ask for it, in words."""
     return [who for who, alive in lease_holders(storage, folder).values() if alive]
@@ -212,6 +242,55 @@ def lease_holders(storage: Storage, folder: str) -> dict[str, tuple[str, bool]]:
         for name, lease in leases.items()
         if isinstance(lease, LeaseState | _NewerLease)
     }
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that has a lease or has left one behind.
+
+    Attributes:
+        name: the lease file.
+        words: who it is, in words.
+        alive: whether it lives.
+        stopping: whether it is about to end.
+    """
+
+    name: str
+    words: str
+    alive: bool
+    stopping: bool
+
+
+class HolderWatch:
+    """Follows who holds the lease of a folder, look by look, without ever waiting.
+
+    A holder on another machine counts as alive until its heartbeats have been missing for a while.
+    """
+
+    def __init__(self, storage: Storage, folder: str) -> None:
+        self._storage, self._folder = storage, folder
+        self._beats: dict[str, tuple[int, float]] = {}  # of holders elsewhere: the last beat, and when it was new
+
+    def look(self) -> list[Holder]:
+        """Those who have the lease or have left one behind, the living first."""
+        holders = []
+        for name in _names(self._storage, self._folder):
+            lease = _read(self._storage, name)
+            if isinstance(lease, LeaseState | _NewerLease):
+                stopping = isinstance(lease, LeaseState) and lease.phase == "stopping"
+                holders.append(Holder(name, lease.holder, self._seems_alive(name, lease), stopping))
+        return sorted(holders, key=lambda holder: not holder.alive)
+
+    def _seems_alive(self, name: str, lease: LeaseState | _NewerLease) -> bool:
+        if isinstance(lease, _NewerLease):
+            return True
+        if lease.machine == _machine():
+            return _exists(lease)
+        beat, since = self._beats.get(name, (-1, 0.0))
+        if lease.beat != beat:
+            since = time.monotonic()
+            self._beats[name] = lease.beat, since
+        return time.monotonic() - since < _MISSED_BEATS * _BEAT_S
 
 
 def _this_process() -> LeaseState:
@@ -249,17 +328,22 @@ def _started(pid: int) -> str:
     return "" if state == "Z" else fields[18]  # a zombie has ended
 
 
+def _exists(holder: LeaseState) -> bool:
+    """Whether the process of a holder on this machine is there."""
+    try:
+        os.kill(holder.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's process
+        pass
+    return _started(holder.pid) == holder.started
+
+
 def _is_alive(storage: Storage, name: str, holder: LeaseState | _NewerLease) -> bool:
     if isinstance(holder, _NewerLease):
         return True
     if holder.machine == _machine():
-        try:
-            os.kill(holder.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:  # somebody else's process
-            pass
-        return _started(holder.pid) == holder.started
+        return _exists(holder)
     until = time.monotonic() + _MISSED_BEATS * _BEAT_S
     while time.monotonic() < until:
         time.sleep(_BEAT_S / 10)

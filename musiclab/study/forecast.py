@@ -1,10 +1,10 @@
 """The forecast of `--plan`: what would run, how long it takes, and whether the blocks can show anything."""
 
-import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable
 
 from musiclab.analysis.sequential import blocks_needed_anytime, smallest_p_anytime
+from musiclab.analysis.stage_times import SAMPLES, StageTimes, work_left
 from musiclab.analysis.statistics import ALPHA, blocks_needed, smallest_p
 from musiclab.design.design import Design
 from musiclab.design.space import Ablation
@@ -128,7 +128,7 @@ def _time_text(design: Design, records: Records, todo: list[list[TrialSpec]], op
     if not todo[-1]:
         return "time: nothing is left to run"
     steps = Steps(design, records)
-    took = [_seconds(missing, steps, records) for missing in todo]
+    took = [work_left(missing, steps.seconds, records.stages.done) for missing in todo]
     if steps.unbuilt:
         return "time: unknown until the windows are built (musiclab data build)"
     if not took[-1]:
@@ -143,18 +143,6 @@ def _time_text(design: Design, records: Records, todo: list[list[TrialSpec]], op
     return f"time: {about} {with_workers} (from {basis}{more})"
 
 
-def _seconds(todo: list[TrialSpec], steps: "Steps", records: Records) -> float:
-    """How long the missing steps of these trials take in all; one that trials share counts once."""
-    seconds, seen = 0.0, set()
-    for trial in todo:
-        for stage, key in [*trial.stages.items(), ("samples", "")]:
-            if key and (key in seen or records.stages.done(key)):
-                continue
-            seen.add(key)
-            seconds += steps.seconds(trial, stage)
-    return seconds
-
-
 class Steps:
     """How long each step of a trial takes: as in finished trials of its variant, else of its system, else timed here.
 
@@ -166,23 +154,20 @@ class Steps:
 
     def __init__(self, design: Design, records: Records) -> None:
         self._design, self._records = design, records
-        self._took: dict[tuple[str, str], list[float]] = {}
+        self._times = StageTimes()
         self.timed: dict[str, float] = {}
         self.unbuilt, self.untimed = False, False
         for trial in design.trial_specs:
-            cost = records.run(trial.key)
-            for stage, seconds in (cost.seconds if cost else {}).items():
-                for owner in (trial.variant.name, trial.variant.system):
-                    self._took.setdefault((owner, stage), []).append(seconds)
+            if cost := records.run(trial.key):
+                self._times.add(trial.variant, cost)
 
     def seconds(self, trial: TrialSpec, stage: str) -> float:
         """Seconds of a step of the trial; 0 if nothing tells, which `unbuilt` and `untimed` remember."""
         variant = trial.variant
-        for owner in (variant.name, variant.system):
-            if (owner, stage) in self._took:
-                return statistics.median(self._took[owner, stage])
+        if (took := self._times.seconds(variant, stage)) is not None:
+            return took
         if stage != next(iter(trial.stages)):
-            self.untimed = self.untimed or stage in (GENERATE, MEASURE, "samples")
+            self.untimed = self.untimed or stage in (GENERATE, MEASURE, SAMPLES)
             return 0.0  # the first stage counts all training
         if variant.name not in self.timed:
             windows = _training_windows(self._design, trial, self._records.storage)

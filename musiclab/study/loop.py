@@ -50,6 +50,8 @@ class Run(Protocol):
 class TrialLoop(contextlib.AbstractContextManager["TrialLoop"]):
     """Runs trials; a context in which the first Ctrl-C lets running trials save a checkpoint, and the second quits.
 
+    A request beside the lease, which a page of `musiclab watch` makes, is like the first Ctrl-C.
+
     Args:
         executor: what runs them.
         lease: of the study; running trials stop when it says so.
@@ -80,6 +82,7 @@ class TrialLoop(contextlib.AbstractContextManager["TrialLoop"]):
 
     def __enter__(self) -> Self:
         self._shutdown.__enter__()
+        self._lease.obey(self._shutdown.request)
         return self
 
     def __exit__(self, *error: object) -> None:

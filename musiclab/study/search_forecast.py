@@ -1,5 +1,6 @@
 """The forecast of `--plan` for a search: what is proposed, how long it takes, and what the confirmation can show."""
 
+from musiclab.analysis.stage_times import SAMPLES
 from musiclab.design.search import SAMPLERS, Search
 from musiclab.errors import printable_lines
 from musiclab.resources import available_cpus
@@ -58,7 +59,7 @@ def _time_text(study_run: StudyRun, search: Search, proposals: int, confirmed: i
     design = study_run.design
     steps = Steps(design, Records(study_run.records.storage))
     control = design.proposed(design.spec.control)
-    each = sum(steps.seconds(control, stage) for stage in [*control.stages, "samples"])
+    each = sum(steps.seconds(control, stage) for stage in [*control.stages, SAMPLES])
     if steps.unbuilt:
         return "time: unknown until the windows are built (musiclab data build)"
     cpus = available_cpus()

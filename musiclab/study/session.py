@@ -14,6 +14,7 @@ from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError, one_line, printable_lines
 from musiclab.execution.device import planned_device
 from musiclab.progress import Progress
+from musiclab.storage.activity import Activity
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import CLEANING, Lease, LeaseTaken, active_holders
 from musiclab.storage.records import Records
@@ -131,7 +132,12 @@ def run(
         plan_file = PlanFile(study_run, "" if is_own(uri, storage) else uri, command)
         plan_file.write()
         mirror = Mirror(storage.root, design.folder, uri)
-        return _execute(study_run, search_run, plan_file, mirror, lease, options, tell)
+        activity = Activity(storage, design.folder)
+        activity.forget_workers()
+        try:
+            return _execute(study_run, search_run, plan_file, mirror, lease, options, tell)
+        finally:
+            activity.forget_workers()
 
 
 def _execute(

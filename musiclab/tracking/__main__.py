@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from musiclab.storage.activity import Activity, MirrorState
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease, should_continue
 from musiclab.tracking.backlog import Backlog
@@ -21,6 +22,7 @@ from musiclab.tracking.reasons import why
 from musiclab.tracking.reconcile import Reconciler
 
 _EVERY_S = 2.0
+_NOTE_EVERY_S = 10.0
 _STUCK_S = 600.0  # a database may block a call for ever, and the next mirror waits for this one
 _COUNT_EVERY_S = 5.0
 _LONG_ROUND_S = 60.0  # a round that takes longer does not keep up, or its MLflow hangs
@@ -32,6 +34,7 @@ class _Mirror:
         self._uri, self._reconciler = uri, Reconciler(storage, folder, uri, self._report_progress)
         self._backlog = Backlog(storage, folder, self._reconciler.sent)
         self._over, self._was_behind = threading.Event(), False
+        self._activity, self._noted = Activity(storage, folder), (-1, "", -_NOTE_EVERY_S)
         self._progressed_at = self._in_sync_at = time.monotonic()
         self._had_round = False
         for watch in (self._wait_for_end, self._end_if_stuck, *([self._count] if counting else [])):
@@ -57,7 +60,18 @@ class _Mirror:
         if behind and not self._was_behind:
             _send(message)
         self._was_behind = bool(behind)
+        self._note(behind, last)
         return message
+
+    def _note(self, behind: str, last: bool) -> None:
+        """Write how far MLflow is if that has changed, but not in every round of a study of short trials."""
+        in_sync, now = len(self._reconciler.points), time.monotonic()
+        noted_in_sync, noted_behind, noted_at = self._noted
+        if (in_sync, behind) == (noted_in_sync, noted_behind):
+            return
+        if last or behind != noted_behind or now - noted_at >= _NOTE_EVERY_S:
+            self._noted = in_sync, behind, now
+            self._activity.put_mirror(MirrorState(in_sync=in_sync, behind=behind, time=time.time()))
 
     def _report_progress(self, in_sync: int, total: int) -> None:
         self._progressed_at = time.monotonic()

@@ -21,6 +21,7 @@ from musiclab.study import Grid, Study
 from musiclab.training.files import CHECKPOINT
 from musiclab.training.streams import Block
 from tests.support.kept import Kept
+from tests.support.made_listening import answer_all, made_ballots, made_test
 from tests.support.made_results import made_study
 from tests.support.searched_storage import MadeSearch
 from tests.support.study_processes import ROOT, Run, descendants, files, kill, paused_study, run_study
@@ -269,6 +270,25 @@ def test_a_build_that_was_cut_off_goes_and_one_at_work_stays(tmp_path: Path) -> 
         run(place.root, "--remove")
         assert sorted(path.name for path in data.iterdir()) == ["busy.building", "busy.lock", "dead.lock"]
         assert (data / "busy.building/000000.npy").exists()
+
+
+def test_ballots_stay_whole_damaged_or_withdrawn_and_only_half_written_ones_go(place: Storage, folder: Path) -> None:
+    made(place, folder)
+    ballots = made_ballots(folder, made_test(warm_ups=0, presentations=3, repeats=0), "studies/made/e")
+    (first, second) = answer_all(ballots, lambda _: "equal", sessions=2)
+    ballots.withdraw(second.id)
+    sessions = folder / ballots.folder / "sessions"
+    (sessions / first.id / "001.json").write_bytes(b"damaged")
+    (sessions / second.id / "session.json").write_bytes(b"damaged")
+    before = files(folder)
+    place.write(f"{ballots.folder}/sessions/{first.id}/.half-1", b"half")
+    run(place.root, "--remove")
+    assert files(folder) == before
+    assert len(list(sessions.rglob("*.json"))) == 9, "2 sessions, 6 ballots and a withdrawal"
+    (folder / ballots.folder / "plan.json").write_bytes(b"damaged")
+    before = files(folder)
+    run(place.root, "--remove")
+    assert files(folder) == before
 
 
 def test_windows_are_only_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

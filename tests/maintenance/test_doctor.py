@@ -25,7 +25,8 @@ from musiclab.hashing import content_hash
 from musiclab.maintenance import doctor
 from musiclab.maintenance.doctor import Finding, contents, installation, room, services
 from musiclab.maintenance.doctor.isolated import call_in_child
-from musiclab.storage.documents import with_checksum
+from musiclab.storage.ballots import Ballots
+from musiclab.storage.documents import verified, with_checksum
 from musiclab.storage.files import Storage
 from musiclab.storage.inventory import Inventory
 from musiclab.storage.leases import Lease
@@ -37,6 +38,7 @@ from musiclab.training.files import CHECKPOINT
 from musiclab.training.runtime import Runtime
 from musiclab.training.streams import Block
 from tests.support import doctor_asked
+from tests.support.made_listening import answer_all, made_ballots, made_test
 from tests.support.made_records import made_cost
 from tests.support.made_results import made_study
 from tests.support.study_processes import ROOT, Head, Run, files, free_port
@@ -73,6 +75,8 @@ def place(tmp_path: Path, store: WindowStore) -> Storage:
     split = {"train": ["a"]}
     place.write(f"splits/{content_hash(split)}.json", json.dumps(split).encode())
     shutil.copytree(store.folder, place.local(f"data/{store.fingerprint}"))
+    ballots = made_ballots(Path(place.root), made_test(warm_ups=0, presentations=2, repeats=0), "studies/made/e")
+    answer_all(ballots, lambda _: "equal")
     return place
 
 
@@ -111,7 +115,7 @@ def test_a_healthy_storage_is_all_well_and_stays_as_it_is(place: Storage, capsys
     assert bad(lines) == []
     assert files(Path(place.root)) == before
     said = "\n".join(lines)
-    assert "1 plan, 3 records with samples and 3 finished stages match their checksums" in said
+    assert "1 plan, 3 records with samples, 2 ballots and 3 finished stages match their checksums" in said
     assert "made: 3 of 4 trials done; run it again to continue" in said
     assert "needed for 1 unfinished trial of made: about" in said
 
@@ -137,6 +141,9 @@ def flipped(data: bytes) -> bytes:
         ("splits/*.json", "fail  files: damaged splits: ", "delete it"),
         ("studies/made/e/plan.json", "fail  files: damaged plans: ", "run the study again"),
         ("data/*/songs.json", "fail  files: damaged windows: ", "delete this folder"),
+        ("studies/made/e/listening/pairs/plan.json", "fail  files: damaged plans of listening tests: ", "from a copy"),
+        ("studies/made/e/listening/*/*/*/session.json", "fail  files: damaged listening sessions: ", "from a copy"),
+        ("studies/made/e/listening/*/*/*/001.json", "fail  files: damaged ballots: ", "answer once more by the link"),
     ],
 )
 def test_a_damaged_file_is_named_with_what_to_do(
@@ -148,6 +155,20 @@ def test_a_damaged_file_is_named_with_what_to_do(
     (line,) = [line for line in run(capsys, place.root, code=int(says[0] == "f")) if "damaged " in line[:25]]
     assert line.startswith(f"{says}{shown}: ")
     assert remedy in line.partition(" To do: ")[2]
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_damaged_withdrawal_and_a_newer_ballot_are_named(place: Storage, capsys: pytest.CaptureFixture[str]) -> None:
+    (session,) = Path(place.root).glob("studies/made/e/listening/pairs/sessions/*")
+    Ballots(place, "studies/made/e/listening/pairs").withdraw(session.name)
+    (session / "withdrawn.json").write_bytes(flipped((session / "withdrawn.json").read_bytes()))
+    newer = verified((session / "000.json").read_bytes()) | {"format": 9}
+    (session / "000.json").write_bytes(with_checksum(newer))
+    first, second = bad(run(capsys, place.root, code=1))
+    name = session.relative_to(place.root).as_posix()
+    assert f"{name}/000.json has format 9" in first
+    assert second.startswith(f"warn  files: damaged withdrawals: {name}/withdrawn.json: ")
+    assert "left out all the same" in second
 
 
 @pytest.mark.usefixtures("alone")

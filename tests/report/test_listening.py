@@ -16,13 +16,14 @@ from musiclab.analysis.results import Results
 from musiclab.data.notes import notes
 from musiclab.data.songs import TRACKS
 from musiclab.data.store import WindowStore
+from musiclab.design.listening import Place
 from musiclab.design.trials import TrialSpec, Variant
 from musiclab.hashing import content_hash
 from musiclab.rendering.midi import from_midi, to_midi
 from musiclab.rendering.mp3 import RATE, to_mp3
 from musiclab.rendering.sound import Player
 from musiclab.report.html.listening import LARGEST, LISTENING_CSS, LISTENING_JS, drawn, listening
-from musiclab.report.samples import Place, RealMusic, Samples
+from musiclab.report.samples import RealMusic, Samples
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
 from musiclab.training.streams import Block

@@ -12,11 +12,14 @@ import pytest
 from musiclab.analysis.results import Results
 from musiclab.cli import main as cli
 from musiclab.design.claims import Claim, Expect
+from musiclab.design.listening import Condition, Exclusions, ListeningTest, Presentation, session_plan
 from musiclab.design.trials import TrialSpec, Variant
 from musiclab.execution import trial
 from musiclab.execution.executor import InProcess
 from musiclab.maintenance.doctor import services
 from musiclab.storage import leases
+from musiclab.storage.activity import MirrorState, StopRequest, WorkerState
+from musiclab.storage.ballot_documents import Ballot, ListeningPlan, Session, Withdrawal
 from musiclab.storage.documents import NewerFormat, verified, with_checksum
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease, LeaseState
@@ -32,6 +35,7 @@ from musiclab.study.run import StudyRun
 from musiclab.tracking.snapshot import stored_trial
 from musiclab.training.runtime import Runtime
 from musiclab.training.streams import Block
+from tests.support.made_listening import made_test
 from tests.support.made_records import made_cost, made_plan, made_record
 from tests.support.made_results import made_study
 
@@ -51,6 +55,13 @@ DOCUMENTS: dict[type, tuple[type, ...]] = {
     Confirmation: (),
     SearchSession: (),
     Conclusion: (),
+    ListeningPlan: (ListeningTest, Condition, Exclusions),
+    Session: (),
+    Ballot: (Presentation,),
+    Withdrawal: (),
+    WorkerState: (),
+    MirrorState: (),
+    StopRequest: (),
 }
 TRIAL = TrialSpec(
     Variant("vae_nn", {"a": 1}, {"a": 1}, "d"), Block(0, 1), {"vae": "v", "measure": "m"}, Runtime("2.13")
@@ -87,6 +98,13 @@ FULL: list[Any] = [
     Confirmation(numbers=(3, 1)),
     SearchSession(began=1.5, last=2.5),
     Conclusion(budget={"trials": 9}, proposals=9, importance={"lr": 0.75}),
+    ListeningPlan(study="q", edition="e", test=made_test(), began=1.5),
+    Session(id="a" * 32, number=3, plan="p", began=1.5, training="trained", via="file", simulated=True),
+    Ballot(session="a" * 32, number=3, answer="equal", seconds=2.5, time=1.5, shown=session_plan(made_test(), 0)[3]),
+    Withdrawal(session="a" * 32, time=1.5),
+    WorkerState(trial="k", began=1.5, lease="l", host="h", pid=3, device="cpu", gpu="0"),
+    MirrorState(in_sync=3, behind="MLflow does not answer", time=1.5),
+    StopRequest(lease="l", time=1.5),
 ]  # fmt: skip
 IDS = [type(document).__name__ for document in FULL]
 # The least that a document of format 1 may say, with which it is read.
@@ -104,6 +122,13 @@ REQUIRED = {
     Confirmation: {"numbers"},
     SearchSession: {"began", "last"},
     Conclusion: {"budget", "proposals"},
+    ListeningPlan: {"study", "edition", "test", "began"},
+    Session: {"id", "number", "plan", "began"},
+    Ballot: {"session", "number", "answer", "seconds", "time", "shown"},
+    Withdrawal: {"session", "time"},
+    WorkerState: {"trial", "began", "lease"},
+    MirrorState: {"in_sync", "behind", "time"},
+    StopRequest: {"lease", "time"},
 }
 
 

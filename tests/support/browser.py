@@ -54,8 +54,8 @@ class Browser:
         self._post("frame", id=self._find(selector))
 
     def press(self, *keys: str) -> None:
-        """Press keys of KEYS one after another, wherever the focus is."""
-        actions = [{"type": kind, "value": KEYS[key]} for key in keys for kind in ("keyDown", "keyUp")]
+        """Press keys one after another, wherever the focus is: letters, digits, or those of KEYS."""
+        actions = [{"type": kind, "value": KEYS.get(key, key)} for key in keys for kind in ("keyDown", "keyUp")]
         self._post("actions", actions=[{"type": "key", "id": "keys", "actions": actions}])
 
     def click(self, selector: str, across: float = 0.5) -> None:
@@ -75,6 +75,14 @@ class Browser:
     def phone(self, width: int, height: int) -> None:
         """Look like a phone of that many CSS pixels."""
         self._chrome("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2, mobile=True)
+
+    def before_pages(self, script: str) -> None:
+        """Run a script in every page before its own."""
+        self._chrome("Page.addScriptToEvaluateOnNewDocument", source=script)
+
+    def downloads(self, folder: Path) -> None:
+        """Put what pages let one save into a folder, without asking."""
+        self._chrome("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
 
     def screenshot(self, file: Path) -> None:
         file.write_bytes(base64.b64decode(_call("GET", f"{self._session}/screenshot")))

@@ -12,6 +12,7 @@ from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.maintenance.doctor.finding import FAIL, OK, WARN, Finding
 from musiclab.progress import Progress
+from musiclab.storage.ballots import Ballots
 from musiclab.storage.documents import NO_CHECKSUM
 from musiclab.storage.files import HALF
 from musiclab.storage.inventory import Inventory
@@ -26,13 +27,18 @@ _AHEAD_S = 60.0  # how far the clocks of two machines may differ
 
 @dataclass(frozen=True)
 class _Kind:
-    """A kind of file, known by how its name begins and ends: what people call it, how bad damage is, and what to do."""
+    """A kind of file, known by its name: what people call it, how bad damage is, and what to do."""
 
     begins: str
     ends: str
     called: str
     level: str
     remedy: str
+    within: str = ""
+
+    def fits(self, name: str) -> bool:
+        """Whether a file of that name is of this kind."""
+        return name.startswith(self.begins) and name.endswith(self.ends) and self.within in name
 
 
 # A file is of the first kind that fits.
@@ -47,6 +53,14 @@ _KINDS = (
           "generate`, delete record.json of that trial and run its study again"),
     _Kind("scales/", "", "baselines", WARN, "nothing, because the next trial that needs them makes them anew"),
     _Kind("splits/", "", "splits", FAIL, "delete it; the next trial with that split writes it anew"),
+    _Kind("studies/", "/plan.json", "plans of listening tests", FAIL, "restore it from a copy, because without it no "
+          "answer can be counted", "/listening/"),
+    _Kind("studies/", "/session.json", "listening sessions", FAIL, "restore it from a copy, because without it none of "
+          "the session's answers can be counted", "/listening/"),
+    _Kind("studies/", "/withdrawn.json", "withdrawals", WARN, "nothing, because the session is left out all the same",
+          "/listening/"),
+    _Kind("studies/", "", "ballots", FAIL, "restore it from a copy, or let the listener answer once more by the link "
+          "of the session", "/listening/"),
     _Kind("studies/", "", "plans", FAIL, "run the study again, which writes its plan anew"),
     _Kind("data/", "", "windows", FAIL, "delete this folder; the next run of a study builds it again"),
 )  # fmt: skip
@@ -61,13 +75,13 @@ def work(inventory: Inventory) -> Iterator[Finding]:
 
 def damage(inventory: Inventory) -> Iterator[Finding]:
     """Files that do not match their checksums; all are read."""
-    _read_all(inventory)
+    ballots = _read_all(inventory)
     damaged_files, newer = inventory.records.damage, inventory.records.newer
     for name, error in sorted(newer.items()):
         yield Finding(FAIL, f"{name} {error.reason}", "install a newer musiclab to read it")
     groups: dict[tuple[_Kind, str], list[str]] = {}
     for name, why in sorted(damaged_files.items()):
-        kind = next(kind for kind in _KINDS if name.startswith(kind.begins) and name.endswith(kind.ends))
+        kind = next(kind for kind in _KINDS if kind.fits(name))
         groups.setdefault((kind, why), []).append(name)
     for (kind, why), names in groups.items():
         shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN:,} more" if names[_SHOWN:] else "")
@@ -76,15 +90,17 @@ def damage(inventory: Inventory) -> Iterator[Finding]:
         )
     if not damaged_files and not newer:
         done = sum(DONE in files for files in inventory.stages.values())
-        yield Finding(
-            OK,
-            f"{counted(len(inventory.plans), 'plan')}, {counted(len(inventory.finished), 'record')} with samples and "
-            f"{counted(done, 'finished stage')} match their checksums",
-        )
+        contents = [
+            counted(len(inventory.plans), "plan"),
+            f"{counted(len(inventory.finished), 'record')} with samples",
+            *([counted(ballots, "ballot")] if ballots else []),
+            counted(done, "finished stage"),
+        ]
+        yield Finding(OK, f"{listing(contents)} match their checksums")
 
 
-def _read_all(inventory: Inventory) -> None:
-    """Note in the records' `damage` every file that does not match its checksum."""
+def _read_all(inventory: Inventory) -> int:
+    """Note in the records' `damage` every file that does not match its checksum; how many ballots were read."""
     records, storage = inventory.records, inventory.storage
     others = [name for name in inventory.files if name.startswith(("scales/", "splits/")) and HALF not in name]
     stores = inventory.stores if storage.is_local else []  # those of a remote storage would be copied to this machine
@@ -115,6 +131,15 @@ def _read_all(inventory: Inventory) -> None:
     for name in inventory.files:
         if name.startswith("trials/") and name.endswith("/failed.json"):
             records.failure(name.split("/")[1])
+    return sum(_read_ballots(inventory, ballots) for ballots in inventory.listening)
+
+
+def _read_ballots(inventory: Inventory, ballots: Ballots) -> int:
+    """Read a listening test's plan, sessions and ballots; how many ballots there are that can be counted."""
+    sessions = ballots.sessions()
+    inventory.records.damage.update(ballots.damage)
+    inventory.records.newer.update(ballots.newer)
+    return sum(len(session.ballots) for session in sessions)
 
 
 def _read_trial(inventory: Inventory, key: str) -> None:

@@ -1,6 +1,6 @@
 // The players of the listening section and of a search's front. In each one audio element plays for all cells, so
 // nothing is decoded before it is wanted; each cell keeps its place. One sound plays at a time on the page. Nothing is
-// asked of the network or kept in the browser.
+// kept in the browser, and a page that has its sounds in it asks nothing of the network.
 const audios = [];
 for (const section of document.querySelectorAll(".listening")) {
   const audio = new Audio();
@@ -46,7 +46,8 @@ for (const section of document.querySelectorAll(".listening")) {
       places.set(before, audio.ended ? 0 : audio.currentTime);
     }
     loaded = cell;
-    audio.src = `data:audio/mpeg;base64,${cell.querySelector(".sound").textContent}`;
+    // A page that stands alone has its sounds in it; one with a server has their addresses.
+    audio.src = cell.dataset.sound ?? `data:audio/mpeg;base64,${cell.querySelector(".sound").textContent}`;
     audio.currentTime = places.get(cell) ?? 0;
     if (before) show(before);
   }

@@ -4,7 +4,7 @@ Starts and variants are drawn at random, not picked. The first row is real music
 """
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,12 +13,14 @@ from markupsafe import Markup
 
 from musiclab.analysis.results import Results
 from musiclab.data.songs import TRACKS
+from musiclab.design.listening import Place
+from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.rendering.roll_svg import HEIGHT, to_svg
 from musiclab.rendering.strips import BEATS_PER_BAR
 from musiclab.report.html.templates import template
-from musiclab.report.samples import Place, RealMusic, Sample, Samples
+from musiclab.report.samples import RealMusic, Sample, Samples
 
 LISTENING_CSS, LISTENING_JS = (
     Markup(Path(__file__).with_name(name).read_text(encoding="utf-8")) for name in ("listening.css", "listening.js")
@@ -71,7 +73,7 @@ def listening(results: Results, largest: int = LARGEST) -> Markup:
             real = [Row("Real music", "the same start, and how its song goes on", music.get)]
     except UserError as error:
         no_real = str(error).rstrip(".")
-    frame = _frame(results) if candidates else None
+    frame = frame_of(results.trial_specs) if candidates else None
     columns = _columns([*real, *_by_weight(variants, results, seed)], candidates, frame, largest)
     shown = next(iter(columns.values()), {})
     return Markup(
@@ -102,7 +104,12 @@ def drawn(samples: Samples, seed: str) -> list[Place]:
     variants_at = samples.places()
     most = max(variants_at.values(), default=0)
     places = [place for place, variants in variants_at.items() if variants == most]
-    return sorted(places, key=lambda place: content_hash([seed, *place]))
+    return sorted(places, key=lambda place: draw_rank(place, seed))
+
+
+def draw_rank(place: Place, seed: str) -> str:
+    """What places are sorted by to draw from them without picking."""
+    return content_hash([seed, *place])
 
 
 def _by_weight(variants: list[Row], results: Results, seed: str) -> list[Row]:
@@ -115,14 +122,14 @@ def _note(results: Results, variant: str) -> str:
     return "control" if variant in results.answer.controls.values() else ""
 
 
-def _frame(results: Results) -> tuple[int, int] | None:
+def frame_of(trial_specs: Sequence[TrialSpec]) -> tuple[int, int] | None:
     """The steps of a start and of the longest continuation, so that the bars of a column are aligned.
 
     None if variants cut songs into different windows.
     """
-    if len({trial.variant.data for trial in results.trial_specs}) > 1:
+    if len({trial.variant.data for trial in trial_specs}) > 1:
         return None
-    configs = [trial.variant.config for trial in results.trial_specs]
+    configs = [trial.variant.config for trial in trial_specs]
     steps = configs[0]["steps"]
     return steps, steps * max(config["continuation"] for config in configs)
 
@@ -146,8 +153,15 @@ def _columns(
     return columns
 
 
-def shown(label: str, sample: Sample | str, frame: tuple[int, int] | None = None) -> Shown:
-    """A sample as the page has it, or the sentence that says why there is none; `frame` as `_frame` gives it."""
+def shown(label: str, sample: Sample | str, frame: tuple[int, int] | None = None, is_silent: bool = False) -> Shown:
+    """A sample as the page has it, or the sentence that says why there is none.
+
+    Args:
+        label: what it is, for those who cannot see it.
+        sample: the sample, or the sentence.
+        frame: as `frame_of` gives it.
+        is_silent: whether its sound is left out, because the page asks a server for it.
+    """
     if isinstance(sample, str):
         return Shown(label, lack=sample)
     first, last = 0, sample.roll.shape[1]
@@ -157,7 +171,7 @@ def shown(label: str, sample: Sample | str, frame: tuple[int, int] | None = None
     return Shown(
         label=label,
         svg=Markup(to_svg(sample.roll, sample.resolution, label, sample.start_steps, first, last)),
-        sound=Markup(base64.b64encode(sample.mp3).decode()),
+        sound="" if is_silent else Markup(base64.b64encode(sample.mp3).decode()),
         steps=sample.roll.shape[1],
         seconds=sample.roll.shape[1] / sample.resolution * beat,
         bar=BEATS_PER_BAR * beat,

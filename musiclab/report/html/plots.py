@@ -66,7 +66,7 @@ def blocks_plot(groups: list[list[Row]], references: list[Reference], name: str,
     """
     values = "; ".join(
         f"{shortened(row.name, 60)}: {number(row.interval.mean)} {bounds_html(row.interval)}, "
-        f"{counted(len(row.values), 'block')}"
+        f"{counted(row.interval.n, 'block')}"
         for group in groups
         for row in group
     )

@@ -114,13 +114,13 @@ def search_section(results: Results) -> SearchSection | None:
     order = [*search.importance, *(name for name in axes if name not in search.importance)]
     fields = [name for name in order if name in axes and any(name in each.values for each in finished)]
     return SearchSection(
-        history=_history(search) if search.tried else None,
+        history=history_figure(search) if search.tried else None,
         parallel=_parallel(search, axes) if len(finished) > 1 else None,
         slices=[_slice(search, name, axes[name], place) for place, name in enumerate(fields[:_MOST_SLICES])],
         more_slices=max(0, len(fields) - _MOST_SLICES),
         pair=_pair(search, axes, (fields[0], fields[1])) if len(fields) > 1 and len(finished) > 2 else None,
-        rungs=_rungs(search),
-        fronts=[_front(search, other, heard) for other in search.objectives[1:]] if search.front else [],
+        rungs=rungs_figure(search),
+        fronts=[front_figure(search, other, heard) for other in search.objectives[1:]] if search.front else [],
         heard=heard,
         shares=[
             FieldShare(name, share, sum(name in each.values for each in finished))
@@ -147,7 +147,7 @@ def _heading(search: SearchResults, by: str) -> str:
     return f"{score_name(search.objective)} {by}"
 
 
-def _history(search: SearchResults) -> SearchPlot:
+def history_figure(search: SearchResults) -> SearchPlot:
     objective, numbered = search.objective, _numbered(search)
     finished = _finished(search)
     points = {each.number: (float(each.number), each.score(objective)) for each in finished}
@@ -253,7 +253,7 @@ def _pair(search: SearchResults, axes: dict[str, FieldAxis], names: tuple[str, s
     return SearchPlot(heading, plot, captions.PAIR, (*legend, *_confirmed_mark(search)))
 
 
-def _rungs(search: SearchResults) -> SearchPlot | None:
+def rungs_figure(search: SearchResults) -> SearchPlot | None:
     """None if no trial has come to a rung, or if there is none."""
     if not search.rungs:
         return None
@@ -275,7 +275,7 @@ def _rungs(search: SearchResults) -> SearchPlot | None:
     return SearchPlot(captions.RUNGS_TITLE, plot, note, tuple((state, STATES[state]) for state in lines))
 
 
-def _front(search: SearchResults, other: Measure, heard: list[Heard]) -> SearchPlot:
+def front_figure(search: SearchResults, other: Measure, heard: list[Heard]) -> SearchPlot:
     objectives = (search.objective, other)
     points = {each.number: (each.score(objectives[0]), each.score(objectives[1])) for each in _finished(search)}
     points = {each: point for each, point in points.items() if all(map(math.isfinite, point))}

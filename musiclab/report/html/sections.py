@@ -14,6 +14,7 @@ from musiclab.analysis.intervals import NO_INTERVAL, Interval
 from musiclab.analysis.results import Results
 from musiclab.measures.baselines import FLOOR, RANDOM, SHUFFLED
 from musiclab.measures.distributions import FEATURES
+from musiclab.measures.registry import Measure
 from musiclab.report.formatting import MARKS, number, shortened, verdict_html
 from musiclab.report.html.axes import Reference
 from musiclab.report.html.plots import SERIES, Line, Row, blocks_plot, curves_plot, distribution_plot, response_plot
@@ -61,7 +62,9 @@ def objective_plot(results: Results) -> Plot | None:
     heading = f"{objective.title} ({objective.unit}; {captions.aim(objective.better)})"
     variants = len(answer.measures)
     note = captions.BLOCKS if len(shown) == variants else f"{captions.BLOCKS} {captions.some_of(variants)}"
-    return Plot(heading, blocks_plot(groups, references(answer), "objective", heading), note)
+    return Plot(
+        heading, blocks_plot(groups, references(answer.objective, answer.baselines), "objective", heading), note
+    )
 
 
 def response_plots(results: Results) -> list[Plot]:
@@ -85,7 +88,9 @@ def response_plots(results: Results) -> list[Plot]:
         lines = [line for line in lines if line.x]
         if lines:
             heading = f"{answer.objective.title} ({answer.objective.unit}) by {field}"
-            svg = response_plot(lines, references(answer), sorted(levels), f"response-{len(plots)}", heading)
+            svg = response_plot(
+                lines, references(answer.objective, answer.baselines), sorted(levels), f"response-{len(plots)}", heading
+            )
             keys = tuple(Key(line.name, line.style) for line in lines if line.name)
             note = captions.RESPONSE if keys else f"{captions.RESPONSE_BLOCKS} {captions.RESPONSE}"
             plots.append(Plot(heading, svg, note, keys))
@@ -155,9 +160,9 @@ def distribution_plots(results: Results, keys: list[Key]) -> list[Plot]:
     return plots
 
 
-def references(answer: Answer) -> list[Reference]:
+def references(objective: Measure, baselines: dict[str, float]) -> list[Reference]:
     """Lines to read the objective's values beside: real music, shuffled tracks, random notes, as far as known."""
-    name, baselines = answer.objective.full_name, answer.baselines
+    name = objective.full_name
     floor = baselines.get(name + FLOOR, math.nan)
     if name in baselines:
         real = Reference("real music", baselines[name], spread=0.0 if math.isnan(floor) else floor)

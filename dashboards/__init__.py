@@ -1,0 +1,1 @@
+"""Pages for a browser. They are `musiclab.dashboards`: in a checkout by a link among the packages, and in the wheel."""
