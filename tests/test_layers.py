@@ -79,11 +79,11 @@ ALLOWED = {
         "data",
         "measures",
         "rendering",
+        "training.files",
         "design",
         "storage",
         "analysis",
         "report",
-        "study",
     },
     "__main__": {"cli"},
 }
