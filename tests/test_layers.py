@@ -78,7 +78,6 @@ ALLOWED = {
     "dashboards": {
         "data",
         "measures",
-        "rendering",
         "training.files",
         "design",
         "storage",
