@@ -6,7 +6,7 @@ these few listeners for one. The larger p of both is close to right, but it errs
 luck are about equally large. So a third test counts too, which adds both variances (Clark's quasi-F, 1973).
 
 All starts of a block are continued by the same trained models. So a block is the unit, not a start: with several starts
-a block, sign flips over starts would be wrong in up to 28 % of studies.
+a block, sign flips over starts may be wrong in a fifth of studies and more.
 """
 
 import math
