@@ -102,7 +102,7 @@ def results_json(results: Results) -> str:
     whole = {
         "study": plan.study,
         "question": plan.question,
-        "answer": describe(answer, results.search),
+        "answer": describe(answer, results.search, results.listening),
         "objective": answer.objective.full_name,
         "unit": answer.objective.unit,
         "better": answer.objective.better,

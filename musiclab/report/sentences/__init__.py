@@ -2,6 +2,7 @@
 
 from musiclab.report.sentences.answer import how_sure, sentence, underpowered, verdict, verdict_detail
 from musiclab.report.sentences.baselines import beside_baselines, distance_from_real
+from musiclab.report.sentences.by_ear import by_ear
 from musiclab.report.sentences.claims import evidence, evidence_mark, expectation
 from musiclab.report.sentences.effects import confounded, single_effects
 from musiclab.report.sentences.missing import lacking
@@ -10,6 +11,7 @@ from musiclab.report.sentences.whole import describe
 
 __all__ = [
     "beside_baselines",
+    "by_ear",
     "confounded",
     "describe",
     "distance_from_real",
