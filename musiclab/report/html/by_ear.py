@@ -1,4 +1,4 @@
-"""The section on what listeners say: strengths between floor and ceiling, verdicts, ratings, and measures beside ears."""
+"""The section on what listeners say: strengths between floor and ceiling, verdicts, ratings, measures beside ears."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -111,7 +111,7 @@ class PooledEars:
 def ear_section(results: Results) -> EarSection:
     """The section of a study, which says so if nobody has listened."""
     listening = results.listening
-    if listening is None or not any(listening.sessions.values()) and not listening.damage:
+    if listening is None or not (any(listening.sessions.values()) or listening.damage):
         return EarSection(sentences.nobody(results.plan.study), [], {}, [], [])
     return EarSection(
         nobody="",

@@ -1,4 +1,4 @@
-"""What listeners say of a study's variants, in sentences: verdicts, who was heard, who was not, and which measures agree.
+"""What listeners say of a study's variants, in sentences: verdicts, who was heard, and which measures agree.
 
 Whether listeners are simulated is said first, wherever there are any.
 """
@@ -147,8 +147,7 @@ def attended(found: Preferences | RatingResults) -> list[str]:
     heard, test = found.attendance, found.plan.test
     sentences = []
     if heard.counted:
-        blocks = {ballot.shown.place.block for each in heard.counted for ballot in counted_ballots(each)}
-        extent = f"{counted(heard.answers, _unit(test))} on {counted(len(blocks), 'block')}"
+        extent = f"{counted(heard.answers, _unit(test))} on {counted(_blocks(found), 'block')}"
         sentences.append(f"{_listeners(heard)} gave {extent}, each about {_heard_what(test)}.")
     if isinstance(found, Preferences) and heard.answers:
         sentences.append(
@@ -181,8 +180,8 @@ def how_sure(found: Preferences | RatingResults) -> str:
         least = blocks_needed(family)
         sentences.append(f"At least {least} listeners and {least} blocks are needed to show anything.")
     sentences.append(
-        f"Intervals are 95 % intervals from {RESAMPLES:,} resamples of listeners and blocks at once, without correction. "
-        f"So an interval and a verdict may disagree: an interval may exclude {no_difference} although no difference is "
+        f"Intervals are 95 % intervals from {RESAMPLES:,} resamples of listeners and blocks at once, without "
+        f"correction. So an interval and a verdict may disagree: an interval may exclude {no_difference} although no difference is "
         "shown, or reach to it although one is."
     )
     if min(len(found.attendance.counted), _blocks(found)) < 2:
@@ -202,14 +201,12 @@ def trusted(beside: Mapping[str, BesideEars]) -> list[str]:
     below = {name: each for name, each in bounded.items() if each.picked.high < 0.5}
     measures = counted(len(bounded), "measure")
     if not above and not below:
-        return [
-            f"No interval of {measures} excludes chance, so none is shown to hear as listeners do. {_by_luck(bounded)}"
-        ]
+        return [f"No interval of {measures} excludes chance.", _by_luck(bounded)]
     sentences = []
     if above:
         sentences.append(
-            f"Of {measures}, {len(above)} {'picks' if len(above) == 1 else 'pick'} the winner of a vote more often than "
-            f"chance does, by {'its interval' if len(above) == 1 else 'their intervals'}: {_measures(above)}."
+            f"Of {measures}, {len(above)} {'picks' if len(above) == 1 else 'pick'} the winner of a vote more often "
+            f"than chance, by the interval: {_measures(above)}."
         )
     else:
         sentences.append(f"No interval of {measures} lies above chance.")
@@ -270,14 +267,13 @@ def _excluded(heard: Attendance, test: ListeningTest) -> str:
         return f"{'The one session counts' if sessions == 1 else f'All {sessions} sessions count'}; none is excluded."
     reasons = Counter(each.reason for each in heard.excluded)
     phrases = listing(f"{times} {_reason(reason, test)}" for reason, times in reasons.items())
-    count = (
-        f"{len(heard.counted)} {'counts' if len(heard.counted) == 1 else 'count'}" if heard.counted else "none counts"
-    )
+    verb = "count" if len(heard.counted) > 1 else "counts"
+    count = f"{len(heard.counted) or 'none'} {verb}"
     return f"Of {counted(sessions, 'session')} {count}. Excluded by rules that were fixed before: {phrases}."
 
 
 def _reason(reason: str, test: ListeningTest) -> str:
-    """Why sessions do not count: `had fewer than 10 answers`."""
+    """Why sessions do not count, behind their number: `with fewer than 10 answers`."""
     rules, pairs = test.exclusions, test.protocol == PAIRS
     return {
         "withdrawn": "withdrawn by the listener",
