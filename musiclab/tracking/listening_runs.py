@@ -10,7 +10,7 @@ from musiclab.analysis.preferences import Preferences
 from musiclab.analysis.ratings import RatingResults
 from musiclab.design.listening import PAIRS, RATINGS, VARIANT
 from musiclab.hashing import content_hash
-from musiclab.report.sentences import by_ear
+from musiclab.report.sentences import judged_by_ear
 from musiclab.storage.ballots import SessionBallots
 from musiclab.storage.files import HALF, Storage
 from musiclab.tracking.mlflow_runs import Run, Runs
@@ -82,7 +82,7 @@ def show_listening(
         runs.show(
             study, {f"{prefix}/{name}": value for name, value in about.items()}, f"{prefix}/answers", answers, time
         )
-    runs.tag(study, {"musiclab.by_ear": " ".join(by_ear(listening))})
+    runs.tag(study, {"musiclab.by_ear": " ".join(judged_by_ear(listening))})
     if upload(study, _BALLOTS, {_FILE: ballots_json(listening)}):
         runs.tag(study, {_STATE: state})
 

@@ -6,7 +6,15 @@ from urllib.parse import quote
 from musiclab.analysis.results import Results
 from musiclab.report.html.by_ear import pooled_ears
 from musiclab.report.html.templates import template
-from musiclab.report.sentences import by_ear, captions, distance_from_real, evidence, evidence_mark, headline, searched
+from musiclab.report.sentences import (
+    captions,
+    distance_from_real,
+    evidence,
+    evidence_mark,
+    headline,
+    judged_by_ear,
+    searched,
+)
 from musiclab.wording import counted
 
 
@@ -25,7 +33,7 @@ def overview(studies: list[Results]) -> str:
             "answer": [
                 headline(study.answer, study.search),
                 *searched(study.answer, study.search),
-                *by_ear(study.listening),
+                *judged_by_ear(study.listening),
                 *distance_from_real(study.answer),
             ],
             "measured_at": measured_at(study),

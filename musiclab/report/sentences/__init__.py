@@ -2,7 +2,7 @@
 
 from musiclab.report.sentences.answer import how_sure, sentence, underpowered, verdict, verdict_detail
 from musiclab.report.sentences.baselines import beside_baselines, distance_from_real
-from musiclab.report.sentences.by_ear import by_ear
+from musiclab.report.sentences.by_ear import judged_by_ear
 from musiclab.report.sentences.claims import evidence, evidence_mark, expectation
 from musiclab.report.sentences.effects import confounded, single_effects
 from musiclab.report.sentences.missing import lacking
@@ -11,7 +11,6 @@ from musiclab.report.sentences.whole import describe
 
 __all__ = [
     "beside_baselines",
-    "by_ear",
     "confounded",
     "describe",
     "distance_from_real",
@@ -20,6 +19,7 @@ __all__ = [
     "expectation",
     "headline",
     "how_sure",
+    "judged_by_ear",
     "lacking",
     "searched",
     "sentence",

@@ -5,7 +5,8 @@ Whether listeners are simulated is said first, wherever there are any.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from musiclab.analysis.attendance import Attendance, counted_ballots
 from musiclab.analysis.comparisons import Verdict
@@ -14,9 +15,9 @@ from musiclab.analysis.listening import ListeningResults
 from musiclab.analysis.preferences import RESAMPLES, Preferences
 from musiclab.analysis.ratings import RatingResults
 from musiclab.analysis.statistics import ALPHA, blocks_needed
-from musiclab.design.listening import PAIRS, SCALES, ListeningTest
+from musiclab.design.listening import PAIRS, ListeningTest
 from musiclab.report.formatting import percent, percent_bounds
-from musiclab.report.sentences.phrases import LARGEST_NAMED, is_or_are, p_phrase
+from musiclab.report.sentences.phrases import LARGEST_NAMED, p_phrase
 from musiclab.wording import counted, listing, rounded
 
 ONLY_SIMULATED = (
@@ -25,7 +26,7 @@ ONLY_SIMULATED = (
 _WHO_CAN_TELL = "Intervals need at least 2 listeners and 2 blocks."
 
 
-def by_ear(listening: ListeningResults | None) -> list[str]:
+def judged_by_ear(listening: ListeningResults | None) -> list[str]:
     """What listeners say, for a printed answer; empty if nothing was answered."""
     if listening is None or not listening.has_ballots:
         return []
@@ -77,69 +78,64 @@ def verdicts(found: Preferences | RatingResults) -> str:
     by_what = "By ear" if test.protocol == PAIRS else "By ratings of single pieces"
     if not heard.counted:
         return f"{by_what}: no session counts, so nothing is compared."
-    clauses = _preferred(found) if isinstance(found, Preferences) else _rated(found)
-    listeners = _listeners(heard)
-    return f"{by_what} ({listeners}, {counted(heard.answers, _unit(test))}): {'; '.join(clauses)}."
+    clauses = [clause for control in dict.fromkeys(test.controls.values()) for clause in _against(found, control)]
+    return f"{by_what} ({_listeners(heard)}, {counted(heard.answers, _unit(test))}): {'; '.join(clauses)}."
 
 
-def _preferred(found: Preferences) -> list[str]:
-    clauses = []
+@dataclass(frozen=True)
+class _Compared:
+    """A comparison of a variant with its control: what it is of, its verdict, and its numbers."""
+
+    name: str
+    verdict: Verdict
+    number: str
+    p: float
+
+    def shown(self) -> str:
+        """`k=1 (62 % of votes, p = 0.031)`; p only if it shows something."""
+        p = f", {p_phrase(self.p)}" if self.verdict in ("better", "worse") else ""
+        return f"{self.name} ({self.number}{p})"
+
+
+def _compared(found: Preferences | RatingResults, control: str) -> list[_Compared]:
+    """The comparisons with a control, of ratings on each scale."""
     controls = found.plan.test.controls
-    for control in dict.fromkeys(controls.values()):
-        own = {name: each.verdict for name, each in found.comparisons.items() if controls[name] == control}
-        if own:
-            clauses += _against(f"against {control}, ", own, lambda name: _share_won(found, name))
-    return clauses
+    if isinstance(found, Preferences):
+        return [
+            _Compared(name, each.verdict, f"{percent(each.share.mean)} of votes", each.p_holm)
+            for name, each in found.comparisons.items()
+            if controls[name] == control
+        ]
+    return [
+        _Compared(f"{name} in {scale}", each.verdict, f"{each.difference.mean:+.2g}", each.p_holm)
+        for name, by_scale in found.comparisons.items()
+        for scale, each in by_scale.items()
+        if controls[name] == control
+    ]
 
 
-def _rated(found: RatingResults) -> list[str]:
-    clauses = []
-    controls = found.plan.test.controls
-    for control in dict.fromkeys(controls.values()):
-        for at, scale in enumerate(SCALES):
-            own = {name: each[scale].verdict for name, each in found.comparisons.items() if controls[name] == control}
-            if own:
-                about = f"against {control}, in {scale}, " if at == 0 else f"in {scale}, "
-                clauses += _against(about, own, lambda name, scale=scale: _difference(found, name, scale))  # type: ignore[misc]
-    return clauses
+def _against(found: Preferences | RatingResults, control: str) -> list[str]:
+    """A clause for each verdict on what is compared with a control; the first one names the control."""
+    compared = _compared(found, control)
+    by_verdict: dict[Verdict, list[_Compared]] = {}
+    for each in compared:
+        by_verdict.setdefault(each.verdict, []).append(each)
 
+    def named(verdict: Verdict) -> str:
+        own = by_verdict[verdict]
+        if len(own) > LARGEST_NAMED:
+            return f"{len(own)} of {len(compared)} comparisons"
+        return listing(each.name if verdict == "not compared" else each.shown() for each in own)
 
-def _against(about: str, verdicts: Mapping[str, Verdict], number: Callable[[str], str]) -> list[str]:
-    """A clause for each verdict on the variants of one control; the first says what it is about."""
-    names: dict[Verdict, list[str]] = {}
-    for name, verdict in verdicts.items():
-        names.setdefault(verdict, []).append(name)
-
-    def named(own: list[str]) -> str:
-        if len(own) <= LARGEST_NAMED:
-            return listing(f"{name} ({number(name)})" for name in own)
-        return f"{len(own)} of {len(verdicts)} variants"
-
-    clauses = []
-    for verdict in ("better", "worse"):
-        if own := names.get(verdict):
-            clauses.append(f"{named(own)} {is_or_are(own)} {verdict}")
-    if own := names.get("no difference shown"):
-        clauses.append(f"no difference is shown for {named(own)}")
-    if own := names.get("underpowered"):
-        clauses.append(f"too few listeners or blocks to show anything for {named(own)}")
-    if own := names.get("not compared"):
-        shown = listing(own) if len(own) <= LARGEST_NAMED else f"{len(own)} variants"
-        clauses.append(f"{shown} {is_or_are(own)} not compared, because too little was heard of them")
-    return [f"{about}{clauses[0]}", *clauses[1:]]
-
-
-def _share_won(found: Preferences, name: str) -> str:
-    """`62 % of votes [51 %, 72 %], p = 0.031`."""
-    compared = found.comparisons[name]
-    bounds = percent_bounds(compared.share)
-    return f"{percent(compared.share.mean)} of votes{f' {bounds}' if bounds else ''}, {p_phrase(compared.p_holm)}"
-
-
-def _difference(found: RatingResults, name: str, scale: str) -> str:
-    """`+0.4, p = 0.031`."""
-    compared = found.comparisons[name][scale]
-    return f"{compared.difference.mean:+.2g}, {p_phrase(compared.p_holm)}"
+    phrases: dict[Verdict, str] = {
+        "better": "better: {}",
+        "worse": "worse: {}",
+        "no difference shown": "no difference is shown for {}",
+        "underpowered": "too few listeners or blocks to show anything for {}",
+        "not compared": "not compared, because too little was heard: {}",
+    }
+    clauses = [phrase.format(named(verdict)) for verdict, phrase in phrases.items() if verdict in by_verdict]
+    return [f"against {control}, {clauses[0]}", *clauses[1:]] if clauses else []
 
 
 def attended(found: Preferences | RatingResults) -> list[str]:
@@ -181,8 +177,8 @@ def how_sure(found: Preferences | RatingResults) -> str:
         sentences.append(f"At least {least} listeners and {least} blocks are needed to show anything.")
     sentences.append(
         f"Intervals are 95 % intervals from {RESAMPLES:,} resamples of listeners and blocks at once, without "
-        f"correction. So an interval and a verdict may disagree: an interval may exclude {no_difference} although no difference is "
-        "shown, or reach to it although one is."
+        f"correction. So an interval and a verdict may disagree: an interval may exclude {no_difference} although no "
+        "difference is shown, or reach to it although one is."
     )
     if min(len(found.attendance.counted), _blocks(found)) < 2:
         sentences.append(_WHO_CAN_TELL)

@@ -4,7 +4,7 @@ from musiclab.analysis.answer import Answer
 from musiclab.analysis.listening import ListeningResults
 from musiclab.analysis.search import SearchResults
 from musiclab.report.sentences.baselines import beside_baselines, distance_from_real
-from musiclab.report.sentences.by_ear import by_ear
+from musiclab.report.sentences.by_ear import judged_by_ear
 from musiclab.report.sentences.effects import single_effects
 from musiclab.report.sentences.missing import lacking
 from musiclab.report.sentences.search import headline, searched
@@ -17,7 +17,7 @@ def describe(
     return [
         headline(answer, search),
         *searched(answer, search),
-        *by_ear(listening),
+        *judged_by_ear(listening),
         *distance_from_real(answer),
         *lacking(answer),
         *single_effects(answer),
