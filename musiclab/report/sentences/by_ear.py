@@ -143,8 +143,10 @@ def attended(found: Preferences | RatingResults) -> list[str]:
     heard, test = found.attendance, found.plan.test
     sentences = []
     if heard.counted:
-        extent = f"{counted(heard.answers, _unit(test))} on {counted(_blocks(found), 'block')}"
-        sentences.append(f"{_listeners(heard)} gave {extent}, each about {_heard_what(test)}.")
+        gave = "gave" if test.protocol == PAIRS else "gave ratings of"
+        blocks = counted(_blocks(found), "block")
+        answers = counted(heard.answers, _unit(test))
+        sentences.append(f"{_listeners(heard)} {gave} {answers} on {blocks}, {_heard_what(test)}.")
     if isinstance(found, Preferences) and heard.answers:
         sentences.append(
             f"{percent(found.equal)} of the votes call both equal, {percent(found.much)} call one much better. "
@@ -239,12 +241,13 @@ def _listeners(heard: Attendance) -> str:
 
 
 def _unit(test: ListeningTest) -> str:
-    return "vote" if test.protocol == PAIRS else "rated piece"
+    return "vote" if test.protocol == PAIRS else "piece"
 
 
 def _heard_what(test: ListeningTest) -> str:
     bars = counted(test.bars, "bar")
-    return f"two continuations of {bars} of one start" if test.protocol == PAIRS else f"one continuation of {bars}"
+    pair = f"each between two continuations of {bars} of one start"
+    return pair if test.protocol == PAIRS else f"each a continuation of {bars}"
 
 
 def _consistency(heard: Attendance, test: ListeningTest) -> str:
