@@ -49,6 +49,7 @@ class RatedCell:
 
     mean: Spread
     verdict: str
+    mark: str
     detail: str
 
 
@@ -259,10 +260,11 @@ def _rated_rows(found: RatingResults) -> list[RatedRow]:
 
 def _rated_cell(mean: Interval, compared: RatedByEar | None) -> RatedCell:
     if compared is None:
-        return RatedCell(Spread.of(mean), "", "")
+        return RatedCell(Spread.of(mean), "", "", "")
     difference = Spread.of(compared.difference, sign=True)
     detail = f"{difference.mean} {difference.bounds}".strip()
-    return RatedCell(Spread.of(mean), compared.verdict, f"{detail}, {p_phrase(compared.p_holm)}")
+    verdict, p = compared.verdict, p_phrase(compared.p_holm)
+    return RatedCell(Spread.of(mean), verdict, MARKS[verdict], f"{detail}, {p}" if verdict != "not compared" else "")
 
 
 def _of(won: float, votes: int) -> str:

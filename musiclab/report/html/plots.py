@@ -177,7 +177,7 @@ class _Rows:
                 list(row.values.values()), [y + spread[block] for block in row.values],
                 "o", markersize=5, markerfacecolor=COLOR["paper"], markeredgecolor=COLOR["ink"], markeredgewidth=1,
             )  # fmt: skip
-            at = y + (29 if blocks else 20)
+            at = y + (29 if blocks else 20 if self.beside else 12)
             axes.plot([row.interval.low, row.interval.high], [at] * 2, color=COLOR["accent"], linewidth=3)
             axes.plot([row.interval.mean], [at], "D", markersize=7, color=COLOR["accent"])
 
