@@ -82,7 +82,8 @@ def show_listening(
         runs.show(
             study, {f"{prefix}/{name}": value for name, value in about.items()}, f"{prefix}/answers", answers, time
         )
-    runs.tag(study, {"musiclab.by_ear": " ".join(judged_by_ear(listening))})
+    if said := judged_by_ear(listening):
+        runs.tag(study, {"musiclab.by_ear": " ".join(said)})
     if upload(study, _BALLOTS, {_FILE: ballots_json(listening)}):
         runs.tag(study, {_STATE: state})
 

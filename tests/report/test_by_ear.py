@@ -10,7 +10,7 @@ import pytest
 from musiclab.analysis.results import Results
 from musiclab.design.listening import RATINGS, SCALES
 from musiclab.report.exports import results_json
-from musiclab.report.html.by_ear import ear_section
+from musiclab.report.html.by_ear import ear_section, pooled_ears
 from musiclab.report.html.overview import overview
 from musiclab.report.html.page import page
 from musiclab.report.sentences import describe
@@ -205,12 +205,16 @@ def test_the_overview_pools_studies_and_says_which(heard: Results, unheard: Resu
     assert "No listener has heard any of these studies" in nobody
     other = made_music(tmp_path / "other", name="other")
     listen(fixed_ballots(other, **_SHORT), 2)
-    html = overview([heard, unheard, _again(other)])
+    studies = [heard, unheard, _again(other)]
+    html = overview(studies)
     parsed = Parsed(html)
     assert parsed.wrong == []
     assert ONLY_SIMULATED in parsed.all("p", class_="alert")
     assert "Pooled over 2 studies: made and other." in parsed.all("p")
-    assert any(text.endswith(" 2") for text in parsed.all("tr") if text.startswith("set/frechet"))
+    pooled = pooled_ears(studies)
+    assert pooled and [row.studies for row in pooled.measures] == [2, 2, 2]
+    alone = ear_section(heard).measures[0]
+    assert pooled.measures[0].votes > alone.votes and pooled.measures[0].pairs == 2 * alone.pairs
 
 
 def test_a_control_without_results_among_others_with_some_has_a_plot(tmp_path: Path) -> None:
