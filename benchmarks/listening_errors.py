@@ -260,12 +260,11 @@ def main() -> None:
 
 def error_cases() -> dict[str, Case]:
     """Studies without a difference, or with one that is equal among others, by what is particular to them."""
-    middle, few = SIZES[1], SIZES[2]
-    cases = {f"{size}; {name}": Case(size, model, by_starts=size.starts > 1)
-             for size in SIZES[:3] for name, model in EFFECTS.items()}  # fmt: skip
+    small, middle, few, large = SIZES
     ahead = BOTH.difference(0.65)
-    return cases | {
-        f"{SIZES[3]}; taste and luck": Case(SIZES[3], BOTH),
+    return {
+        **{f"{middle}; {name}": Case(middle, model) for name, model in EFFECTS.items()},
+        **{f"{size}; taste and luck": Case(size, BOTH, by_starts=size.starts > 1) for size in (small, few, large)},
         f"{middle}; taste and luck of 1 logit": Case(middle, MUCH),
         f"{few}; taste and luck of 1 logit": Case(few, MUCH, by_starts=True),
         f"{middle}; taste and luck; one variant equal, two better by 65:35": Case(middle, BOTH, (0.0, ahead, ahead)),

@@ -97,10 +97,12 @@ ENGINES = {
     "mlflow": ["tracking/mlflow_runs"],
     "optuna": ["search/journal", "search/optuna_search"],
 }
-# Libraries that one package may import, because they are slow to import or draw what only it shows.
+# Libraries that one package may import, because they are slow to import or do what only it does.
 AT_HOME = {
     "matplotlib": ("report/html/", "rendering/picture"),
     "jinja2": ("report/html/",),
+    "choix": ("analysis/strengths",),
+    "pyloudnorm": ("rendering/loudness",),
     "starlette": ("dashboards/",),
     "uvicorn": ("dashboards/server",),
 }

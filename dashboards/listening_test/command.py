@@ -10,6 +10,7 @@ from musiclab.dashboards.listening_test.described import described
 from musiclab.dashboards.listening_test.fixed import FixedTest, fixed, planned
 from musiclab.dashboards.listening_test.imported import import_file
 from musiclab.dashboards.listening_test.offline import offline_page
+from musiclab.dashboards.listening_test.sounds import Sounds
 from musiclab.errors import UserError, one_line
 from musiclab.storage.ballots import Ballots, listening_folder
 from musiclab.storage.files import Storage
@@ -52,11 +53,14 @@ def write(storage: Storage, study: str, protocol: str, file: Path, tell: Tell) -
         UserError: as `serve`, or if the file cannot be written.
     """
     test = _test(storage, study, protocol, tell)
-    page = offline_page(test)
     try:
-        file.write_text(page, encoding="utf-8")
+        file.open("a").close()  # before the sounds are made, which takes a while
     except OSError as error:
         raise UserError(f"--offline {str(file)!r} cannot be written: {error.strerror or error}.") from None
+    sounds = Sounds(test)
+    sounds.start()
+    page = offline_page(test, sounds)
+    file.write_text(page, encoding="utf-8")
     tell(f"{file}: {len(page) / 1e6:.1f} MB. Whoever opens it in a browser can save answers, for --import.")
 
 

@@ -20,15 +20,13 @@ _SCRIPTS = ("kept.js", "player.js", "file.js", "listening_test.js")
 _MOST_SOUNDS = 130
 
 
-def offline_page(test: FixedTest) -> str:
-    """The file's text.
+def offline_page(test: FixedTest, sounds: Sounds) -> str:
+    """The file's text; it waits for the sounds that it needs, which are being made.
 
     Raises:
         UserError: if a sound cannot be made.
     """
     numbers, pieces = _numbers(test)
-    sounds = Sounds(test)
-    sounds.start()
     made = sounds.wait(pieces)
     at = {piece: index for index, piece in enumerate(pieces)}
     sessions = {number: _session(test, number, at) for number in numbers}

@@ -8,7 +8,8 @@ class Player {
     this.urls = {};
     this.role = null; // what plays, or is paused
     this.heard = new Set(); // what was heard to its end
-    this.gap = null; // the timer of what plays next
+    this.following = null; // what plays next, in a moment or, if that is paused, when the listener goes on
+    this.gap = null; // the timer of that moment
     for (const event of ["play", "pause", "timeupdate"]) this.audio.addEventListener(event, () => changed());
     this.audio.addEventListener("ended", () => this.ended());
     this.audio.addEventListener("error", () => this.role && failed());
@@ -32,29 +33,38 @@ class Player {
   }
 
   stop() {
-    clearTimeout(this.gap);
+    this.follow(null);
     this.audio.pause();
     this.role = null;
   }
 
+  follow(role, soon = false) {
+    clearTimeout(this.gap);
+    this.following = role;
+    this.gap = soon ? setTimeout(() => this.play(role), 700) : null;
+  }
+
   play(role) {
     if (!this.urls[role]) return;
-    clearTimeout(this.gap);
+    this.follow(null);
     this.role = role;
     this.audio.src = this.urls[role];
     this.start();
   }
 
   start() {
-    this.audio.play().catch((error) => error.name !== "AbortError" && this.failed());
+    this.audio.play().catch((error) => error.name === "NotSupportedError" && this.failed());
     this.changed();
   }
 
   // Pause, or go on; if nothing plays, play what comes first.
   toggle() {
-    if (this.role === null || this.audio.ended) this.play(Object.keys(this.urls)[0]);
+    if (this.gap) this.follow(this.following);
+    else if (this.following) this.play(this.following);
+    else if (this.role === null || this.audio.ended) this.play(Object.keys(this.urls)[0]);
     else if (this.audio.paused) this.start();
     else this.audio.pause();
+    this.changed();
   }
 
   // What was not heard yet follows by itself.
@@ -62,15 +72,16 @@ class Player {
     const roles = Object.keys(this.urls);
     const next = roles[roles.indexOf(this.role) + 1];
     this.heard.add(this.role);
-    if (next && !this.heard.has(next)) this.gap = setTimeout(() => this.play(next), 700);
+    if (next && !this.heard.has(next)) this.follow(next, true);
     this.changed();
   }
 
   get isPlaying() {
-    return this.role !== null && !this.audio.paused;
+    return this.gap !== null || (this.role !== null && !this.audio.paused);
   }
 
   get isPaused() {
+    if (this.following) return this.gap === null;
     return this.role !== null && this.audio.paused && !this.audio.ended && this.audio.currentTime > 0;
   }
 

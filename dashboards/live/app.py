@@ -53,7 +53,10 @@ def opened(place: str) -> Storage:
     storage = storage_at(place, looks_only=True)
     if storage is None:
         raise UserError(f"STORAGE must be a folder or URI in which studies keep their records; there is no {place!r}.")
-    names = storage.names("")
+    try:
+        names = storage.names("")
+    except OSError as error:
+        raise UserError(f"STORAGE {place!r} cannot be read: {one_line(str(error)).rstrip('.')}.", exit_code=1) from None
     if names and not {*names} & {*FOLDERS}:
         raise UserError(
             f"STORAGE must be a folder or URI in which studies keep their records; {place!r} holds other things."
@@ -79,7 +82,7 @@ class Pages:
             Route("/studies/{study}/events", self._study_events),
             Route("/studies/{study}/stop", self._stop, methods=["POST"]),
             Route("/studies/{study}/report", self._report),
-            Route("/studies/{study}/sound/{key}/{start:int}.mp3", self._sound),
+            Route("/studies/{study}/sound/{key}/{name}", self._sound),
         ]
         self.server = Server(address, routes, f"Studies in {self._storage.root}", self._assets)
 
@@ -148,12 +151,12 @@ class Pages:
         return HTMLResponse(page, headers={"content-security-policy": _REPORT_POLICY})
 
     async def _sound(self, request: Request) -> Response:
-        view, record = self._view(request), None
-        record = view.record(request.path_params["key"])
-        if record is None:
+        view, start = self._view(request), re.fullmatch(r"(\d{1,9})\.mp3", request.path_params["name"])
+        record = await in_thread(view.record, request.path_params["key"])
+        if record is None or start is None:
             raise HTTPException(404, "There is no such trial, or it has not finished.")
         try:
-            sound = await in_thread(view.music.sound, record, request.path_params["start"])
+            sound = await in_thread(view.music.sound, record, int(start[1]))
         except UserError as error:
             raise HTTPException(404, str(error)) from None
         return ranged(request, sound, "audio/mpeg")

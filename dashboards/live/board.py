@@ -1,14 +1,23 @@
 """The parts of a page by their ids, and which of them have changed since a visitor last saw them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from threading import RLock
+from typing import Any
 
 
 @dataclass
 class Clock:
-    """Counts changes, so that a version is a point in time for all boards of a page."""
+    """Counts changes, so that a version is a point in time for all boards of a page.
+
+    Attributes:
+        now: the version.
+        lock: held while a part gets its version and its place, so that whoever has a version has all before it.
+    """
 
     now: int = 0
+    lock: AbstractContextManager[Any] = field(default_factory=RLock)
 
 
 @dataclass(frozen=True)
@@ -47,23 +56,24 @@ class Board:
         """
         make = html if callable(html) else _always(html)
         key = html if key is None else key
-        part = self._parts.get(name)
-        if part is None or part.key != key:
-            self.clock.now += 1
-            self._parts[name] = _Part(key, make, self.clock.now, parent)
-        else:
-            part.html = make
+        with self.clock.lock:
+            part = self._parts.get(name)
+            if part is None or part.key != key:
+                self.clock.now += 1
+                self._parts[name] = _Part(key, make, self.clock.now, parent)
+            else:
+                part.html = make
 
     def html(self, name: str) -> str:
         """A part as it is now; empty if there is none."""
         part = self._parts.get(name)
         return part.html() if part else ""
 
-    def since(self, version: int) -> Iterator[Change]:
-        """The parts that have changed after a version, in the order in which they were first put."""
-        for name, part in list(self._parts.items()):
-            if part.version > version:
-                yield Change(name, part.version, part.html(), part.parent)
+    def since(self, version: int) -> list[Change]:
+        """The parts that have changed after a version."""
+        with self.clock.lock:
+            parts = [(name, part) for name, part in self._parts.items() if part.version > version]
+            return [Change(name, part.version, part.html(), part.parent) for name, part in parts]
 
 
 def _always(html: str) -> Callable[[], str]:

@@ -13,7 +13,7 @@ from musiclab.dashboards.server import in_thread
 
 _LOOK_S = 0.5
 _TELL_AGE_S = 5.0  # a sign of life, by which a page knows how old its data are
-LARGEST = 64_000  # characters of a message; what is more comes with the next one
+LARGEST = 64_000  # characters of a message, escapes included; what is more comes with the next one
 _RETRY_MS = 2000  # after which a browser connects again
 
 # Of this process: a page of another one has other versions and must be loaded again.
@@ -83,7 +83,7 @@ def _that_fit(changed: list[Change]) -> tuple[list[list[str]], int]:
     parts: list[list[str]] = []
     room, version = LARGEST, 0
     for change in changed:
-        room -= len(change.html)
+        room -= len(json.dumps(change.html, ensure_ascii=False))
         if parts and room < 0:
             break
         parts.append([change.name, change.html, change.parent])

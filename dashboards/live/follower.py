@@ -4,6 +4,7 @@ import itertools
 import math
 import time
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from musiclab.dashboards.live.search_follower import SearchFollower
 from musiclab.dashboards.live.states import (
@@ -30,17 +31,21 @@ from musiclab.storage.trial_documents import Failure, TrialCost, TrialRecord
 from musiclab.training.files import CURVES
 
 
-@dataclass(frozen=True)
 class Listing:
-    """What a storage holds, listed once for all of its studies: the names of its trials and of its stages."""
+    """What a storage holds, listed once for all of its studies, and only if one of them has to know."""
 
-    trials: frozenset[str]
-    stages: frozenset[str]
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
 
-    @classmethod
-    def of(cls, storage: Storage) -> "Listing":
-        """The storage's present listing."""
-        return cls(frozenset(storage.names("trials")), frozenset(storage.names("stages")))
+    @cached_property
+    def trials(self) -> frozenset[str]:
+        """The keys of the trials that have left something."""
+        return frozenset(self._storage.names("trials"))
+
+    @cached_property
+    def stages(self) -> frozenset[str]:
+        """The keys of the stages that have begun."""
+        return frozenset(self._storage.names("stages"))
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,7 @@ class Follower:
     def _forget(self) -> None:
         """Begin anew, with another edition."""
         self.specs: list[TrialSpec] = []
+        self._by_key: dict[str, TrialSpec] = {}
         self.records: dict[str, TrialRecord] = {}
         self.costs: dict[str, TrialCost] = {}
         self.failures: dict[str, Failure] = {}
@@ -195,6 +201,7 @@ class Follower:
             record = self._records.get(key)
             if record:
                 self.records[key] = self._light(record, spec)
+                self._done.update(spec.stages.values())
                 if cost := self._records.run(key):
                     self.costs[key] = replace(cost, versions={}, checksums={}, extra={})
                 self.failures.pop(key, None)

@@ -1,7 +1,7 @@
 """The plots of a study that runs: the objective so far, and curves of running trials beside finished ones."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
@@ -20,6 +20,11 @@ from musiclab.storage.stages import CurvePoint
 from musiclab.wording import counted
 
 _MOST_ROWS = 24
+_MOST_DOTS = 300  # an update of the page must stay small
+_WITHOUT_DOTS = (
+    "A diamond is the mean over blocks, the bar its 95 % interval, the dashed line the control's mean. Single blocks "
+    "are not drawn, because they are too many."
+)
 _MOST_CURVES = 6
 _MOST_FINISHED = 24  # trials whose curves make the band
 _FINISHED = "finished trials"
@@ -53,10 +58,13 @@ def objective_so_far(follower: Follower) -> LivePlot | None:
     if not any(row.values for row in rows):
         return None
     heading = f"{objective.title} ({objective.unit}; {captions.aim(objective.better)})"
+    note = captions.BLOCKS
+    if sum(len(row.values) for row in rows) > _MOST_DOTS:
+        rows, note = [replace(row, values={}) for row in rows], _WITHOUT_DOTS
     svg = blocks_plot([rows], references(objective, _baselines(follower)), "objective", heading)
     left_out = len({spec.variant.name for spec in follower.specs}) - len(rows)
     others = f" {counted(left_out, 'variant')} more are not drawn: the controls stay, then the best so far."
-    return LivePlot(heading, svg, captions.BLOCKS + others * (left_out > 0))
+    return LivePlot(heading, svg, note + others * (left_out > 0))
 
 
 def _rows(follower: Follower, objective: Measure) -> list[Row]:

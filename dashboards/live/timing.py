@@ -45,38 +45,54 @@ class Timing:
         return f"{spent} of workers' time so far, about {duration(self.spent + self.left)} in all"
 
 
-def timing(follower: Follower, left_of_search: float | None = 0.0) -> Timing:
-    """What the study has cost and how long its rest takes; `left_of_search` are seconds of proposals to come."""
-    spent = sum(cost.wall_seconds for cost in follower.costs.values())
-    if follower.search:
-        planned = {spec.key for spec in follower.specs}
-        ends = follower.search.ends.items()
-        spent += sum(end.seconds for number, end in ends if follower.search.proposals[number].key not in planned)
-    left, untimed = _left(follower)
-    if left_of_search is None:
-        left = None
-    elif left is not None:
-        left += left_of_search
-    return Timing(spent, left, len(follower.workers), untimed)
+class Timer:
+    """Keeps count of what a study's trials cost. Each finished trial is taken up once."""
 
+    def __init__(self, follower: Follower) -> None:
+        self._follower, self._folder = follower, ""
+        self._times, self._counted = StageTimes(), set[str]()
 
-def _left(follower: Follower) -> tuple[float | None, bool]:
-    """Seconds that the unfinished trials take, less what running ones have done, and whether a step is not timed."""
-    unfinished = [spec for spec in follower.specs if not follower.states[spec.key].is_over]
-    if not unfinished:
-        return 0.0, False
-    times, unknown = StageTimes(), set[str]()
-    for key, cost in follower.costs.items():
-        times.add(follower.all_specs[key].variant, cost)
+    def now(self, left_of_search: float | None = 0.0) -> Timing:
+        """What the study has cost and how long its rest takes.
 
-    def seconds(spec: TrialSpec, stage: str) -> float:
-        took = times.seconds(spec.variant, stage)
-        if took is None:
-            unknown.add(stage)
-            return 0.0
-        state = follower.states[spec.key]
-        is_half_done = state.stage == stage and state.epochs >= state.epoch > 0
-        return took * (1 - state.epoch / state.epochs) if is_half_done else took
+        Args:
+            left_of_search: seconds of proposals to come; None if nothing tells.
+        """
+        follower = self._follower
+        if follower.folder != self._folder:
+            self._folder, self._times, self._counted = follower.folder, StageTimes(), set()
+        for key, cost in follower.costs.items():
+            if key not in self._counted:
+                self._counted.add(key)
+                self._times.add(follower.all_specs[key].variant, cost)
+        spent = sum(cost.wall_seconds for cost in follower.costs.values())
+        if follower.search:
+            ends = follower.search.ends.items()
+            planned = follower.all_specs
+            spent += sum(end.seconds for number, end in ends if follower.search.proposals[number].key not in planned)
+        left, untimed = self._left()
+        if left_of_search is None:
+            left = None
+        elif left is not None:
+            left += left_of_search
+        return Timing(spent, left, len(follower.workers), untimed)
 
-    left = work_left(unfinished, seconds, follower.is_done)
-    return (left, bool(unknown)) if follower.costs else (None, False)
+    def _left(self) -> tuple[float | None, bool]:
+        """Seconds that unfinished trials take, less what running ones have done, and whether a step is not timed."""
+        follower = self._follower
+        unfinished = [spec for spec in follower.specs if not follower.states[spec.key].is_over]
+        if not unfinished:
+            return 0.0, False
+        unknown = set[str]()
+
+        def seconds(spec: TrialSpec, stage: str) -> float:
+            took = self._times.seconds(spec.variant, stage)
+            if took is None:
+                unknown.add(stage)
+                return 0.0
+            state = follower.states[spec.key]
+            is_half_done = state.stage == stage and state.epochs >= state.epoch > 0
+            return took * (1 - state.epoch / state.epochs) if is_half_done else took
+
+        left = work_left(unfinished, seconds, follower.is_done)
+        return (left, bool(unknown)) if follower.costs else (None, False)

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from musiclab.dashboards.live.searching import (
     seconds_left,
 )
 from musiclab.dashboards.live.states import LOOKS, TrialState
-from musiclab.dashboards.live.timing import Timing, timing
+from musiclab.dashboards.live.timing import Timer, Timing
 from musiclab.dashboards.live.words import MARKS, best_text, progress_of, standing
 from musiclab.data.songs import TRACKS
 from musiclab.design.listening import Place
@@ -82,6 +81,7 @@ class StudyView:
         self._rendered, self._drawn, self._asked_at = -1, -1, float("-inf")
         self._drawn_until, self._rendered_at = 0.0, float("-inf")
         self.standing, self.timing = standing(self._follower), Timing(0.0, None, 0)
+        self._timer = Timer(self._follower)
         self.progress, self._places = (0, 0), list[Place]()
         self._drawn_place: Place | None = None
         self._best = ""
@@ -120,13 +120,12 @@ class StudyView:
                 "looks": LOOKS,
             }
 
-    def changes(self, since: int, place: Place | None) -> Iterator[Change]:
+    def changes(self, since: int, place: Place | None) -> list[Change]:
         """The parts of the page that have changed after a version."""
-        with self._lock:
+        with self._lock, self.clock.lock:
             self._asked_at = time.monotonic()
-            yield from self._board.since(since)
-            if chosen := self._chosen(place):
-                yield from self._music(chosen).since(since)
+            chosen = self._chosen(place)
+            return self._board.since(since) + (self._music(chosen).since(since) if chosen else [])
 
     def _chosen(self, place: Place | None) -> Place | None:
         """The place whose samples a visitor sees: the one asked for, else one that is drawn and kept; None if none."""
@@ -174,7 +173,7 @@ class StudyView:
         self.standing = standing(follower)
         self._places = places_of(follower)
         search = search_so_far(follower)
-        self.timing = timing(follower, seconds_left(follower, search) if search else 0.0)
+        self.timing = self._timer.now(seconds_left(follower, search) if search else 0.0)
         self._best = best_text(follower) or (best_proposal(search) if search else "")
         self.progress = progress_of(follower)
         parts, put = _parts(), self._board.put

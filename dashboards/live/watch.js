@@ -59,8 +59,14 @@ function path(root, element) {
   return places;
 }
 
+// A browser keeps few connections to a server, so a page that nobody sees has none.
+let source = null;
+let version = "";
+
 function follow() {
-  const source = new EventSource(body.dataset.events);
+  const address = new URL(body.dataset.events, location);
+  if (version) address.searchParams.set("since", version);
+  source = new EventSource(address);
   source.onopen = () => {
     lost = false;
     tell();
@@ -77,15 +83,21 @@ function follow() {
       location.reload();
       return;
     }
+    version = event.lastEventId || version;
     lost = false;
     readAt = performance.now() / 1000 - message.age;
     if (trouble.textContent !== message.trouble) trouble.textContent = message.trouble;
     message.parts?.forEach(put);
     tell();
   };
-  addEventListener("pagehide", () => source.close());
-  addEventListener("pageshow", (event) => event.persisted && location.reload());
 }
+
+document.addEventListener("visibilitychange", () => {
+  source?.close();
+  if (!document.hidden) follow();
+});
+addEventListener("pagehide", () => source?.close());
+addEventListener("pageshow", (event) => event.persisted && location.reload());
 
 style(document);
 follow();

@@ -72,7 +72,7 @@ class Watcher:
         is_whole, failed = True, ""
         try:
             if self._listing is None:
-                self._listing = Listing.of(self.storage)
+                self._listing = Listing(self.storage)
                 self._find_studies()
             for view in self.views.values():
                 try:

@@ -112,9 +112,10 @@ def _mirror_alerts(follower: Follower) -> list[str]:
     """What is wrong with the mirror, in sentences."""
     mirrored, mirror = follower.mirrored, follower.mirror
     if mirrored and mirrored.behind:
-        when = "is" if follower.is_alive else "was, when the study ended,"
-        more = "" if follower.is_alive else "; `musiclab sync` brings it up to date"
-        return [f"MLflow {when} behind: {mirrored.behind.rstrip('.')}{more}."]
+        reason = mirrored.behind.rstrip(".")
+        if follower.is_alive:
+            return [f"MLflow is behind: {reason}."]
+        return [f"When the study ended, MLflow was behind: {reason}; `musiclab sync` brings it up to date."]
     if not follower.is_alive:
         return []
     if mirror is not None and not mirror.alive:

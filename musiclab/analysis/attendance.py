@@ -136,7 +136,9 @@ def _floor_over_ceiling(test: ListeningTest, session: SessionBallots) -> tuple[i
     """How often a session puts the floor above the ceiling, out of how often, and how many answers that rests on."""
     kinds = [condition.kind for condition in test.conditions]
     if test.protocol == PAIRS:
-        checks = [ballot for ballot in counted_ballots(session) if _kinds(kinds, ballot.shown) == {REAL, SHUFFLED}]
+        ends = {index for index, kind in enumerate(kinds) if kind in (REAL, SHUFFLED)}
+        checks = [ballot for ballot in counted_ballots(session)
+                  if ballot.shown.first in ends and ballot.shown.second in ends]  # fmt: skip
         wrong = [ballot for ballot in checks if (one := preferred(ballot)) is not None and kinds[one] == SHUFFLED]
         return len(wrong), len(checks), len(checks)
     pieces = {
@@ -149,10 +151,6 @@ def _floor_over_ceiling(test: ListeningTest, session: SessionBallots) -> tuple[i
     means = {kind: {scale: sum(each[scale] for each in rated) / len(rated) for scale in SCALES}
              for kind, rated in pieces.items()}  # fmt: skip
     return sum(means[SHUFFLED][scale] > means[REAL][scale] for scale in SCALES), len(SCALES), fewest
-
-
-def _kinds(kinds: Sequence[str], shown: Presentation) -> set[str]:
-    return {kinds[shown.first], kinds[shown.second if shown.second is not None else shown.first]}
 
 
 def _repeats(session: SessionBallots) -> list[int]:

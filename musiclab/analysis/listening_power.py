@@ -150,12 +150,12 @@ def power(
     control = names[next(iter(test.controls.values()))]
     variant = next(index for index in variants if index != control)
     comparisons = sum(name != control_name for name, control_name in test.controls.items())
+    blocks = len({place.block for place in test.places})
+    if smallest_p(min(listeners, blocks), comparisons) > ALPHA:
+        return 0.0
     strengths = np.array([ENDS[condition.kind] for condition in test.conditions])
     strengths[variant] += model.difference(share)
     heard = heard_in(test, [session_plan(test, number) for number in range(listeners)])
-    blocks = len(np.unique(heard.block))
-    if smallest_p(min(listeners, blocks), comparisons) > ALPHA:
-        return 0.0
     grades = model.grades(heard, strengths, np.random.default_rng(test.seed), studies)
     cast = Votes(heard.listener, heard.block, heard.start, heard.first, heard.second, (np.sign(grades) + 1) / 2)
     used, says = for_variant(cast, variant, control)

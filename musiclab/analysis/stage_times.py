@@ -14,18 +14,22 @@ class StageTimes:
 
     def __init__(self) -> None:
         self._took: dict[tuple[str, str], list[float]] = {}
+        self._medians: dict[tuple[str, str], float] = {}
 
     def add(self, variant: Variant, cost: TrialCost) -> None:
         """Take up what a finished trial of the variant cost."""
         for stage, seconds in cost.seconds.items():
             for owner in (variant.name, variant.system):
                 self._took.setdefault((owner, stage), []).append(seconds)
+                self._medians.pop((owner, stage), None)
 
     def seconds(self, variant: Variant, stage: str) -> float | None:
         """The median of a stage in trials of the variant, else in those of its system; None if there is none."""
         for owner in (variant.name, variant.system):
-            if (owner, stage) in self._took:
-                return statistics.median(self._took[owner, stage])
+            if took := self._took.get((owner, stage)):
+                if (owner, stage) not in self._medians:
+                    self._medians[owner, stage] = statistics.median(took)
+                return self._medians[owner, stage]
         return None
 
 

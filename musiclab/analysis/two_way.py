@@ -2,11 +2,11 @@
 
 Both are samples: another listener has another taste, and another block has other models, which may be lucky. A test
 over listeners alone takes the luck of these few models for a difference. A test over blocks alone takes the taste of
-these few listeners for one. The larger p of both is close to right, but it errs in up to 7 % of studies if tastes and
-luck are about equally large. So a third test counts too, which adds both variances (Clark's quasi-F, 1973).
+these few listeners for one. The larger p of both is close to right, but it errs in up to 7 % of comparisons if tastes
+and luck are about equally large. So a third test counts too, which adds both variances (Clark's quasi-F, 1973).
 
 All starts of a block are continued by the same trained models. So a block is the unit, not a start: with several starts
-a block, sign flips over starts would be wrong in up to 28 % of studies.
+a block, sign flips over starts may be wrong in a fifth of studies and more.
 """
 
 import math

@@ -71,12 +71,12 @@ class Ratings:
 
 def votes(sessions: Sequence[SessionBallots]) -> Votes:
     """The votes of the sessions, whose indices are the listeners; warm-ups and repeats are none."""
-    share = {True: 1.0, False: 0.0, None: 0.5}
-    rows = [
-        (index, *ballot.shown.place, ballot.shown.first, ballot.shown.second,
-         share[None if (winner := preferred(ballot)) is None else winner == ballot.shown.first])
-        for index, session in enumerate(sessions) for ballot in counted_ballots(session)
-    ]  # fmt: skip
+    rows = []
+    for index, session in enumerate(sessions):
+        for ballot in counted_ballots(session):
+            shown, winner = ballot.shown, preferred(ballot)
+            won = 0.5 if winner is None else float(winner == shown.first)
+            rows.append((index, *shown.place, shown.first, shown.second, won))
     table = np.array(rows, float).reshape(len(rows), 6)
     listener, block, start, first, second = table[:, :5].astype(int).T
     return Votes(listener, block, start, first, second, table[:, 5])

@@ -209,6 +209,21 @@ def _kind(name: str) -> Kind:
     return cast(Kind, name)
 
 
+def spread_places(places: Iterable[Place], most: int, seed: int) -> tuple[Place, ...]:
+    """Starts of all blocks, equally many of each: as many as `most` allows, and one of each if there are more blocks.
+
+    Verdicts rest on blocks, because all starts of a block are continued by the same trained models. So a further start
+    of a block tells less than one of a further block.
+    """
+    by_block: dict[int, list[Place]] = {}
+    for place in sorted(places, key=lambda place: Block(seed, 0).stream_seed("listening", "places", *place)):
+        by_block.setdefault(place.block, []).append(place)
+    if not by_block:
+        return ()
+    of_each = min(max(1, most // len(by_block)), min(map(len, by_block.values())))
+    return tuple(sorted(place for own in by_block.values() for place in own[:of_each]))
+
+
 def session_plan(test: ListeningTest, number: int) -> tuple[Presentation, ...]:
     """What session `number`, from 0, hears, in this order. An answer's number is its index here.
 

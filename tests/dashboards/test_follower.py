@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from musiclab.dashboards.live.follower import Follower, Listing
-from musiclab.dashboards.live.timing import timing
+from musiclab.dashboards.live.timing import Timer
 from musiclab.dashboards.live.words import standing
 from musiclab.storage import leases
 from musiclab.storage.activity import Activity, WorkerState
@@ -22,7 +22,7 @@ FOREVER = float("inf")
 
 
 def _look(follower: Follower, until: float = FOREVER) -> Follower:
-    follower.poll(Listing.of(follower.storage), until)
+    follower.poll(Listing(follower.storage), until)
     return follower
 
 
@@ -205,7 +205,7 @@ def test_it_says_when_the_mirror_is_behind(tmp_path: Path, alive: bool) -> None:
         assert alert == "MLflow is behind: MLflow does not answer."
     else:
         (alert,) = standing(_followed(tmp_path)).alerts
-        assert alert.startswith("MLflow was, when the study ended, behind: MLflow does not answer; `musiclab sync`")
+        assert alert.startswith("When the study ended, MLflow was behind: MLflow does not answer; `musiclab sync`")
 
 
 def test_it_says_when_no_mirror_is_at_work(tmp_path: Path) -> None:
@@ -227,13 +227,13 @@ def test_time_left_is_that_of_finished_trials_over_the_workers(tmp_path: Path) -
     live = MadeLive(tmp_path)
     with live.begin():
         follower = _followed(tmp_path)
-        assert timing(follower).left is None
+        assert Timer(follower).now().left is None
         for number in range(len(DIMS)):
             live.finish(number, 0, 3.0)
         live.work(0, 1, pid=1)
         live.train(0, 1, EPOCHS // 5, at=time.time() + 1)
         live.work(1, 1, pid=2)
-        now = timing(_look(follower))
+        now = Timer(_look(follower)).now()
     assert now.spent == 4 * 61
     # Eight trials are left; a fifth of the training of one is done.
     assert now.left == pytest.approx(8 * 61 - 40 / 5)
@@ -245,11 +245,12 @@ def test_a_training_that_trials_share_counts_once(tmp_path: Path) -> None:
     live = MadeLive(tmp_path)
     plan = live.records.plans.get(live.folder)
     assert plan
-    shared = [replace(spec, stages=spec.stages | {"vae": "shared"}) for spec in plan.trial_specs]
-    live.records.plans.put(live.folder, replace(plan, trial_specs=tuple(shared)))
+    first, *others = plan.trial_specs
+    shared = [replace(spec, stages=spec.stages | {"vae": "shared"}) for spec in others]
+    live.records.plans.put(live.folder, replace(plan, trial_specs=(first, *shared)))
     live.finish(0, 0, 3.0)
     follower = _followed(tmp_path)
-    assert timing(follower).left == pytest.approx(11 * 21 + 40)
+    assert Timer(follower).now().left == pytest.approx(11 * 21 + 40)
 
 
 # Searches.

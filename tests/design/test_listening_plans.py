@@ -20,6 +20,7 @@ from musiclab.design.listening import (
     Place,
     Presentation,
     session_plan,
+    spread_places,
 )
 from musiclab.errors import UserError
 from tests.support.made_listening import made_test
@@ -163,3 +164,14 @@ def test_a_variant_cannot_be_called_like_the_ceiling() -> None:
     renamed = dataclasses.replace(test.conditions[0], name=test.conditions[-1].name)
     with pytest.raises(UserError, match="must have different names"):
         dataclasses.replace(test, conditions=(renamed, *test.conditions[1:]))
+
+
+@pytest.mark.parametrize(("blocks", "starts", "of_each"), [(7, 4, 3), (12, 4, 2), (20, 4, 1), (40, 4, 1), (3, 2, 2)])
+def test_starts_are_spread_over_all_blocks_equally(blocks: int, starts: int, of_each: int) -> None:
+    places = [Place(block, start + 1) for block in range(blocks) for start in range(starts)]
+    spread = spread_places(places, 24, seed=0)
+    assert set(spread) <= set(places) and len(set(spread)) == len(spread)
+    assert Counter(place.block for place in spread) == dict.fromkeys(range(blocks), of_each)
+    assert spread == spread_places(places[::-1], 24, seed=0)
+    assert of_each == starts or spread != spread_places(places, 24, seed=1)
+    assert spread_places([], 24, seed=0) == ()

@@ -133,3 +133,17 @@ def test_the_second_to_start_a_study_is_refused_by_name_of_the_first(
     taken_up.send_signal(signal.SIGINT)
     resume(taken_up)
     ended(taken_up, storage, code=130)
+
+
+def test_a_request_is_like_the_first_ctrl_c() -> None:
+    asked = threading.Event()
+    with GracefulShutdown(asked.set) as shutdown:
+        shutdown.request()
+        assert asked.wait(60)
+        assert shutdown.code == 130
+        asked.clear()
+        shutdown.request()
+        assert not asked.is_set()
+        time.sleep(0.3)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.fs
@@ -84,6 +85,27 @@ def test_a_storage_travels_to_other_processes(place: Storage) -> None:
 
 def test_trying_the_storage_out_leaves_nothing(place: Storage) -> None:
     assert place.names("") == []
+
+
+def test_a_storage_that_is_only_looked_at_is_left_as_it_is(tmp_path: Path) -> None:
+    assert Storage(str(tmp_path / "none"), looks_only=True).names("") == []
+    assert not [*tmp_path.iterdir()]
+    place = Storage(str(tmp_path))
+    place.write("a/b", b"1")
+    before = tmp_path.stat().st_mtime_ns
+    looking = pickle.loads(pickle.dumps(Storage(str(tmp_path), looks_only=True)))
+    assert looking.read("a/b") == b"1"
+    assert tmp_path.stat().st_mtime_ns == before
+
+
+def test_the_size_of_a_file_and_when_it_was_written(place: Storage) -> None:
+    assert place.info("a/b") is None
+    place.write("a/b", b"123")
+    first = place.info("a/b")
+    assert first is not None and first.size == 3
+    assert place.info("a") is None
+    place.write("a/b", b"1234")
+    assert place.info("a/b") != first
 
 
 def test_local_gives_a_folder_with_the_files(place: Storage) -> None:
@@ -204,7 +226,35 @@ def test_a_whole_study_on_a_storage_elsewhere(
     assert not list((elsewhere / "bucket").rglob(".*"))
 
 
+def test_a_new_file_is_written_once_and_never_replaced(place: Storage) -> None:
+    assert place.write_new("studies/a b/ü.json", b"first")
+    assert not place.write_new("studies/a b/ü.json", b"second")
+    assert place.read("studies/a b/ü.json") == b"first"
+    place.write("studies/a b/ü.json", b"replaced")
+    assert place.read("studies/a b/ü.json") == b"replaced"
+    assert place.names("studies/a b") == ["ü.json"]
+
+
 # Here: atomic writes.
+
+
+@pytest.mark.parametrize("write", [Storage.write, Storage.write_new])
+def test_a_write_is_on_the_disk_with_the_folders_that_are_new_when_it_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Storage, str, bytes], object]
+) -> None:
+    place, synced, sync = Storage(str(tmp_path)), [], os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()).partition("/.half-")[0])
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    write(place, "a/b/c", b"1")
+    new = [str(tmp_path / "a" / "b"), str(tmp_path / "a"), str(tmp_path)]
+    assert synced == [new[0], *new], "the file itself, then the folders that name it and one another"
+    synced.clear()
+    write(place, "a/b/d", b"1")
+    assert synced == [new[0]] * 2
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,15 @@ import pytest
 
 from musiclab.storage import leases
 from musiclab.storage.files import Storage
-from musiclab.storage.leases import Lease, LeaseTaken, active_holders, should_continue
+from musiclab.storage.leases import (
+    HolderWatch,
+    Lease,
+    LeaseTaken,
+    active_holders,
+    ask_to_stop,
+    should_continue,
+    stop_requested,
+)
 from tests.support.waiting import wait_until
 
 FOLDER = "studies/s/e/runner"
@@ -232,3 +240,46 @@ def test_who_only_looks_removes_nothing(storage: Storage, quick: None) -> None:
     assert active_holders(storage, FOLDER) == []
     assert not should_continue(storage, f"{FOLDER}/no lease.json")
     assert storage.exists(dead) and storage.exists(f"{FOLDER}/no lease.json")
+
+
+def test_a_holder_that_is_asked_to_stop_does_so_once(storage: Storage, quick: None) -> None:
+    asked = threading.Event()
+    times = []
+    with Lease(storage, FOLDER).take() as lease:
+        lease.obey(lambda: (times.append(1), asked.set()))
+        ask_to_stop(storage, lease.name)
+        assert stop_requested(storage, lease.name)
+        assert asked.wait(60)
+        beat = json.loads(storage.read(lease.name))["beat"]
+        wait_until(lambda: json.loads(storage.read(lease.name))["beat"] > beat + 3, "more heartbeats")
+    assert times == [1]
+
+
+def test_a_request_to_another_run_is_not_obeyed(storage: Storage, quick: None) -> None:
+    with Lease(storage, FOLDER).take() as earlier:
+        ask_to_stop(storage, earlier.name)
+    with Lease(storage, FOLDER).take() as lease:
+        lease.obey(lambda: pytest.fail("it was asked of another"))
+        wait_until(lambda: json.loads(storage.read(lease.name))["beat"] > 3, "heartbeats")
+        assert not stop_requested(storage, lease.name)
+        assert storage.names(FOLDER) == [lease.name.rpartition("/")[2]]  # a request is no lease
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b'{"lease": 1}'])
+def test_a_damaged_request_is_none(storage: Storage, data: bytes) -> None:
+    with Lease(storage, FOLDER).take() as lease:
+        storage.write(f"{FOLDER}-stop.json", data)
+        assert not stop_requested(storage, lease.name)
+
+
+def test_a_watch_tells_who_lives_and_who_has_died_without_waiting(storage: Storage) -> None:
+    watch = HolderWatch(storage, FOLDER)
+    assert watch.look() == []
+    with Lease(storage, FOLDER).take() as lease:
+        state = json.loads(storage.read(lease.name))
+        storage.write(f"{FOLDER}/0.json", json.dumps(state | {"started": "1"}).encode())
+        alive, dead = watch.look()
+        assert (alive.name, alive.alive, alive.stopping) == (lease.name, True, False)
+        assert (dead.name, dead.alive) == (f"{FOLDER}/0.json", False)
+        lease.stop()
+        assert watch.look()[0].stopping

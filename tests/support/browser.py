@@ -80,6 +80,10 @@ class Browser:
         """Run a script in every page before its own."""
         self._chrome("Page.addScriptToEvaluateOnNewDocument", source=script)
 
+    def downloads(self, folder: Path) -> None:
+        """Put what pages let one save into a folder, without asking."""
+        self._chrome("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+
     def screenshot(self, file: Path) -> None:
         file.write_bytes(base64.b64decode(_call("GET", f"{self._session}/screenshot")))
 

@@ -31,7 +31,7 @@ class BrowserListener:
 
     def wait(self, condition: str) -> Any:
         """Wait until an expression of the page is true."""
-        return wait_until(lambda: self.browser.run(f"return {condition}"), condition, self._progress)
+        return wait_until(lambda: self.browser.run(f"return {condition}"), condition, self._progress, poll_s=0.2)
 
     def _progress(self) -> Any:
         return self.browser.run(

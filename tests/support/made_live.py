@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from musiclab.design.trials import TrialSpec, Variant
-from musiclab.rendering.sample import render_samples
+from musiclab.rendering.midi import to_midi
 from musiclab.storage.activity import Activity, MirrorState, WorkerState
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease
@@ -56,15 +56,19 @@ class MadeLive:
         self.lease = lease.name
         return lease
 
-    def train(self, number: int, block: int, epochs: int, stage: str = "vae", at: float | None = None) -> None:
-        """The curves of a stage up to an epoch, the last of which was written at a time, by default now."""
+    def train(self, number: int, block: int, epochs: int, earlier: int = 0, at: float | None = None) -> None:
+        """The curves of a trial's first stage up to an epoch.
+
+        The first `earlier` epochs were written an hour ago, the last one at a time, by default now.
+        """
         end = time.time() if at is None else at
+        times = {step: end - 0.01 * (epochs - step) - 3600 * (step <= earlier) for step in range(epochs + 1)}
         points = [
-            CurvePoint(f"{part}/loss", step, 3 / step + 0.1 * number + 0.05 * block, end - 0.01 * (epochs - step))
+            CurvePoint(f"{part}/loss", step, 3 / step + 0.1 * number + 0.05 * block, times[step])
             for step in range(1, epochs + 1)
             for part in ("train", "val")
         ]
-        key = self.specs[number, block].stages[stage]
+        key = self.specs[number, block].stages["vae"]
         self.storage.write(f"stages/{key}/curves.json", json.dumps([vars(point) for point in points]).encode())
 
     def work(self, number: int, block: int, pid: int, began: float | None = None, device: str = "cpu") -> None:
@@ -83,7 +87,7 @@ class MadeLive:
         files = made_samples(samples, seed=10 * number + block)
         record = made_record(
             {"set/frechet": score}, {"set/frechet.floor": 0.5}, key=spec.key, config=spec.variant.config,
-            block=spec.block, stages=spec.stages, samples=dict.fromkeys((n for n in files if n.endswith(".mid")), "h"),
+            block=spec.block, stages=spec.stages, samples=dict.fromkeys(files, "h"),
         )  # fmt: skip
         seconds = {"vae": 40.0, "latent": 10.0, "generate": 5.0, "measure": 5.0, "samples": 1.0}
         cost = made_cost(began=ended - 61, ended=ended, seconds=seconds, host="kiln", pid=100 + number, device="cpu")
@@ -104,9 +108,8 @@ class MadeLive:
             self.finish(number, 0, 3.0 + number, self.began - 60 if number == 0 else None, samples=2)
         self.fail(0, 1)
         self.finish(1, 1, 3.5, samples=2)
-        self.train(2, 1, 4, at=time.time() - 3600)
         self.work(2, 1, pid=2001)
-        self.train(2, 1, 9)
+        self.train(2, 1, 9, earlier=4)
         self.work(3, 1, pid=2002, device="NVIDIA H200")
         self.train(3, 1, 3)
         self.train(0, 2, 7)
@@ -114,17 +117,16 @@ class MadeLive:
 
 
 def made_samples(count: int, seed: int = 0) -> dict[str, bytes]:
-    """Files of samples: a start of 32 steps and three times as much after it, without sound."""
+    """MIDI files of samples: a start of 32 steps, and three times as much after it. Sounds are made if asked for."""
     rng = np.random.default_rng(seed)
-    rolls = []
-    for _ in range(count):
+    files = {}
+    for number in range(1, count + 1):
         roll = np.zeros((5, 128, 128), bool)
         for track in range(5):
             for start in range(0, 128, 8):
                 roll[track, start : start + 6, int(rng.integers(40, 80))] = True
-        rolls.append(roll)
-    made = render_samples(rolls, [f"start {number}" for number in range(1, count + 1)], 2, 120.0, 32, sounds=0)
-    return {f"start-{number}.{kind}": data for number, one in enumerate(made, 1) for kind, data in one.items()}
+        files[f"start-{number}.mid"] = to_midi(roll, 2, 120.0)
+    return files
 
 
 def _spec(study: str, number: int, dim: int, block: int) -> TrialSpec:

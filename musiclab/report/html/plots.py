@@ -81,7 +81,7 @@ def _rows_plot(groups: list[list[Row]], scale: Scale, name: str, title: str, abo
     """The plot of rows for wide pages and for phones; its description begins with what it is `about`."""
     values = "; ".join(
         f"{shortened(row.name, 60)}: {number(row.interval.mean)} {bounds_html(row.interval)}, "
-        f"{row.rests_on or counted(len(row.values), 'block')}"
+        f"{row.rests_on or counted(row.interval.n, 'block')}"
         for group in groups
         for row in group
     )
