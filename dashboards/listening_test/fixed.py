@@ -14,6 +14,7 @@ from musiclab.design.listening import (
     ListeningTest,
     Place,
     Presentation,
+    spread_places,
 )
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
@@ -28,7 +29,7 @@ QUESTIONS = {
     PAIRS: "Which one is the better continuation of the start?",
     RATINGS: "How good is this continuation of the start?",
 }
-# So many starts are drawn. With fewer than enough of them, the excerpts become shorter before starts are given up.
+# So many starts are drawn at most. Excerpts are shortened until enough starts are long enough.
 _MOST_PLACES, _ENOUGH_PLACES = 12, 6
 _MOST_BARS, _START_BARS = 8, 4
 
@@ -128,22 +129,30 @@ def planned(results: Results, protocol: str) -> ListeningTest:
             f"{results.plan.study} has no start that {listing(variants)} all continue by a bar or more; run more "
             "blocks, or run it with a longer continuation."
         )
-    ranked = sorted(bars_by_place.values(), reverse=True)
-    bars = min(_MOST_BARS, ranked[min(_ENOUGH_PLACES, len(ranked)) - 1])
+    bars = _bars(bars_by_place)
     seed = int(content_hash([results.plan.edition, protocol])[:8], 16)
     places = [place for place, most in bars_by_place.items() if most >= bars]
-    drawn = sorted(places, key=lambda place: content_hash([seed, *place]))[:_MOST_PLACES]
     window = music.spec.steps // music.bar
     return ListeningTest(
         protocol=protocol,
         question=QUESTIONS[protocol],
         conditions=(*(Condition(name) for name in variants), CEILING, FLOOR),
         controls={name: results.answer.controls[name] for name in variants},
-        places=tuple(sorted(drawn)),
+        places=spread_places(places, _MOST_PLACES, seed),
         start_bars=min(_START_BARS, window),
         bars=bars,
         seed=seed,
     )
+
+
+def _bars(bars_by_place: dict[Place, int]) -> int:
+    """How many bars are heard: as many as enough starts have, the same number of each block; no block is given up."""
+    by_block: dict[int, list[int]] = {}
+    for place, bars in bars_by_place.items():
+        by_block.setdefault(place.block, []).append(bars)
+    of_each = -(-_ENOUGH_PLACES // len(by_block))  # rounded up
+    shortest = [sorted(bars, reverse=True)[:of_each][-1] for bars in by_block.values()]
+    return min(_MOST_BARS, *shortest)
 
 
 def _variants(results: Results, samples: Samples) -> list[str]:

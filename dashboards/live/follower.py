@@ -176,6 +176,7 @@ class Follower:
         self.specs = list(plan.trial_specs)
         self._by_key = {spec.key: spec for spec in self.specs}
         self._interrupted_for = None
+        self.states.clear()  # what an earlier run finished is now used again
         self._wanted = (plan.objective, *plan.design.get("also", ()))
         try:
             find_measure(plan.objective)

@@ -72,6 +72,17 @@ def test_a_trial_goes_through_its_states(tmp_path: Path) -> None:
     assert not follower.failures and not follower.workers
 
 
+def test_what_an_earlier_run_finished_is_used_again(tmp_path: Path) -> None:
+    live = MadeLive(tmp_path)
+    live.finish(0, 0, 3.0)
+    follower = _followed(tmp_path)
+    assert follower.states[live.specs[0, 0].key].state == "finished"
+    plan = live.records.plans.get(live.folder)
+    assert plan
+    live.records.plans.put(live.folder, replace(plan, began=time.time() + 1))
+    assert _look(follower).states[live.specs[0, 0].key].state == "reused"
+
+
 def test_the_version_changes_with_what_is_seen_and_not_otherwise(tmp_path: Path) -> None:
     live = MadeLive(tmp_path)
     with live.begin():

@@ -45,11 +45,11 @@ BODIES = (
 
 def attack(rng: random.Random, visitor: Visitor) -> tuple[str, str, bytes | None, dict[str, str]]:
     """A request: its method, path, body and headers."""
-    id = rng.choice([*IDS, visitor.session, visitor.session])
+    id = visitor.session if rng.random() < 0.6 else rng.choice(IDS)
     path = rng.choice(
         [
             "/", "//", "/api", "/api/begin", "/api/reference", f"/session/{id}", f"/api/session/{id}",
-            f"/api/session/{id}/answer", f"/api/session/{id}/answer", f"/api/session/{id}/answer",
+            *[f"/api/session/{id}/answer"] * 6,
             f"/api/session/{id}/withdraw/", f"/api/session/{id}/sound/{rng.choice(IDS)}", f"/static/{id}/ask.js",
             f"/{rng.randbytes(6).hex()}", f"/api/session/{id}?{'a=1&' * 999}",
         ]
@@ -65,7 +65,7 @@ def attack(rng: random.Random, visitor: Visitor) -> tuple[str, str, bytes | None
         headers["Host"] = rng.choice(["evil.example", "127.0.0.1:1", ""])
     if rng.random() < 0.2:
         headers["Range"] = rng.choice(["bytes=0-", "bytes=9-1", "bytes=-9", "bytes=0-" + "9" * 99])
-    method = rng.choice(["GET", "POST", "POST", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"])
+    method = rng.choice(["GET", *["POST"] * 8, "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"])
     return method, path.encode("ascii", "ignore").decode(), body if method == "POST" else None, headers
 
 

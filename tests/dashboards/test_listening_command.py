@@ -137,7 +137,7 @@ def test_the_plan_option_starts_and_writes_nothing(
 # Answers from elsewhere.
 
 
-def saved(test: FixedTest, answers: int = 3, **fields: Any) -> dict[str, Any]:
+def saved(test: FixedTest, count: int = 3, **fields: Any) -> dict[str, Any]:
     """What an offline test saves."""
     answer: Any = "equal" if test.plan.test.protocol == PAIRS else RATING
     return {
@@ -145,7 +145,7 @@ def saved(test: FixedTest, answers: int = 3, **fields: Any) -> dict[str, Any]:
         "plan": test.plan.key,
         "session": {"id": "a" * 32, "number": FIRST_NUMBER + 2, "began": 1.7e9, "training": "trained"},
         "answers": [
-            {"number": number, "answer": answer, "seconds": 3.5, "time": 1.7e9 + number} for number in range(answers)
+            {"number": number, "answer": answer, "seconds": 3.5, "time": 1.7e9 + number} for number in range(count)
         ],
         "withdrawn": False,
     } | fields

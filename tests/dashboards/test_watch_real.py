@@ -16,9 +16,9 @@ pytestmark = pytest.mark.slow
 def test_the_button_stops_a_real_study_which_goes_on_from_there(
     storage: Path, long_study: Path, long_options: list[str]
 ) -> None:
-    with served("watch", str(storage)) as url:
-        process = paused_study(*long_options, storage=storage, file=long_study)
-        try:
+    process = paused_study(*long_options, storage=storage, file=long_study)
+    try:
+        with served("watch", str(storage)) as url:  # it is started late
             (name,) = (folder.name for folder in (storage / "studies").iterdir())
             address = f"{url}studies/{name}"
             page = wait_until(lambda: _page(address, r'class="R"[^>]*>R 1'), "the first epoch on the page")
@@ -29,19 +29,22 @@ def test_the_button_stops_a_real_study_which_goes_on_from_there(
             assert lease
             body = f"form_token={form_token(page)}&lease={lease[1]}".encode()
             assert ask(f"{address}/stop", "POST", body).status == 303
-        finally:
             resume(process)
-        stopped = ended(process, storage, code=130)
-        assert "Press Ctrl-C again to quit now." in stopped.err and "Traceback" not in stopped.err
-        assert re.search(r"^Stopped: 0 of 2 trials done, 1 resumes from epoch \d+, 1 new", stopped.out, re.MULTILINE)
-        page = wait_until(lambda: _page(address, r"Stopped: nobody runs it"), "its end on the page")
-        assert re.search(r'class="W" title="interrupted[^"]*">W \d+/', page)
-        assert ask(f"{address}/stop", "POST", body).status == 409
-        assert not [*storage.glob(f"studies/{name}/*/workers")]
-        went_on = run_study(*long_options, "--in-process", storage=storage, file=long_study)  # it obeys no old request
-        assert "0 of 2 trials done, 1 resumes from epoch" in went_on.out
-        page = wait_until(lambda: _page(address, r"Over: 2 of 2 trials have ended"), "the end of all")
-        assert page.count('class="F">F<') == 2
+            stopped = ended(process, storage, code=130)
+            assert "Press Ctrl-C again to quit now." in stopped.err and "Traceback" not in stopped.err
+            assert re.search(
+                r"^Stopped: 0 of 2 trials done, 1 resumes from epoch \d+, 1 new", stopped.out, re.MULTILINE
+            )
+            page = wait_until(lambda: _page(address, r"Stopped: nobody runs it"), "its end on the page")
+            assert re.search(r'class="W" title="interrupted[^"]*">W \d+/', page)
+            assert ask(f"{address}/stop", "POST", body).status == 409
+            assert not [*storage.glob(f"studies/{name}/*/workers")]
+            went_on = run_study(*long_options, "--in-process", storage=storage, file=long_study)
+            assert "0 of 2 trials done, 1 resumes from epoch" in went_on.out  # it obeyed no old request
+            page = wait_until(lambda: _page(address, r"Over: 2 of 2 trials have ended"), "the end of all")
+            assert page.count('class="F">F<') == 2
+    finally:
+        process.kill()
 
 
 def _page(address: str, pattern: str) -> str:
