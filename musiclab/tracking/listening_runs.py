@@ -95,19 +95,15 @@ def ballots_json(listening: ListeningResults) -> bytes:
     """
     tests = {}
     for protocol, found in listening.tests.items():
-        test, sessions = found.plan.test, []
+        sessions: list[dict[str, Any]] = []
         for each in listening.sessions[protocol]:
             ballots = [] if each.withdrawn else [ballot.to_json() for ballot in each.ballots.values()]
-            hidden = {"listener": content_hash(["listener", each.session.id])}
-            sessions.append(
-                hidden
-                | {name: value for name, value in each.session.to_json().items() if name != "id"}
-                | {"withdrawn": each.withdrawn}
-                | {"ballots": [_without(ballot, "session") for ballot in ballots]}
-            )
+            listener = {"listener": content_hash(["listener", each.session.id]), "withdrawn": each.withdrawn}
+            answers = {"ballots": [_without(ballot, "session") for ballot in ballots]}
+            sessions.append(_without(each.session.to_json(), "id") | listener | answers)
         tests[protocol] = {
             "plan": found.plan.to_json(),
-            "heard": [condition.name for condition in test.conditions],
+            "heard": [condition.name for condition in found.plan.test.conditions],
             "sessions": sessions,
         }
     return (json.dumps(tests, indent=1) + "\n").encode()

@@ -22,8 +22,8 @@ from musiclab.report.sentences import captions
 from musiclab.report.sentences.phrases import p_phrase
 from musiclab.wording import counted, rounded
 
-_ENDS = {REAL: "the ceiling", SHUFFLED: "the floor"}
-_DASHES = {REAL: (), SHUFFLED: (6, 3)}
+_ENDS: dict[str, str] = {REAL: "the ceiling", SHUFFLED: "the floor"}
+_DASHES: dict[str, tuple[int, ...]] = {REAL: (), SHUFFLED: (6, 3)}
 
 
 @dataclass(frozen=True)
