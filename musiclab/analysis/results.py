@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from musiclab.analysis.answer import Answer, answer
 from musiclab.analysis.claims import ClaimVerdict, judgements
+from musiclab.analysis.listening import ListeningResults, listening_results
 from musiclab.analysis.search import SearchResults, search_results
 from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError
@@ -28,6 +29,7 @@ class Results:
         answer: the statistics.
         judgements: the plan's claims, judged.
         search: what the search has come to whose first places are the variants; None if the study is none.
+        listening: what listeners say; None if no listening test was fixed.
     """
 
     storage: Storage
@@ -40,6 +42,7 @@ class Results:
     answer: Answer
     judgements: list[ClaimVerdict]
     search: SearchResults | None = None
+    listening: ListeningResults | None = None
 
     @classmethod
     def read(cls, storage: Storage, study: str, edition: str = "") -> "Results":
@@ -59,4 +62,5 @@ class Results:
         summary = answer(trials, records, plan.criteria, failures)
         verdicts = judgements(plan.claims, trials, records, plan.sequential)
         search = search_results(storage, folder, plan, records)
-        return cls(storage, folder, plan, trials, records, runs, failures, summary, verdicts, search)
+        listening = listening_results(storage, folder, trials, records)
+        return cls(storage, folder, plan, trials, records, runs, failures, summary, verdicts, search, listening)

@@ -5,10 +5,13 @@ import dataclasses
 import io
 import json
 import math
+from collections import Counter
 from typing import Any
 
 from musiclab.analysis.answer import Answer
 from musiclab.analysis.intervals import Interval
+from musiclab.analysis.listening import ListeningResults
+from musiclab.analysis.preferences import Preferences
 from musiclab.analysis.results import Results
 from musiclab.analysis.search import SearchResults
 from musiclab.design.trials import FORM, SYSTEM
@@ -84,7 +87,8 @@ def trial_table(results: Results) -> tuple[list[str], list[list[Any]]]:
 def results_json(results: Results) -> str:
     """The whole answer: sentences, criteria, each variant's intervals and comparison, baselines, effects, claims, plan.
 
-    A missing value is null, and so are the bounds of an unbounded interval. Of a search it has what was confirmed.
+    A missing value is null, and so are the bounds of an unbounded interval. Of a search it has what was confirmed, and
+    of listening tests what was heard.
     """
     answer, plan = results.answer, results.plan
     variants = [
@@ -102,7 +106,7 @@ def results_json(results: Results) -> str:
     whole = {
         "study": plan.study,
         "question": plan.question,
-        "answer": describe(answer, results.search),
+        "answer": describe(answer, results.search, results.listening),
         "objective": answer.objective.full_name,
         "unit": answer.objective.unit,
         "better": answer.objective.better,
@@ -114,6 +118,7 @@ def results_json(results: Results) -> str:
         "effects": _json(answer.effects),
         "claims": _json(results.judgements),
         **({"search": _search(results.search)} if results.search else {}),
+        **({"by_ear": _by_ear(results.listening)} if results.listening else {}),
         "plan": plan.to_summary(),
     }
     return json.dumps(_finite(whole), indent=1) + "\n"
@@ -136,6 +141,24 @@ def _search(search: SearchResults) -> dict[str, Any]:
         "importance": search.importance,
         "cost": _json(search.cost),
     }
+
+
+def _by_ear(listening: ListeningResults) -> dict[str, Any]:
+    """What listeners say, by protocol, and measures beside ears; nothing tells one listener from another."""
+    tests: dict[str, Any] = {}
+    for protocol, found in listening.tests.items():
+        heard = found.attendance
+        who = {
+            "simulated": heard.simulated,
+            "listeners": len(heard.counted),
+            "excluded": Counter(each.reason for each in heard.excluded),
+            "answers": heard.answers,
+            "repeats": heard.repeats,
+            "consistency": heard.consistency,
+        }
+        strengths = found.strengths if isinstance(found, Preferences) else found.means
+        tests[protocol] = who | {"strengths": _json(strengths), "comparisons": _json(found.comparisons)}
+    return tests | {"measures": _json(listening.beside_ears)}
 
 
 def table_tex(results: Results) -> str:
@@ -217,6 +240,8 @@ def _json(value: Any) -> Any:
     """Dataclasses as dictionaries, however deep."""
     if isinstance(value, list | tuple):
         return [_json(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _json(each) for name, each in value.items()}
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
 
 

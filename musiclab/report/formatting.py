@@ -42,6 +42,16 @@ def signed_html(value: float) -> str:
     return f"+{number(value)}" if value > 0 else number(value)
 
 
+def percent(share: float) -> str:
+    """A share as a percentage: `62 %`; a dash for NaN."""
+    return NONE if math.isnan(share) else f"{100 * share:.0f} %"
+
+
+def percent_bounds(interval: Interval | None) -> str:
+    """As `bounds_text`, of shares: `[51 %, 72 %]`."""
+    return _bounds(interval, percent)
+
+
 def bounds_html(interval: Interval | None) -> str:
     """As `bounds_text`, with numbers as `number` writes them."""
     return _bounds(interval, number)

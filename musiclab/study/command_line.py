@@ -35,7 +35,7 @@ def _print(outcome: Outcome) -> None:
     storage = results.storage
     spell = speller(sys.stdout)
     tables = [table(results.answer, spell), search_table(results.answer, results.search, spell)]
-    print("", *filter(None, tables), *describe(results.answer, results.search), "", sep="\n\n")
+    print("", *filter(None, tables), *describe(results.answer, results.search, results.listening), "", sep="\n\n")
     for trial in study_run.trial_specs:
         if trial.key in study_run.failed:
             log = storage.path(f"trials/{trial.key}/{FAILURE_LOG}")

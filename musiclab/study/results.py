@@ -86,7 +86,7 @@ class StudyResults:
         self.notes = tuple(notes)
         comparisons = results.answer.comparisons
         self.answer = StudyAnswer(
-            sentences=tuple(describe(results.answer, results.search)),
+            sentences=tuple(describe(results.answer, results.search, results.listening)),
             verdicts={variant: comparison.verdict for variant, comparison in comparisons.items()},
             statistics=results.answer,
         )

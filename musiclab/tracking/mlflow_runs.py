@@ -239,6 +239,12 @@ class Runs:
         self._client.set_terminated(run.id, status, max(round(ended * 1000), run.began))
         run.status = status
 
+    def tag(self, run: Run, tags: dict[str, str]) -> None:
+        """Set those tags of a run that it does not have yet."""
+        for key, value in tags.items():
+            if run.tags.get(key) != _text(value, 4900):
+                self._set_tag(run, key, _text(value, 4900))
+
     def mark_in_sync(self, run: Run, mark: str) -> None:
         """Note that the run is in sync with the state `mark`; this comes after all else that is sent for that state."""
         self._set_tag(run, _MARK, mark)

@@ -4,10 +4,12 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 from musiclab.analysis.answer import Answer, answer
+from musiclab.analysis.listening import listening_results
 from musiclab.analysis.search import search_results
 from musiclab.design.trials import FORM, SYSTEM, TrialSpec
 from musiclab.errors import UserError
@@ -21,6 +23,7 @@ from musiclab.storage.records import Records
 from musiclab.storage.search_documents import Proposal, SearchFiles
 from musiclab.storage.trial_documents import TrialRecord
 from musiclab.tracking.backlog import Sent
+from musiclab.tracking.listening_runs import is_heard_in_sync, listening_state, show_listening
 from musiclab.tracking.mlflow_runs import Run, Runs, is_refused
 from musiclab.tracking.reasons import why
 from musiclab.tracking.search_runs import SearchRuns
@@ -61,6 +64,7 @@ class Reconciler:
         self._failed: dict[str, float] = {}
         self._seen: set[str] = set()
         self._answered_state, self._no_answer_until = "", 0.0
+        self._unreadable: dict[str, str] = {}  # of the listening tests
         self._known_runs: Runs | None = None  # None before the first round, and after one that failed
         self._had_failure, self._upload_failed, self._behind, self._total = False, False, "", 0
         self.changes: Counter[str] = Counter()
@@ -70,7 +74,7 @@ class Reconciler:
     @property
     def damage(self) -> dict[str, str]:
         """Damaged files of the storage, with what is wrong with them."""
-        return self._records.damage | self._search.damage
+        return self._records.damage | self._search.damage | self._unreadable
 
     def round(self, last: bool = False) -> tuple[list[str], str]:
         """Do one round.
@@ -123,12 +127,13 @@ class Reconciler:
         for spec in specs:
             if spec.key not in self.points:
                 self._sync_trial(spec.key, self._send_trial, runs, spec, variants[spec.variant.name], last)
-        state = self._state(plan)
+        heard = listening_state(self._records.storage, self._folder)
+        state = self._state(plan, heard)
         began = time.monotonic()
         # An answer searches for the ends of many intervals, so at most a tenth of the time is spent on it.
         if self._answered_state != state and (last or began >= self._no_answer_until):
             result = answer(specs, self._finished, plan.criteria, self._failed)
-            self._show(runs, plan, study, variants, result, state)
+            self._show(runs, plan, study, variants, result, state, heard)
             self._answered_state, self._no_answer_until = state, began + 10 * (time.monotonic() - began)
         if last:
             self._upload_report(runs, study, (*_REPORT, "search.csv") if plan.is_search else _REPORT)
@@ -218,22 +223,28 @@ class Reconciler:
             self._note(f"files cannot be uploaded: {why(error, self._uri)}")
         return not self._upload_failed
 
+    def _upload_once(self, runs: Runs, run: Run, kind: str, files: dict[str, bytes]) -> bool:
+        """As `_upload`, but nothing is tried after a failure in this round."""
+        return not self._upload_failed and self._upload(runs, run, kind, files)
+
     def _note(self, reason: str) -> None:
         self._behind = self._behind or reason
 
-    def _state(self, plan: StudyPlan) -> str:
-        """What an answer depends on: the plan's trials, how many have finished or failed, criteria, a search's ends."""
+    def _state(self, plan: StudyPlan, heard: str) -> str:
+        """What an answer depends on: the trials, how many have finished or failed, criteria, a search, ballots."""
         keys = sorted(spec.key for spec in plan.trial_specs)
         searched = [SearchFiles(self._records.storage, self._folder).ended()] if plan.is_search else []
-        identity = content_hash([keys, plan.margin, plan.sequential, self._failed, *searched], 8)
+        others = [*searched, *([heard] if heard else [])]
+        identity = content_hash([keys, plan.margin, plan.sequential, self._failed, *others], 8)
         return f"{len(self._finished)} of the {len(plan.trial_specs)} trials {identity}"
 
     def _show(
-        self, runs: Runs, plan: StudyPlan, study: Run, variants: dict[str, Run], result: Answer, state: str
+        self, runs: Runs, plan: StudyPlan, study: Run, variants: dict[str, Run], result: Answer, state: str, heard: str
     ) -> None:
         """Show the answer: each variant's means and intervals, with the number of finished blocks as the step.
 
-        If MLflow already shows an answer of more blocks, this one takes its step and so replaces it.
+        If MLflow already shows an answer of more blocks, this one takes its step and so replaces it. What listeners
+        have said is read if `heard`, its state, or the answer is not what MLflow has.
         """
         # The trials' own time, not the present one: if a reply was lost, a retry makes equal points.
         ended = max(self._ended.values(), default=plan.began)
@@ -249,15 +260,22 @@ class Reconciler:
             runs.end(run, "FINISHED", ended, tags)
             runs.mark_in_sync(run, mark)
             self._progress(len(self.points), self._total)
-        search = search_results(self._records.storage, self._folder, plan, self._finished)
+        storage = self._records.storage
+        listening = None
+        if heard and not (is_heard_in_sync(study, heard) and study.mark == state):
+            listening = listening_results(storage, self._folder, list(plan.trial_specs), self._finished)
+        if listening:
+            show_listening(runs, study, variants, listening, heard, partial(self._upload_once, runs))
+            self._unreadable |= listening.damage
+        search = search_results(storage, self._folder, plan, self._finished)
         if (self._finished or search) and (study.mark != state or study.has_lost("answer", lambda: _ANSWER)):
             question = plan.question
             numbers = "\n\n".join(filter(None, [table(result), search_table(result, search)]))
-            words = "\n\n".join(describe(result, search))
+            words = "\n\n".join(describe(result, search, listening))
             text = f"{question}\n\n{numbers}\n\n{words}\n"
             files = dict(zip(_ANSWER, [text.encode(), json.dumps(plan.to_json(), indent=1).encode()], strict=True))
             tags = {"mlflow.note.content": f"{question}\n\n{words}\n\n```\n{numbers}\n```"}
-            uploaded = not self._upload_failed and self._upload(runs, study, "answer", files)
+            uploaded = self._upload_once(runs, study, "answer", files)
             runs.end(study, "FINISHED", ended, tags)
             if uploaded:
                 runs.mark_in_sync(study, state)
@@ -268,8 +286,7 @@ class Reconciler:
             files = {name: self._records.storage.read(f"{self._folder}/{name}") for name in names}
         except FileNotFoundError:
             return  # none was written, or only a part
-        if not self._upload_failed:
-            self._upload(runs, study, "report", files)
+        self._upload_once(runs, study, "report", files)
 
     def _links(self, runs: Runs, study: Run, variants: list[Run]) -> list[str]:
         base = _UI if is_database(self._uri) else masked(self._uri.rstrip("/"))

@@ -233,8 +233,8 @@ def test_what_comes_from_data_stays_text(pages: dict[str, str]) -> None:
 def test_sections_come_in_the_order_of_reading(pages: dict[str, str]) -> None:
     headings = Parsed(pages["eight"]).all("h2")
     assert headings == [
-        "The answer", "Every variant against its control", "What each field does", "All measures", "Learning curves",
-        "Distributions against real music", "Listening", "What it cost", "How to do it again",
+        "The answer", "Every variant against its control", "By ear", "What each field does", "All measures",
+        "Learning curves", "Distributions against real music", "Listening", "What it cost", "How to do it again",
     ]  # fmt: skip
     assert "Distributions against real music" not in Parsed(pages["grid"]).all("h2")
 

@@ -38,7 +38,7 @@ def _all_plots() -> dict[str, Markup]:
     groups = [[_row("a", [1.0, 2.0], True), _row("b", [2.0, 4.0])], [_row("c", [3.0, 1.0], True)]]
     edges = np.linspace(0, 1, 5)
     return {
-        "blocks": blocks_plot(groups, [Reference("real music", 2.0, spread=0.1)], "one", "Title"),
+        "blocks": blocks_plot(groups, [Reference("real music", 2.0, band=(1.9, 2.1))], "one", "Title"),
         "curves": curves_plot([_curve("a", 0, [3.0, 2.0, 1.0]), _curve("b", 7, [2.0, 2.0])], "two", "Title", "Said."),
         "response": response_plot([_curve("", -1, [3.0, 2.0, 1.0])], [], [1.0, 2.0, 3.0], "three", "Title"),
         "distribution": distribution_plot(edges, np.full(4, 0.25), [(2, np.eye(4)[1])], "four", "Title", "Said."),

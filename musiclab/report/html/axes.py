@@ -17,12 +17,12 @@ TICK_STEPS = (1, 2, 5, 10)  # between ticks, times a power of ten
 
 @dataclass(frozen=True)
 class Reference:
-    """A value to compare others with, such as that of real music; `spread` to both sides makes it a band."""
+    """A value to compare others with, such as that of real music; `band` has the ends of a band around it."""
 
     label: str
     value: float
     dashes: tuple[int, ...] = ()
-    spread: float = 0.0
+    band: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,17 @@ from pathlib import PurePosixPath
 from urllib.parse import quote
 
 from musiclab.analysis.results import Results
+from musiclab.report.html.by_ear import pooled_ears
 from musiclab.report.html.templates import template
-from musiclab.report.sentences import distance_from_real, evidence, evidence_mark, headline, searched
+from musiclab.report.sentences import (
+    captions,
+    distance_from_real,
+    evidence,
+    evidence_mark,
+    headline,
+    judged_by_ear,
+    searched,
+)
 from musiclab.wording import counted
 
 
@@ -24,6 +33,7 @@ def overview(studies: list[Results]) -> str:
             "answer": [
                 headline(study.answer, study.search),
                 *searched(study.answer, study.search),
+                *judged_by_ear(study.listening),
                 *distance_from_real(study.answer),
             ],
             "measured_at": measured_at(study),
@@ -37,7 +47,12 @@ def overview(studies: list[Results]) -> str:
     ]
     claims.sort(key=lambda row: row[1].claim.order)
     return template("overview.html.j2").render(
-        studies=rows, claims=claims, evidence=evidence, evidence_mark=evidence_mark
+        studies=rows,
+        claims=claims,
+        evidence=evidence,
+        evidence_mark=evidence_mark,
+        by_ear=pooled_ears(studies),
+        captions=captions,
     )
 
 

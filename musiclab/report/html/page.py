@@ -7,9 +7,11 @@ from typing import Any
 from markupsafe import Markup
 
 from musiclab.analysis.results import Results
+from musiclab.design.listening import SCALES
 from musiclab.measures.baselines import RANDOM, SHUFFLED
 from musiclab.report.formatting import moment, shortened
 from musiclab.report.html import tables, trial_tables
+from musiclab.report.html.by_ear import ear_section
 from musiclab.report.html.listening import LISTENING_CSS, LISTENING_JS, listening
 from musiclab.report.html.plots import swatch
 from musiclab.report.html.search import search_section
@@ -67,6 +69,8 @@ def _page(results: Results) -> str:
         sentence=headline(answer, results.search),
         searched=searched(answer, results.search),
         search=search_section(results),
+        by_ear=ear_section(results),
+        scales=SCALES,
         captions=captions,
         mark_swatch=lambda kind: mark_swatch(kind, f"mark-{next(swatches)}"),
         distance=distance_from_real(answer),

@@ -13,7 +13,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from musiclab.analysis.intervals import Interval
 from musiclab.report.formatting import bounds_html, lines, number, shortened
-from musiclab.report.html.axes import TICK_STEPS, Reference, logarithmic_middle, put_axis, scale_of
+from musiclab.report.html.axes import TICK_STEPS, Reference, Scale, logarithmic_middle, put_axis, scale_of
 from musiclab.report.html.svg import COLOR, drawn, ornament
 from musiclab.report.sentences import captions
 from musiclab.wording import counted
@@ -34,13 +34,17 @@ _TIED_ROWS, _TIED_BLOCKS = 9, 12  # beyond these, lines between a block's dots a
 
 @dataclass(frozen=True)
 class Row:
-    """A variant in the plot of blocks: its name, the note below it, values by block, mean and interval."""
+    """A variant in a plot of rows: its name, the note below it, values by block, mean and interval.
+
+    `rests_on` says how much the interval rests on; it is the number of blocks unless it is given.
+    """
 
     name: str
     note: str
     values: dict[int, float]
     interval: Interval
     control: bool = False
+    rests_on: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,36 +68,43 @@ def blocks_plot(groups: list[list[Row]], references: list[Reference], name: str,
         references: values to compare them with; one that lies far away is named at the edge beyond which it lies.
         name, title: as `svg.drawn` takes them.
     """
+    values = [value for group in groups for row in group for value in (*row.values.values(), *_ends(row.interval))]
+    return _rows_plot(groups, scale_of(values, references), name, title, captions.BLOCKS_PLOT)
+
+
+def shares_plot(groups: list[list[Row]], references: list[Reference], name: str, title: str) -> Markup:
+    """Percentages with their intervals as `blocks_plot` shows means, on an axis that has all from 0 to 100."""
+    return _rows_plot(groups, Scale(-2, 102, False, tuple(references), ()), name, title, captions.SHARES_PLOT)
+
+
+def _rows_plot(groups: list[list[Row]], scale: Scale, name: str, title: str, about: str) -> Markup:
+    """The plot of rows for wide pages and for phones; its description begins with what it is `about`."""
     values = "; ".join(
         f"{shortened(row.name, 60)}: {number(row.interval.mean)} {bounds_html(row.interval)}, "
-        f"{counted(row.interval.n, 'block')}"
+        f"{row.rests_on or counted(row.interval.n, 'block')}"
         for group in groups
         for row in group
     )
-    description = f"{captions.BLOCKS_PLOT} {values}."
     plots = Markup("")
     for kind, width in (("wide", WIDE), ("narrow", NARROW)):
-        rows = _Rows(groups, references, width)
-        plots += drawn(width, rows.height, rows.draw, f"{name}-{kind}", title, description, kind)
+        rows = _Rows(groups, scale, width)
+        plots += drawn(width, rows.height, rows.draw, f"{name}-{kind}", title, f"{about} {values}.", kind)
     return plots
 
 
 class _Rows:
-    """The places of `blocks_plot`'s rows on a figure of this width, in pixels from the top."""
+    """The places of a plot's rows on a figure of this width, in pixels from the top."""
 
-    def __init__(self, groups: list[list[Row]], references: list[Reference], width: float) -> None:
-        self.groups, self.width, self.beside = groups, width, width > 500
+    def __init__(self, groups: list[list[Row]], scale: Scale, width: float) -> None:
+        self.groups, self.scale, self.width, self.beside = groups, scale, width, width > 500
         rows = [row for group in groups for row in group]
-        self.scale = scale_of(
-            [value for row in rows for value in (*row.values.values(), *_ends(row.interval))], references
-        )
         room = 30 if self.beside else int(width / _CHARACTER) - 3
         self.texts = [[(line, False) for line in lines(row.name, room)] for row in rows]
         for text, row in zip(self.texts, rows, strict=True):
             text += [(shortened(row.note, room + 6), True)] * bool(row.note)
         longest = max(len(line) for text in self.texts for line, _ in text)
         self.left = min(245.0, longest * _CHARACTER + 20) if self.beside else 12.0
-        self.top = 8.0 + _LINE * len(references)
+        self.top = 8.0 + _LINE * (len(scale.inside) + len(scale.outside))
         self.places, at = [], self.top + 6
         for text in self.texts:
             above = 0 if self.beside else _LINE * len(text)
@@ -146,7 +157,7 @@ class _Rows:
 
     def _group(self, axes: Axes, group: list[Row], places: list[float]) -> None:
         blocks = sorted({block for row in group for block in row.values})
-        spread = dict(zip(blocks, np.linspace(8, 20, len(blocks)) if len(blocks) > 1 else [14.0], strict=True))
+        spread = dict(zip(blocks, [14.0] if len(blocks) == 1 else np.linspace(8, 20, len(blocks)), strict=True))
         for row in group:
             if row.control and not math.isnan(row.interval.mean):
                 axes.plot(
@@ -166,8 +177,9 @@ class _Rows:
                 list(row.values.values()), [y + spread[block] for block in row.values],
                 "o", markersize=5, markerfacecolor=COLOR["paper"], markeredgecolor=COLOR["ink"], markeredgewidth=1,
             )  # fmt: skip
-            axes.plot([row.interval.low, row.interval.high], [y + 29] * 2, color=COLOR["accent"], linewidth=3)
-            axes.plot([row.interval.mean], [y + 29], "D", markersize=7, color=COLOR["accent"])
+            at = y + (29 if blocks else 20 if self.beside else 12)
+            axes.plot([row.interval.low, row.interval.high], [at] * 2, color=COLOR["accent"], linewidth=3)
+            axes.plot([row.interval.mean], [at], "D", markersize=7, color=COLOR["accent"])
 
     def _label(self, sheet: Axes, row: Row, place: float, text: list[tuple[str, bool]]) -> None:
         y = place + (20 - _LINE * (len(text) - 1) / 2 if self.beside else 6 - _LINE * len(text))
@@ -232,9 +244,8 @@ def response_plot(series: list[Line], references: list[Reference], ticks: list[f
         right = axes.get_xlim()[1]
         for reference in scale.inside:
             axes.axhline(reference.value, color=COLOR["real"], linewidth=1.5, **dashed(reference.dashes))
-            if reference.spread:
-                low, high = reference.value - reference.spread, reference.value + reference.spread
-                axes.axhspan(low, high, color=COLOR["real"], alpha=0.14, linewidth=0)
+            if reference.band:
+                axes.axhspan(*reference.band, color=COLOR["real"], alpha=0.14, linewidth=0)
             axes.text(right, reference.value, f"{reference.label} ", ha="right", **_TEXT | {"va": "bottom"})
 
     plots = Markup("")
@@ -312,9 +323,8 @@ def axes_at(figure: Figure, box: tuple[float, float, float, float]) -> Axes:
 
 
 def _reference_line(axes: Axes, reference: Reference, ends: tuple[float, float]) -> None:
-    if reference.spread:
-        low, high = reference.value - reference.spread, reference.value + reference.spread
-        axes.axvspan(low, high, color=COLOR["real"], alpha=0.14, linewidth=0)
+    if reference.band:
+        axes.axvspan(*reference.band, color=COLOR["real"], alpha=0.14, linewidth=0)
     axes.plot(
         [reference.value] * 2, ends, color=COLOR["real"], linewidth=1.5, clip_on=False, **dashed(reference.dashes)
     )

@@ -165,7 +165,8 @@ def references(objective: Measure, baselines: dict[str, float]) -> list[Referenc
     name = objective.full_name
     floor = baselines.get(name + FLOOR, math.nan)
     if name in baselines:
-        real = Reference("real music", baselines[name], spread=0.0 if math.isnan(floor) else floor)
+        value = baselines[name]
+        real = Reference("real music", value, band=(value - floor, value + floor) if floor > 0 else None)
     else:
         real = Reference("real v. real", floor)
     shuffled = Reference("tracks shuffled", baselines.get(name + SHUFFLED, math.nan), (6, 3))

@@ -22,7 +22,7 @@ GROUPS = {
     "latent": "Reconstruction and latent space",
     "tokens": "Tokens",
 }
-_DIRECTIONS = {"lower": "↓ lower", "higher": "↑ higher", "real": "→ real", "neither": "· describes"}
+DIRECTIONS = {"lower": "↓ lower", "higher": "↑ higher", "real": "→ real", "neither": "· describes"}
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def _measure_row(answer: Answer, measure: Measure) -> MeasureRow:
     intervals = [measured.get(full_name) for measured in answer.measures.values()]
     return MeasureRow(
         measure=measure,
-        direction=_DIRECTIONS[measure.better],
+        direction=DIRECTIONS[measure.better],
         objective=measure == answer.objective,
         real=real_score(answer, full_name, number),
         shuffled=number(answer.baselines.get(full_name + SHUFFLED, math.nan)),

@@ -2,6 +2,7 @@
 
 from musiclab.report.sentences.answer import how_sure, sentence, underpowered, verdict, verdict_detail
 from musiclab.report.sentences.baselines import beside_baselines, distance_from_real
+from musiclab.report.sentences.by_ear import judged_by_ear
 from musiclab.report.sentences.claims import evidence, evidence_mark, expectation
 from musiclab.report.sentences.effects import confounded, single_effects
 from musiclab.report.sentences.missing import lacking
@@ -18,6 +19,7 @@ __all__ = [
     "expectation",
     "headline",
     "how_sure",
+    "judged_by_ear",
     "lacking",
     "searched",
     "sentence",

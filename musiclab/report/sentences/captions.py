@@ -5,6 +5,12 @@ BLOCKS = (
     "A circle is a block. Thin lines join the variants of a block if they are few. A diamond is the mean over blocks, "
     "the bar its 95 % interval, the dashed line the control's mean."
 )
+SHARES_PLOT = "A row for each variant: a diamond for its share of votes, a bar for the 95 % interval."
+SHARES = (
+    "A diamond is the share of votes that a variant would win against all others, each heard equally often. The bar is "
+    "its 95 % interval, the thin dashed line the control's share. The lines with bands are the real continuation (the "
+    "ceiling) and shuffled tracks (the floor), with their intervals."
+)
 RESPONSE = "Markers are means over blocks, bars their 95 % intervals."
 RESPONSE_BLOCKS = "Circles are blocks."
 UNBOUNDED = "[unbounded]: too few blocks. A difference needs 6, its 90 % interval 5."
@@ -126,3 +132,19 @@ def few_for_importance(finished: int) -> str:
         return ""
     best = -(-finished // 10)
     return f"With {finished} finished proposals the best tenth is {best}, so this is hardly more than chance."
+
+
+STRENGTHS = (
+    "Strengths are those of Bradley and Terry, as the share of votes that each would win if all were heard equally "
+    "often against one another. Against its control: the share of votes that the variant would win of those two, 50 % "
+    "being no difference. Votes that call both equal are half a vote for each."
+)
+RATED = (
+    "Mean ratings from 1 to 5 with 95 % intervals, and below them how each variant is rated against its control. The "
+    "differences leave out how high each listener rates on the whole, so they may differ from those of the means."
+)
+BESIDE_EARS = (
+    "How often a measure scores the winner of a vote better than the loser, on the block that was heard (50 % is "
+    "chance; votes that call both equal are left out), and the rank correlation (Kendall's tau) of the variants' mean "
+    "scores with their strengths by ear (0 is chance), with 95 % intervals from resampled listeners and blocks."
+)
