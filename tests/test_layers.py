@@ -78,6 +78,7 @@ ALLOWED = {
     "dashboards": {
         "data",
         "measures",
+        "rendering",
         "training.files",
         "design",
         "storage",

@@ -75,7 +75,7 @@ def run_listen(options: argparse.Namespace) -> int:
 
 
 def _one_study(place: str) -> tuple[Storage, str]:
-    named = studies_at(place)
+    named = studies_at([place])
     if len(named) > 1:
         studies = listing([study for _, study in named])
         raise UserError(f"PLACE must name one study; {place!r} has {studies}, so name one of them: {place}/STUDY.")
