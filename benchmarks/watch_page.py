@@ -105,7 +105,7 @@ def wait_until_read(url: str) -> None:
         asked = time.perf_counter()
         page = urllib.request.urlopen(url).read().decode()
         slowest = max(slowest, time.perf_counter() - asked)
-        if "Reading its storage" not in page:
+        if 'class="answer reading"' not in page:
             break
         time.sleep(0.2)
     print(

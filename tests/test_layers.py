@@ -78,12 +78,11 @@ ALLOWED = {
     "dashboards": {
         "data",
         "measures",
-        "rendering",
+        "training.files",
         "design",
         "storage",
         "analysis",
         "report",
-        "study",
     },
     "__main__": {"cli"},
 }

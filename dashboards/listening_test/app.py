@@ -64,7 +64,7 @@ def listen(test: FixedTest, address: Address, tell: Callable[[str], None]) -> No
     """
     sounds = Sounds(test)
     assets = Assets({name: text_of(name) for name in (*SCRIPTS, *STYLES)})
-    server = Server(address, Pages(test, sounds, assets).routes, "Listening test", assets)
+    server = Server(address, Pages(test, sounds, assets, tell).routes, "Listening test", assets)
     sounds.start()
     server.run(tell)
 
@@ -96,9 +96,13 @@ def facts(test: FixedTest) -> dict[str, Any]:
 class Pages:
     """The routes of a listening test."""
 
-    def __init__(self, test: FixedTest, sounds: Sounds, assets: Assets) -> None:
+    def __init__(
+        self, test: FixedTest, sounds: Sounds, assets: Assets, tell: Callable[[str], None] = lambda line: None
+    ) -> None:
+        """`tell` gets, each once, the sentences that are meant for whoever runs the test and not for listeners."""
         self._test, self._sounds, self._assets = test, sounds, assets
         self._sessions = Sessions(test)
+        self._tell, self._told = tell, set[str]()
 
     @property
     def routes(self) -> list[BaseRoute]:
@@ -112,7 +116,43 @@ class Pages:
             ("POST", "/api/session/{id}/withdraw"): self._withdraw,
         }
         pages = [Route(path, self._page) for path in ("/", "/session/{id}")]
-        return [*pages, *(Route(path, _answering(work), methods=[method]) for (method, path), work in api.items())]
+        return [*pages, *(Route(path, self._answering(work), methods=[method]) for (method, path), work in api.items())]
+
+    def _answering(self, work: Callable[[Request, Fields], Response]) -> Callable[[Request], Any]:
+        """A route's function: it runs `work` in a thread, with a POST's JSON, and refuses in one sentence.
+
+        No sentence for a listener names a variant or a path of this machine.
+        """
+
+        async def answer(request: Request) -> Response:
+            body = await request.body()
+
+            def run() -> Response:
+                try:
+                    return work(request, _fields(body) if request.method == "POST" else Fields({}))
+                except NoSession as error:
+                    return _sentence(404, str(error))
+                except BallotRefused as error:
+                    return _sentence(409, str(error))
+                except SoundsFailed as error:
+                    self._tell_once(error)
+                    return _sentence(500, "A sound of this test cannot be made; please tell whoever gave you the link.")
+                except ValueError as error:
+                    return _sentence(400, f"The request cannot be understood: {one_line(str(error))}.")
+                except (UserError, OSError) as error:
+                    self._tell_once(error)
+                    reason = getattr(error.__cause__ or error, "strerror", None) or "its storage fails"
+                    return _sentence(503, f"The server can keep no answer at the moment: {reason}.")
+
+            response: Response = await in_thread(run)
+            return response
+
+        return answer
+
+    def _tell_once(self, error: Exception) -> None:
+        if (sentence := one_line(str(error))) not in self._told:
+            self._told.add(sentence)
+            self._tell(sentence)
 
     async def _page(self, request: Request) -> Response:
         known = facts(self._test) | {"form_token": request.state.form_token}
@@ -183,32 +223,6 @@ class Pages:
         id = request.path_params["id"]
         self._sessions.withdraw(id)
         return self._state_of(request, self._sessions.progress(id))
-
-
-def _answering(work: Callable[[Request, Fields], Response]) -> Callable[[Request], Any]:
-    """A route's function: it runs `work` in a thread, with a POST's JSON, and says in one sentence what it refuses."""
-
-    async def answer(request: Request) -> Response:
-        body = await request.body()
-
-        def run() -> Response:
-            try:
-                return work(request, _fields(body) if request.method == "POST" else Fields({}))
-            except NoSession as error:
-                return _sentence(404, str(error))
-            except BallotRefused as error:
-                return _sentence(409, str(error))
-            except SoundsFailed as error:
-                return _sentence(500, str(error))
-            except ValueError as error:
-                return _sentence(400, f"The request cannot be understood: {one_line(str(error))}.")
-            except (UserError, OSError) as error:  # of the storage
-                return _sentence(503, one_line(str(error)))
-
-        response: Response = await in_thread(run)
-        return response
-
-    return answer
 
 
 def _fields(body: bytes) -> Fields:

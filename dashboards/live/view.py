@@ -36,6 +36,7 @@ _template = templates_in(Path(__file__).parent)
 _LOG_LINES = 15  # of a failure's log
 _MOST_FAILURES = 20
 _MOST_PLACES = 8  # start windows whose samples are kept ready
+_PATIENCE_S = 0.2  # for which a page waits for the watcher
 _READING_S = 1.0  # between two looks of a page whose study is being read for the first time
 _ASKED_S = 60.0  # for so long after a visitor plots are kept up to date
 
@@ -85,6 +86,7 @@ class StudyView:
         self.progress, self._places = (0, 0), list[Place]()
         self._drawn_place: Place | None = None
         self._best = ""
+        self._render()
 
     # What the watcher calls.
 
@@ -100,25 +102,28 @@ class StudyView:
     # What a visitor asks for.
 
     def page(self, place: Place | None) -> dict[str, Any]:
-        """What the template of the page is filled with."""
-        with self._lock:
-            self._asked_at = time.monotonic()
-            self._render()
-            chosen = self._chosen(place)
-            board = self._music(chosen) if chosen else None
-            plan = self._follower.plan
-            return {
-                "study": self.study,
-                "address": self.address,
-                "question": plan.question if plan else "",
-                "version": self.clock.now,
-                "part": lambda name: Markup(self._board.html(name)),
-                "samples": Markup(board.html("samples")) if board else "",
-                "place": chosen,
-                "places": sorted(self._places),
-                "is_search": self._follower.search is not None,
-                "looks": LOOKS,
-            }
+        """What the template of the page is filled with; it hardly waits for the watcher, because events follow."""
+        self._asked_at = time.monotonic()
+        version, chosen, samples = self.clock.now, place or self._drawn_place, ""
+        if self._lock.acquire(timeout=_PATIENCE_S):
+            try:
+                chosen = self._chosen(place)
+                samples = self._music(chosen).html("samples") if chosen else ""
+            finally:
+                self._lock.release()
+        plan = self._follower.plan
+        return {
+            "study": self.study,
+            "address": self.address,
+            "question": plan.question if plan else "",
+            "version": version,
+            "part": lambda name: Markup(self._board.html(name)),
+            "samples": Markup(samples),
+            "place": chosen,
+            "places": sorted(self._places),
+            "is_search": self._follower.search is not None,
+            "looks": LOOKS,
+        }
 
     def changes(self, since: int, place: Place | None) -> list[Change]:
         """The parts of the page that have changed after a version."""

@@ -11,7 +11,7 @@ from musiclab.dashboards.listening_test.sounds import Sounds
 from musiclab.design.listening import GRADES
 from musiclab.rendering.loudness import loudness, true_peak
 from musiclab.storage.ballots import SessionBallots
-from musiclab.storage.files import Storage, StorageFailed
+from musiclab.storage.files import Storage
 from tests.support.browser import THERE, Browser, browsing
 from tests.support.browser_listener import RATE, BrowserListener
 from tests.support.listeners import hosted
@@ -128,23 +128,28 @@ def test_a_phone_rates_pieces_goes_back_by_its_link_and_withdraws(
 
 
 def test_an_answer_outlives_a_storage_that_is_read_only_for_a_while(
-    listening_test: Callable[..., FixedTest], sounds: Sounds, browser: Browser, monkeypatch: pytest.MonkeyPatch
+    listening_test: Callable[..., FixedTest],
+    sounds: Sounds,
+    browser: Browser,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     test = listening_test(warm_ups=0, presentations=2, repeats=0)
     listener = BrowserListener(browser)
 
-    def refuse(storage: Storage, name: str, data: bytes) -> bool:
-        raise StorageFailed(storage.root, OSError(errno.EROFS, "Read-only file system"))
+    def refuse(storage: Storage, target: str, data: bytes, only_new: bool) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
 
     with hosted(test, sounds) as url:
         browser.visit(url)
         listener.agree()
         listener.hear("a", "b")
         with monkeypatch.context() as patch:
-            patch.setattr(Storage, "write_new", refuse)
+            patch.setattr(Storage, "_write", refuse)
             browser.press("4")
             listener.wait("document.querySelector('#alert').hidden === false")
-            assert "Read-only file system" in listener.text
+            assert "The server can keep no answer at the moment: Read-only file system." in listener.text
+            assert str(tmp_path) not in listener.text
             assert "Your answer is kept in this browser, and this page sends it again by itself." in listener.text
             assert only_session(test).ballots == {}
             browser.visit(listener.link)  # a new page keeps it, too
