@@ -1,6 +1,5 @@
 """Strengths of conditions from votes, by Bradley and Terry (1952); `choix` finds the most likely ones."""
 
-import choix
 import numpy as np
 from scipy import special
 
@@ -19,6 +18,8 @@ def strengths(wins: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
         wins: `(conditions, conditions)`, how many votes the row won against the column.
         start: strengths to begin with, such as those of a similar table.
     """
+    import choix  # which imports scipy.stats, half a second that no other command needs
+
     with_prior = wins + _PRIOR * (1 - np.eye(len(wins)))
     found: np.ndarray = choix.ilsr_pairwise_dense(with_prior, initial_params=start, tol=_PRECISION, max_iter=1000)
     return found
