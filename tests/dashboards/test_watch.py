@@ -248,12 +248,13 @@ def test_it_says_how_old_its_data_are_and_why(tmp_path: Path, live: MadeLive, wa
             raise OSError("the bucket is gone")
 
         monkeypatch.setattr(Storage, "names", refuses)
+        pages.watcher._read_at -= 60  # as if it had been a minute ago
         read = pages.watcher._read_at
         pages.look()
         assert pages.watcher._read_at == read
         assert "The storage cannot be read: the bucket is gone." in ask(f"{pages.url}/studies/made").text
         (message,) = _messages(pages.url, _events_of(page), 1)
-        assert message["trouble"] == "The storage cannot be read: the bucket is gone." and message["age"] > 0
+        assert message["trouble"] == "The storage cannot be read: the bucket is gone." and message["age"] >= 60
         monkeypatch.undo()
         pages.look()
         assert "cannot be read" not in ask(f"{pages.url}/studies/made").text
