@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, replace
-from itertools import chain
 
 import numpy as np
 from markupsafe import Markup
@@ -123,13 +122,13 @@ def curves_so_far(follower: Follower) -> Curves:
                 for curve, points in _averaged(follower.curves(key), stage).items():
                     band.setdefault(curve, []).append(points)
     for curve, of_trials in band.items():
-        lines[curve] = [_line(_FINISHED, 0, of_trials)]
+        lines[curve] = [Line.averaged(_FINISHED, 0, of_trials)]
     names += [_FINISHED] if band else []
     for working in running[: SERIES - 1]:
         names.append(working.name)
         stage = working.state.stage
         for curve, points in _averaged(follower.curves(working.stages[stage]), stage).items():
-            lines.setdefault(curve, []).append(_line(working.name, len(names) - (1 if band else 0), [points]))
+            lines.setdefault(curve, []).append(Line.averaged(working.name, len(names) - (1 if band else 0), [points]))
     order = sorted(lines, key=lambda curve: (not curve.startswith("val/"), curve))
     plots = []
     for place, curve in enumerate(order[:_MOST_CURVES]):
@@ -147,17 +146,3 @@ def _averaged(points: list[CurvePoint], stage: str) -> dict[str, dict[int, float
         name = f"{point.name.partition('.')[0]}, {stage}"
         values.setdefault(name, {}).setdefault(point.step, []).append(point.value)
     return {name: {step: sum(each) / len(each) for step, each in steps.items()} for name, steps in values.items()}
-
-
-def _line(name: str, style: int, trials: list[dict[int, float]]) -> Line:
-    """The mean of some trials by epoch, with the lowest and the highest of them."""
-    steps = sorted(set(chain.from_iterable(trials)))
-    values_at = [[points[step] for points in trials if step in points] for step in steps]
-    return Line(
-        name=name,
-        style=style,
-        x=list(map(float, steps)),
-        y=[sum(values) / len(values) for values in values_at],
-        low=list(map(min, values_at)),
-        high=list(map(max, values_at)),
-    )

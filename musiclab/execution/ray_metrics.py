@@ -43,7 +43,8 @@ class MetricsExporter(contextlib.AbstractContextManager[None]):
         while not is_over:
             is_over = self._over.is_set()
             try:
-                self._export(self._read().over if is_over else self._read())
+                metrics = self._read()
+                self._export(metrics.over if is_over else metrics)
             except Exception as error:
                 if not self._has_failed:
                     self._has_failed = True

@@ -1,4 +1,4 @@
-"""Sounds of equal loudness as ITU-R BS.1770 measures it, and none that clips."""
+"""Brings sounds to one loudness, as ITU-R BS.1770 measures it, without clipping."""
 
 import math
 from typing import Any

@@ -2,7 +2,8 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import chain
+from typing import Any, Self
 
 import numpy as np
 from markupsafe import Markup
@@ -58,6 +59,20 @@ class Line:
     low: list[float]
     high: list[float]
     dots: list[tuple[float, float]] = field(default_factory=list)
+
+    @classmethod
+    def averaged(cls, name: str, style: int, curves: list[dict[int, float]]) -> Self:
+        """The mean of some curves, values by step, with the lowest and the highest of them as the band."""
+        steps = sorted(set(chain.from_iterable(curves)))
+        values_at = [[curve[step] for curve in curves if step in curve] for step in steps]
+        return cls(
+            name=name,
+            style=style,
+            x=list(map(float, steps)),
+            y=[sum(values) / len(values) for values in values_at],
+            low=list(map(min, values_at)),
+            high=list(map(max, values_at)),
+        )
 
 
 def blocks_plot(groups: list[list[Row]], references: list[Reference], name: str, title: str) -> Markup:

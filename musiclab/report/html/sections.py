@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -292,8 +291,8 @@ def _lines(by_variant: dict[str, _Trained], styles: dict[str, int]) -> list[Line
     """A line a variant, or one for all if they share their training."""
     first, *others = by_variant.values()
     if others and all(other.keys == first.keys for other in others):
-        return [_curve(_ALL, 0, first.blocks)]
-    return [_curve(name, styles[name], variant.blocks) for name, variant in by_variant.items()]
+        return [Line.averaged(_ALL, 0, first.blocks)]
+    return [Line.averaged(name, styles[name], variant.blocks) for name, variant in by_variant.items()]
 
 
 def _averaged_over_tracks(points: Iterable[CurvePoint]) -> dict[str, dict[int, float]]:
@@ -307,19 +306,6 @@ def _averaged_over_tracks(points: Iterable[CurvePoint]) -> dict[str, dict[int, f
         name: {step: sum(of_tracks) / len(of_tracks) for step, of_tracks in steps.items()}
         for name, steps in values.items()
     }
-
-
-def _curve(name: str, style: int, blocks: list[dict[int, float]]) -> Line:
-    steps = sorted(set(chain.from_iterable(blocks)))
-    values_at = [[block[step] for block in blocks if step in block] for step in steps]
-    return Line(
-        name=name,
-        style=style,
-        x=list(map(float, steps)),
-        y=[sum(values) / len(values) for values in values_at],
-        low=list(map(min, values_at)),
-        high=list(map(max, values_at)),
-    )
 
 
 def _histograms(results: Results, names: set[str]) -> dict[str, dict[str, dict[str, np.ndarray]]]:
