@@ -5,9 +5,9 @@ import sys
 
 # The modules of pyproject.toml's dependencies. A test keeps the list complete.
 REQUIRED = {
-    "PIL", "cmaes", "jinja2", "lameenc", "matplotlib", "miditok", "mlflow", "music21", "muspy", "numpy", "optuna",
-    "pandas", "pretty_midi", "pyarrow", "pypianoroll", "ray", "safetensors", "scipy", "symusic", "threadpoolctl",
-    "torch", "tqdm",
+    "PIL", "choix", "cmaes", "jinja2", "lameenc", "matplotlib", "miditok", "mlflow", "music21", "muspy", "numpy",
+    "optuna", "pandas", "pretty_midi", "pyarrow", "pyloudnorm", "pypianoroll", "ray", "safetensors", "scipy",
+    "starlette", "symusic", "threadpoolctl", "torch", "tqdm", "uvicorn",
 }  # fmt: skip
 
 
