@@ -80,7 +80,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path / "checkout"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_change_in_a_branch_that_is_off_by_default_is_refused(checkout: Path, tmp_path: Path) -> None:
     assert find_system("gan").config().instance_noise == 0
     file = next(

@@ -5,18 +5,16 @@ mirror; `runner-stop.json`, by which a page asks the run of a study to stop.
 """
 
 import contextlib
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass
 
 from musiclab.design.spec import is_folder_name
-from musiclab.fields import Fields
 from musiclab.hashing import content_hash
-from musiclab.storage.documents import FORMAT, Documents
+from musiclab.storage.documents import Documents, FlatDocument
 from musiclab.storage.files import Storage, StorageFailed
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerState:
+class WorkerState(FlatDocument):
     """What a worker does: the trial that it began last. Records and failures tell whether that has ended.
 
     Attributes:
@@ -27,10 +25,7 @@ class WorkerState:
         pid: of the worker.
         device: `cpu`, or the name of the GPU.
         gpu: which GPUs of the machine the worker may use, as `CUDA_VISIBLE_DEVICES` has it; empty if that is not set.
-        extra: fields that this version does not know.
     """
-
-    FORMAT: ClassVar[int] = 1
 
     trial: str
     began: float
@@ -39,95 +34,38 @@ class WorkerState:
     pid: int = 0
     device: str = ""
     gpu: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
 
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
-        """See `Document`."""
-        fields = Fields(value)
-        fields.take_or(FORMAT, int, 0)
-        trial = fields.take("trial", str)
-        if not is_folder_name(trial):
+    def __post_init__(self) -> None:
+        if not is_folder_name(self.trial):
             raise ValueError("a trial's key must be a folder's name")
-        return cls(
-            trial=trial,
-            began=fields.take("began", float),
-            lease=fields.take("lease", str),
-            host=fields.take_or("host", str, ""),
-            pid=fields.take_or("pid", int, 0),
-            device=fields.take_or("device", str, ""),
-            gpu=fields.take_or("gpu", str, ""),
-            extra=fields.rest,
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """See `Document`."""
-        own = {name: getattr(self, name) for name in ("trial", "began", "lease", "host", "pid", "device", "gpu")}
-        return {FORMAT: self.FORMAT} | own | self.extra
 
 
 @dataclass(frozen=True, kw_only=True)
-class MirrorState:
+class MirrorState(FlatDocument):
     """How far the mirror has brought MLflow (`mirror.json`).
 
     Attributes:
         in_sync: how many trials MLflow has whole.
         behind: why MLflow is behind, in words; empty if its last round went well.
         time: when the mirror wrote this, in seconds since 1970.
-        extra: fields that this version does not know.
     """
-
-    FORMAT: ClassVar[int] = 1
 
     in_sync: int
     behind: str
     time: float
-    extra: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
-        """See `Document`."""
-        fields = Fields(value)
-        fields.take_or(FORMAT, int, 0)
-        return cls(
-            in_sync=fields.take("in_sync", int),
-            behind=fields.take("behind", str),
-            time=fields.take("time", float),
-            extra=fields.rest,
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """See `Document`."""
-        own = {name: getattr(self, name) for name in ("in_sync", "behind", "time")}
-        return {FORMAT: self.FORMAT} | own | self.extra
 
 
 @dataclass(frozen=True, kw_only=True)
-class StopRequest:
+class StopRequest(FlatDocument):
     """A request to the process that holds a lease to stop; no other process obeys it.
 
     Attributes:
         lease: the name of the lease file.
         time: when somebody asked, in seconds since 1970.
-        extra: fields that this version does not know.
     """
-
-    FORMAT: ClassVar[int] = 1
 
     lease: str
     time: float
-    extra: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
-        """See `Document`."""
-        fields = Fields(value)
-        fields.take_or(FORMAT, int, 0)
-        return cls(lease=fields.take("lease", str), time=fields.take("time", float), extra=fields.rest)
-
-    def to_json(self) -> dict[str, Any]:
-        """See `Document`."""
-        return {FORMAT: self.FORMAT, "lease": self.lease, "time": self.time} | self.extra
 
 
 class Activity:

@@ -21,7 +21,7 @@ from musiclab.design.listening import (
 )
 from musiclab.fields import Fields
 from musiclab.hashing import content_hash
-from musiclab.storage.documents import FORMAT
+from musiclab.storage.documents import FORMAT, FlatDocument
 from musiclab.wording import listing
 
 Answer = str | dict[str, int]
@@ -95,7 +95,7 @@ class ListeningPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Session:
+class Session(FlatDocument):
     """One listener's session. Nothing in it tells who the listener is.
 
     Attributes:
@@ -106,10 +106,7 @@ class Session:
         training: how much musical training the listener has, one of `TRAINING`.
         via: `page`, or `file` if the answers came as a file from elsewhere.
         simulated: whether no person answered.
-        extra: fields that this version does not know.
     """
-
-    FORMAT: ClassVar[int] = 1
 
     id: str
     number: int
@@ -118,7 +115,6 @@ class Session:
     training: str = TRAINING[0]
     via: str = VIA[0]
     simulated: bool = False
-    extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not is_session_id(self.id):
@@ -129,27 +125,6 @@ class Session:
             raise ValueError(f"training must be one of {', '.join(TRAINING)}; got {self.training[:40]!r}")
         if self.via not in VIA:
             raise ValueError(f"via must be one of {', '.join(VIA)}; got {self.via[:40]!r}")
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
-        """See `Document`."""
-        fields = Fields(value)
-        fields.take_or(FORMAT, int, 0)
-        return cls(
-            id=fields.take("id", str),
-            number=fields.take("number", int),
-            plan=fields.take("plan", str),
-            began=fields.take("began", float),
-            training=fields.take_or("training", str, TRAINING[0]),
-            via=fields.take_or("via", str, VIA[0]),
-            simulated=fields.take_or("simulated", bool, False),
-            extra=fields.rest,
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """See `Document`."""
-        names = ("id", "number", "plan", "began", "training", "via", "simulated")
-        return {FORMAT: self.FORMAT} | {name: getattr(self, name) for name in names} | self.extra
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,28 +180,13 @@ class Ballot:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Withdrawal:
+class Withdrawal(FlatDocument):
     """A listener's wish that the session be left out of all counts.
 
     Attributes:
         session: the session's id.
         time: when, in seconds since 1970.
-        extra: fields that this version does not know.
     """
-
-    FORMAT: ClassVar[int] = 1
 
     session: str
     time: float
-    extra: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
-        """See `Document`."""
-        fields = Fields(value)
-        fields.take_or(FORMAT, int, 0)
-        return cls(session=fields.take("session", str), time=fields.take("time", float), extra=fields.rest)
-
-    def to_json(self) -> dict[str, Any]:
-        """See `Document`."""
-        return {FORMAT: self.FORMAT, "session": self.session, "time": self.time} | self.extra

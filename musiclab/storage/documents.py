@@ -5,9 +5,11 @@ of a newer format than this version reads is not damaged: it is left alone, and 
 """
 
 import json
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, ClassVar, Protocol, Self, TypeVar, get_type_hints
 
 from musiclab.errors import UserError
+from musiclab.fields import Fields
 from musiclab.hashing import content_hash
 from musiclab.storage.files import Storage
 
@@ -46,6 +48,41 @@ class Document(Protocol):
 
 
 Kind = TypeVar("Kind", bound=Document)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlatDocument:
+    """A document all of whose fields are single numbers, texts or switches; a subclass declares them and nothing else.
+
+    A field with a default may be missing in a file. What else must hold of the values, `__post_init__` checks.
+
+    Attributes:
+        extra: fields that this version does not know.
+    """
+
+    FORMAT: ClassVar[int] = 1
+
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """See `Document`."""
+        given, kinds = Fields(value), get_type_hints(cls)
+        given.take_or(FORMAT, int, 0)
+        own: dict[str, Any] = {}
+        for each in fields(cls):
+            if each.name == "extra":
+                continue
+            if each.default is MISSING:
+                own[each.name] = given.take(each.name, kinds[each.name])
+            else:
+                own[each.name] = given.take_or(each.name, kinds[each.name], each.default)
+        return cls(**own, extra=given.rest)
+
+    def to_json(self) -> dict[str, Any]:
+        """See `Document`."""
+        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "extra"}
+        return {FORMAT: self.FORMAT} | own | self.extra
 
 
 def with_checksum(value: dict[str, Any], sort_keys: bool = True) -> bytes:

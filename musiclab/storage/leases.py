@@ -9,14 +9,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Literal, Self
 
-from musiclab.fields import Fields
 from musiclab.storage.activity import StopRequest
-from musiclab.storage.documents import FORMAT, Documents, NewerFormat, check_format
+from musiclab.storage.documents import Documents, FlatDocument, NewerFormat, check_format
 from musiclab.storage.files import Storage, StorageFailed
 
 _BEAT_S = 3.0
@@ -25,7 +24,7 @@ _MISSED_BEATS = 5  # after so many missed heartbeats a holder on another machine
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeaseState:
+class LeaseState(FlatDocument):
     """The content of a lease file: the process that holds the lease, and its state.
 
     Attributes:
@@ -37,10 +36,7 @@ class LeaseState:
         since: when it first asked for the lease, as ISO 8601.
         phase: `asking`, `holding` or `stopping`.
         beat: counts heartbeats.
-        extra: fields that this version does not know.
     """
-
-    FORMAT: ClassVar[int] = 1
 
     user: str
     host: str
@@ -50,41 +46,10 @@ class LeaseState:
     since: str
     phase: str
     beat: int
-    extra: dict[str, Any] = field(default_factory=dict)
 
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
-        """See `Document`."""
-        fields = Fields(value)
-        fields.take_or(FORMAT, int, 0)
-        pid = fields.take("pid", int)
-        if not 0 < pid < 1 << 31:
+    def __post_init__(self) -> None:
+        if not 0 < self.pid < 1 << 31:
             raise ValueError("pid must be a process's id")
-        return cls(
-            user=fields.take("user", str),
-            host=fields.take("host", str),
-            machine=fields.take("machine", str),
-            pid=pid,
-            started=fields.take("started", str),
-            since=fields.take("since", str),
-            phase=fields.take("phase", str),
-            beat=fields.take("beat", int),
-            extra=fields.rest,
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """See `Document`."""
-        return {
-            FORMAT: self.FORMAT,
-            "user": self.user,
-            "host": self.host,
-            "machine": self.machine,
-            "pid": self.pid,
-            "started": self.started,
-            "since": self.since,
-            "phase": self.phase,
-            "beat": self.beat,
-        } | self.extra
 
     @property
     def holder(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, Self, cast, get_args
 
 from musiclab.design.spec import is_folder_name
 from musiclab.fields import Fields
-from musiclab.storage.documents import FORMAT, Documents, with_nan, without_nan
+from musiclab.storage.documents import FORMAT, Documents, FlatDocument, with_nan, without_nan
 from musiclab.storage.files import Storage
 
 # found: another study had finished it before the search asked; again: the sampler proposed a configuration once more.
@@ -246,25 +246,11 @@ class Conclusion:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchSession:
+class SearchSession(FlatDocument):
     """A stretch of time in which a search ran: when it began, and when it was last known to run, since 1970."""
-
-    FORMAT: ClassVar[int] = 1
 
     began: float
     last: float
-    extra: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
-        """See `Document`."""
-        fields = Fields(value)
-        fields.take_or(FORMAT, int, 0)
-        return cls(began=fields.take("began", float), last=fields.take("last", float), extra=fields.rest)
-
-    def to_json(self) -> dict[str, Any]:
-        """See `Document`."""
-        return {FORMAT: self.FORMAT, "began": self.began, "last": self.last} | self.extra
 
 
 class SearchFiles:

@@ -28,7 +28,7 @@ def test_losses_differ_by_the_largest_share_of_their_value(script: Any) -> None:
     assert script.largest_difference(losses, others) == pytest.approx(0.2)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_small_version_does_every_part(
     script: Any,
     song_folder: Path,

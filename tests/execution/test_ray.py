@@ -74,7 +74,12 @@ def test_a_cluster_that_is_not_there_is_one_sentence(storage: Path, options: lis
 
 
 @pytest.mark.parametrize(
-    "other", [{"RAY_AUTH_TOKEN": "f" * 32}, {"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_TOKEN": "", "HOME": "/proc/none"}]
+    "other",
+    [
+        {"RAY_AUTH_TOKEN": "f" * 32},
+        pytest.param({"RAY_AUTH_MODE": "disabled"}, marks=pytest.mark.long),
+        {"RAY_AUTH_TOKEN": "", "HOME": "/proc/none"},
+    ],
 )
 def test_another_token_than_the_cluster_s_is_one_sentence(
     other: dict[str, str], head: Head, storage: Path, options: list[str]

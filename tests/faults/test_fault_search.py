@@ -140,21 +140,11 @@ def test_dying_at_many_moments_changes_nothing_but_time(seed: int, searches: Nur
     _die(seed, searches)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", seeds(700, 1))
-def test_a_driver_and_workers_on_ray_die(seed: int, searches: Nursery, searching: Truth, tmp_path: Path) -> None:
-    _on_ray(seed, ["driver", "worker"], searches, searching, tmp_path)
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("seed", seeds(800, _ROUNDS))
 def test_many_drivers_and_workers_on_ray_die(seed: int, searches: Nursery, searching: Truth, tmp_path: Path) -> None:
-    _on_ray(seed, ["driver", "worker"] * 2, searches, searching, tmp_path)
-
-
-def _on_ray(seed: int, targets: list[str], searches: Nursery, searching: Truth, folder: Path) -> None:
     undisturbed = replace(searching, storage=searches.finished, records=records_in(searches.finished))
-    Round(seed, targets, undisturbed, folder, "--workers", "2", judge=search_faults).play()
+    Round(seed, ["driver", "worker"] * 2, undisturbed, tmp_path, "--workers", "2", judge=search_faults).play()
 
 
 def _die(seed: int, searches: Nursery) -> None:

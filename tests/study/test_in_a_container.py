@@ -48,7 +48,7 @@ def test_all_at_once(how: str, options: list[str], storage: Path, long_tmpdir: s
 
 
 @_needs_nobody
-@pytest.mark.parametrize("how", ["--workers=2", "--in-process"])
+@pytest.mark.parametrize("how", ["--workers=2", pytest.param("--in-process", marks=pytest.mark.long)])
 def test_without_a_home_and_a_name(how: str, options: list[str], storage: Path) -> None:
     run = as_nobody(sys.executable, LATENT_DIM, *options, how, "--storage", storage, PYTHONPATH=str(ROOT))
     assert run.returncode == 0, run.stdout + run.stderr
@@ -62,7 +62,9 @@ def test_without_a_home_the_usual_storage_is_refused(options: list[str]) -> None
     assert run.stderr.startswith("error: --storage '~/musiclab' cannot be written to: there is no home folder, ")
 
 
-@pytest.mark.parametrize("surroundings", [{"TMPDIR": "long"}, {"TMPDIR": "/proc/none"}])
+@pytest.mark.parametrize(
+    "surroundings", [pytest.param({"TMPDIR": "long"}, marks=pytest.mark.long), {"TMPDIR": "/proc/none"}]
+)
 def test_each_alone_on_ray(surroundings: dict[str, str], options: list[str], storage: Path, long_tmpdir: str) -> None:
     surroundings = {name: long_tmpdir if value == "long" else value for name, value in surroundings.items()}
     run = run_study(*options, "--workers", "2", storage=storage, env=surroundings)

@@ -187,19 +187,19 @@ def test_a_run_deleted_while_its_study_runs_comes_back(kept: Kept, kind: str) ->
     assert kept.faults() == NOTHING
 
 
-@pytest.mark.parametrize(
-    "variable",
-    [
-        "MLFLOW_EXPERIMENT_NAME=theirs", "MLFLOW_EXPERIMENT_ID=77", "MLFLOW_RUN_ID=0123456789abcdef",
-        "MLFLOW_REGISTRY_URI=databricks", "MLFLOW_ENABLE_ASYNC_LOGGING=true", "MLFLOW_TRACKING_INSECURE_TLS=true",
-        "MLFLOW_TRACKING_URI=databricks",
-    ],
-)  # fmt: skip
-def test_variables_meant_for_other_work_change_nothing(kept: Kept, variable: str) -> None:
+def test_variables_meant_for_other_work_change_nothing(kept: Kept) -> None:
     """As a shell's start-up file sets them, for a `--tracking-uri` of our own."""
-    name, _, value = variable.partition("=")
+    variables = {
+        "MLFLOW_EXPERIMENT_NAME": "theirs",
+        "MLFLOW_EXPERIMENT_ID": "77",
+        "MLFLOW_RUN_ID": "0123456789abcdef",
+        "MLFLOW_REGISTRY_URI": "databricks",
+        "MLFLOW_ENABLE_ASYNC_LOGGING": "true",
+        "MLFLOW_TRACKING_INSECURE_TLS": "true",
+        "MLFLOW_TRACKING_URI": "databricks",
+    }
     command = [sys.executable, "-m", "musiclab", "sync", str(kept.path), "--tracking-uri", kept.uri]
-    done = run_to_end(command, env=os.environ | {name: value})
+    done = run_to_end(command, env=os.environ | variables)
     assert done.returncode == 0
     assert kept.faults() == NOTHING
     assert [each.name for each in MlflowClient(kept.uri).search_experiments()] == [_NAME, "Default"]

@@ -44,7 +44,7 @@ def _refused(kept: Kept, uri: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["http_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("name", ["http_proxy", pytest.param("ALL_PROXY", marks=pytest.mark.long)])
 def test_a_good_server_behind_a_proxy_that_is_not_there(
     kept: Kept, server: MlflowServer, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
