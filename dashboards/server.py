@@ -24,17 +24,20 @@ from musiclab.report.html.templates import STYLE_CSS, templates_in
 
 _WRONG_TOKEN_S = 1.0  # how long a wrong token waits for its answer, so that nobody tries many
 _GRACE_S = 2  # how long open answers may take once the server is to end
-_template = templates_in(Path(__file__).parent)
+_FOLDER = Path(__file__).parent
+_template = templates_in(_FOLDER)
 # The report's style with what a page adds that stands alone.
-STYLE = STYLE_CSS + (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+STYLE = STYLE_CSS + (_FOLDER / "style.css").read_text(encoding="utf-8")
+_ICON = "icon.svg"
+_KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 class Assets:
     """Style sheets and scripts, each at an address that changes with its content, so that browsers may keep it."""
 
     def __init__(self, texts: dict[str, str]) -> None:
-        """`texts` by file name, such as `watch.css`; every page's `style.css` is added."""
-        self._texts = texts = texts | {"style.css": STYLE}
+        """`texts` by file name, such as `watch.css`; every page's `style.css` and icon are added."""
+        self._texts = texts = texts | {"style.css": STYLE, _ICON: (_FOLDER / _ICON).read_text(encoding="utf-8")}
         self._addresses = {name: f"{STATIC}{content_hash(text)[:12]}/{name}" for name, text in texts.items()}
 
     def __getitem__(self, name: str) -> str:
@@ -42,16 +45,22 @@ class Assets:
         return self._addresses[name]
 
     @property
-    def route(self) -> BaseRoute:
-        """What serves them."""
-        return Route(f"{STATIC}{{version}}/{{name}}", self._answer)
+    def routes(self) -> list[BaseRoute]:
+        """What serves them, and the icon where browsers look for one if an answer is no page that names it."""
+        return [Route(f"{STATIC}{{version}}/{{name}}", self._answer), Route("/favicon.ico", self._icon)]
 
     def _answer(self, request: Request) -> Response:
         name = request.path_params["name"]
         if request.url.path != self._addresses.get(name):
             raise HTTPException(404)
-        kind = "text/css" if name.endswith(".css") else "text/javascript"
-        return Response(self._texts[name], media_type=kind, headers={"cache-control": "max-age=31536000, immutable"})
+        return self._asset(name, "max-age=31536000, immutable")
+
+    def _icon(self, request: Request) -> Response:
+        return self._asset(_ICON, "max-age=3600")
+
+    def _asset(self, name: str, caching: str) -> Response:
+        kind = _KINDS[Path(name).suffix]
+        return Response(self._texts[name], media_type=kind, headers={"cache-control": caching})
 
 
 class Server:
@@ -84,10 +93,10 @@ class Server:
         self.url, self._title, self._assets = address.url(port), title, assets
         sign_in = Route(SIGN_IN, self._sign_in, methods=["GET", "POST"])
         app = Starlette(
-            routes=[*routes, assets.route, sign_in],
+            routes=[*routes, *assets.routes, sign_in],
             exception_handlers={HTTPException: _refused, Exception: _failed},
         )
-        app.state.style = assets["style.css"]
+        app.state.assets = assets
         self._guard = Guard(app, address, port, self._sign_in_page, largest_body)
         config = uvicorn.Config(
             self._guard, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="off",
@@ -126,7 +135,7 @@ class Server:
 
     def _sign_in_page(self, form_token: str, error: str = "", status: int = 401) -> Response:
         page = _template("sign_in.html.j2").render(
-            title=self._title, form_token=form_token, error=error, style=self._assets["style.css"]
+            title=self._title, form_token=form_token, error=error, assets=self._assets
         )
         return HTMLResponse(page, status)
 
@@ -174,5 +183,5 @@ def sentence_page(request: Request, status: int, sentence: str) -> Response:
     """One sentence with a status, as a page with a way home if the visitor reads HTML."""
     if "text/html" not in request.headers.get("accept", ""):
         return PlainTextResponse(f"{sentence}\n", status)
-    page = _template("sentence.html.j2").render(sentence=sentence, style=request.app.state.style)
+    page = _template("sentence.html.j2").render(sentence=sentence, assets=request.app.state.assets)
     return HTMLResponse(page, status)

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from musiclab.dashboards.address import Address
 from musiclab.dashboards.live.events import stream, version_name
+from musiclab.dashboards.live.real_music import NO_SOUND
 from musiclab.dashboards.live.view import StudyView
 from musiclab.dashboards.live.watcher import Watcher
 from musiclab.dashboards.server import Assets, Server, form, in_thread, ranged, sentence_page
@@ -83,6 +84,7 @@ class Pages:
             Route("/studies/{study}/stop", self._stop, methods=["POST"]),
             Route("/studies/{study}/report", self._report),
             Route("/studies/{study}/sound/{key}/{name}", self._sound),
+            Route("/studies/{study}/real/{place}.mp3", self._real_sound),
         ]
         self.server = Server(address, routes, f"Studies in {self._storage.root}", self._assets)
 
@@ -111,7 +113,7 @@ class Pages:
         return stream(request, lambda: index.clock.now, index.since, self._health, lambda: self.server.is_ending)
 
     async def _study(self, request: Request) -> Response:
-        view, place = self._view(request), _place(request)
+        view, place = self._view(request), _asked_place(request)
         values = await in_thread(view.page, place)
         place = values["place"]
         chosen = f"&place={place.block}-{place.start}" if place else ""
@@ -120,7 +122,7 @@ class Pages:
         return self._page(request, "study.html.j2", events, values)
 
     async def _study_events(self, request: Request) -> Response:
-        view, place = self._view(request), _place(request)
+        view, place = self._view(request), _asked_place(request)
         return stream(
             request,
             lambda: view.clock.now,
@@ -161,6 +163,16 @@ class Pages:
             raise HTTPException(404, str(error)) from None
         return ranged(request, sound, "audio/mpeg")
 
+    async def _real_sound(self, request: Request) -> Response:
+        view, place = self._view(request), _place(request.path_params["place"])
+        try:
+            if place is None:
+                raise UserError(NO_SOUND)
+            sound = await in_thread(view.real_music.sound, place)
+        except UserError as error:
+            raise HTTPException(404, str(error)) from None
+        return ranged(request, sound, "audio/mpeg")
+
     def _view(self, request: Request) -> StudyView:
         study = request.path_params["study"]
         view = self._watcher.views.get(study)
@@ -169,9 +181,14 @@ class Pages:
         return view
 
 
-def _place(request: Request) -> Place | None:
-    """The start window that the visitor has chosen: `2-1` for block 2 and start 1."""
-    match = re.fullmatch(r"(\d{1,9})-(\d{1,9})", request.query_params.get("place", ""))
+def _asked_place(request: Request) -> Place | None:
+    """The start window that the visitor has chosen."""
+    return _place(request.query_params.get("place", ""))
+
+
+def _place(text: str) -> Place | None:
+    """A start window by its text: `2-1` is start 1 of block 2; None if it is no such text."""
+    match = re.fullmatch(r"(\d{1,9})-(\d{1,9})", text)
     return Place(int(match[1]), int(match[2])) if match else None
 
 

@@ -1,7 +1,6 @@
 """A study as its storage tells it, read bit by bit: what has ended is read once, what runs is looked at again."""
 
 import itertools
-import math
 import time
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -101,7 +100,7 @@ class Follower:
 
     def _forget(self) -> None:
         """Begin anew, with another edition."""
-        self.specs: list[TrialSpec] = []
+        self.trial_specs: list[TrialSpec] = []
         self._by_key: dict[str, TrialSpec] = {}
         self.records: dict[str, TrialRecord] = {}
         self.costs: dict[str, TrialCost] = {}
@@ -127,6 +126,11 @@ class Follower:
     def is_alive(self) -> bool:
         """Whether a process runs the study now."""
         return self.runner is not None and self.runner.alive
+
+    @property
+    def damage(self) -> list[str]:
+        """The names of the study's damaged files, which are left out."""
+        return [*self._records.damage, *(self.search.damage if self.search else ())]
 
     @property
     def all_specs(self) -> dict[str, TrialSpec]:
@@ -173,8 +177,8 @@ class Follower:
             self._activity = Activity(self.storage, folder)
             self.search = SearchFollower(self._records, folder) if plan.is_search else None
         self.plan, self.trouble = plan, ""
-        self.specs = list(plan.trial_specs)
-        self._by_key = {spec.key: spec for spec in self.specs}
+        self.trial_specs = list(plan.trial_specs)
+        self._by_key = {spec.key: spec for spec in self.trial_specs}
         self._interrupted_for = None
         self.states.clear()  # what an earlier run finished is now used again
         self._wanted = (plan.objective, *plan.design.get("also", ()))
@@ -193,7 +197,7 @@ class Follower:
 
     def _read_ends(self, listing: Listing, until: float) -> bool:
         """Read records and failures that are new; whether all were read."""
-        for spec in self.specs:
+        for spec in self.trial_specs:
             key = spec.key
             if key in self.records or key not in listing.trials:
                 continue
@@ -233,7 +237,7 @@ class Follower:
         self._look_for_interrupted(listing)
         self._look_at_proposals()
         began = self.plan.began if self.plan else 0.0
-        for spec in self.specs:
+        for spec in self.trial_specs:
             key = spec.key
             if key in self.records:
                 if key not in self.states or not self.states[key].is_over:
@@ -299,7 +303,7 @@ class Follower:
         if self._interrupted_for == now or not self.is_whole:
             return
         self._interrupted_for, self._interrupted = now, {}
-        for spec in self.specs:
+        for spec in self.trial_specs:
             if spec.key in self.records or spec.key in self.failures:
                 continue
             for stage, key in spec.stages.items():
@@ -329,8 +333,7 @@ class Follower:
             return []
         training = self._trainings.get(key)
         if training is None or training.info != info:
-            points = [point for point in self._records.stages.curves({"": key}) if math.isfinite(point.value)]
-            self._trainings[key] = training = _Training(info, points)
+            self._trainings[key] = training = _Training(info, self._records.stages.curves({"": key}))
             for old in list(itertools.islice(self._trainings, max(0, len(self._trainings) - _MOST_TRAININGS))):
                 del self._trainings[old]
         return training.points
@@ -338,10 +341,10 @@ class Follower:
     def _note_change(self) -> None:
         """Count up the version if something has changed."""
         said = (
-            self.plan and self.plan.began, len(self.specs), len(self.records), tuple(self.failures.items()),
+            self.plan and self.plan.began, len(self.trial_specs), len(self.records), tuple(self.failures.items()),
             tuple(working.state for working in self.working), tuple(self.workers),
             self.runner, self.mirror, self.mirrored, self.asked_to_stop, self.is_whole, self.trouble,
-            self.search.version if self.search else 0, len(self._interrupted),
+            self.search.version if self.search else 0, len(self._interrupted), tuple(self.damage),
         )  # fmt: skip
         if said != self._said:
             self._said = said

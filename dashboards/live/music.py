@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from musiclab.analysis.search import Tried
@@ -18,6 +19,7 @@ from musiclab.storage.records import Records
 from musiclab.storage.trial_documents import TrialRecord
 
 MOST_ROWS = 24
+NO_SAMPLE = "No sample yet."
 SEARCH_BLOCK = 0  # the block that a search's proposals are tried on
 _MOST_PROPOSALS = 8
 _MOST_DRAWN = 400  # cells that are kept
@@ -26,10 +28,10 @@ _MOST_SOUNDS = 64
 
 @dataclass(frozen=True)
 class Cell:
-    """A variant's sample at a place: its row, its drawing, and the address of its sound (None if there is none)."""
+    """A row at a place: its name and a note on it, its drawing, and the address of its sound; None if it has none."""
 
     name: str
-    is_control: bool
+    note: str
     shown: Shown
     sound: str | None
 
@@ -45,7 +47,7 @@ def places_of(follower: Follower) -> list[Place]:
         ended = follower.search is not None and any(each.state == "finished" for each in follower.search.ends.values())
         return [Place(SEARCH_BLOCK, 1)] if ended else []
     starts = max(sum(name.endswith(".mid") for name in record.samples) for record in follower.records.values())
-    blocks = dict.fromkeys(spec.block.index for spec in follower.specs)
+    blocks = dict.fromkeys(spec.block.index for spec in follower.trial_specs)
     places = [Place(block, start) for block in blocks for start in range(1, starts + 1)]
     seed = follower.plan.edition
     return sorted(places, key=lambda place: draw_rank(place, seed))
@@ -58,6 +60,26 @@ def blocks_heard(follower: Follower) -> set[int]:
     return {follower.all_specs[key].block.index for key in follower.records}
 
 
+class Sounds:
+    """Sounds that were asked for; the latest are kept."""
+
+    def __init__(self) -> None:
+        self._sounds: OrderedDict[Hashable, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, name: Hashable, sample: Callable[[], Sample | str]) -> bytes:
+        """The sound of that name, which is played now if it is not kept; UserError if the sample is but a sentence."""
+        with self._lock:  # one at a time, because a second visitor most likely wants the same
+            if name not in self._sounds:
+                played = sample()
+                if not isinstance(played, Sample):
+                    raise UserError(played)
+                self._sounds[name] = played.mp3
+                while len(self._sounds) > _MOST_SOUNDS:
+                    self._sounds.popitem(last=False)
+            return self._sounds[name]
+
+
 class Music:
     """The samples of a study's trials; drawings and sounds are kept once they were made."""
 
@@ -65,8 +87,7 @@ class Music:
         """`address` is where the page asks for sounds."""
         self._records, self._address = Records(storage, notes_newer=True), address
         self._drawn: OrderedDict[tuple[str, int], Shown] = OrderedDict()
-        self._sounds: OrderedDict[tuple[str, int], bytes] = OrderedDict()
-        self._lock = threading.Lock()
+        self._sounds = Sounds()
 
     def record(self, key: str) -> TrialRecord | None:
         """A record as the storage has it, or None."""
@@ -82,24 +103,25 @@ class Music:
         if not follower.records and (search := search_so_far(follower)):
             return [cell for each in leaders(search)[:_MOST_PROPOSALS] for cell in self._proposal(each, place)]
         controls = set(follower.plan.controls.values())
-        on_block = [spec for spec in follower.specs if spec.block.index == place.block]
+        on_block = [spec for spec in follower.trial_specs if spec.block.index == place.block]
         if len(on_block) > MOST_ROWS:
             on_block.sort(key=lambda spec: (spec.variant.name not in controls, spec.key not in follower.records))
             on_block = on_block[:MOST_ROWS]
-        frame = frame_of(follower.specs)
-        return [self._cell(follower, spec, place, frame, spec.variant.name in controls) for spec in on_block]
+        frame = frame_of(follower.trial_specs)
+        notes = dict.fromkeys(controls, "control")
+        return [self._cell(follower, spec, place, frame, notes.get(spec.variant.name, "")) for spec in on_block]
 
     def _cell(
-        self, follower: Follower, spec: TrialSpec, place: Place, frame: tuple[int, int] | None, is_control: bool
+        self, follower: Follower, spec: TrialSpec, place: Place, frame: tuple[int, int] | None, note: str
     ) -> Cell:
         name, record = spec.variant.name, follower.records.get(spec.key)
         label = f"{name}, block {place.block}, start {place.start}"
         if record is None:
             failed = spec.key in follower.failures
-            return Cell(name, is_control, Shown(label, missing.TRIAL_FAILED if failed else "No sample yet."), None)
+            return Cell(name, note, Shown(label, missing.TRIAL_FAILED if failed else NO_SAMPLE), None)
         drawing = self.drawing(record, place.start, label, frame)
         sound = None if drawing.lack else f"{self._address}/{spec.key}/{place.start}.mp3"
-        return Cell(name, is_control, drawing, sound)
+        return Cell(name, note, drawing, sound)
 
     def _proposal(self, tried: Tried, place: Place) -> list[Cell]:
         """The row of a proposal; none if its record is gone."""
@@ -111,7 +133,7 @@ class Music:
             drawing = self.drawing(record, place.start, label, None)
         else:
             return []
-        return [Cell(name, False, drawing, None if drawing.lack else f"{self._address}/{key}/{place.start}.mp3")]
+        return [Cell(name, "", drawing, None if drawing.lack else f"{self._address}/{key}/{place.start}.mp3")]
 
     def drawing(self, record: TrialRecord, start: int, label: str, frame: tuple[int, int] | None) -> Shown:
         """A trial's sample of a start window, without its sound."""
@@ -129,13 +151,4 @@ class Music:
         Raises:
             UserError: if there is no such sample.
         """
-        key = (record.key, start)
-        with self._lock:  # one at a time, because a second visitor most likely wants the same
-            if key not in self._sounds:
-                sample = sample_of(self._records, record, start)
-                if not isinstance(sample, Sample):
-                    raise UserError(sample)
-                self._sounds[key] = sample.mp3
-                while len(self._sounds) > _MOST_SOUNDS:
-                    self._sounds.popitem(last=False)
-            return self._sounds[key]
+        return self._sounds.get((record.key, start), lambda: sample_of(self._records, record, start))

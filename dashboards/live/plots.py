@@ -13,7 +13,7 @@ from musiclab.measures.registry import Measure, find_measure
 from musiclab.measures.rolls import nan_mean
 from musiclab.report.formatting import number, shortened
 from musiclab.report.html.plots import SERIES, Line, Row, blocks_plot, curves_plot, swatch
-from musiclab.report.html.sections import references
+from musiclab.report.html.sections import averaged_over_tracks, references
 from musiclab.report.sentences import captions
 from musiclab.storage.stages import CurvePoint
 from musiclab.wording import counted
@@ -61,7 +61,7 @@ def objective_so_far(follower: Follower) -> LivePlot | None:
     if sum(len(row.values) for row in rows) > _MOST_DOTS:
         rows, note = [replace(row, values={}) for row in rows], _WITHOUT_DOTS
     svg = blocks_plot([rows], references(objective, _baselines(follower)), "objective", heading)
-    left_out = len({spec.variant.name for spec in follower.specs}) - len(rows)
+    left_out = len({spec.variant.name for spec in follower.trial_specs}) - len(rows)
     others = f" {counted(left_out, 'variant')} more are not drawn: the controls stay, then the best so far."
     return LivePlot(heading, svg, note + others * (left_out > 0))
 
@@ -69,7 +69,7 @@ def objective_so_far(follower: Follower) -> LivePlot | None:
 def _rows(follower: Follower, objective: Measure) -> list[Row]:
     """The controls and the variants that are best so far."""
     assert follower.plan
-    scores = scores_by_block(follower.specs, follower.records, objective)
+    scores = scores_by_block(follower.trial_specs, follower.records, objective)
     means = {name: nan_mean(np.array(list(by_block.values()))) for name, by_block in scores.items()}
     controls = set(follower.plan.controls.values())
     ranked = sorted(
@@ -78,7 +78,7 @@ def _rows(follower: Follower, objective: Measure) -> list[Row]:
     )
     shown = set(ranked[:_MOST_ROWS])
     values = values_by_block(
-        follower.specs, follower.records, lambda record: record.measures.get(objective.full_name, math.nan)
+        follower.trial_specs, follower.records, lambda record: record.measures.get(objective.full_name, math.nan)
     )
     present = {
         name: {block: value for block, value in by_block.items() if not math.isnan(value)}
@@ -86,7 +86,7 @@ def _rows(follower: Follower, objective: Measure) -> list[Row]:
     }
     names = [name for name in scores if name in shown]
     intervals = mean_intervals([list(present[name].values()) for name in names])
-    planned = len({spec.block.index for spec in follower.specs})
+    planned = len({spec.block.index for spec in follower.trial_specs})
     return [
         Row(
             name,
@@ -141,8 +141,4 @@ def curves_so_far(follower: Follower) -> Curves:
 
 def _averaged(points: list[CurvePoint], stage: str) -> dict[str, dict[int, float]]:
     """The mean over tracks by curve, named with its stage, and by epoch."""
-    values: dict[str, dict[int, list[float]]] = {}
-    for point in points:
-        name = f"{point.name.partition('.')[0]}, {stage}"
-        values.setdefault(name, {}).setdefault(point.step, []).append(point.value)
-    return {name: {step: sum(each) / len(each) for step, each in steps.items()} for name, steps in values.items()}
+    return {f"{name}, {stage}": by_epoch for name, by_epoch in averaged_over_tracks(points).items()}

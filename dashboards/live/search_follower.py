@@ -28,6 +28,11 @@ class SearchFollower:
         self._ended_keys: set[str] = set()
 
     @property
+    def damage(self) -> list[str]:
+        """The names of its damaged files, which are left out."""
+        return list(self._files.damage)
+
+    @property
     def open(self) -> list[Proposal]:
         """The proposals that have not ended."""
         return [proposal for number, proposal in self.proposals.items() if number not in self.ends]

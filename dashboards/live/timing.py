@@ -80,7 +80,7 @@ class Timer:
     def _left(self) -> tuple[float | None, bool]:
         """Seconds that unfinished trials take, less what running ones have done, and whether a step is not timed."""
         follower = self._follower
-        unfinished = [spec for spec in follower.specs if not follower.states[spec.key].is_over]
+        unfinished = [spec for spec in follower.trial_specs if not follower.states[spec.key].is_over]
         if not unfinished:
             return 0.0, False
         unknown = set[str]()

@@ -14,6 +14,7 @@ from musiclab.dashboards.live.board import Board, Change, Clock
 from musiclab.dashboards.live.follower import Follower, Listing
 from musiclab.dashboards.live.music import Music, blocks_heard, places_of
 from musiclab.dashboards.live.plots import curves_so_far, objective_so_far
+from musiclab.dashboards.live.real_music import RealMusicRow
 from musiclab.dashboards.live.searching import (
     best_proposal,
     search_so_far,
@@ -77,7 +78,7 @@ class StudyView:
         self.address = f"/studies/{quote(study, safe='')}"
         self._follower = Follower(storage, study)
         self._board, self._music_boards = Board(self.clock), dict[Place, Board]()
-        self.music = Music(storage, f"{self.address}/sound")
+        self.music, self.real_music = Music(storage, f"{self.address}/sound"), RealMusicRow(f"{self.address}/real")
         self._lock = threading.RLock()
         self._rendered, self._drawn, self._asked_at = -1, -1, float("-inf")
         self._drawn_until, self._rendered_at = 0.0, float("-inf")
@@ -198,9 +199,9 @@ class StudyView:
     def _render_grid(self) -> None:
         """The grid of variants and blocks, each cell a part of its own."""
         follower, parts = self._follower, _parts()
-        blocks = list(dict.fromkeys(spec.block.index for spec in follower.specs))
+        blocks = list(dict.fromkeys(spec.block.index for spec in follower.trial_specs))
         rows: dict[str, dict[int, str]] = {}
-        for place, spec in enumerate(follower.specs):
+        for place, spec in enumerate(follower.trial_specs):
             cell = _cell("td", f"c{place}", follower.states.get(spec.key), _anchor(spec.key))
             self._board.put(f"c{place}", cell)
             rows.setdefault(spec.variant.name, {})[spec.block.index] = cell
@@ -244,6 +245,7 @@ class StudyView:
         self._board.put("objective", _styled(parts.objective(objective_so_far(follower))))
         self._board.put("curves", _styled(parts.curves(curves_so_far(follower))))
         for place in list(self._music_boards):
+            self.real_music.draw(follower, place)
             with self._lock:
                 self._render_music(place)
         now = time.monotonic()
@@ -256,14 +258,17 @@ class StudyView:
             for old in list(self._music_boards)[:-_MOST_PLACES]:
                 del self._music_boards[old]
             self._render_music(place)
+            self._drawn = -1  # so that real music is drawn there
         return self._music_boards[place]
 
     def _render_music(self, place: Place) -> None:
         parts, board = _parts(), self._music_boards[place]
-        cells = self.music.cells(self._follower, place)
-        rows = [Markup(parts.sample(f"s{number}", cell, TRACKS)) for number, cell in enumerate(cells)]
-        for number, (cell, row) in enumerate(zip(cells, rows, strict=True)):
-            board.put(f"s{number}", str(row), (cell.name, cell.sound, cell.shown.lack))
+        real, variants = self.real_music.cells(self._follower, place), self.music.cells(self._follower, place)
+        names = [*("real" for _ in real), *(f"s{number}" for number in range(len(variants)))]
+        cells = [*real, *variants]
+        rows = [Markup(parts.sample(name, cell, TRACKS)) for name, cell in zip(names, cells, strict=True)]
+        for name, cell, row in zip(names, cells, rows, strict=True):
+            board.put(name, str(row), (cell.name, cell.sound, cell.shown.lack))
         table = str(parts.samples(place, rows))
         board.put("samples", table, (place, tuple(cell.name for cell in cells)))
 
@@ -273,7 +278,7 @@ class StudyView:
         if plan is None:
             return []
         ended, total = self.progress
-        variants = len({spec.variant.name for spec in follower.specs})
+        variants = len({spec.variant.name for spec in follower.trial_specs})
         design = f"{counted(variants, 'variant')}, {counted(plan.blocks, 'block')}" if variants else ""
         if follower.search:
             design = f"search by {plan.design.get('sampler', '')}{', confirmed on ' * bool(design)}{design}"

@@ -8,6 +8,7 @@ from musiclab.analysis.answer import best_so_far
 from musiclab.dashboards.live.follower import Follower
 from musiclab.dashboards.live.states import FAILED, FINISHED, PRUNED, REUSED
 from musiclab.measures.registry import find_measure
+from musiclab.report.sentences.missing import damaged
 from musiclab.wording import counted
 
 _MIRROR_STARTS_S = 60.0  # a study has no mirror yet while that starts
@@ -39,7 +40,7 @@ def standing(follower: Follower) -> Standing:
         if follower.trouble:
             return Standing("unreadable", follower.trouble)
         return Standing("reading", "Its storage is being read.")
-    alerts = tuple(filter(None, [follower.trouble, *_mirror_alerts(follower)]))
+    alerts = tuple(filter(None, [follower.trouble, *damaged(follower.damage), *_mirror_alerts(follower)]))
     if not follower.is_whole:
         return Standing("reading", f"Reading its storage: {_progress(follower)} so far.", alerts)
     left = sum(not state.is_over for state in follower.states.values())
@@ -73,13 +74,13 @@ def _progress(follower: Follower) -> str:
         made, ends = follower.search.proposals, follower.search.ends
         by_state = Counter(str(end.state) for end in ends.values())
         phrases.append(f"{len(ends)} of {counted(len(made), 'proposal')} have ended{_in_parts(by_state)}")
-    if follower.specs:
+    if follower.trial_specs:
         over = {
             "finished": states[FINISHED], "there before": states[REUSED], "failed": states[FAILED],
             "pruned": states[PRUNED],
         }  # fmt: skip
         named = "trials of the confirmation" if follower.search else "trials"
-        phrases.append(f"{sum(over.values()):,} of {len(follower.specs):,} {named} have ended{_in_parts(over)}")
+        phrases.append(f"{sum(over.values()):,} of {len(follower.trial_specs):,} {named} have ended{_in_parts(over)}")
     if at_work := len(follower.workers):
         phrases.append(f"{at_work} run{'s' if at_work == 1 else ''} now")
     return ", ".join(phrases)
@@ -93,7 +94,7 @@ def _in_parts(counts: dict[str, int] | Counter[str]) -> str:
 def progress_of(follower: Follower) -> tuple[int, int]:
     """How many trials have ended, of how many; of a search its proposals count too."""
     ended = sum(state.is_over for state in follower.states.values())
-    total = len(follower.specs)
+    total = len(follower.trial_specs)
     if follower.search:
         budget = follower.plan.design.get("budget") or {} if follower.plan else {}
         total += max(len(follower.search.proposals), budget.get("trials") or 0)
@@ -105,7 +106,7 @@ def best_text(follower: Follower) -> str:
     """Which variant is best so far, for a person; empty if none has a score."""
     if follower.plan is None or follower.trouble:
         return ""
-    return best_so_far(follower.specs, follower.records, find_measure(follower.plan.objective)) or ""
+    return best_so_far(follower.trial_specs, follower.records, find_measure(follower.plan.objective)) or ""
 
 
 def _mirror_alerts(follower: Follower) -> list[str]:

@@ -271,9 +271,13 @@ def _round(test: ListeningTest, index: int) -> list[Presentation]:
 
 
 def _warm_ups(test: ListeningTest, number: int) -> list[Presentation]:
-    """The ceiling and the floor first, so that listeners know the range; then other items."""
+    """The ceiling and the floor first, so that listeners know the range; then other items.
+
+    As a pair the two are heard in either order, and so they are one after the other: nobody knows which is which.
+    """
     ends = tuple(index for index, condition in enumerate(test.conditions) if condition.kind != VARIANT)
-    known = [ends] if test.protocol == PAIRS and len(ends) == 2 else [(end, None) for end in ends]
+    alone = [(end, None) for end in _shuffled(test, ends, "warm-up ends", number)]
+    known = [ends] if test.protocol == PAIRS and len(ends) == 2 else alone
     others = [item for item in _shuffled(test, test.items, "warm-ups", number) if item not in known]
     items = [item for item in known if item in test.items] + others
     places = _shuffled(test, test.places, "warm-up places", number)

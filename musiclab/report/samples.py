@@ -2,23 +2,25 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from musiclab.analysis.results import Results
 from musiclab.data.store import SongRow, WindowStore, open_store
 from musiclab.data.transposition import moved_rolls
 from musiclab.data.windows import WindowSpec
 from musiclab.design.listening import Place
+from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError
 from musiclab.rendering.midi import from_midi, to_midi
 from musiclab.rendering.sound import player
 from musiclab.rendering.strips import BEATS_PER_BAR
 from musiclab.report.sentences import missing
+from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
-from musiclab.storage.trial_documents import TrialRecord
+from musiclab.storage.trial_documents import Failure, TrialRecord
 from musiclab.training.windows import block_windows
 
 _NAME = re.compile(r"start-([1-9]\d*)\.mid")
@@ -50,19 +52,35 @@ class Sample:
         return self.kept_mp3 or player().mp3(self.midi)
 
 
+class Trials(Protocol):
+    """A study's trials and what they have left: `Results`, or what a page that follows the study has read so far."""
+
+    @property
+    def storage(self) -> Storage: ...
+
+    @property
+    def trial_specs(self) -> Sequence[TrialSpec]: ...
+
+    @property
+    def records(self) -> Mapping[str, TrialRecord]: ...
+
+    @property
+    def failures(self) -> Mapping[str, Failure]: ...
+
+
 class Samples:
     """A study's samples by variant and place."""
 
-    def __init__(self, results: Results) -> None:
-        self._results, self._records = results, Records(results.storage)
-        self._trials = {(trial.variant.name, trial.block.index): trial for trial in results.trial_specs}
-        self.variants = list(dict.fromkeys(trial.variant.name for trial in results.trial_specs))
+    def __init__(self, trials: Trials) -> None:
+        self._study, self._records = trials, Records(trials.storage)
+        self._trials = {(trial.variant.name, trial.block.index): trial for trial in trials.trial_specs}
+        self.variants = list(dict.fromkeys(trial.variant.name for trial in trials.trial_specs))
 
     def places(self) -> dict[Place, int]:
         """How many variants have a sample, by place."""
         variants_by_place: Counter[Place] = Counter()
-        for trial in self._results.trial_specs:
-            record = self._results.records.get(trial.key)
+        for trial in self._study.trial_specs:
+            record = self._study.records.get(trial.key)
             for name in record.samples if record else ():
                 if match := _NAME.fullmatch(name):
                     variants_by_place[Place(trial.block.index, int(match[1]))] += 1
@@ -71,10 +89,10 @@ class Samples:
     def get(self, variant: str, place: Place) -> Sample | str:
         """A variant's sample at a place, or the sentence that says why there is none."""
         trial = self._trials.get((variant, place.block))
-        if trial is None or trial.key not in self._results.records:
-            failed = trial is not None and trial.key in self._results.failures
+        if trial is None or trial.key not in self._study.records:
+            failed = trial is not None and trial.key in self._study.failures
             return missing.TRIAL_FAILED if failed else missing.TRIAL_UNFINISHED
-        return sample_of(self._records, self._results.records[trial.key], place.start)
+        return sample_of(self._records, self._study.records[trial.key], place.start)
 
 
 def sample_of(records: Records, record: TrialRecord, start: int) -> Sample | str:
@@ -101,13 +119,13 @@ class RealMusic:
         UserError: if the variants cut songs differently, or if the windows are not in the storage.
     """
 
-    def __init__(self, results: Results, samples: Samples) -> None:
+    def __init__(self, trials: Trials, samples: Samples) -> None:
         self._samples = samples
-        self._store = _store(results)
-        self._continuation = max(trial.variant.config["continuation"] for trial in results.trial_specs)
+        self._store = _store(trials)
+        self._continuation = max(trial.variant.config["continuation"] for trial in trials.trial_specs)
         # All variants of a block continue the same starts; the last one of each block here has the most of them.
-        trials = sorted(results.trial_specs, key=lambda trial: trial.variant.config["starts"])
-        self._trials = {trial.block.index: trial for trial in trials}
+        by_starts = sorted(trials.trial_specs, key=lambda trial: trial.variant.config["starts"])
+        self._trials = {trial.block.index: trial for trial in by_starts}
         self._starts: dict[int, np.ndarray] = {}
 
     def title(self, place: Place) -> str:
@@ -194,12 +212,12 @@ class RealMusic:
         return without_start
 
 
-def _store(results: Results) -> WindowStore:
+def _store(trials: Trials) -> WindowStore:
     """The store of all variants' windows."""
-    names = {trial.variant.data for trial in results.trial_specs}
+    names = {trial.variant.data for trial in trials.trial_specs}
     if len(names) > 1:
         raise UserError(missing.STARTS_DIFFER)
     folder = f"data/{names.pop()}"
-    if not results.storage.exists(folder):
+    if not trials.storage.exists(folder):
         raise UserError(missing.WINDOWS_GONE)
-    return open_store(results.storage.local(folder))
+    return open_store(trials.storage.local(folder))

@@ -135,9 +135,9 @@ def with_nan(values: dict[str, Any]) -> dict[str, float]:
 class Documents:
     """The documents of one storage.
 
-    `damage` has the files that were found damaged, by name, with what is wrong with them. If `notes_newer`, documents
-    of a newer format are noted in `newer` and count as missing, for callers that change nothing; otherwise reading or
-    replacing one raises NewerFormat.
+    `damage` has the files that were damaged when they were last read, by name, with what is wrong with them. If
+    `notes_newer`, documents of a newer format are noted in `newer` and count as missing, for callers that change
+    nothing; otherwise reading or replacing one raises NewerFormat.
     """
 
     def __init__(self, storage: Storage, notes_newer: bool = False) -> None:
@@ -159,10 +159,12 @@ class Documents:
             self.note_damage(name, error)
             return None
         try:
-            return kind.from_json(value)
+            document = kind.from_json(value)
         except (LookupError, TypeError, ValueError, AttributeError, RecursionError, UserError):
             self.damage[name] = OTHER_FORM
             return None
+        self.damage.pop(name, None)  # it was written anew
+        return document
 
     def write(self, name: str, document: Document, sort_keys: bool = True) -> None:
         """Write a document; fields keep their order unless they are sorted. NewerFormat if it would replace one."""

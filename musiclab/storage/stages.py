@@ -173,4 +173,6 @@ class Stages:
                 continue
             except (ValueError, TypeError, LookupError, RecursionError) as error:
                 self._documents.note_damage(name, error)
+            else:
+                self._documents.damage.pop(name, None)  # it was written anew
         return points

@@ -173,7 +173,7 @@ class Runs:
         return len(lacking)
 
     def show(self, run: Run, values: dict[str, float], by: str, step: int, time: float) -> None:
-        """Make `values` what MLflow shows for these metrics; NaN is left out.
+        """Make `values` what MLflow shows for these metrics; NaN is left out, unless MLflow shows a number there.
 
         MLflow shows a metric's point with the largest step and, among equal steps, the latest time. So the points take
         the largest step that the metric `by` has, if it is larger than `step`. If there is a point at that step, the
@@ -183,11 +183,13 @@ class Runs:
         points = []
         for name, value in values.items():
             latest = run.latest.get(name)
+            if math.isnan(value) and (latest is None or math.isnan(latest.value)):
+                continue
             if latest is None or latest.step != step:
                 shown_at, is_shown = time, False
             else:
                 shown_at, is_shown = max(time, latest.time + 0.001), latest.value == value
-            if not (is_shown or math.isnan(value)):
+            if not is_shown:
                 points.append(CurvePoint(name, step, value, shown_at))
         for start in range(0, len(points), _BATCH):
             self._log(run, points[start : start + _BATCH])

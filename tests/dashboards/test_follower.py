@@ -1,6 +1,7 @@
 """What a storage tells of a study that runs: states, workers, processes; each thing that has ended is read once."""
 
 import json
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from musiclab.dashboards.live.follower import Follower, Listing
+from musiclab.dashboards.live.plots import curves_so_far
 from musiclab.dashboards.live.timing import Timer
 from musiclab.dashboards.live.words import standing
 from musiclab.storage import leases
@@ -70,6 +72,21 @@ def test_a_trial_goes_through_its_states(tmp_path: Path) -> None:
         "finished",
     ]  # fmt: skip
     assert not follower.failures and not follower.workers
+
+
+def test_values_that_are_not_finite_are_in_no_curve_but_their_epochs_count(tmp_path: Path) -> None:
+    live = MadeLive(tmp_path)
+    with live.begin():
+        live.work(0, 0, pid=1)
+        points = [(step, math.nan if step > 3 else 1.0 / step) for step in range(1, 7)]
+        curves = [
+            {"name": "val/loss.Bass", "step": step, "value": value, "time": time.time()} for step, value in points
+        ]
+        live.storage.write(f"stages/{live.specs[0, 0].stages['vae']}/curves.json", json.dumps(curves).encode())
+        follower = _followed(tmp_path)
+        assert follower.states[live.specs[0, 0].key].words == "running, vae, epoch 6 of 25"
+        (plot,) = curves_so_far(follower).plots
+    assert plot.heading == "val/loss, vae" and "nan" not in plot.svg.lower()
 
 
 def test_what_an_earlier_run_finished_is_used_again(tmp_path: Path) -> None:
@@ -296,6 +313,37 @@ def test_a_damaged_plan_is_a_sentence(tmp_path: Path) -> None:
     follower = _followed(tmp_path)
     assert standing(follower).word == "unreadable"
     assert "studies/made/e/plan.json" in follower.trouble
+
+
+def test_damaged_files_are_named_until_they_are_written_anew(tmp_path: Path) -> None:
+    made = MadeSearch(tmp_path)
+    made.one_of_each()
+    proposal, end = (tmp_path / FOLDER / "search" / name for name in ("proposals/00001.json", "ends/00002.json"))
+    proposal.write_text("{")
+    whole = end.read_text()
+    end.write_text(whole[:-9])
+    follower = _followed(tmp_path)
+    assert standing(follower).alerts[0] == (
+        f"Damaged and left out: 2 files ({FOLDER}/search/ends/00002.json and {FOLDER}/search/proposals/00001.json)."
+    )
+    assert 1 not in follower.proposal_states and follower.proposal_states[2].words == "waiting"
+    before = follower.version
+    end.write_text(whole)
+    assert (
+        standing(_look(follower)).alerts[0] == f"Damaged and left out: 1 file ({FOLDER}/search/proposals/00001.json)."
+    )
+    assert follower.version > before and follower.proposal_states[2].words == "failed"
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    live = MadeLive(tmp_path)
+    live.finish(0, 0, 3.0)
+    name = f"trials/{live.specs[0, 0].key}/record.json"
+    (tmp_path / name).write_text("{}")
+    follower = _followed(tmp_path)
+    assert standing(follower).alerts[0] == f"Damaged and left out: 1 file ({name})."
+    live.finish(0, 0, 3.0)
+    assert standing(_look(follower)).alerts == ()
 
 
 def test_the_newest_edition_is_followed(tmp_path: Path) -> None:

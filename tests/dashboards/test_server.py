@@ -208,6 +208,14 @@ def test_every_answer_has_the_strict_policy(url: str) -> None:
         assert "server" not in answer.headers
 
 
+def test_every_page_has_an_icon_and_browsers_that_look_for_one_find_it(url: str, guarded: str) -> None:
+    icon = ask(f"{url}/favicon.ico")
+    assert (icon.status, icon.headers["content-type"].partition(";")[0]) == (200, "image/svg+xml")
+    for server, path in ((url, "/none"), (guarded, "/")):  # a sentence, and who has not signed in
+        (address,) = re.findall(r'<link rel="icon" href="(/[^"]+)"', ask(f"{server}{path}", Accept="text/html").text)
+        assert ask(f"{server}{address}").text == icon.text
+
+
 def test_a_mistake_of_the_program_is_a_sentence_too(url: str) -> None:
     answer = ask(f"{url}/broken")
     assert (answer.status, answer.text) == (500, "This page failed: RuntimeError: a mistake of two lines.\n")
@@ -241,7 +249,7 @@ def test_without_the_token_nothing_is_seen(guarded: str) -> None:
     page = ask(f"{guarded}/", Accept="text/html")
     assert page.status == 401
     assert 'type="password"' in page.text and "hello" not in page.text
-    (style,) = re.findall(r'href="(/static/[^"]+)"', page.text)
+    (style,) = re.findall(r'rel="stylesheet" href="(/static/[^"]+)"', page.text)
     assert ask(f"{guarded}{style}").status == 200
 
 

@@ -11,18 +11,24 @@ from typing import Any
 
 import pytest
 
+from musiclab.analysis.results import Results
 from musiclab.dashboards.address import Address
 from musiclab.dashboards.live import events
 from musiclab.dashboards.live.app import Pages, opened
 from musiclab.dashboards.live.watcher import Watcher
+from musiclab.design.listening import Place
 from musiclab.errors import UserError
+from musiclab.report.html.listening import frame_of, shown
+from musiclab.report.samples import RealMusic, Samples
 from musiclab.storage.files import Storage, StorageFailed
 from musiclab.storage.leases import stop_requested
 from musiclab.storage.records import Records
+from tests.support.listeners import STUDY, storage_of
 from tests.support.made_live import MadeLive
 from tests.support.made_results import made_study
 from tests.support.searched_storage import MadeSearch
 from tests.support.served import ask, form_token, serving
+from tests.support.study_processes import Run
 
 
 @pytest.fixture
@@ -35,9 +41,9 @@ def live(tmp_path: Path) -> Iterator[MadeLive]:
 
 
 @pytest.fixture
-def watched(tmp_path: Path) -> Callable[[], Any]:
-    """Makes a watcher that looks when it is told to, and serves its pages."""
-    return lambda: _Watched(tmp_path)
+def watched(tmp_path: Path) -> Callable[..., Any]:
+    """Makes a watcher of the test's folder, or of one given, that looks when it is told to, and serves its pages."""
+    return lambda folder=tmp_path: _Watched(folder)
 
 
 class _Watched:
@@ -295,6 +301,30 @@ def test_sounds_are_those_of_finished_trials_only(tmp_path: Path, live: MadeLive
             answer = ask(f"{pages.url}/studies/made/sound/{key}/{start}.mp3")
             assert answer.status == 404, (key, start)
             assert b"secret" not in answer.data
+
+
+@pytest.mark.slow
+def test_real_music_is_the_first_row_as_in_the_report(finished: Run, tmp_path: Path, watched) -> None:
+    storage = storage_of(finished, tmp_path / "storage")
+    results = Results.read(Storage(str(storage)), STUDY)
+    place = Place(0, 2)
+    real, label = RealMusic(results, Samples(results)), "Real music, block 0, start 2"
+    with watched(storage) as pages:
+        page = pages.page(f"/studies/{STUDY}?place=0-2")
+        first, *others = re.findall(r'<tr id="(\w+)"><th scope="row">(.*?)</tr>', page, re.S)
+        assert first[0] == "real" and [name for name, _ in others] == ["s0", "s1", "s2", "s3"]
+        assert str(shown(label, real.get(place), frame_of(results.trial_specs), is_silent=True).svg) in first[1]
+        assert real.title(place) in first[1]
+        (sound,) = re.findall(r'data-sound="([^"]+)"', first[1])
+        answer = ask(f"{pages.url}{sound}", Range="bytes=0-99")
+        assert (answer.status, answer.headers["content-type"], len(answer.data)) == (206, "audio/mpeg", 100)
+        for other in ("0-1", "0-9", "9-1", "x", "0-2-3", "%2e%2e"):  # drawn for nobody, or no start
+            assert ask(f"{pages.url}/studies/{STUDY}/real/{other}.mp3").status == 404, other
+    shutil.rmtree(storage / "data")
+    with watched(storage) as pages:
+        page = pages.page(f"/studies/{STUDY}?place=0-2")
+    assert "Left out, because the windows of its songs are no longer in the storage." in page
+    assert page.count('<svg class="roll"') == 4
 
 
 # The report.

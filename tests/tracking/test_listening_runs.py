@@ -1,6 +1,7 @@
 """Listening tests in MLflow: ballots come once, after a kill or an outage too, and `musiclab sync` notices new ones."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,27 @@ def test_a_withdrawn_sessions_answers_are_taken_out(heard: Heard) -> None:
     assert withdrawn["ballots"] == []
     assert heard.is_whole()
     assert heard.runs("variant")["latent_dim=8"].data.metrics["by_ear/answers"] == 12
+
+
+def test_if_all_have_withdrawn_no_share_of_votes_is_left(heard: Heard) -> None:
+    sessions = listen(heard.ballots, 2)
+    heard.follower().round(last=True)
+    assert heard.runs("variant")["latent_dim=8"].data.metrics["by_ear/share.low"] > 0
+    for session in sessions:
+        heard.ballots.withdraw(session.id)
+    heard.follower().round(last=True)
+    metrics = heard.runs("variant")["latent_dim=8"].data.metrics
+    assert metrics["by_ear/answers"] == metrics["by_ear/votes"] == 0
+    left = {"by_ear/answers", "by_ear/votes", "by_ear/won"}
+    numbers = {name for name, value in metrics.items() if name.startswith("by_ear/") and not math.isnan(value)}
+    assert numbers == left
+    assert {name for name in metrics if name.startswith("by_ear/")} > left
+    before = repr(contents(heard.uri, "made"))  # in which NaN equals itself
+    heard.follower().round(last=True)
+    assert repr(contents(heard.uri, "made")) == before
+    listen(heard.ballots, 1)
+    heard.follower().round(last=True)
+    assert heard.runs("variant")["latent_dim=8"].data.metrics["by_ear/share"] > 0
 
 
 def test_ratings_have_metrics_of_their_own(heard: Heard) -> None:

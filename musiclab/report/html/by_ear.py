@@ -19,6 +19,7 @@ from musiclab.report.html.sections import Plot
 from musiclab.report.html.tables import DIRECTIONS, Spread
 from musiclab.report.sentences import by_ear as sentences
 from musiclab.report.sentences import captions
+from musiclab.report.sentences.missing import damaged
 from musiclab.report.sentences.phrases import p_phrase
 from musiclab.wording import counted, rounded
 
@@ -116,7 +117,7 @@ def ear_section(results: Results) -> EarSection:
         return EarSection(sentences.nobody(results.plan.study), [], {}, [], [])
     return EarSection(
         nobody="",
-        alert=[*sentences.simulated(listening), *sentences.damaged(listening)],
+        alert=[*sentences.simulated(listening), *damaged(listening.damage)],
         tests={
             protocol: _heard_test(found) for protocol, found in listening.tests.items() if listening.sessions[protocol]
         },

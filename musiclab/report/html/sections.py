@@ -278,7 +278,7 @@ def _curves(results: Results, keys: list[Key]) -> dict[_Place, list[Line]]:
         name = trial.variant.name
         for stage, key in trial.stages.items() if name in styles else ():
             if key not in points_by_stage:
-                points_by_stage[key] = _averaged_over_tracks(stages.curves({stage: key}))
+                points_by_stage[key] = averaged_over_tracks(stages.curves({stage: key}))
             for curve, points in points_by_stage[key].items():
                 by_variant = trained.setdefault(_Place(trial.variant.system, stage, curve), {})
                 of_variant = by_variant.setdefault(name, _Trained(blocks=[], keys=set()))
@@ -295,8 +295,8 @@ def _lines(by_variant: dict[str, _Trained], styles: dict[str, int]) -> list[Line
     return [Line.averaged(name, styles[name], variant.blocks) for name, variant in by_variant.items()]
 
 
-def _averaged_over_tracks(points: Iterable[CurvePoint]) -> dict[str, dict[int, float]]:
-    """The mean over tracks, by name without its track and by step."""
+def averaged_over_tracks(points: Iterable[CurvePoint]) -> dict[str, dict[int, float]]:
+    """The mean over tracks, by name without its track and by step; values that are not finite are left out."""
     values: dict[str, dict[int, list[float]]] = {}
     for point in points:
         if math.isfinite(point.value):

@@ -63,15 +63,6 @@ def pooled_simulated(studies: Sequence[str], beside_people: bool) -> str:
     return f"Left out, because their listeners are simulated: {listing(studies)}."
 
 
-def damaged(listening: ListeningResults) -> list[str]:
-    """Which files cannot be read; empty if all can."""
-    names = sorted(listening.damage)
-    if not names:
-        return []
-    shown = listing(names) if len(names) <= LARGEST_NAMED else f"{listing(names[:LARGEST_NAMED])} and others"
-    return [f"Damaged and left out: {counted(len(names), 'file')} ({shown})."]
-
-
 def verdicts(found: Preferences | RatingResults) -> str:
     """The verdicts on all variants, control by control."""
     heard, test = found.attendance, found.plan.test

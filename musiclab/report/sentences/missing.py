@@ -1,5 +1,7 @@
 """What a study lacks, in sentences: failed trials, blocks left out, samples that cannot be heard."""
 
+from collections.abc import Iterable
+
 from musiclab.analysis.answer import Answer
 from musiclab.report.sentences.phrases import LARGEST_NAMED, named_or_counted
 from musiclab.wording import counted, listing
@@ -36,6 +38,15 @@ def lacking(answer: Answer) -> list[str]:
         ]
         sentences.append(f"Left out, because one of the pair has no value: {'; '.join(phrases)}.")
     return sentences
+
+
+def damaged(files: Iterable[str]) -> list[str]:
+    """Which files, given by name, cannot be read; empty if there are none."""
+    names = sorted(files)
+    if not names:
+        return []
+    shown = listing(names) if len(names) <= LARGEST_NAMED else f"{listing(names[:LARGEST_NAMED])} and others"
+    return [f"Damaged and left out: {counted(len(names), 'file')} ({shown})."]
 
 
 def _share_failed(answer: Answer, name: str) -> str:
