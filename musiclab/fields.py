@@ -61,4 +61,9 @@ def _checked(name: str, value: object, kind: type[T]) -> T:
     kinds = (int, float) if kind is float else (kind,)
     if not isinstance(value, kinds) or (isinstance(value, bool) and kind not in (bool, object)):
         raise ValueError(f"{name!r} must be of type {kind.__name__}; got {type(value).__name__}")
+    if kind is float and isinstance(value, int):
+        try:
+            float(value)
+        except OverflowError:
+            raise ValueError(f"{name!r} must be of type float; got a whole number that is too large for one") from None
     return cast(T, value)

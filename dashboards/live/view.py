@@ -284,7 +284,7 @@ class StudyView:
             design = f"search by {plan.design.get('sampler', '')}{', confirmed on ' * bool(design)}{design}"
         facts = [
             ("ended", f"{ended:,} of {total:,} trials" if total else "none yet"),
-            ("best so far", f"{self._best} (not yet a verdict)" if self._best else "none yet"),
+            ("best so far", f"{self._best} ({_caution(self.standing.word)})" if self._best else "none yet"),
             ("time left", self.timing.left_text),
             ("price", self.timing.price_text),
             ("design", f"{design}, scale {plan.scale}"),
@@ -331,6 +331,10 @@ class StudyView:
             log = "\n".join(failure.log.rstrip().splitlines()[-_LOG_LINES:])
             rows.append(FailureRow(name, _anchor(key), failure.reason, log, key in follower.workers))
         return rows, len(failed) - len(rows)
+
+
+def _caution(word: str) -> str:
+    return "the verdict stands in the report" if word == "over" else "not yet a verdict"
 
 
 def _parts() -> Any:

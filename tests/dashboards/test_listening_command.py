@@ -204,6 +204,7 @@ HOSTILE: dict[str, Any] = {
     "a grade that is none": {"answers": [ANSWER | {"answer": "b_very_much"}]},
     "ratings instead of a grade": {"answers": [ANSWER | {"answer": RATING}]},
     "no seconds": {"answers": [ANSWER | {"seconds": float("inf")}]},
+    "more seconds than a float holds": {"answers": [ANSWER | {"seconds": 10**400}]},
     "fewer than no seconds": {"answers": [ANSWER | {"seconds": -1.0}]},
     "true as a number": {"answers": [ANSWER | {"number": True}]},
 }

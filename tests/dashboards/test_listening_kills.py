@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from musiclab.dashboards.listening_test.fixed import FixedTest
-from tests.support.browser import THERE, browsing
+from tests.support.browser import Browser
 from tests.support.browser_listener import BrowserListener
 from tests.support.listeners import STUDY, Visitor
 from tests.support.served import started_server
@@ -19,39 +19,37 @@ from tests.support.study_processes import end, free_port, kill
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.skipif(not THERE, reason="needs chromium and chromedriver (Debian: apt install chromium-driver)")
 def test_a_session_in_a_browser_goes_on_after_the_server_was_killed(
-    listening_test: Callable[..., FixedTest], tmp_path: Path
+    listening_test: Callable[..., FixedTest], browser: Browser, tmp_path: Path
 ) -> None:
     test = listening_test(warm_ups=0, presentations=3, repeats=0)
     place, port = f"{tmp_path / 'storage'}/{STUDY}", free_port()
     process, url = started_server("listen", place, port=port)
-    with browsing(tmp_path / "profile") as browser:
-        try:
-            browser.visit(url)
-            listener = BrowserListener(browser)
-            listener.agree()
-            listener.hear("a", "b")
-            listener.answer("1")
-            listener.next()
-            listener.hear("a", "b")
+    try:
+        browser.visit(url)
+        listener = BrowserListener(browser)
+        listener.agree()
+        listener.hear("a", "b")
+        listener.answer("1")
+        listener.next()
+        listener.hear("a", "b")
 
-            kill(process.pid)
-            process.wait()
-            browser.press("2")
-            listener.wait("document.querySelector('#alert').hidden === false")
-            assert "The server does not answer. Your answer is kept in this browser" in listener.text
+        kill(process.pid)
+        process.wait()
+        browser.press("2")
+        listener.wait("document.querySelector('#alert').hidden === false")
+        assert "The server does not answer. Your answer is kept in this browser" in listener.text
 
-            process, _ = started_server("listen", place, port=port)
-            listener.wait("document.querySelector('#after').hidden === false")  # nobody has touched the page
-            listener.next()
-            assert "Pair 3 of 3" in listener.text
-            listener.hear("a", "b")
-            listener.answer("3")
-            listener.next()
-            assert listener.view == "thanks"
-        finally:
-            end(process)
+        process, _ = started_server("listen", place, port=port)
+        listener.wait("document.querySelector('#after').hidden === false")  # nobody has touched the page
+        listener.next()
+        assert "Pair 3 of 3" in listener.text
+        listener.hear("a", "b")
+        listener.answer("3")
+        listener.next()
+        assert listener.view == "thanks"
+    finally:
+        end(process)
     (session,) = test.ballots.sessions()
     assert [ballot.answer for ballot in session.ballots.values()] == ["a_much", "a_slightly", "equal"]
     assert test.ballots.damage == {}

@@ -9,51 +9,48 @@ from musiclab.dashboards.listening_test.fixed import FixedTest
 from musiclab.dashboards.listening_test.imported import import_file
 from musiclab.dashboards.listening_test.offline import offline_page
 from musiclab.dashboards.listening_test.sounds import Sounds
-from tests.support.browser import THERE, browsing
+from tests.support.browser import Browser
 from tests.support.browser_listener import BrowserListener
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.skipif(not THERE, reason="needs chromium and chromedriver (Debian: apt install chromium-driver)")
 def test_a_listener_without_a_server_saves_answers_that_are_taken_in(
-    listening_test: Callable[..., FixedTest], sounds: Sounds, tmp_path: Path
+    listening_test: Callable[..., FixedTest], sounds: Sounds, browser: Browser, tmp_path: Path
 ) -> None:
     test = listening_test(warm_ups=0, presentations=2, repeats=0)
     page, saved = tmp_path / "test.html", tmp_path / "saved"
     page.write_text(offline_page(test, sounds))
     saved.mkdir()
-    with browsing(tmp_path / "profile") as browser:
-        browser.downloads(saved)
-        browser.requests()
-        browser.open(page)
-        listener = BrowserListener(browser)
-        assert "send nothing" in listener.text
-        listener.agree("professional")
-        listener.hear("a", "b")
-        listener.answer("5")
-        assert "Look at the notes" not in listener.text
-        browser.open(page)  # closed and opened again, it goes on where it was
-        browser.click("[data-do=return]")
-        listener.set_volume()
-        listener.wait_for_sounds()
-        assert "Pair 2 of 2" in listener.text
-        listener.hear("a", "b")
-        listener.answer("1")
-        listener.next()
-        assert listener.view == "thanks"
-        browser.click("[data-view=thanks] [data-save-file]")
-        (downloaded,) = wait_until(lambda: [*saved.glob("listening-*.json")], "the answers")
-        answers = downloaded.rename(tmp_path / "answers.json")
+    browser.downloads(saved)
+    browser.open(page)
+    listener = BrowserListener(browser)
+    assert "send nothing" in listener.text
+    listener.agree("professional")
+    listener.hear("a", "b")
+    listener.answer("5")
+    assert "Look at the notes" not in listener.text
+    browser.open(page)  # closed and opened again, it goes on where it was
+    browser.click("[data-do=return]")
+    listener.set_volume()
+    listener.wait_for_sounds()
+    assert "Pair 2 of 2" in listener.text
+    listener.hear("a", "b")
+    listener.answer("1")
+    listener.next()
+    assert listener.view == "thanks"
+    browser.click("[data-view=thanks] [data-save-file]")
+    (downloaded,) = wait_until(lambda: [*saved.glob("listening-*.json")], "the answers")
+    answers = downloaded.rename(tmp_path / "answers.json")
 
-        browser.click("[data-do=ask-withdraw]")
-        browser.click("[data-do=withdraw]")
-        assert listener.view == "withdrawn"
-        browser.click("[data-view=withdrawn] [data-save-file]")
-        (withdrawal,) = wait_until(lambda: [*saved.glob("listening-*.json")], "the withdrawal")
-        assert browser.console() == []
-        assert all(request.startswith(("file:", "blob:", "data:", "chrome:")) for request in browser.requests())
+    browser.click("[data-do=ask-withdraw]")
+    browser.click("[data-do=withdraw]")
+    assert listener.view == "withdrawn"
+    browser.click("[data-view=withdrawn] [data-save-file]")
+    (withdrawal,) = wait_until(lambda: [*saved.glob("listening-*.json")], "the withdrawal")
+    assert browser.console() == []
+    assert all(request.startswith(("file:", "blob:", "data:", "chrome:")) for request in browser.requests())
 
     assert import_file(test, answers).endswith("has 2 answers, 2 of them new")
     (session,) = test.ballots.sessions()

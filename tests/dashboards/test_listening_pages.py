@@ -1,7 +1,7 @@
 """The pages of a listening test in a real browser, from consent to thanks, and what can go wrong on the way."""
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,20 +12,11 @@ from musiclab.design.listening import GRADES
 from musiclab.rendering.loudness import loudness, true_peak
 from musiclab.storage.ballots import SessionBallots
 from musiclab.storage.files import Storage
-from tests.support.browser import THERE, Browser, browsing
+from tests.support.browser import Browser
 from tests.support.browser_listener import RATE, BrowserListener
 from tests.support.listeners import hosted
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not THERE, reason="needs chromium and chromedriver (Debian: apt install chromium-driver)"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browsing(tmp_path_factory.mktemp("browser") / "profile") as opened:
-        yield opened
+pytestmark = pytest.mark.slow
 
 
 def only_session(test: FixedTest) -> SessionBallots:
@@ -38,7 +29,6 @@ def test_a_listener_goes_through_a_whole_session(
 ) -> None:
     test = listening_test(warm_ups=1, presentations=11, repeats=1)
     with hosted(test, sounds) as url:
-        browser.console(), browser.requests()
         browser.visit(url)
         listener = BrowserListener(browser)
         assert "withdraw at any time" in listener.text
@@ -90,10 +80,10 @@ def test_a_listener_goes_through_a_whole_session(
 
 
 def test_a_phone_rates_pieces_goes_back_by_its_link_and_withdraws(
-    listening_test: Callable[..., FixedTest], sounds: Sounds, tmp_path: Path
+    listening_test: Callable[..., FixedTest], sounds: Sounds, browser: Browser
 ) -> None:
     test = listening_test("ratings", warm_ups=1, presentations=2, repeats=0)
-    with hosted(test, sounds) as url, browsing(tmp_path / "profile") as browser:
+    with hosted(test, sounds) as url:
         browser.phone(360, 740)
         browser.visit(url)
         listener = BrowserListener(browser)
@@ -165,9 +155,9 @@ def test_an_answer_outlives_a_storage_that_is_read_only_for_a_while(
 
 
 def test_a_browser_without_mp3_is_told_in_one_sentence(
-    listening_test: Callable[..., FixedTest], sounds: Sounds, tmp_path: Path
+    listening_test: Callable[..., FixedTest], sounds: Sounds, browser: Browser
 ) -> None:
-    with hosted(listening_test(), sounds) as url, browsing(tmp_path / "profile") as browser:
+    with hosted(listening_test(), sounds) as url:
         browser.before_pages("HTMLMediaElement.prototype.canPlayType = () => ''")
         browser.visit(url)
         listener = BrowserListener(browser)

@@ -111,6 +111,17 @@ def test_the_index_has_every_study_with_its_state_progress_and_price(tmp_path: P
         assert ask(f"{pages.url}/studies/none").text == f"{tmp_path} has no study 'none'.\n"
 
 
+def test_who_comes_before_the_storage_was_read_sees_the_studies_once_it_was(live: MadeLive) -> None:
+    watcher = Watcher(opened(live.storage.root))
+    with serving(Pages(watcher, Address("127.0.0.1", 0)).server) as url:
+        page = ask(url).text
+        assert '<div id="studies"><p>The storage is being read.</p></div>' in page  # whose place the event takes
+        while not watcher.look():
+            pass
+        (message,) = _messages(url.rstrip("/"), _events_of(page), 1)
+    assert any(name == "studies" and "study-made" in html for name, html, _ in message["parts"])
+
+
 def test_a_study_shows_each_trial_by_letter_and_epoch(live: MadeLive, watched) -> None:
     with watched() as pages:
         page = pages.page()

@@ -11,15 +11,12 @@ from musiclab.dashboards.address import Address
 from musiclab.dashboards.live.app import Pages, opened
 from musiclab.dashboards.live.watcher import Watcher
 from musiclab.storage.leases import stop_requested
-from tests.support.browser import THERE, Browser, browsing
+from tests.support.browser import Browser
 from tests.support.made_live import MadeLive
 from tests.support.served import serving
 from tests.support.waiting import wait_until
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not THERE, reason="chromium or chromedriver is not installed"),
-]
+pytestmark = pytest.mark.slow
 TEXT = "return document.querySelector(arguments[0])?.textContent.trim()"
 
 
@@ -36,12 +33,6 @@ def url(live: MadeLive) -> Iterator[str]:
     """The page of that study, as a watcher keeps it up to date."""
     with Watcher(opened(live.storage.root)) as watcher, serving(Pages(watcher, Address("127.0.0.1", 0)).server) as url:
         yield f"{url}studies/made"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browsing(tmp_path_factory.mktemp("profile")) as opened_browser:
-        yield opened_browser
 
 
 @pytest.fixture

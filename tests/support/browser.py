@@ -37,6 +37,7 @@ class Browser:
         wanted["goog:loggingPrefs"] = {"browser": "ALL", "performance": "ALL"}
         made = _call("POST", f"{driver}/session", {"capabilities": {"alwaysMatch": wanted}})
         self._session = f"{driver}/session/{made['sessionId']}"
+        self._scripts: list[str] = []  # that pages run before their own
 
     def visit(self, url: str) -> None:
         """Open a page of a server."""
@@ -78,11 +79,22 @@ class Browser:
 
     def before_pages(self, script: str) -> None:
         """Run a script in every page before its own."""
-        self._chrome("Page.addScriptToEvaluateOnNewDocument", source=script)
+        added = self._chrome("Page.addScriptToEvaluateOnNewDocument", source=script)
+        self._scripts.append(added["identifier"])
 
     def downloads(self, folder: Path) -> None:
         """Put what pages let one save into a folder, without asking."""
         self._chrome("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+
+    def reset(self) -> None:
+        """Be as at the start for who comes next: an empty page, no phone, no features, no scripts, nothing noted."""
+        self.visit("about:blank")
+        while self._scripts:
+            self._chrome("Page.removeScriptToEvaluateOnNewDocument", identifier=self._scripts.pop())
+        self._chrome("Emulation.clearDeviceMetricsOverride")
+        self._chrome("Emulation.setEmulatedMedia", features=[])
+        self._chrome("Browser.setDownloadBehavior", behavior="default")
+        self.console(), self.requests()
 
     def screenshot(self, file: Path) -> None:
         file.write_bytes(base64.b64decode(_call("GET", f"{self._session}/screenshot")))
