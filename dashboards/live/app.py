@@ -86,7 +86,9 @@ class Pages:
             Route("/studies/{study}/sound/{key}/{name}", self._sound),
             Route("/studies/{study}/real/{place}.mp3", self._real_sound),
         ]
-        self.server = Server(address, routes, f"Studies in {self._storage.root}", self._assets)
+        # An address may have a secret in it, which is no visitor's to see.
+        self._place = re.sub(r"//[^/]*@", "//", self._storage.root)
+        self.server = Server(address, routes, f"Studies in {self._place}", self._assets)
 
     def _page(self, request: Request, name: str, events: str, values: dict[str, Any]) -> Response:
         page = _template(name).render(
@@ -94,7 +96,7 @@ class Pages:
             events=events,
             age=self._watcher.age,
             trouble=self._watcher.trouble,
-            storage=self._storage.root,
+            storage=self._place,
             form_token=request.state.form_token,
             **values,
         )
@@ -177,7 +179,7 @@ class Pages:
         study = request.path_params["study"]
         view = self._watcher.views.get(study)
         if view is None:
-            raise HTTPException(404, f"{self._storage.root} has no study {study!r}.")
+            raise HTTPException(404, f"{self._place} has no study {study!r}.")
         return view
 
 

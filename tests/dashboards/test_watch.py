@@ -404,6 +404,16 @@ def test_an_empty_folder_is_watched_until_a_study_begins(tmp_path: Path, watched
         assert any("study-made" in html for _, html, _ in message["parts"])
 
 
+def test_a_secret_in_the_storage_s_address_is_on_no_page(live: MadeLive) -> None:
+    storage = opened(live.storage.root)
+    storage.root = "s3://key:secret@bucket/musiclab"
+    with serving(Pages(Watcher(storage), Address("127.0.0.1", 0)).server) as url:
+        for path, status in (("", 200), ("studies/made", 404)):  # no look has found a study yet
+            page = ask(f"{url}{path}", Accept="text/html")
+            assert page.status == status
+            assert "s3://bucket/musiclab" in page.text and "secret" not in page.text
+
+
 def test_a_storage_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for place in (tmp_path, tmp_path / "file", tmp_path / "none", "s3://", "ftp://a/b"):
