@@ -23,7 +23,7 @@ def test_the_button_stops_a_real_study(storage: Path, long_study: Path, long_opt
         assert not [*storage.glob("studies/*/*/workers")]
 
 
-@pytest.mark.long  # half a minute of training, for what other tests prove of Ctrl-C and of old requests
+@pytest.mark.long  # two whole trainings, for what other tests prove of Ctrl-C and of old requests
 def test_a_study_that_the_button_stopped_goes_on_from_there(
     storage: Path, long_study: Path, long_options: list[str]
 ) -> None:
