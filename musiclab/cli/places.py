@@ -26,7 +26,7 @@ def _studies_at(place: str) -> list[tuple[Storage, str]]:
     for root, wanted in ((trimmed, None), (above or ".", name)):
         if is_remote(place) and not is_remote(root):  # above a bucket there is nothing
             continue
-        storage = storage_at(f"{root}{mark}{query}", probe=False)
+        storage = storage_at(f"{root}{mark}{query}", probe="look")
         studies = storage.names("studies") if storage else []
         if found := studies if wanted is None else [study for study in studies if study == wanted]:
             storage = Storage(f"{root}{mark}{query}")  # with a probe, because what is done with a study may write

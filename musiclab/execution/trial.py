@@ -75,8 +75,8 @@ class TrialRunner:
             NewerFormat: a newer version of musiclab wrote the trial's record or its failure.
         """
         try:
-            # Whether a remote storage can be written to shows at the first write; to try would be four more requests.
-            storage = Storage(self.storage, probe=not is_remote(self.storage))
+            # Whether a remote storage can be used shows at the first request; to try it out would take four.
+            storage = Storage(self.storage, probe="none" if is_remote(self.storage) else "write")
         except UserError as error:  # the process that started the study could open the storage
             cause = error.__cause__
             raise StorageFailed(self.storage, cause if isinstance(cause, Exception) else error) from error

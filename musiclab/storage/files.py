@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pyarrow.fs
 
@@ -27,6 +27,7 @@ _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPER
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
+Probe = Literal["write", "look", "none"]
 _T = TypeVar("_T")
 
 
@@ -85,20 +86,24 @@ class Storage:
     Every call to a remote one is a request over a network, so all methods ask as little as they can. If it does not
     answer for a moment, they ask again for a minute; then they raise StorageFailed. They do so at once if it refuses.
 
-    If `probe` is false, nothing is written to find out whether it can be.
+    Args:
+        root: the folder or URI.
+        probe: how it is tried out: a file is written and removed, or it is only looked at; or it is not tried out,
+            because another process has done so a moment ago.
 
     Raises:
-        UserError: the root cannot be opened or written to; the message names `--storage`.
+        UserError: the root cannot be opened or, as far as it is tried out, used; the message names `--storage`.
     """
 
-    def __init__(self, root: str, probe: bool = True) -> None:
+    def __init__(self, root: str, probe: Probe = "write") -> None:
         self._probe = probe
         try:
             self._fs, self._base = _opened(root)
             self.is_local = isinstance(self._fs, pyarrow.fs.LocalFileSystem)
             self.root = self._base if self.is_local else root
-            if not probe:
-                remote.check(self._fs, self._base)
+            if probe != "write":
+                if probe == "look":
+                    remote.check(self._fs, self._base)
                 return
             if self.is_local:
                 self._fs.create_dir(self._base, recursive=True)
@@ -109,11 +114,11 @@ class Storage:
         except (OSError, ValueError, RuntimeError, StorageFailed, pyarrow.ArrowException) as error:
             reason = remote.reason(error.__cause__ or error, root)
             raise UserError(
-                f"--storage {root!r} cannot be {'written to' if probe else 'read'}: {reason}; "
+                f"--storage {root!r} cannot be {'written to' if probe == 'write' else 'read'}: {reason}; "
                 "name a folder or URI that can."
             ) from error
 
-    def __reduce__(self) -> tuple[type["Storage"], tuple[str, bool]]:
+    def __reduce__(self) -> tuple[type["Storage"], tuple[str, Probe]]:
         return Storage, (self.root, self._probe)
 
     def path(self, name: str) -> str:
@@ -208,7 +213,15 @@ class Storage:
 
     def names(self, folder: str) -> list[str]:
         """Names of the files and folders in `folder`, sorted; none if it does not exist."""
-        names = (info.base_name for info in self._listed(f"{self._base}/{folder}"))
+        place = f"{self._base}/{folder}"
+        if self.is_local:  # pyarrow would look at each file
+            try:
+                with os.scandir(place) as entries:
+                    names = [entry.name for entry in entries]
+            except FileNotFoundError:
+                names = []
+        else:
+            names = [info.base_name for info in self._listed(place)]
         return sorted(name for name in names if not name.startswith(HALF))
 
     def files(self, folder: str) -> dict[str, FileInfo]:
@@ -319,7 +332,7 @@ def joined(root: str, name: str) -> str:
     return f"{place.rstrip('/')}/{name}{mark}{query}"
 
 
-def storage_at(place: str, probe: bool = True) -> Storage | None:
+def storage_at(place: str, probe: Probe = "write") -> Storage | None:
     """Open the storage at `place`; None if there is no such folder, so that none is created."""
     if not is_remote(place):
         with contextlib.suppress(RuntimeError):  # no such home, which is refused below

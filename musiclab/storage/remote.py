@@ -21,8 +21,10 @@ _REFUSED = re.compile(r"ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_M
 
 
 def opened(uri: str) -> tuple[pyarrow.fs.FileSystem, str]:
-    """The file system of a URI, and the path in it; UserError if the URI holds a password."""
+    """The file system of a URI, and the path in it; UserError if the URI holds a password or names no bucket."""
     split = urlsplit(uri)
+    if split.scheme == "s3" and not split.netloc:
+        raise UserError(f"--storage must name a bucket, such as s3://bucket/folder; got {uri!r}.")
     if split.password is not None:
         raise UserError(
             "--storage must not hold a password, because reports and pages name it; set AWS_ACCESS_KEY_ID and "
@@ -75,18 +77,20 @@ def may_pass(error: OSError) -> bool:
 
 def reason(error: BaseException, root: str) -> str:
     """Why a storage cannot be used, as the end of a sentence."""
-    said = one_line(str(error)) or type(error).__name__
-    split = urlsplit(root)
-    if split.scheme == "s3":
-        query = parse_qs(split.query)
-        endpoint = query.get("endpoint_override") or [os.environ.get("AWS_ENDPOINT_URL", "")]
-        if _NO_BUCKET in said:
-            return f"there is no bucket {split.hostname!r}"
-        if "NETWORK_CONNECTION" in said:
-            return f"no server answers at {endpoint[0] or 'the address of the bucket'}"
-        if _REFUSED.search(said):
-            return "the server refuses the credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
-    return (said.splitlines() or [""])[0].rstrip(".")
+    said = str(error)
+    if not root.startswith("s3://"):
+        return (said.splitlines() or [type(error).__name__])[0].rstrip(".")
+    place, _, query = root.removeprefix("s3://").partition("?")
+    if _NO_BUCKET in said:
+        return f"there is no bucket {place.partition('/')[0]!r}"
+    if "NETWORK_CONNECTION" in said:
+        named = parse_qs(query).get("endpoint_override", [os.environ.get("AWS_ENDPOINT_URL", "")])[0]
+        return f"no server answers at {named or 'the address of the bucket'}"
+    if "TIME_TOO_SKEWED" in said:
+        return "the clocks of this machine and of the server differ too much"
+    if _REFUSED.search(said):
+        return "the server refuses the credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
+    return one_line(said).rstrip(".")
 
 
 def _is_object_store(file_system: pyarrow.fs.FileSystem) -> bool:

@@ -109,7 +109,7 @@ def main(storage_root: str, folder: str, counting: str = "") -> None:
     """Mirror the edition in `folder` into MLFLOW_TRACKING_URI, as soon as no other process does."""
     uri = os.environ["MLFLOW_TRACKING_URI"]
     try:
-        storage = Storage(storage_root)
+        storage = Storage(storage_root, probe="none")  # the study has tried it out
         mirror = _Mirror(storage, folder, uri, bool(counting))
         with Lease(storage, f"{folder}/mirror").take(wait=True) as lease:
             # A mirror that was suspended and lost its lease must not continue beside another.

@@ -30,7 +30,7 @@ def _look(follower: Follower, until: float = FOREVER) -> Follower:
 
 
 def _followed(folder: Path, study: str = "made") -> Follower:
-    return _look(Follower(Storage(str(folder), probe=False), study))
+    return _look(Follower(Storage(str(folder), probe="look"), study))
 
 
 def _states(follower: Follower, live: MadeLive) -> dict[tuple[int, int], str]:

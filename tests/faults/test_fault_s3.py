@@ -94,8 +94,9 @@ def test_workers_and_the_driver_are_killed_and_the_records_are_those_of_a_local_
     assert [folder.name for folder in of_node.iterdir()] == windows
     assert not (tmp_path.parents[1] / "cache").exists()
     assert command(["sync", f"{storage.root}/long"]) == 0
-    assert command(["clean", storage.root]) == 0
+    assert command(["clean", storage.root, "--remove"]) == 0
+    assert {key: storage.read(f"trials/{key}/record.json") for key in keys} == undisturbed.records
+    capsys.readouterr()
     command(["doctor", storage.root])
     said = capsys.readouterr().out
-    assert "Nothing to remove." in said or "lease" in said
-    assert "damaged" not in said
+    assert "damaged" not in said and "cannot be checked" not in said
