@@ -31,6 +31,7 @@ from musiclab.data.windows import WindowSpec  # noqa: E402
 from musiclab.rendering.midi import to_midi  # noqa: E402
 from tests.support.kept import Kept, empty  # noqa: E402
 from tests.support.mlflow_servers import MlflowServer, Postgres, running_postgres, sqlite  # noqa: E402
+from tests.support.s3_servers import Moto, S3Server, why_no_moto  # noqa: E402
 from tests.support.study_processes import PAUSING, Head, Run, end, free_port, run_study, start_ray  # noqa: E402
 from tests.support.waiting import wait_until  # noqa: E402
 
@@ -182,6 +183,25 @@ def server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     made.start()
     yield made
     made.end()
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """moto's S3 server, which runs all the time."""
+    if why := why_no_moto():
+        pytest.skip(why)
+    made = Moto(tmp_path_factory.mktemp("s3"))
+    made.start()
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """The same, with the variables by which this process and those that it starts find it."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3_server
 
 
 @pytest.fixture(scope="session")

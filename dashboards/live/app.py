@@ -51,7 +51,7 @@ def opened(place: str) -> Storage:
     Raises:
         UserError: if it is none. An empty folder will do, because a study may be started later.
     """
-    storage = storage_at(place, looks_only=True)
+    storage = storage_at(place, probe="look")
     if storage is None:
         raise UserError(f"STORAGE must be a folder or URI in which studies keep their records; there is no {place!r}.")
     try:

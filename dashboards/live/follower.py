@@ -3,7 +3,6 @@
 import itertools
 import time
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 from musiclab.dashboards.live.search_follower import SearchFollower
 from musiclab.dashboards.live.states import (
@@ -23,28 +22,12 @@ from musiclab.measures.registry import find_measure
 from musiclab.storage.activity import Activity, MirrorState, WorkerState
 from musiclab.storage.files import FileInfo, Storage
 from musiclab.storage.leases import Holder, HolderWatch, stop_requested
+from musiclab.storage.listing import Listing
 from musiclab.storage.plans import StudyPlan
 from musiclab.storage.records import Records
 from musiclab.storage.stages import DONE, CurvePoint
 from musiclab.storage.trial_documents import Failure, TrialCost, TrialRecord
 from musiclab.training.files import CURVES
-
-
-class Listing:
-    """What a storage holds, listed once for all of its studies, and only if one of them has to know."""
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-
-    @cached_property
-    def trials(self) -> frozenset[str]:
-        """The keys of the trials that have left something."""
-        return frozenset(self._storage.names("trials"))
-
-    @cached_property
-    def stages(self) -> frozenset[str]:
-        """The keys of the stages that have begun."""
-        return frozenset(self._storage.names("stages"))
 
 
 @dataclass(frozen=True)
@@ -318,7 +301,7 @@ class Follower:
                 break
 
     def _is_done(self, key: str) -> bool:
-        if key not in self._done and self.storage.info(f"stages/{key}/{DONE}"):
+        if key not in self._done and self.storage.exists(f"stages/{key}/{DONE}"):
             self._done.add(key)
         return key in self._done
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from musiclab.dashboards.live.board import Board, Change, Clock
-from musiclab.dashboards.live.follower import Follower, Listing
+from musiclab.dashboards.live.follower import Follower
 from musiclab.dashboards.live.music import Music, blocks_heard, places_of
 from musiclab.dashboards.live.plots import curves_so_far, objective_so_far
 from musiclab.dashboards.live.real_music import RealMusicRow
@@ -30,6 +30,7 @@ from musiclab.report.formatting import moment
 from musiclab.report.html.search_marks import mark_swatch
 from musiclab.report.html.templates import templates_in
 from musiclab.storage.files import Storage
+from musiclab.storage.listing import Listing
 from musiclab.storage.trial_documents import TrialRecord
 from musiclab.wording import counted
 

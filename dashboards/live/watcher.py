@@ -8,15 +8,15 @@ from typing import Any
 from markupsafe import Markup
 
 from musiclab.dashboards.live.board import Board
-from musiclab.dashboards.live.follower import Listing
 from musiclab.dashboards.live.view import StudyView
 from musiclab.dashboards.live.words import MARKS
 from musiclab.design.spec import is_folder_name
 from musiclab.errors import UserError, one_line
 from musiclab.report.html.templates import templates_in
 from musiclab.storage.files import Storage
+from musiclab.storage.listing import Listing
 
-_EVERY_S = 2.0
+_EVERY_S, _EVERY_REMOTE_S = 2.0, 10.0  # of a remote storage each look is paid for
 _LONGEST_S = 30.0  # between two looks at a storage that takes long to answer
 _AT_WORK = ("running", "stopping")  # studies that are listed first
 _SLICE_S = 0.4  # of reading without a break, for which a visitor may have to wait
@@ -63,7 +63,8 @@ class Watcher:
             is_whole = self.look()
             took = time.monotonic() - began
             # At most a quarter of the time is spent on reading, so that a slow storage is left to the trials.
-            wait = min(_LONGEST_S, max(_EVERY_S, 3 * took)) if is_whole else 0.01
+            least = _EVERY_S if self.storage.is_local else _EVERY_REMOTE_S
+            wait = min(_LONGEST_S, max(least, 3 * took)) if is_whole else 0.01
             if self._over.wait(wait):
                 return
 

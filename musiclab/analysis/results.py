@@ -9,6 +9,7 @@ from musiclab.analysis.search import SearchResults, search_results
 from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError
 from musiclab.storage.files import Storage
+from musiclab.storage.listing import Listing
 from musiclab.storage.plans import StudyPlan
 from musiclab.storage.records import Records
 from musiclab.storage.trial_documents import Failure, TrialCost, TrialRecord
@@ -55,8 +56,10 @@ class Results:
         folder = max(plans, key=lambda path: plans[path].began)
         plan = plans[folder]
         trials = list(plan.trial_specs)
-        records = {trial.key: record for trial in trials if (record := stored.get(trial.key))}
-        lacking = [trial.key for trial in trials if trial.key not in records]
+        left = Listing(storage).trials
+        keys = [trial.key for trial in trials if trial.key in left]
+        records = {key: record for key in keys if (record := stored.get(key))}
+        lacking = [key for key in keys if key not in records]
         failures = {key: failure for key in lacking if (failure := stored.failure(key))}
         runs = {key: cost for key in records if (cost := stored.run(key))}
         summary = answer(trials, records, plan.criteria, failures)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from musiclab.errors import UserError
-from musiclab.storage.files import Storage, storage_at
+from musiclab.storage.files import Storage, is_remote, storage_at
 
 _Done = TypeVar("_Done")
 
@@ -20,17 +20,17 @@ def studies_at(places: list[str]) -> list[tuple[Storage, str]]:
 
 
 def _studies_at(place: str) -> list[tuple[Storage, str]]:
-    trimmed = place.rstrip("/")
+    path, mark, query = place.partition("?") if is_remote(place) else (place, "", "")
+    trimmed = path.rstrip("/")
     above, _, name = trimmed.rpartition("/")
     for root, wanted in ((trimmed, None), (above or ".", name)):
-        storage = storage_at(root)
-        if storage is None:
+        if is_remote(place) and not is_remote(root):  # above a bucket there is nothing
             continue
-        studies = storage.names("studies")
-        if wanted in studies:
-            return [(storage, wanted)]
-        if wanted is None and studies:
-            return [(storage, study) for study in studies]
+        storage = storage_at(f"{root}{mark}{query}", probe="look")
+        studies = storage.names("studies") if storage else []
+        if found := studies if wanted is None else [study for study in studies if study == wanted]:
+            storage = Storage(f"{root}{mark}{query}")  # with a probe, because what is done with a study may write
+            return [(storage, study) for study in found]
     raise UserError(f"PLACE must be STORAGE/STUDY, such as ~/musiclab/latent_dim, or a storage; got {place!r}.")
 
 

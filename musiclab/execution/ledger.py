@@ -3,6 +3,7 @@
 from collections import Counter
 
 from musiclab.design.trials import TrialSpec
+from musiclab.storage.listing import Listing
 from musiclab.storage.records import Records
 from musiclab.storage.trial_documents import TrialRecord
 
@@ -32,8 +33,9 @@ class Ledger:
 
     def read(self, trials: list[TrialSpec]) -> None:
         """Take up the records that these trials have."""
+        left = Listing(self.records.storage).trials  # at once: one by one takes minutes on a remote storage
         for trial in trials:
-            if record := self.records.get(trial.key):
+            if trial.key in left and (record := self.records.get(trial.key)):
                 self.finished[trial.key] = record
 
     def on_trial_end(self, trial: TrialSpec, death: tuple[str, str] | None) -> str:

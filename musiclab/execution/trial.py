@@ -23,7 +23,7 @@ from musiclab.errors import UserError, one_line
 from musiclab.execution.early_stopping import EarlyStopping, Pruned
 from musiclab.hashing import content_hash
 from musiclab.storage.activity import Activity, WorkerState
-from musiclab.storage.files import Storage, StorageFailed
+from musiclab.storage.files import Storage, StorageFailed, is_remote
 from musiclab.storage.leases import should_continue
 from musiclab.storage.records import Records
 from musiclab.storage.stages import DamagedStage, StopRequested, StoredFiles
@@ -42,7 +42,8 @@ from musiclab.training.windows import BlockWindows
 # Start windows whose continuations every trial writes as samples, and how many of these it plays: a report plays those
 # that it shows, and nobody else listens to four of each trial.
 SAMPLES, SOUNDS = 4, 1
-_ASK_EVERY_S = 1.0  # interval at which the storage is asked whether the study goes on
+# Intervals at which the storage is asked whether the study goes on; of a remote one each look is paid for.
+_ASK_EVERY_S, _ASK_REMOTE_EVERY_S = 1.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ class TrialRunner:
             NewerFormat: a newer version of musiclab wrote the trial's record or its failure.
         """
         try:
-            storage = Storage(self.storage)
+            # Whether a remote storage can be used shows at the first request; to try it out would take four.
+            storage = Storage(self.storage, probe="none" if is_remote(self.storage) else "write")
         except UserError as error:  # the process that started the study could open the storage
             cause = error.__cause__
             raise StorageFailed(self.storage, cause if isinstance(cause, Exception) else error) from error
@@ -121,10 +123,11 @@ class TrialRunner:
     def _going_on(self, storage: Storage) -> Callable[[], bool]:
         """A function that tells whether the study goes on; it asks the storage once in a while."""
         last_time, answer = -math.inf, True
+        every_s = _ASK_EVERY_S if storage.is_local else _ASK_REMOTE_EVERY_S
 
         def go_on() -> bool:
             nonlocal last_time, answer
-            if time.monotonic() - last_time > _ASK_EVERY_S:
+            if time.monotonic() - last_time > every_s:
                 last_time, answer = time.monotonic(), should_continue(storage, self.lease)
             return answer
 
@@ -183,6 +186,7 @@ def _run(
 
     stop_if_asked()  # before the windows are opened, because that fails if the storage is out of reach
     windows = trial_windows(storage, trial, config)
+    files_of = StoredFiles(storage, trial, MEASURE).product
     seconds: dict[str, float] = {}
     reused: list[str] = []
 
@@ -212,7 +216,7 @@ def _run(
             config,
             trial.block,
             windows,
-            StoredFiles(storage, trial, stage),
+            files_of(stage),
             device,
             after_epoch=after_epoch_of(stage),
             rungs=early_stopping.rungs if early_stopping else (),
@@ -236,7 +240,7 @@ def _run(
             continue
         else:
             system.run_stage(stage, run)
-            StoredFiles(storage, trial, stage).finish()
+            files_of(stage).finish()
         seconds[stage] = round(time.perf_counter() - start, 3)
     start = time.perf_counter()
     samples = _samples(trial, system, run)

@@ -218,6 +218,6 @@ def _store(trials: Trials) -> WindowStore:
     if len(names) > 1:
         raise UserError(missing.STARTS_DIFFER)
     folder = f"data/{names.pop()}"
-    if not trials.storage.exists(folder):
+    if not trials.storage.exists(f"{folder}/songs.json"):
         raise UserError(missing.WINDOWS_GONE)
     return open_store(trials.storage.local(folder))

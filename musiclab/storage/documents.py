@@ -148,7 +148,7 @@ class Documents:
     def read(self, name: str, kind: type[Kind]) -> Kind | None:
         """The document; None if there is none, or if it is damaged, which is noted."""
         try:
-            value = verified(self.storage.read(name))
+            value = self.storage.read_as(name, verified)
             check_format(name, value, kind.FORMAT)
         except FileNotFoundError:
             return None
@@ -178,7 +178,7 @@ class Documents:
     def keep_newer(self, name: str, kind: type[Document]) -> None:
         """NewerFormat if the document there has a newer format, so that it is neither replaced nor removed."""
         try:
-            value = verified(self.storage.read(name))
+            value = self.storage.read_as(name, verified)
         except (FileNotFoundError, ValueError):
             return
         try:

@@ -117,7 +117,7 @@ class Lease(contextlib.AbstractContextManager["Lease"]):
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        with self._lock, contextlib.suppress(OSError):
+        with self._lock, contextlib.suppress(OSError, StorageFailed):
             self._storage.remove(self.name)
 
     def _before_us(self) -> str:
@@ -169,7 +169,7 @@ def should_continue(storage: Storage, name: str) -> bool:
     """Whether the lease in file `name` is held and its holder has not asked to stop; yes if it cannot be read."""
     try:
         holder = _read(storage, name)
-    except OSError:
+    except (OSError, StorageFailed):
         return True
     return isinstance(holder, _NewerLease) or (isinstance(holder, LeaseState) and holder.phase != "stopping")
 
@@ -184,7 +184,7 @@ def stop_requested(storage: Storage, name: str) -> bool:
     """Whether somebody has asked the holder of the lease in file `name` to stop."""
     try:
         request = Documents(storage, notes_newer=True).read(_request_name(name), StopRequest)
-    except OSError:
+    except (OSError, StorageFailed):
         return False
     return request is not None and request.lease == name
 
@@ -325,7 +325,7 @@ def _names(storage: Storage, folder: str) -> list[str]:
 def _read(storage: Storage, name: str) -> LeaseState | _NewerLease | Literal["no lease"] | None:
     """The lease in the file, or that it is none (leases are never half written); None if there is no such file."""
     try:
-        value = json.loads(storage.read(name))
+        value = storage.read_as(name, json.loads)
         check_format(name, value, LeaseState.FORMAT)
         return LeaseState.from_json(value)
     except FileNotFoundError:

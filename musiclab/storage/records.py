@@ -96,8 +96,10 @@ class Records:
 
     def forget_failure(self, key: str) -> None:
         """Remove the failure, because the trial is retried or has finished."""
-        self._documents.keep_newer(f"trials/{key}/failed.json", Failure)
-        for name in ("failed.json", FAILURE_LOG):
+        names = {"failed.json", FAILURE_LOG} & {*self.storage.names(f"trials/{key}")}
+        if "failed.json" in names:
+            self._documents.keep_newer(f"trials/{key}/failed.json", Failure)
+        for name in sorted(names):
             self.storage.remove(f"trials/{key}/{name}")
 
     def baselines(self, key: str) -> Baselines | None:

@@ -12,6 +12,7 @@ from musiclab.storage.files import Storage
 from musiclab.training.files import CHECKPOINT, CURVES, Files
 
 DONE = "done"
+_MOST_KEPT_BYTES = 64 << 20  # of a file that is kept in memory as long as its trial runs
 _POINT = {"name": (str,), "step": (int,), "value": (int, float), "time": (int, float)}
 
 
@@ -68,20 +69,30 @@ def _points(data: bytes) -> list[CurvePoint]:
 class StoredFiles(Files):
     """A stage's files in the storage. If it is finished, it is never written to, and its files must match checksums.
 
-    Another study that has the same stage may finish it while this one works on it.
+    Another study that has the same stage may finish it while this one works on it. From a remote storage a file of a
+    finished stage is read once, however often this object and its products are asked for it.
     """
 
-    def __init__(self, storage: Storage, trial: TrialSpec, stage: str) -> None:
+    def __init__(
+        self, storage: Storage, trial: TrialSpec, stage: str, finished: dict[str, bytes] | None = None
+    ) -> None:
+        """`finished` has files of finished stages that were read before, by their names in the storage."""
         self._storage, self._trial, self._stage = storage, trial, stage
         self._folder = f"stages/{trial.stages[stage]}"
+        self._finished: dict[str, bytes] = {} if finished is None else finished
 
     def read(self, name: str) -> bytes:
         """The file's bytes; FileNotFoundError if there is none, DamagedStage if they are not what was written."""
-        data = self._storage.read(f"{self._folder}/{name}")
+        path = f"{self._folder}/{name}"
+        if path in self._finished:
+            return self._finished[path]
+        data = self._storage.read(path)
         checksums = _stage_checksums(self._storage, self._folder)
         if checksums is not None and checksums.get(name) != _checksum(data):
             self._storage.remove(f"{self._folder}/{DONE}")
-            raise DamagedStage(f"{self._folder}/{name} is not what was written, so its stage is done again")
+            raise DamagedStage(f"{path} is not what was written, so its stage is done again")
+        if checksums and not self._storage.is_local and len(data) <= _MOST_KEPT_BYTES:
+            self._finished[path] = data
         return data
 
     def write(self, name: str, data: bytes) -> None:
@@ -89,7 +100,7 @@ class StoredFiles(Files):
             self._storage.write(f"{self._folder}/{name}", data)
 
     def product(self, stage: str) -> "StoredFiles":
-        return StoredFiles(self._storage, self._trial, stage)
+        return StoredFiles(self._storage, self._trial, stage, self._finished)
 
     def finish(self) -> None:
         """Mark the stage as done and remove its checkpoint, which is no longer needed."""
@@ -168,7 +179,7 @@ class Stages:
         for key in stage_keys.values():
             name = f"stages/{key}/{CURVES}"
             try:
-                points += _points(self._documents.storage.read(name))
+                points += self._documents.storage.read_as(name, _points)
             except FileNotFoundError:
                 continue
             except (ValueError, TypeError, LookupError, RecursionError) as error:

@@ -12,6 +12,7 @@ from musiclab.execution.signals import GracefulShutdown
 from musiclab.progress import Progress
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease, should_continue
+from musiclab.storage.listing import Listing
 from musiclab.storage.records import Records
 
 if TYPE_CHECKING:
@@ -92,9 +93,10 @@ class TrialLoop(contextlib.AbstractContextManager["TrialLoop"]):
         """Run what is to do, and then what is proposed while a worker is free."""
         from musiclab.execution.trial import TrialRunner  # brings torch
 
-        todo = run.todo
+        todo, left = run.todo, Listing(run.records.storage).trials
         for trial in todo:
-            run.records.forget_failure(trial.key)  # it is tried again
+            if trial.key in left:
+                run.records.forget_failure(trial.key)  # it is tried again
         self._queue = queue = Queue(todo, run.records.stages.done, propose, closed=self.stopped)
 
         def on_trial_end(trial: TrialSpec, death: tuple[str, str] | None) -> None:

@@ -11,6 +11,7 @@ from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError
 from musiclab.execution.early_stopping import EarlyStopping
 from musiclab.execution.ledger import Ledger
+from musiclab.storage.listing import Listing
 from musiclab.storage.records import Records
 from musiclab.systems.config import GENERATE, MEASURE
 from musiclab.wording import counted
@@ -65,14 +66,15 @@ class StudyRun(Ledger):
 
     def progress_summary(self) -> str:
         """How far the study is, in words: how many trials are done, resume (from which epoch) and are new."""
-        storage, stages = self.records.storage, self.records.stages
+        stages, listing = self.records.stages, Listing(self.records.storage)
         epochs, others = list[int](), Counter[str]()
-        begun = set(storage.names("stages"))  # all at once: one by one takes minutes on a remote storage
         for trial in self.todo:
-            missing = next(stage for stage, key in trial.stages.items() if key not in begun or not stages.done(key))
-            if (done := stages.epochs_kept(trial.stages[missing])) is not None:
+            missing, key = next(
+                (stage, key) for stage, key in trial.stages.items() if key not in listing.stages or not stages.done(key)
+            )
+            if key in listing.stages and (done := stages.epochs_kept(key)) is not None:
                 epochs.append(done)
-            elif self.records.failure(trial.key):
+            elif trial.key in listing.trials and self.records.failure(trial.key):
                 others["failed and tried again"] += 1
             else:
                 others["trained already" if missing in (GENERATE, MEASURE) else "new"] += 1

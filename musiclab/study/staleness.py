@@ -5,6 +5,7 @@ from collections import Counter
 from musiclab.code_lock import other_code
 from musiclab.design.design import Design
 from musiclab.design.trials import TrialSpec
+from musiclab.storage.listing import Listing
 from musiclab.storage.plans import StudyPlan
 from musiclab.storage.records import Records
 from musiclab.wording import counted
@@ -18,9 +19,10 @@ def outdated(design: Design, records: Records, todo: list[TrialSpec]) -> list[st
     """
     plans = sorted(records.plans.of_study(design.spec.name).values(), key=lambda plan: plan.began, reverse=True)
     before: dict[tuple[str, int], tuple[TrialSpec, StudyPlan]] = {}
+    left = Listing(records.storage).trials
     for plan in plans:
         for trial in plan.trial_specs:
-            if _place(trial) not in before and records.has(trial.key):
+            if _place(trial) not in before and trial.key in left and records.has(trial.key):
                 before[_place(trial)] = trial, plan
     reasons = Counter(_reason(design, trial, *before[_place(trial)]) for trial in todo if _place(trial) in before)
     return [

@@ -21,7 +21,7 @@ from musiclab.tracking.backlog import Backlog
 from musiclab.tracking.reasons import why
 from musiclab.tracking.reconcile import Reconciler
 
-_EVERY_S = 2.0
+_EVERY_S, _EVERY_REMOTE_S = 2.0, 10.0  # of a remote storage each look is paid for
 _NOTE_EVERY_S = 10.0
 _STUCK_S = 600.0  # a database may block a call for ever, and the next mirror waits for this one
 _COUNT_EVERY_S = 5.0
@@ -33,6 +33,7 @@ class _Mirror:
     def __init__(self, storage: Storage, folder: str, uri: str, counting: bool) -> None:
         self._uri, self._reconciler = uri, Reconciler(storage, folder, uri, self._report_progress)
         self._backlog = Backlog(storage, folder, self._reconciler.sent)
+        self._every_s = _EVERY_S if storage.is_local else _EVERY_REMOTE_S
         self._over, self._was_behind = threading.Event(), False
         self._activity, self._noted = Activity(storage, folder), (-1, "", -_NOTE_EVERY_S)
         self._progressed_at = self._in_sync_at = time.monotonic()
@@ -42,7 +43,7 @@ class _Mirror:
 
     def follow(self, should_continue: Callable[[], bool]) -> None:
         """Bring MLflow up to date, again and again until the study is over."""
-        while not self._over.wait(_EVERY_S):
+        while not self._over.wait(self._every_s):
             if not should_continue():
                 return
             self._round(last=False)
@@ -108,7 +109,7 @@ def main(storage_root: str, folder: str, counting: str = "") -> None:
     """Mirror the edition in `folder` into MLFLOW_TRACKING_URI, as soon as no other process does."""
     uri = os.environ["MLFLOW_TRACKING_URI"]
     try:
-        storage = Storage(storage_root)
+        storage = Storage(storage_root, probe="none")  # the study has tried it out
         mirror = _Mirror(storage, folder, uri, bool(counting))
         with Lease(storage, f"{folder}/mirror").take(wait=True) as lease:
             # A mirror that was suspended and lost its lease must not continue beside another.

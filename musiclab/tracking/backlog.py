@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from musiclab.storage.files import Storage
+from musiclab.storage.listing import Listing
 from musiclab.storage.records import Records
 from musiclab.storage.search_documents import SearchFiles, SearchHistory
 from musiclab.tracking.snapshot import Unreadable, stored_trial
@@ -44,17 +45,18 @@ class Backlog:
             self._history.update()
             for proposal in self._history.proposals.values():
                 stages.setdefault(proposal.key, proposal.stages or {"measure": proposal.key})
-        return sum(self._lacking(key, stages_of_trial) for key, stages_of_trial in stages.items())
+        listing = Listing(self._records.storage)
+        return sum(self._lacking(key, stages_of_trial, listing) for key, stages_of_trial in stages.items())
 
-    def _lacking(self, key: str, stages: dict[str, str]) -> int:
+    def _lacking(self, key: str, stages: dict[str, str], listing: Listing) -> int:
         sent = self._sent.get(key, Sent(0, False))
-        return 0 if sent.is_all else max(0, self._stored(key, stages) - sent.points)
+        return 0 if sent.is_all else max(0, self._stored(key, stages, listing) - sent.points)
 
-    def _stored(self, key: str, stages: dict[str, str]) -> int:
+    def _stored(self, key: str, stages: dict[str, str], listing: Listing) -> int:
         if key not in self._final:
             trial = None
             with contextlib.suppress(Unreadable):
-                trial = stored_trial(self._records, stages, over=False)
+                trial = stored_trial(self._records, stages, over=False, listing=listing)
             if trial is None or trial.record is None:
                 return len(trial.points) if trial else 0
             self._final[key] = len(trial.points)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from musiclab import ROOT
+from musiclab.storage.files import joined
 from musiclab.tracking.uri import is_database, masked, request_timeout
 
 _PATIENCE_S = 60.0  # timeout of the wait at the study's end; each sign of progress starts it anew
@@ -83,7 +84,7 @@ class Mirror:
         return "MLflow: {}the study {}\n  its runs {}\n  the variants compared {}".format(how_to_serve, *links)
 
     def _behind(self, reason: str) -> str:
-        study = shlex.quote(f"{self._storage}/{self._folder.split('/')[1]}")
+        study = shlex.quote(joined(self._storage, self._folder.split("/")[1]))
         return f"MLflow at {self._shown_uri} is behind ({reason}); `musiclab sync {study}` brings it up to date."
 
     def _read(self, messages: IO[bytes]) -> None:

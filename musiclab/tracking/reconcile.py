@@ -18,6 +18,7 @@ from musiclab.measures.registry import MEASURES
 from musiclab.report.sentences import describe, verdict
 from musiclab.report.text_table import search_table, table
 from musiclab.storage.files import Storage
+from musiclab.storage.listing import Listing
 from musiclab.storage.plans import StudyPlan
 from musiclab.storage.records import Records
 from musiclab.storage.search_documents import Proposal, SearchFiles
@@ -65,6 +66,7 @@ class Reconciler:
         self._seen: set[str] = set()
         self._answered_state, self._no_answer_until = "", 0.0
         self._unreadable: dict[str, str] = {}  # of the listening tests
+        self._listing = Listing(storage)
         self._known_runs: Runs | None = None  # None before the first round, and after one that failed
         self._had_failure, self._upload_failed, self._behind, self._total = False, False, "", 0
         self.changes: Counter[str] = Counter()
@@ -122,6 +124,7 @@ class Reconciler:
         proposals = self._search.read() if plan.is_search else []
         self._total = len(specs) + len(proposals)
         variants = self._variants(runs, specs, study, plan.began)
+        self._listing = Listing(self._records.storage)
         if proposals:
             self._sync_search(runs, plan, study, proposals, last)
         for spec in specs:
@@ -173,7 +176,7 @@ class Reconciler:
         self._progress(len(self.points), self._total)
 
     def _send_proposal(self, runs: Runs, proposal: Proposal, system: str, search: Run, last: bool) -> None:
-        trial = self._search.trial(proposal, last)
+        trial = self._search.trial(proposal, last, self._listing)
         if trial is None:
             return
         params = {SYSTEM: system} | proposal.values
@@ -183,7 +186,7 @@ class Reconciler:
 
     def _send_trial(self, runs: Runs, spec: TrialSpec, variant: Run, last: bool) -> None:
         key = spec.key
-        trial = stored_trial(self._records, spec.stages, last)
+        trial = stored_trial(self._records, spec.stages, last, self._listing)
         if trial is None:
             return
         self._failed.pop(key, None)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from musiclab.measures.registry import find_measure
+from musiclab.storage.listing import Listing
 from musiclab.storage.plans import StudyPlan
 from musiclab.storage.records import Records
 from musiclab.storage.search_documents import Proposal, SearchFiles, SearchHistory
@@ -70,14 +71,14 @@ class SearchRuns:
             runs.end(run, "FINISHED", max((end.time for end in history.ends.values()), default=plan.began), tags)
             runs.mark_in_sync(run, mark)
 
-    def trial(self, proposal: Proposal, over: bool) -> Trial | None:
-        """A proposal's trial; None if it has not begun.
+    def trial(self, proposal: Proposal, over: bool, listing: Listing) -> Trial | None:
+        """A proposal's trial; None if it has not begun, see `stored_trial`.
 
         Raises:
             Unreadable: its files make no sense.
         """
         end = self._history.ends.get(proposal.number)
-        trial = stored_trial(self._records, proposal.stages or {"measure": proposal.key}, over)
+        trial = stored_trial(self._records, proposal.stages or {"measure": proposal.key}, over, listing)
         tags = {"musiclab.proposal": str(proposal.number), "musiclab.source": proposal.source}
         if end is None:
             return trial and replace(trial, tags=trial.tags | tags)

@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from musiclab.storage.files import Storage
+from musiclab.storage.listing import Listing
 from musiclab.storage.records import Records
 from musiclab.storage.stages import CurvePoint
 from musiclab.storage.trial_documents import TrialCost, TrialRecord
+
+_DOCUMENTS = ("record.json", "run.json")
 
 
 class Unreadable(Exception):
@@ -50,17 +53,21 @@ def _reading() -> Iterator[None]:
 
 
 @_reading()
-def stored_trial(records: Records, stages: dict[str, str], over: bool) -> Trial | None:
+def stored_trial(records: Records, stages: dict[str, str], over: bool, listing: Listing) -> Trial | None:
     """The trial with these stages as the storage has it; None if it has not begun.
 
-    If `over`, no trial can be running any more. What is missing or damaged beside the record is left out.
+    If `over`, no trial can be running any more. What is missing or damaged beside the record is left out, and so is
+    what `listing` does not have: no file is asked for of which that tells that it is not there.
 
     Raises:
         Unreadable: the rest makes no sense.
     """
     key = list(stages.values())[-1]
-    record, failure, cost = records.get(key), records.failure(key), records.run(key)
-    curves = [replace(point, value=float(point.value)) for point in records.stages.curves(stages)]
+    has_left = key in listing.trials
+    record, cost = (records.get(key), records.run(key)) if has_left else (None, None)
+    failure = records.failure(key) if has_left and not record else None
+    begun = {stage: key for stage, key in stages.items() if key in listing.stages}
+    curves = [replace(point, value=float(point.value)) for point in records.stages.curves(begun)]
     last = max((point.time for point in curves), default=0.0)
     began = cost.began if cost else min((point.time for point in curves), default=time.time())
     if record:
@@ -88,18 +95,24 @@ class _Finished:
 
     @_reading()
     def names(self) -> list[str]:
-        return [*self._documents(), *(f"samples/{name}" for name in self._storage.names(f"trials/{self.key}/samples"))]
+        there = self._storage.names(f"trials/{self.key}")
+        documents = [name for name in _DOCUMENTS if name in there]
+        split = ["split.json"] if self._storage.exists(self._split) else []
+        samples = self._storage.names(f"trials/{self.key}/samples") if "samples" in there else []
+        return [*documents, *split, *(f"samples/{name}" for name in samples)]
 
     @_reading()
     def read(self) -> dict[str, bytes]:
-        files = {name: self._storage.read(place) for name, place in self._documents().items()}
+        places = {name: f"trials/{self.key}/{name}" for name in _DOCUMENTS} | {"split.json": self._split}
+        files: dict[str, bytes] = {}
+        for name, place in places.items():
+            with contextlib.suppress(FileNotFoundError):
+                files[name] = self._storage.read(place)
         return files | {f"samples/{name}": data for name, data in self.records.samples(self.key).items()}
 
-    def _documents(self) -> dict[str, str]:
-        """Where the documents are, by their names as artifacts."""
-        places = {name: f"trials/{self.key}/{name}" for name in ("record.json", "run.json")}
-        places["split.json"] = f"splits/{self.record.data.split}.json"
-        return {name: place for name, place in places.items() if self._storage.exists(place)}
+    @property
+    def _split(self) -> str:
+        return f"splits/{self.record.data.split}.json"
 
     @property
     def _storage(self) -> Storage:

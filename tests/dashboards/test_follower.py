@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from musiclab.dashboards.live.follower import Follower, Listing
+from musiclab.dashboards.live.follower import Follower
 from musiclab.dashboards.live.plots import curves_so_far
 from musiclab.dashboards.live.timing import Timer
 from musiclab.dashboards.live.words import standing
@@ -16,6 +16,7 @@ from musiclab.storage import leases
 from musiclab.storage.activity import Activity, WorkerState
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease, ask_to_stop
+from musiclab.storage.listing import Listing
 from tests.support.made_live import CONTROL, DIMS, EPOCHS, MadeLive
 from tests.support.made_results import made_study
 from tests.support.searched_storage import FOLDER, MadeSearch
@@ -29,7 +30,7 @@ def _look(follower: Follower, until: float = FOREVER) -> Follower:
 
 
 def _followed(folder: Path, study: str = "made") -> Follower:
-    return _look(Follower(Storage(str(folder), looks_only=True), study))
+    return _look(Follower(Storage(str(folder), probe="look"), study))
 
 
 def _states(follower: Follower, live: MadeLive) -> dict[tuple[int, int], str]:

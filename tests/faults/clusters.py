@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.support.study_processes import descendants, end, free_port, kill, start_ray
 
@@ -20,14 +22,18 @@ _NOTICE = {
 
 
 class Cluster:
-    """A head that has no CPUs for trials and one node that has two: `kill` hits that, `start` makes a new one."""
+    """A head that has no CPUs for trials and one node that has two: `kill` hits that, `start` makes a new one.
 
-    def __init__(self) -> None:
+    The processes of both have the `variables`. `inside` is a command that runs the command behind it, for the node.
+    """
+
+    def __init__(self, variables: Mapping[str, str] = MappingProxyType({}), inside: Sequence[str] = ()) -> None:
+        self._inside = inside
         self._folder = Path(tempfile.mkdtemp(prefix="ray-"))  # short: Ray puts sockets under it
         self.address = f"127.0.0.1:{free_port()}"
         self.environment = os.environ | _NOTICE | {
             "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16), "RAY_ADDRESS": self.address,
-        }  # fmt: skip
+        } | variables  # fmt: skip
         self.kills = 0
 
     def start_head(self) -> None:
@@ -40,7 +46,8 @@ class Cluster:
 
     def start(self) -> None:
         """Start a node."""
-        self.process = self._ray(f"node {self.kills}", f"--address={self.address}", "--num-cpus=2")
+        options = (f"--address={self.address}", "--num-cpus=2")
+        self.process = self._ray(f"node {self.kills}", *options, inside=self._inside)
 
     def kill(self) -> None:
         """`kill -9` of the node's raylet and, when its workers have gone on for a moment, of all that is left of it."""
@@ -58,6 +65,6 @@ class Cluster:
                 end(process)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _ray(self, name: str, *options: str) -> subprocess.Popen:
+    def _ray(self, name: str, *options: str, inside: Sequence[str] = ()) -> subprocess.Popen:
         environment = {key: value for key, value in self.environment.items() if key != "RAY_ADDRESS"}
-        return start_ray(self._folder / f"{name}.log", *options, environment=environment)
+        return start_ray(self._folder / f"{name}.log", *options, environment=environment, inside=inside)

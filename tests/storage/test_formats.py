@@ -23,6 +23,7 @@ from musiclab.storage.ballot_documents import Ballot, ListeningPlan, Session, Wi
 from musiclab.storage.documents import NewerFormat, verified, with_checksum
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease, LeaseState
+from musiclab.storage.listing import Listing
 from musiclab.storage.plans import StudyPlan
 from musiclab.storage.records import Records
 from musiclab.storage.search_documents import Conclusion, Confirmation, Decision, End, Proposal, SearchSession
@@ -337,7 +338,7 @@ def test_the_mirror_says_so(kind: str, place: Storage) -> None:
     _raise_format(place, NEWER[kind])
     with pytest.raises(NewerFormat, match=_sentence(NEWER[kind])):
         for spec in trials:
-            stored_trial(Records(place), spec.stages, over=True)
+            stored_trial(Records(place), spec.stages, over=True, listing=Listing(place))
 
 
 def test_a_trial_says_so_of_its_baselines(place: Storage, monkeypatch: pytest.MonkeyPatch) -> None:

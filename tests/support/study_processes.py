@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,10 +184,13 @@ def end(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def start_ray(log: Path, *options: str, environment: dict[str, str]) -> subprocess.Popen:
-    """A node of Ray on this machine, head or other, that has started; to be given to `end`."""
+def start_ray(log: Path, *options: str, environment: dict[str, str], inside: Sequence[str] = ()) -> subprocess.Popen:
+    """A node of Ray on this machine, head or other, that has started; to be given to `end`.
+
+    `inside` is a command that runs the command behind it.
+    """
     command = [
-        sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--node-ip-address=127.0.0.1",
+        *inside, sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--node-ip-address=127.0.0.1",
         "--disable-usage-stats", f"--object-store-memory={100 * 2**20}",
         f"--dashboard-agent-listen-port={free_port()}",  # the default one may be another Ray's on this machine
         *options,
