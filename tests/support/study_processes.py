@@ -183,10 +183,13 @@ def end(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def start_ray(log: Path, *options: str, environment: dict[str, str]) -> subprocess.Popen:
-    """A node of Ray on this machine, head or other, that has started; to be given to `end`."""
+def start_ray(log: Path, *options: str, environment: dict[str, str], prefix: tuple[str, ...] = ()) -> subprocess.Popen:
+    """A node of Ray on this machine, head or other, that has started; to be given to `end`.
+
+    `prefix` is a command that runs it, such as `unshare`.
+    """
     command = [
-        sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--node-ip-address=127.0.0.1",
+        *prefix, sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--node-ip-address=127.0.0.1",
         "--disable-usage-stats", f"--object-store-memory={100 * 2**20}",
         f"--dashboard-agent-listen-port={free_port()}",  # the default one may be another Ray's on this machine
         *options,
