@@ -18,7 +18,10 @@ Say = Callable[[str], None]  # shows a person a line
 class Executor(Protocol):
     """Runs the trials that a queue hands out, `workers` at a time."""
 
-    workers: int
+    @property
+    def workers(self) -> int:
+        """How many trials it runs at a time now; on a cluster that changes."""
+        ...
 
     def run(self, queue: Queue, trials: TrialRunner, on_trial_end: OnTrialEnd, say: Say) -> None:
         """Run trials until the queue is empty and none runs; call `on_trial_end` in this process for each.

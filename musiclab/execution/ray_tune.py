@@ -112,6 +112,7 @@ class RayTune:
                     storage_path=scratch,  # for Tune's own state; what lasts is in the records
                     verbose=0,
                     callbacks=[bridge],
+                    stop=bridge,
                 ),
             ).fit()
         if bridge.error:
@@ -155,7 +156,7 @@ class _Worker(tune.Trainable):
         """Do nothing; see `save_checkpoint`."""
 
 
-class _QueueBridge(tune.Callback):
+class _QueueBridge(tune.Callback, tune.Stopper):
     """Connects the queue with Tune: hands out a trial for each of Tune's, and notes when that one ends."""
 
     def __init__(self, queue: Queue, room: Room, on_trial_end: OnTrialEnd, say: Say) -> None:
@@ -190,6 +191,14 @@ class _QueueBridge(tune.Callback):
                 f"waiting for a machine: a trial asks for 1 CPU{f' and {gpus:.2g} GPU' if gpus else ''}, and the "
                 f"cluster has CPUs {total.get('CPU', 0):g}, GPUs {total.get('GPU', 0):g} now"
             )
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """A trial ends by itself."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether all is over: the queue is closed, and what was handed out and not run need not wait for a machine."""
+        return self.queue.closed and not self.queue.placed
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         self.queue.placed.add(self._keys[trial.trial_id])

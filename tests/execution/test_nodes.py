@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -12,14 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from musiclab.execution import ray_nodes, trial
+from musiclab.design.trials import TrialSpec, Variant
+from musiclab.execution import ray_nodes, ray_tune, trial
+from musiclab.execution.queue import Queue
 from musiclab.execution.ray_nodes import Room, is_leaving
+from musiclab.execution.ray_tune import _QueueBridge
 from musiclab.execution.trial import MachineLeaves, TrialRunner
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease
+from musiclab.training.streams import Block
 from tests.support.kept import Kept
 from tests.support.nodes import pending, start_node
-from tests.support.study_processes import Run, end, ended, free_port, start_ray, start_study
+from tests.support.study_processes import Run, end, ended, free_port, kill, start_ray, start_study
 from tests.support.waiting import wait_until
 
 
@@ -57,6 +62,31 @@ def test_on_this_machine_alone_none_waits(asked: int | None, workers: int, has: 
     assert (room.workers, room.most_handed_out) == (workers, workers)
 
 
+@pytest.mark.parametrize("grows", [True, False])
+def test_trials_that_find_no_machine_are_said_once_until_one_runs(
+    grows: bool, has: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_tune, "_WAIT_S", -1.0)
+    monkeypatch.setattr(ray_tune, "resources", lambda: has)
+    has["CPU"], said = 2.0, list[str]()
+    specs = [TrialSpec(Variant("vae_nn", {}, {}, "d"), Block(0, 0), {"vae": key}) for key in "ab"]
+    queue = Queue(specs, finished=lambda key: False)
+    bridge = _QueueBridge(queue, Room(gpus=0.25, asked=None, grows=grows), lambda *_: None, said.append)
+    bridge.on_step_end(0, [])
+    assert said == []  # nothing was handed out
+    queue.next()
+    for _ in range(3):
+        bridge.on_step_end(0, [])
+    line = "waiting for a machine: a trial asks for 1 CPU and 0.25 GPU, and the cluster has CPUs 2, GPUs 0 now"
+    assert said == [line] * grows
+    queue.placed.add("a")
+    bridge.on_step_end(0, [])
+    queue.done("a")
+    queue.next()
+    bridge.on_step_end(0, [])
+    assert said == [line, line] * grows
+
+
 def test_nothing_is_known_to_leave_without_ray() -> None:
     assert not is_leaving()
 
@@ -84,31 +114,103 @@ def test_a_warned_trial_keeps_its_last_epoch_and_goes_on_after_it(kept: Kept, mo
 # Clusters of their own.
 
 
+class Cluster:
+    """A head without CPUs for trials, and nodes of two that join it; a context manager that ends them all."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="ray-"))  # short: Ray puts sockets under it
+        self.address = f"127.0.0.1:{free_port()}"
+        self.environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
+        self.driver = self.environment | {"RAY_ADDRESS": self.address}
+        self._started: list[subprocess.Popen] = []
+
+    def start_head(self, *options: str, **environment: str) -> None:
+        """Start the head; it takes some seconds."""
+        head = start_ray(
+            self._folder / "head.log", "--head", f"--port={self.address.rpartition(':')[2]}", "--num-cpus=0",
+            "--include-dashboard=False", f"--temp-dir={self._folder}", f"--ray-client-server-port={free_port()}",
+            *options, environment=self.environment | environment,
+        )  # fmt: skip
+        self._started.append(head)
+
+    def start_node(self) -> subprocess.Popen:
+        """Start a node."""
+        log = self._folder / f"{len(self._started)}.log"
+        self._started.append(start_node(log, self.address, cpus=2, environment=self.environment))
+        return self._started[-1]
+
+    def start_autoscaling_head(self, nodes: int) -> None:
+        """Start the head with an autoscaler that brings up to so many nodes of one CPU, and takes idle ones back."""
+        head_id = "f" * 51 + "00000"
+        types = {
+            "head": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
+            "small": {"resources": {"CPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": nodes},
+        }
+        provider = {
+            # By its class: the defaults of the type `fake_multinode` are in no wheel.
+            "type": "external", "module": "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider",
+            "launch_multiple": True, "head_node_id": head_id, "gcs_address": self.address,
+        }  # fmt: skip
+        file = self._folder / "autoscaler.json"
+        file.write_text(json.dumps({
+            "cluster_name": "fake", "max_workers": nodes, "upscaling_speed": 100, "idle_timeout_minutes": 0.1,
+            "provider": provider, "available_node_types": types, "head_node_type": "head",
+        }))  # fmt: skip
+        self.start_head(
+            f"--autoscaling-config={file}", RAY_FAKE_CLUSTER="1", AUTOSCALER_UPDATE_INTERVAL_S="1",
+            RAY_enable_autoscaler_v2="1", RAY_CLOUD_INSTANCE_ID=head_id, RAY_OVERRIDE_NODE_ID_FOR_TESTING=head_id,
+        )  # fmt: skip
+
+    def nodes(self) -> int:
+        """How many nodes are alive, the head included."""
+        ask = "import ray, sys; ray.init(sys.argv[1], log_to_driver=False); print(sum(n['Alive'] for n in ray.nodes()))"
+        command = [sys.executable, "-c", ask, self.address]
+        return int(subprocess.run(command, env=self.environment, capture_output=True, check=True).stdout)
+
+    def pending(self) -> int:
+        """How many trials have no machine."""
+        return pending(self.address, self.environment)
+
+    def end(self) -> None:
+        """End all; the head, which ends what an autoscaler has brought, comes last."""
+        for process in reversed(self._started):
+            end(process)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    made = Cluster()
+    yield made
+    made.end()
+
+
+def _trained(storage: Path) -> list[Path]:
+    """The curves of the trainings that have begun."""
+    return [*storage.glob("stages/*/curves.json")]
+
+
 @pytest.mark.slow
 @pytest.mark.long
 def test_trials_of_a_node_that_leaves_go_on_at_the_one_that_came_and_lose_nothing(
-    undisturbed: Run, storage: Path, long_study: Path, long_options: list[str]
+    cluster: Cluster, undisturbed: Run, storage: Path, long_study: Path, long_options: list[str]
 ) -> None:
-    folder, address = Path(tempfile.mkdtemp(prefix="ray-")), f"127.0.0.1:{free_port()}"
-    head = start_ray(
-        folder / "head.log", "--head", f"--port={address.rpartition(':')[2]}", "--num-cpus=0",
-        "--include-dashboard=False", f"--temp-dir={folder}", f"--ray-client-server-port={free_port()}",
-        environment=dict(os.environ),
-    )  # fmt: skip
-    nodes = [start_node(folder / "first.log", address, cpus=2)]
-    process = start_study(*long_options, storage=storage, file=long_study, env={"RAY_ADDRESS": address})
+    cluster.start_head()
+    process = start_study(*long_options, storage=storage, file=long_study, env=cluster.driver)
     try:
-        wait_until(lambda: len([*storage.glob("stages/*/curves.json")]) == 2, "two trainings", process=process)
-        nodes.append(start_node(folder / "second.log", address, cpus=2))
-        nodes[0].send_signal(signal.SIGTERM)
-        nodes[0].wait()
-        curves = {file: json.loads(file.read_text()) for file in storage.glob("stages/*/curves.json")}
+        wait_until(lambda: cluster.pending() == 2, "two trials without a machine", process=process)
+        os.killpg(process.pid, signal.SIGINT)
+        assert "Stopped: 0 of 2 trials done, 2 new" in ended(process, storage, code=130).out  # it waits for none
+        first = cluster.start_node()
+        process = start_study(*long_options, storage=storage, file=long_study, env=cluster.driver)
+        wait_until(lambda: len(_trained(storage)) == 2, "two trainings", process=process)
+        cluster.start_node()
+        first.send_signal(signal.SIGTERM)
+        first.wait()
+        curves = {file: json.loads(file.read_text()) for file in _trained(storage)}
         run = ended(process, storage)
     finally:
         process.kill()
-        for each in (*nodes, head):
-            end(each)
-        shutil.rmtree(folder, ignore_errors=True)
     assert run.records == undisturbed.records
     assert run.err.count(f"goes on elsewhere: {os.uname().nodename} is about to be taken away") == 2
     assert "is tried again" not in run.err
@@ -116,64 +218,20 @@ def test_trials_of_a_node_that_leaves_go_on_at_the_one_that_came_and_lose_nothin
         assert json.loads(file.read_text())[: len(points)] == points  # no epoch was done twice
 
 
-@pytest.fixture
-def autoscaled() -> Iterator[tuple[str, dict[str, str]]]:
-    """Address and environment of a head without CPUs whose autoscaler brings up to three nodes of one CPU each."""
-    folder, address = Path(tempfile.mkdtemp(prefix="ray-")), f"127.0.0.1:{free_port()}"
-    head_id = "f" * 51 + "00000"
-    none = {"file_mounts": {}, "cluster_synced_files": [], "initialization_commands": [], "setup_commands": []}
-    config = none | {
-        "cluster_name": "fake", "max_workers": 3, "upscaling_speed": 100, "idle_timeout_minutes": 0.05,
-        "provider": {
-            "type": "fake_multinode", "launch_multiple": True, "head_node_id": head_id, "gcs_address": address,
-        },
-        "available_node_types": {
-            "head": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
-            "small": {"resources": {"CPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": 3},
-        },
-        "head_node_type": "head", "docker": {}, "auth": {"ssh_user": "nobody"}, "rsync_exclude": [],
-        "rsync_filter": [], "head_setup_commands": [], "worker_setup_commands": [], "head_start_ray_commands": [],
-        "worker_start_ray_commands": [],
-    }  # fmt: skip
-    (folder / "autoscaler.json").write_text(json.dumps(config))
-    environment = os.environ | {
-        "RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_enable_autoscaler_v2": "1",
-        "RAY_CLOUD_INSTANCE_ID": head_id, "RAY_OVERRIDE_NODE_ID_FOR_TESTING": head_id,
-    }  # fmt: skip
-    head = start_ray(
-        folder / "head.log", "--head", f"--port={address.rpartition(':')[2]}", "--num-cpus=0",
-        "--include-dashboard=False", f"--temp-dir={folder}", f"--ray-client-server-port={free_port()}",
-        f"--autoscaling-config={folder / 'autoscaler.json'}", environment=environment,
-    )  # fmt: skip
-    try:
-        yield address, dict(os.environ)
-    finally:
-        end(head)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _nodes(address: str, environment: dict[str, str]) -> int:
-    """How many nodes of the cluster are alive, the head included."""
-    ask = "import ray, sys; ray.init(sys.argv[1], log_to_driver=False); print(sum(n['Alive'] for n in ray.nodes()))"
-    answer = subprocess.run([sys.executable, "-c", ask, address], env=environment, capture_output=True, check=True)
-    return int(answer.stdout)
-
-
 @pytest.mark.slow
 @pytest.mark.long
 def test_an_autoscaler_brings_machines_for_all_trials_that_wait_and_takes_them_back(
-    autoscaled: tuple[str, dict[str, str]], storage: Path, long_study: Path, long_options: list[str]
+    cluster: Cluster, storage: Path, long_study: Path, long_options: list[str]
 ) -> None:
-    address, environment = autoscaled
-    assert _nodes(address, environment) == 1
+    cluster.start_autoscaling_head(nodes=3)
+    assert cluster.nodes() == 1
     endless = [*long_options, "--blocks", "2", "--set", "vae_epochs=10000"]
-    process = start_study(*endless, storage=storage, file=long_study, env={"RAY_ADDRESS": address})
+    process = start_study(*endless, storage=storage, file=long_study, env=cluster.driver)
     try:
-        wait_until(lambda: len([*storage.glob("stages/*/curves.json")]) == 3, "three trainings", process=process)
-        assert pending(address, environment) == 1  # it may bring three machines, and there are four trials
-        os.killpg(process.pid, signal.SIGINT)
-        ended(process, storage, code=130)
-        wait_until(lambda: _nodes(address, environment) == 1, "the end of the nodes that nobody needs", poll_s=2)
+        wait_until(lambda: len(_trained(storage)) == 3, "three trainings", process=process)
+        assert cluster.pending() == 1  # it may bring three machines, and there are four trials
+        kill(process.pid)
+        wait_until(lambda: cluster.nodes() == 1, "the end of the nodes that nobody needs", poll_s=2)
     finally:
         process.kill()
-    assert pending(address, environment) == 0
+    assert cluster.pending() == 0
