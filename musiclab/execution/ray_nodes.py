@@ -1,6 +1,8 @@
 """The machines of a Ray cluster: what a worker's own is told, and how many trials all have room for."""
 
 import contextlib
+import signal
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,12 +26,22 @@ def live_nodes() -> list[dict[str, Any]]:
     return [node for node in nodes if node["Alive"]]
 
 
+_warned = threading.Event()
+
+
+def heed_warnings() -> None:
+    """Let this worker take a SIGTERM for a warning. Ray would end it at once, in the middle of an epoch."""
+    signal.signal(signal.SIGTERM, lambda *_: _warned.set())
+
+
 def is_leaving() -> bool:
-    """Whether the machine of this worker is about to be taken away.
+    """Whether this worker, or its machine, is about to be taken away.
 
     Ray says so of a node whose `ray start --block` got a SIGTERM, or that somebody drains. Ray Train learns it by the
     same call, which is none of Ray's public ones; if a version of Ray lacks it, nothing is known to leave.
     """
+    if _warned.is_set():
+        return True
     with contextlib.suppress(Exception):
         node = ray.get_runtime_context().get_node_id()
         return node in ray._private.state.state.get_draining_nodes()

@@ -30,7 +30,7 @@ from musiclab.execution.executor import OnTrialEnd, Say
 from musiclab.execution.metrics import StudyMetrics
 from musiclab.execution.queue import Queue
 from musiclab.execution.ray_metrics import EpochCounter, MetricsExporter
-from musiclab.execution.ray_nodes import Room, is_leaving, live_nodes, resources
+from musiclab.execution.ray_nodes import Room, heed_warnings, is_leaving, live_nodes, resources
 from musiclab.execution.ray_places import prepare_for_ray
 from musiclab.execution.trial import MachineLeaves, TrialRunner
 from musiclab.storage.files import StorageFailed
@@ -135,6 +135,7 @@ class _Worker(tune.Trainable):
     def setup(  # type: ignore[override]
         self, config: dict[str, Any], trials: TrialRunner, exported_study: str
     ) -> None:
+        heed_warnings()
         self._trials, self._job = trials, config
         self._on_epoch = EpochCounter(exported_study) if exported_study else None
 

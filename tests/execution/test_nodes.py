@@ -152,10 +152,13 @@ class Cluster:
             "launch_multiple": True, "head_node_id": head_id, "gcs_address": self.address,
         }  # fmt: skip
         file = self._folder / "autoscaler.json"
-        file.write_text(json.dumps({
+        config = {
             "cluster_name": "fake", "max_workers": nodes, "upscaling_speed": 100, "idle_timeout_minutes": 0.1,
             "provider": provider, "available_node_types": types, "head_node_type": "head",
-        }))  # fmt: skip
+        }  # fmt: skip
+        commands = ("initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray")
+        demanded = ["cluster_synced_files", *(f"{name}_commands" for name in commands)]
+        file.write_text(json.dumps(config | {key: [] for key in demanded}))
         self.start_head(
             f"--autoscaling-config={file}", RAY_FAKE_CLUSTER="1", AUTOSCALER_UPDATE_INTERVAL_S="1",
             RAY_enable_autoscaler_v2="1", RAY_CLOUD_INSTANCE_ID=head_id, RAY_OVERRIDE_NODE_ID_FOR_TESTING=head_id,
@@ -204,10 +207,10 @@ def test_trials_of_a_node_that_leaves_go_on_at_the_one_that_came_and_lose_nothin
         first = cluster.start_node()
         process = start_study(*long_options, storage=storage, file=long_study, env=cluster.driver)
         wait_until(lambda: len(_trained(storage)) == 2, "two trainings", process=process)
-        cluster.start_node()
         first.send_signal(signal.SIGTERM)
         first.wait()
         curves = {file: json.loads(file.read_text()) for file in _trained(storage)}
+        cluster.start_node()
         run = ended(process, storage)
     finally:
         process.kill()

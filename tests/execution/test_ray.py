@@ -76,6 +76,9 @@ def test_a_node_that_comes_takes_the_trials_that_wait_and_one_that_leaves_gives_
     try:
         wait_until(lambda: training() == 2, "two trainings at the head", process=process)
         assert pending(head.address, head.environment) == 2  # an autoscaler sees both that find no room
+        one, *_ = [json.loads(file.read_text())["pid"] for file in storage.glob("studies/*/*/workers/*.json")]
+        os.kill(one, signal.SIGTERM)  # a warning to a worker alone: its trial goes on in another
+        wait_until(lambda: not Path(f"/proc/{one}").exists(), "the end of the worker", process=process)
         node = start_node(head.folder / "node.log", head.address, cpus=2, environment=head.environment)
         wait_until(lambda: training() == 4, "two more at the node", process=process)
         assert pending(head.address, head.environment) == 0
@@ -92,7 +95,7 @@ def test_a_node_that_comes_takes_the_trials_that_wait_and_one_that_leaves_gives_
         if node:
             end(node)
     assert len(left) == 4
-    assert stopped.err.count("goes on elsewhere: ") == 2 and "is tried again" not in stopped.err
+    assert stopped.err.count("goes on elsewhere: ") == 3 and "is tried again" not in stopped.err
     resumes = re.search(r"^Stopped: 0 of 4 trials done, 4 resume from epoch (\d+)", stopped.out, re.MULTILINE)
     assert int(resumes[1]) >= min(left)  # no epoch that a trial had at its node is lost
     assert pending(head.address, head.environment) == 0  # nothing is asked for any more
