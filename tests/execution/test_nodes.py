@@ -143,18 +143,19 @@ class Cluster:
         """Start the head with an autoscaler that brings up to so many nodes of one CPU, and takes idle ones back."""
         head_id = "f" * 51 + "00000"
         types = {
-            "head": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
+            "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
             "small": {"resources": {"CPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": nodes},
         }
         provider = {
             # By its class: the defaults of the type `fake_multinode` are in no wheel.
             "type": "external", "module": "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider",
             "launch_multiple": True, "head_node_id": head_id, "gcs_address": self.address,
+            "disable_node_updaters": True, "disable_launch_config_check": True,
         }  # fmt: skip
         file = self._folder / "autoscaler.json"
         config = {
             "cluster_name": "fake", "max_workers": nodes, "upscaling_speed": 100, "idle_timeout_minutes": 0.1,
-            "provider": provider, "available_node_types": types, "head_node_type": "head",
+            "provider": provider, "available_node_types": types, "head_node_type": "ray.head.default",
         }  # fmt: skip
         commands = ("initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray")
         demanded = ["cluster_synced_files", *(f"{name}_commands" for name in commands)]
