@@ -31,7 +31,11 @@ PAGES = {
 }
 COMMANDS = ("data build", "data describe", "generate", "report", "search", "watch", "listen", "sync", "doctor", "clean")
 # Options of other programs that the pages name.
-OTHERS = {"--head", "--address", "--working-dir", "--backend-store-uri", "--pictures"}
+OTHERS = {
+    "--head", "--address", "--block", "--port", "--node-ip-address", "--num-cpus", "--num-gpus",
+    "--object-store-memory", "--min-nodes", "--working-dir", "--nodes", "--ntasks-per-node", "--cpus-per-task",
+    "--exclusive", "--time", "--backend-store-uri", "--pictures",
+}  # fmt: skip
 
 
 # What the code has.

@@ -94,7 +94,7 @@ DOOR = {"__version__", "ROOT"}
 # Each with the modules that may import it: one, or also what shows to a person what that one does: a study's metrics,
 # a search's proposals.
 ENGINES = {
-    "ray": ["execution/ray_metrics", "execution/ray_tune"],
+    "ray": ["execution/ray_metrics", "execution/ray_nodes", "execution/ray_survey", "execution/ray_tune"],
     "mlflow": ["tracking/mlflow_runs"],
     "optuna": ["search/journal", "search/optuna_search"],
 }

@@ -29,6 +29,7 @@ class Queue:
             ready.
         closed: nothing more is handed out, because the study is to stop.
         running: the trials that were handed out and have not ended, by key.
+        placed: the keys of those that a worker runs; the others wait for a machine of the cluster.
     """
 
     waiting: list[TrialSpec]
@@ -36,15 +37,20 @@ class Queue:
     propose: Callable[[], TrialSpec | None] | None = None
     closed: bool = False
     running: dict[str, TrialSpec] = field(default_factory=dict)
+    placed: set[str] = field(default_factory=set)
     _finished: dict[str, bool] = field(default_factory=dict)
     _asked_at: float = float("-inf")
     _led: set[tuple[Any, ...]] = field(default_factory=set)
 
-    def next(self) -> TrialSpec | None:
-        """Hand out a trial that is ready; None if there is none now, or if the queue is closed."""
+    def next(self, may_propose: bool = True) -> TrialSpec | None:
+        """Hand out a trial that is ready; None if there is none now, or if the queue is closed.
+
+        Args:
+            may_propose: whether to propose one if none waits.
+        """
         if self.closed:
             return None
-        spec = self._ready() or self._released() or self._proposed()
+        spec = self._ready() or self._released() or (self._proposed() if may_propose else None)
         if spec:
             self.waiting.remove(spec)
             self.running[spec.key] = spec
@@ -63,7 +69,14 @@ class Queue:
     def done(self, key: str) -> TrialSpec:
         """Note that the trial of that key has ended, in success or failure, and return it."""
         self._forget(self._finished)
+        self.placed.discard(key)
         return self.running.pop(key)
+
+    def put_back(self, key: str) -> TrialSpec:
+        """Let the trial of that key, which was interrupted, be the next that is handed out, and return it."""
+        spec = self.done(key)
+        self.waiting.insert(0, spec)
+        return spec
 
     def __bool__(self) -> bool:
         """Whether a trial may still be handed out: one that waits, is to be proposed, or runs and may be retried."""

@@ -46,6 +46,10 @@ SAMPLES, SOUNDS = 4, 1
 _ASK_EVERY_S, _ASK_REMOTE_EVERY_S = 1.0, 5.0
 
 
+class MachineLeaves(Exception):
+    """The worker's machine is about to be taken away; everything up to the last checkpoint is kept."""
+
+
 @dataclass(frozen=True)
 class TrialRunner:
     """Runs any trial of a study. A worker needs nothing else.
@@ -61,7 +65,11 @@ class TrialRunner:
     early_stopping: EarlyStopping | None = None
 
     def __call__(
-        self, spec_json: dict[str, Any], leads: bool = True, on_epoch: Callable[[], None] | None = None
+        self,
+        spec_json: dict[str, Any],
+        leads: bool = True,
+        on_epoch: Callable[[], None] | None = None,
+        leaves: Callable[[], bool] = lambda: False,
     ) -> None:
         """Run one trial and write its record. On failure, write the reason instead; if asked to stop, write nothing.
 
@@ -69,8 +77,10 @@ class TrialRunner:
             spec_json: the trial.
             leads: whether it works out the baselines of its block before it trains, unless they exist.
             on_epoch: called after each epoch that it trains.
+            leaves: tells whether this machine is about to be taken away; asked after each epoch and before each stage.
 
         Raises:
+            MachineLeaves: `leaves` said so; another worker can go on with the trial.
             StorageFailed: the storage cannot be opened or written to any more.
             NewerFormat: a newer version of musiclab wrote the trial's record or its failure.
         """
@@ -86,12 +96,12 @@ class TrialRunner:
             return
         self._say_what_runs(storage, trial)
         try:
-            system, go_on = find_system(trial.variant.system), self._going_on(storage)
-            finished = _run(trial, system, storage, go_on, leads, self.early_stopping, on_epoch)
+            system, stop_if_asked = find_system(trial.variant.system), self._stopping(storage, leaves)
+            finished = _run(trial, system, storage, stop_if_asked, leads, self.early_stopping, on_epoch)
             # Another study may have the same trial, or a worker may have outlived its killed driver, and been faster.
             if not records.get(trial.key):
                 records.put(trial.key, *finished)
-        except StorageFailed:
+        except (StorageFailed, MachineLeaves):
             raise
         except (StopRequested, Pruned):
             return
@@ -120,18 +130,21 @@ class TrialRunner:
         )
         Activity(storage, folder).put_worker(state)
 
-    def _going_on(self, storage: Storage) -> Callable[[], bool]:
-        """A function that tells whether the study goes on; it asks the storage once in a while."""
-        last_time, answer = -math.inf, True
+    def _stopping(self, storage: Storage, leaves: Callable[[], bool]) -> Callable[[], None]:
+        """A function that raises if the study is to stop or this machine leaves; it asks once in a while."""
+        last_time = -math.inf
         every_s = _ASK_EVERY_S if storage.is_local else _ASK_REMOTE_EVERY_S
 
-        def go_on() -> bool:
-            nonlocal last_time, answer
+        def stop_if_asked() -> None:
+            nonlocal last_time
             if time.monotonic() - last_time > every_s:
-                last_time, answer = time.monotonic(), should_continue(storage, self.lease)
-            return answer
+                last_time = time.monotonic()
+                if not should_continue(storage, self.lease):
+                    raise StopRequested
+                if leaves():
+                    raise MachineLeaves(f"{platform.node()} is about to be taken away")
 
-        return go_on
+        return stop_if_asked
 
 
 def _reason(error: Exception) -> str:
@@ -164,7 +177,7 @@ def _run(
     trial: TrialSpec,
     system: System[Any],
     storage: Storage,
-    go_on: Callable[[], bool],
+    stop_if_asked: Callable[[], None],
     leads: bool,
     early_stopping: EarlyStopping | None,
     on_epoch: Callable[[], None] | None,
@@ -179,10 +192,6 @@ def _run(
     device = torch.device(runtime.device)
     config, records = system.config(**trial.variant.config), Records(storage)
     began, start_of_all = time.time(), time.perf_counter()
-
-    def stop_if_asked() -> None:
-        if not go_on():
-            raise StopRequested
 
     stop_if_asked()  # before the windows are opened, because that fails if the storage is out of reach
     windows = trial_windows(storage, trial, config)

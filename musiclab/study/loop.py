@@ -79,7 +79,7 @@ class TrialLoop(contextlib.AbstractContextManager["TrialLoop"]):
     @property
     def running(self) -> int:
         """How many trials run now."""
-        return len(self._queue.running) if self._queue is not None else 0
+        return len(self._queue.placed) if self._queue is not None else 0
 
     def __enter__(self) -> Self:
         self._shutdown.__enter__()
@@ -113,7 +113,7 @@ class TrialLoop(contextlib.AbstractContextManager["TrialLoop"]):
                 raise UserError(self._why_not_seen(run.records.storage), exit_code=1)
 
         trials = TrialRunner(run.records.storage.root, self._lease.name, run.early_stopping)
-        self._executor.run(queue, trials, on_trial_end)
+        self._executor.run(queue, trials, on_trial_end, self._progress.say)
 
     def _stop(self, why: str) -> None:
         self._progress.say(why)

@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from musiclab.errors import UserError
 from musiclab.storage.stages import CurvePoint
 from musiclab.tracking.own_database import bring_files_along, is_same, local_path, location_of, old_folders
 from musiclab.tracking.reasons import why
-from musiclab.tracking.uri import database_file, is_database, masked, request_timeout
+from musiclab.tracking.uri import database_file, is_database, masked, request_timeout, server_address
 
 # MLflow reads these while it is imported. A call is not retried, because a call that succeeded but whose reply was lost
 # would create a second run; the next round finds out what is missing.
@@ -43,7 +42,6 @@ from mlflow.utils.rest_utils import http_request
 
 _TIMEOUT_S = request_timeout()
 _BATCH = 1000  # metrics that MLflow takes in one call
-_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _PARENT, _MARK, _STUDY = "mlflow.parentRunId", "musiclab.mirrored", "musiclab.study"
 
 
@@ -272,19 +270,25 @@ def examine(studies: list[str], artifacts: str, is_own: bool) -> dict[str, Any]:
 
     Returns:
         The version that is `installed` here; that of the `server`, empty if it is unknown; and sentences, empty if all
-        is well: `deleted` about experiments, `moved` and `misplaced` about files.
+        is well: `deleted` about experiments, `moved` and `misplaced` about files, `encoding` about the database.
 
     Raises:
         UserError: what is there does not answer as MLflow does.
     """
     uri = os.environ["MLFLOW_TRACKING_URI"]
-    found: dict[str, Any] = {"installed": mlflow.__version__, "server": "", "deleted": "", "moved": "", "misplaced": ""}
+    found: dict[str, Any] = {
+        "installed": mlflow.__version__, "server": "", "deleted": "", "moved": "", "misplaced": "", "encoding": "",
+    }  # fmt: skip
     try:
         _knock(uri)
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
         if not is_database(uri):
             found["server"] = _server_version(uri)
+        try:
+            client.search_experiments(max_results=1, filter_string="name = '±'")
+        except Exception as error:
+            found["encoding"] = f"its database cannot hold signs such as ± ({why(error, uri)})"
         file = database_file(uri)
         if is_own and file and (old := old_folders(file, artifacts)):
             found["moved"] = f"it looks for files in {', '.join(sorted(old))}, where this storage is not"
@@ -341,10 +345,8 @@ def _text(value: Any, length: int) -> str:
 
 def _knock(uri: str) -> None:
     """OSError if nothing listens at a database's HOST:PORT; MLflow itself would retry for minutes."""
-    address = urlsplit(uri)
-    kind = address.scheme.split("+")[0]
-    if kind in _PORTS and address.hostname:
-        socket.create_connection((address.hostname, address.port or _PORTS[kind]), _TIMEOUT_S).close()
+    if is_database(uri) and (address := server_address(uri)):
+        socket.create_connection(address, _TIMEOUT_S).close()
 
 
 def _experiment(client: MlflowClient, study: str) -> Experiment | None:

@@ -10,6 +10,7 @@ from musiclab.storage.files import Storage, cache_folder
 
 _VARIABLE, _TIMEOUT = "MLFLOW_TRACKING_URI", "MLFLOW_HTTP_REQUEST_TIMEOUT"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _HIDDEN = "***"
 # What MLflow takes, or once took, and musiclab does not.
 _OTHERS = {
@@ -66,6 +67,12 @@ def is_masked(uri: str) -> bool:
 def is_database(uri: str) -> bool:
     """Whether the address is that of a database, not of a server in front of one."""
     return uri.startswith(_DATABASES)
+
+
+def server_address(uri: str) -> tuple[str, int] | None:
+    """Host and port of the server, MLflow's or a database's; None if the address names none."""
+    split = urlsplit(uri)
+    return (split.hostname, split.port or _PORTS[split.scheme.split("+")[0]]) if split.hostname else None
 
 
 def database_file(uri: str) -> Path | None:

@@ -155,6 +155,24 @@ def test_a_closed_queue_hands_out_nothing() -> None:
     assert not queue
 
 
+def test_a_trial_that_is_put_back_comes_next_and_lets_no_other_make_its_stage() -> None:
+    queue = Queue(_cells("noise_sd", [0.1, 0.5], 2), finished=lambda key: False)
+    first, second = queue.next(), queue.next()
+    queue.placed |= {first.key, second.key}
+    assert queue.put_back(second.key) == second
+    assert queue.placed == {first.key} and list(queue.running) == [first.key]
+    assert queue.next() == second
+    assert queue.next() is None
+
+
+def test_a_trial_is_proposed_only_if_it_may_be() -> None:
+    waiting, proposed = _cells("latent_dim", [8, 16], 1)
+    queue = Queue([waiting], finished=lambda key: False, propose=iter([proposed, None]).__next__)
+    assert queue.next(may_propose=False) == waiting
+    assert queue.next(may_propose=False) is None and queue
+    assert queue.next() == proposed
+
+
 def test_queue_goes_on_when_a_leader_failed() -> None:
     queue = Queue(_cells("noise_sd", [0.1, 0.5], 1), finished=lambda key: False)
     queue.done(queue.next().key)

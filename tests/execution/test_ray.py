@@ -1,15 +1,19 @@
 """The same studies on Ray: the same records, whatever dies, on a cluster as on this machine; and what it refuses."""
 
 import json
+import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
 
+from tests.support.nodes import pending, start_node
 from tests.support.study_processes import (
     Head,
     Run,
     descendants,
+    end,
     ended,
     free_port,
     kill,
@@ -57,6 +61,44 @@ def test_a_worker_without_the_gpu_that_its_cluster_declares_refuses_the_trial(
     run = run_study(*options, *gpus, storage=storage, code=1, env=environment)
     assert run.records == {}
     assert run.out.count(": The plan asks for a GPU, and this worker has none; give it one, or plan with ") == 4
+
+
+def test_a_node_that_comes_takes_the_trials_that_wait_and_one_that_leaves_gives_them_back(
+    head: Head, storage: Path, long_study: Path, long_options: list[str]
+) -> None:
+    def training() -> int:
+        return len([*storage.glob("stages/*/curves.json")])
+
+    endless = [*long_options, "--blocks", "2", "--set", "vae_epochs=10000", "--gpus-per-trial", "0"]
+    environment = head.environment | {"RAY_ADDRESS": head.address}
+    process = start_study(*endless, storage=storage, file=long_study, env=environment)
+    node = None
+    try:
+        wait_until(lambda: training() == 2, "two trainings at the head", process=process)
+        assert pending(head.address, head.environment) == 2  # an autoscaler sees both that find no room
+        one, *_ = [json.loads(file.read_text())["pid"] for file in storage.glob("studies/*/*/workers/*.json")]
+        os.kill(one, signal.SIGTERM)  # a warning to a worker alone: its trial goes on in another
+        wait_until(lambda: not Path(f"/proc/{one}").exists(), "the end of the worker", process=process)
+        node = start_node(head.folder / "node.log", head.address, cpus=2, environment=head.environment)
+        wait_until(lambda: training() == 4, "two more at the node", process=process)
+        assert pending(head.address, head.environment) == 0
+        node.send_signal(signal.SIGTERM)
+        node.wait()  # it ends as soon as its trials have given it up, and waits for nobody else
+        wait_until(lambda: pending(head.address, head.environment) == 2, "the two that were put back")
+        left = [
+            max(point["step"] for point in json.loads(file.read_text())) for file in storage.glob("stages/*/*.json")
+        ]
+        os.killpg(process.pid, signal.SIGINT)
+        stopped = ended(process, storage, code=130)
+    finally:
+        process.kill()
+        if node:
+            end(node)
+    assert len(left) == 4
+    assert stopped.err.count("goes on elsewhere: ") == 3 and "is tried again" not in stopped.err
+    resumes = re.search(r"^Stopped: 0 of 4 trials done, 4 resume from epoch (\d+)", stopped.out, re.MULTILINE)
+    assert int(resumes[1]) >= min(left)  # no epoch that a trial had at its node is lost
+    assert pending(head.address, head.environment) == 0  # nothing is asked for any more
 
 
 def test_more_gpus_than_there_are_is_one_sentence(head: Head, storage: Path, options: list[str]) -> None:

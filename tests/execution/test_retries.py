@@ -8,7 +8,7 @@ import torch
 
 from musiclab.errors import UserError
 from musiclab.execution import trial
-from musiclab.execution.executor import InProcess, OnTrialEnd
+from musiclab.execution.executor import InProcess, OnTrialEnd, Say
 from musiclab.execution.queue import Queue
 from musiclab.execution.trial import TrialRunner
 from musiclab.progress import Progress
@@ -150,7 +150,7 @@ def test_a_run_that_was_taken_for_dead_makes_way(ran, tmp_path: Path) -> None:
 
 def test_a_worker_s_death_is_told_apart_from_what_a_trial_said(ran) -> None:
     class Dies(InProcess):
-        def run(self, queue: Queue, trials: TrialRunner, on_trial_end: OnTrialEnd) -> None:
+        def run(self, queue: Queue, trials: TrialRunner, on_trial_end: OnTrialEnd, say: Say) -> None:
             while cell := queue.next():
                 on_trial_end(queue.done(cell.key), ("its worker died (end of file)", "all that is known"))
 

@@ -11,6 +11,7 @@ import time
 from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,7 @@ from musiclab.hashing import content_hash
 from musiclab.maintenance import doctor
 from musiclab.maintenance.doctor import Finding, contents, installation, room, services
 from musiclab.maintenance.doctor.isolated import call_in_child
+from musiclab.maintenance.doctor.machines import machines
 from musiclab.storage.ballots import Ballots
 from musiclab.storage.documents import verified, with_checksum
 from musiclab.storage.files import Storage
@@ -41,7 +43,8 @@ from tests.support import doctor_asked
 from tests.support.made_listening import answer_all, made_ballots, made_test
 from tests.support.made_records import made_cost
 from tests.support.made_results import made_study
-from tests.support.study_processes import ROOT, Head, Run, files, free_port
+from tests.support.nodes import start_node
+from tests.support.study_processes import ROOT, Head, Run, end, files, free_port
 from tests.support.waiting import STILL_S, wait_until
 
 SAMPLES = {"start-1.mid": b"MThd", "start-1.mp3": b"ID3 sound", "start-1.png": b"PNG picture"}
@@ -84,8 +87,8 @@ def place(tmp_path: Path, store: WindowStore) -> Storage:
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No Ray and no MLflow is asked, which takes seconds; tests of theirs do."""
     monkeypatch.setattr(services, "call_in_child", lambda module, *_, **__: (
-        {"nodes": 1, "cpus": 2, "gpus": 0} if "ray" in module else
-        {"installed": "3.17.2", "server": "", "deleted": "", "moved": "", "misplaced": ""}
+        {"nodes": 1, "cpus": 2, "gpus": 0, "here": {}, "machines": []} if "ray" in module else
+        {"installed": "3.17.2", "server": "", "deleted": "", "moved": "", "misplaced": "", "encoding": ""}
     ))  # fmt: skip
     monkeypatch.setattr(installation, "code", lambda: iter([Finding("ok", "locked")]))  # a test of its own does
 
@@ -583,11 +586,97 @@ def test_a_cluster_that_is_there_says_what_it_has_and_one_of_another_version_wha
 ) -> None:
     for name, value in (head.environment | {"RAY_ADDRESS": head.address}).items():
         monkeypatch.setenv(name, value)
-    (finding,) = services.cluster()
+    finding, machines = services.cluster()
     assert finding.text == f"the cluster at {head.address} answers: nodes 1, CPUs 2, GPUs 1"
+    assert machines == Finding("ok", "machines asked: 1; versions and clocks as here")
     # A Ray that takes itself for an older one than the cluster's.
     (tmp_path / "sitecustomize.py").write_text("import ray; ray.__version__ = '2.59.0'")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     (finding,) = services.cluster()
     assert finding.level == "fail"
     assert re.search(r"Version mismatch.*Ray: 2\.6.*Ray: 2\.59\.0", finding.text)
+
+
+# The machines of a cluster.
+
+HERE = {"Python": "3.11.2", "musiclab": "0.1.0 (code 0123abcd)"}
+
+
+def answered(name: str = "one (10.0.0.1)", **differing: Any) -> dict[str, Any]:
+    """What a machine answers where all is well, but for what differs."""
+    well = {"name": name, "versions": dict(HERE), "storage": "", "addresses": [""], "ahead": 0.0}
+    return well | differing
+
+
+@pytest.mark.parametrize(
+    ("differing", "line"),
+    [
+        ({"error": "no answer within 60 s"}, "fail  Ray: one (10.0.0.1) cannot be asked: no answer within 60 s"),
+        (
+            {"versions": {"Python": "3.12.1", "musiclab": "none"}},
+            "fail  Ray: one (10.0.0.1) has Python 3.12.1 instead of 3.11.2 and musiclab none instead of 0.1.0 (",
+        ),
+        ({"storage": "there is no such folder"}, "fail  Ray: one (10.0.0.1) cannot use /data: there is no such folder"),
+        (
+            {"addresses": ["Connection refused"]},
+            "warn  Ray: MLflow at mlflow:5000 cannot be reached from one (10.0.0.1) (C",
+        ),
+        ({"ahead": 61.0}, "warn  Ray: the clock of one (10.0.0.1) is 61 s ahead of this one"),
+        ({"ahead": -3600.0}, "warn  Ray: the clock of one (10.0.0.1) is 3,600 s behind this one"),
+    ],
+)
+def test_a_machine_that_differs_is_named_with_what_to_do(differing: dict[str, Any], line: str) -> None:
+    answers = [answered(**differing), answered("two (10.0.0.2)")]
+    (finding,) = machines(HERE, answers, "/data", ["mlflow:5000"])
+    assert finding.line("Ray").startswith(line) and finding.remedy
+
+
+def test_machines_that_agree_are_one_line() -> None:
+    answers = [answered(ahead=59.0), answered("two (10.0.0.2)")]
+    (finding,) = machines(HERE, answers, "/data", ["mlflow:5000"])
+    assert finding == Finding("ok", "machines asked: 2; storage seen, mlflow:5000 reached, versions and clocks as here")
+    assert [*machines(HERE, [], "/data", [])] == []
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_machine_of_a_cluster_is_asked_itself(head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that lives in a world of its own: another storage, another localhost, another clock, other packages."""
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
+        pytest.skip("no file systems of a process's own here (unshare --mount)")
+    place, empty, other = Storage(str(tmp_path / "storage")), tmp_path / "empty", tmp_path / "other"
+    for folder in (empty, other / "torch-9.9.dist-info"):
+        folder.mkdir(parents=True)
+    (other / "torch-9.9.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 9.9\n")
+    shutil.copytree(ROOT / "musiclab", other / "musiclab", ignore=shutil.ignore_patterns("__pycache__"))
+    with (other / "musiclab" / "__init__.py").open("a") as file:
+        file.write('\n__version__ = "9.8"\n')
+    (other / "sitecustomize.py").write_text(
+        "import socket, sys, time\n"
+        "if any('default_worker' in word for word in sys.orig_argv):\n"
+        "    time.time = lambda now=time.time: now() + 7200\n"
+        "    ask = socket.getaddrinfo\n"
+        "    socket.getaddrinfo = lambda host, *more: ask('127.0.0.2' if host == 'localhost' else host, *more)\n"
+    )
+    hide = f'mount --bind {empty} {place.root} && exec "$@"'
+    node = start_node(
+        tmp_path / "node.log", head.address, cpus=1, environment=head.environment | {"PYTHONPATH": str(other)},
+        inside=("unshare", "--mount", "sh", "-c", hide, "sh"),
+    )  # fmt: skip
+    for name, value in (head.environment | {"RAY_ADDRESS": head.address}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)  # Ray looks for modules in the working directory first
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            first, *findings = services.cluster(f"http://localhost:{port}", place)
+    finally:
+        end(node)
+    assert first.text == f"the cluster at {head.address} answers: nodes 2, CPUs 3, GPUs 1"
+    versions, storage, tracking, clock = [finding.text for finding in findings]
+    assert re.search(r"^\S+ \(\S+\) has PyTorch 9\.9 instead of 2\.\d+\.\d+ and musiclab 9\.8 \(code", versions)
+    assert storage.endswith(f"cannot use {place.root}: it has another folder of that name")
+    assert tracking.startswith(f"MLflow at localhost:{port} cannot be reached from ")
+    assert "(Connection refused)" in tracking
+    assert re.search(r"is 7,\d\d\d s ahead of this one", clock)
+    assert files(Path(place.root)) == {}

@@ -15,7 +15,7 @@ from musiclab.analysis.comparisons import compare
 from musiclab.analysis.results import Results
 from musiclab.design.design import Design
 from musiclab.design.trials import TrialSpec
-from musiclab.execution.executor import InProcess, OnTrialEnd
+from musiclab.execution.executor import InProcess, OnTrialEnd, Say
 from musiclab.execution.queue import Queue
 from musiclab.execution.trial import TrialRunner
 from musiclab.storage.files import Storage
@@ -46,7 +46,7 @@ class Made:
         self.value, self.workers, self.last = value, workers, last
         self.batches: list[list[tuple[Any, int]]] = []
 
-    def run(self, queue: Queue, trials: TrialRunner, on_trial_end: OnTrialEnd) -> None:
+    def run(self, queue: Queue, trials: TrialRunner, on_trial_end: OnTrialEnd, say: Say) -> None:
         records = Records(Storage(trials.storage))
         (plan,) = Path(trials.storage).glob("studies/*/*/plan.json")
         planned = {TrialSpec.from_json(cell).key for cell in json.loads(plan.read_text())["trials"]}

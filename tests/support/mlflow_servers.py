@@ -142,6 +142,12 @@ class Postgres(_Tree):
         self._execute(f'CREATE DATABASE "{name}" TEMPLATE empty')
         return self.uri(name)
 
+    def ascii_database(self, name: str) -> str:
+        """The address of an empty MLflow database of that name without an encoding, as a bare `initdb` makes them."""
+        address = self.database(name)
+        self._execute(f"UPDATE pg_database SET encoding = 0 WHERE datname = '{name}'")  # SQL_ASCII
+        return address
+
     def remove(self) -> None:
         """Kill it and remove all that it kept."""
         self.kill()

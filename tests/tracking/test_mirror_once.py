@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,14 +10,16 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from musiclab.cli.sync import sync
+from musiclab.maintenance.doctor import services
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
 from musiclab.tracking.mlflow_runs import Runs
 from musiclab.tracking.snapshot import CurvePoint
 from tests.support.kept import NOTHING, Kept
 from tests.support.mlflow_contents import role, study_runs
+from tests.support.mlflow_servers import MlflowServer, Postgres
 from tests.support.study_processes import kill
-from tests.support.waiting import wait_until
+from tests.support.waiting import STILL_S, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -123,6 +126,26 @@ def test_equal_points_are_kept_once(kept: Kept, kind: str, request: pytest.Fixtu
     assert runs.add(again, points) == 0
     history = MlflowClient(uri).get_metric_history(run.id, "train/loss")
     assert sorted((of.step, of.value) for of in history) == [(of.step, of.value) for of in points]
+
+
+@pytest.mark.parametrize("behind_a_server", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_the_doctor_tells_a_database_that_is_not_utf_8(
+    behind_a_server: bool, postgres: Postgres, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(services, "_MLFLOW_S", STILL_S)
+    name = "served" if behind_a_server else "plain"
+    for database, level in ((postgres.database(f"{name}_utf8"), "ok"), (postgres.ascii_database(name), "fail")):
+        server = MlflowServer(tmp_path / level, database) if behind_a_server else None
+        try:
+            if server:
+                server.start()
+            (finding,) = services.tracking(server.uri if server else database, None, None)
+        finally:
+            if server:
+                server.end()
+        assert finding.level == level
+    assert "its database cannot hold signs such as ± (" in finding.text
+    assert "in UTF-8 (PostgreSQL: CREATE DATABASE mlflow ENCODING 'UTF8' TEMPLATE template0)" in finding.remedy
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])

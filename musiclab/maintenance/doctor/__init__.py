@@ -39,7 +39,7 @@ def examine(place: str, tracking_uri: str | None) -> Iterator[tuple[str, Finding
         yield from _check("leftovers", partial(contents.leftovers, inventory, place))
         yield from _check("clock", partial(contents.clock, inventory))
     yield from _check("MLflow", partial(services.tracking, tracking_uri, storage, inventory))
-    yield from _check("Ray", services.cluster)
+    yield from _check("Ray", partial(services.cluster, tracking_uri, storage, inventory))
 
 
 def _check(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[tuple[str, Finding]]:

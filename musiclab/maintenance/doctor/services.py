@@ -9,6 +9,7 @@ from pathlib import Path
 from musiclab.errors import UserError
 from musiclab.maintenance.doctor.finding import FAIL, OK, WARN, Finding
 from musiclab.maintenance.doctor.isolated import call_in_child
+from musiclab.maintenance.doctor.machines import machines
 from musiclab.storage.files import Storage
 from musiclab.storage.inventory import Inventory
 from musiclab.tracking.uri import (
@@ -20,17 +21,21 @@ from musiclab.tracking.uri import (
     is_own,
     masked,
     named_uri,
+    server_address,
     uri_of_study,
 )
 
-_RAY_S, _MLFLOW_S = 60.0, 60.0
+_RAY_S, _MLFLOW_S = 90.0, 60.0
 
 
-def cluster() -> Iterator[Finding]:
-    """Whether the cluster of RAY_ADDRESS answers, or Ray starts on this machine."""
-    address = os.environ.get("RAY_ADDRESS")
+def cluster(
+    option: str | None = None, storage: Storage | None = None, inventory: Inventory | None = None
+) -> Iterator[Finding]:
+    """Whether the cluster of RAY_ADDRESS answers, or Ray starts on this machine; what is amiss on its machines."""
+    address, place = os.environ.get("RAY_ADDRESS"), storage.root if storage else ""
+    servers = _servers(option, storage, inventory)
     try:
-        resources = call_in_child("musiclab.execution.ray_tune", "cluster", _RAY_S)
+        found = call_in_child("musiclab.execution.ray_survey", "survey", _RAY_S, place, servers)
     except UserError as error:
         # What Ray says comes as a whole sentence; what happens to the process that asks it does not.
         if "RAY_" in str(error) or "--in-process" in str(error):
@@ -43,8 +48,8 @@ def cluster() -> Iterator[Finding]:
             )
         return
     text = f"the cluster at {address} answers" if address else "Ray starts and stops on this machine"
-    text += f": nodes {resources['nodes']:g}, CPUs {resources['cpus']:g}, GPUs {resources['gpus']:g}"
-    yield Finding(OK, f"{text}; all machines must see the storage" if resources["nodes"] > 1 else text)
+    yield Finding(OK, f"{text}: nodes {found['nodes']:g}, CPUs {found['cpus']:g}, GPUs {found['gpus']:g}")
+    yield from machines(found["here"], found["machines"], place, [f"{host}:{port}" for host, port in servers])
 
 
 def tracking(option: str | None, storage: Storage | None, inventory: Inventory | None) -> Iterator[Finding]:
@@ -58,6 +63,13 @@ def tracking(option: str | None, storage: Storage | None, inventory: Inventory |
         yield Finding(OK, "no address is named; the first study creates a database in its storage")
     for uri, studies in sorted(uris.items()):
         yield _mlflow(uri, studies, storage)
+
+
+def _servers(option: str | None, storage: Storage | None, inventory: Inventory | None) -> list[tuple[str, int]]:
+    """Host and port of each tracking server or database server that studies would use."""
+    with contextlib.suppress(UserError):  # an address that is none is said by `tracking`
+        return sorted({address for uri in _uris(option, storage, inventory) if (address := server_address(uri))})
+    return []
 
 
 def _uris(option: str | None, storage: Storage | None, inventory: Inventory | None) -> dict[str, list[str]]:
@@ -96,6 +108,12 @@ def _mlflow(uri: str, studies: list[str], storage: Storage | None) -> Finding:
         return Finding(FAIL, f"{at}: {found['misplaced']}")
     if found["moved"]:
         return Finding(WARN, f"{at}: {found['moved']}", "`musiclab sync`, or the next run, which make it look here")
+    if found["encoding"]:
+        return Finding(
+            FAIL, f"{at}: {found['encoding']}, which studies write",
+            "make it anew in UTF-8 (PostgreSQL: CREATE DATABASE mlflow ENCODING 'UTF8' TEMPLATE template0), then "
+            "`musiclab sync`",
+        )  # fmt: skip
     installed, server = found["installed"], found["server"]
     if server and server.split(".")[0] != installed.split(".")[0]:
         return Finding(
