@@ -31,7 +31,8 @@ PAGES = {
 }
 COMMANDS = ("data build", "data describe", "generate", "report", "search", "watch", "listen", "sync", "doctor", "clean")
 # Options of other programs that the pages name.
-OTHERS = {"--head", "--address", "--working-dir", "--backend-store-uri", "--pictures"}
+OTHERS = {"--head", "--address", "--working-dir", "--backend-store-uri", "--pictures", "--allowed-hosts"}
+OTHERS |= {"--build-arg", "--read-only", "--cap-drop"}
 
 
 # What the code has.
