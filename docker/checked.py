@@ -2,6 +2,7 @@
 """Runs a command in a container once what it needs is there; what is missing is one sentence in the container's log."""
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 IMAGE = Path("/opt/musiclab/image.yaml")
+_NO_RIGHTS = (errno.EACCES, errno.EPERM)
 _WAIT_S = 120.0  # for a head that starts at the same time
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -36,9 +38,10 @@ def check_writable(folder: str) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
+        user = f"{os.getuid()}:{os.getgid()}"
+        remedy = f"On the machine that has it: chown {user} FOLDER" if error.errno in _NO_RIGHTS else "Mount another"
         raise Unfit(
-            f"{folder} must be a volume that user {os.getuid()} can write to; got {error.strerror!r}. On the machine "
-            f"that has it: chown {os.getuid()}:{os.getgid()} FOLDER."
+            f"{folder} must be a volume that user {os.getuid()} can write to; got {error.strerror!r}. {remedy}."
         ) from None
 
 

@@ -32,7 +32,7 @@ PAGES = {
 COMMANDS = ("data build", "data describe", "generate", "report", "search", "watch", "listen", "sync", "doctor", "clean")
 # Options of other programs that the pages name.
 OTHERS = {"--head", "--address", "--working-dir", "--backend-store-uri", "--pictures", "--allowed-hosts"}
-OTHERS |= {"--build-arg", "--read-only", "--cap-drop"}
+OTHERS |= {"--build-arg", "--rm", "--read-only", "--tmpfs", "--cap-drop"}
 
 
 # What the code has.

@@ -1,6 +1,8 @@
 """`checked` and its like in the image: what a container lacks is one sentence, and then its command does not run."""
 
+import errno
 import json
+import os
 import re
 import subprocess
 import sys
@@ -116,11 +118,23 @@ def test_a_head_is_waited_for(head: _Head, image: Path) -> None:
     assert len(head.asked) > 1
 
 
-def test_a_folder_that_cannot_be_written_is_refused() -> None:
-    checked.check_writable("/tmp")
-    sentence = _unfit(checked.check_writable, "/proc/self")
-    assert sentence.startswith("/proc/self must be a volume that user ")
-    assert "chown" in sentence
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [(errno.EACCES, f"On the machine that has it: chown {os.getuid()}:{os.getgid()} FOLDER."),
+     (errno.EROFS, "Mount another.")],
+)  # fmt: skip
+def test_a_folder_that_cannot_be_written_is_refused(
+    number: int, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked.check_writable(str(tmp_path))
+
+    def refuse(**_: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(checked.tempfile, "TemporaryFile", refuse)
+    assert _unfit(checked.check_writable, "/data") == (
+        f"/data must be a volume that user {os.getuid()} can write to; got {os.strerror(number)!r}. {remedy}"
+    )
 
 
 @pytest.mark.parametrize(
