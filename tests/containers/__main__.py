@@ -97,9 +97,8 @@ def _run_stack(table: Table, postgres: str) -> None:
         with table.step("browser") as said:
             said.append(", ".join(seen.look(stack, _matching(log, r"the variants compared (http\S+)"))))
         with table.step("mistakes") as said:
-            sentences = [
-                f"{each.mistake}: {check(each, stack)}" for each in refusals(stack, images.IMAGE, images.OTHER_IMAGE)
-            ]
+            mistakes = refusals(stack, images.IMAGE)
+            sentences = [f"{each.mistake}: {check(each, stack)}" for each in mistakes]
             (OUT / "mistakes.txt").write_text("\n".join(sentences) + "\n")
             said.append(f"{len(sentences)} sentences")
     finally:
