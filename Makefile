@@ -1,5 +1,6 @@
 # `make study` runs the main job on the default data, `make test` the tests, `make test-long` those that take an
-# hour, `make docs` builds the documentation, `make relock` locks changed code; all first install what they need.
+# hour, `make test-containers` the image and its compose stack (Linux, root, with podman), `make docs` builds the
+# documentation, `make relock` locks changed code; all first install what they need.
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.installed
@@ -17,7 +18,7 @@ endif
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: study test test-long docs relock clean
+.PHONY: study test test-long test-containers docs relock clean
 
 study: $(READY)
 	@$(VENV)/bin/python studies/latent_dim.py
@@ -30,6 +31,9 @@ test: $(READY)
 
 test-long: $(READY)
 	$(VENV)/bin/python -m pytest -m long
+
+test-containers: $(READY)
+	$(VENV)/bin/python -m tests.containers
 
 # After a change of code that training, generating or measuring runs: compares its numbers, and writes code.lock.
 relock: $(READY)

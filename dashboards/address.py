@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import ipaddress
+import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,10 +91,16 @@ class Address:
         return {name.lower() for name in self.allowed_hosts}
 
     def url(self, port: int) -> str:
-        """The page's address for a person; a server that listens everywhere is reached by this machine's name."""
+        """The page's address for a person.
+
+        A server that listens everywhere is reached by the first allowed host with a port, such as a container's port on
+        the machine around it, else by this machine's name.
+        """
         host = self.host
         with contextlib.suppress(ValueError):
             if ipaddress.ip_address(host).is_unspecified:
+                if outside := next((name for name in self.allowed_hosts if re.search(r":\d+$", name)), ""):
+                    return f"http://{outside}/"
                 host = socket.gethostname()
         return f"http://{_in_url(host)}:{port}/"
 

@@ -34,7 +34,8 @@ COMMANDS = ("data build", "data describe", "generate", "report", "search", "watc
 OTHERS = {
     "--head", "--address", "--block", "--port", "--node-ip-address", "--num-cpus", "--num-gpus",
     "--object-store-memory", "--min-nodes", "--working-dir", "--nodes", "--ntasks-per-node", "--cpus-per-task",
-    "--exclusive", "--time", "--backend-store-uri", "--pictures",
+    "--exclusive", "--time", "--backend-store-uri", "--pictures", "--allowed-hosts", "--build-arg", "--rm",
+    "--read-only", "--tmpfs", "--cap-drop",
 }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from musiclab.study.plan_file import PlanFile
 from musiclab.study.run import StudyRun, first_blocks
 from musiclab.study.search_forecast import search_forecast
 from musiclab.study.staleness import outdated
-from musiclab.tracking import Mirror, default_uri, is_own, named_uri
+from musiclab.tracking import Mirror, default_uri, is_own, named_pages, named_uri
 
 if TYPE_CHECKING:
     from musiclab.execution.executor import Executor
@@ -78,6 +78,7 @@ def plan(spec: StudySpec, options: RunOptions) -> str:
 
 
 def _tracking_address(options: RunOptions, storage: Storage) -> str:
+    named_pages()  # refuses an address at which nobody could open them
     return named_uri(options.tracking_uri) or default_uri(storage)
 
 

@@ -6,6 +6,6 @@ the process from a study, `python -m musiclab.tracking` is that process, and `mu
 """
 
 from musiclab.tracking.process import Mirror
-from musiclab.tracking.uri import check_tracking_uri, default_uri, is_own, masked, named_uri
+from musiclab.tracking.uri import check_tracking_uri, default_uri, is_own, masked, named_pages, named_uri
 
-__all__ = ["Mirror", "check_tracking_uri", "default_uri", "is_own", "masked", "named_uri"]
+__all__ = ["Mirror", "check_tracking_uri", "default_uri", "is_own", "masked", "named_pages", "named_uri"]

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from musiclab import ROOT
 from musiclab.storage.files import joined
-from musiclab.tracking.uri import is_database, masked, request_timeout
+from musiclab.tracking.uri import is_database, masked, named_pages, request_timeout
 
 _PATIENCE_S = 60.0  # timeout of the wait at the study's end; each sign of progress starts it anew
 _SAY_EVERY_S = 10.0
@@ -79,7 +79,7 @@ class Mirror:
         if "links" not in self._last_message:
             return self._behind(self._last_message.get("behind", "its mirror ended early"))
         command = [str(Path(sys.executable).with_name("mlflow")), "ui", "--backend-store-uri", self._shown_uri]
-        how_to_serve = f"{shlex.join(command)}\n  then " if is_database(self._uri) else ""
+        how_to_serve = f"{shlex.join(command)}\n  then " if is_database(self._uri) and not named_pages() else ""
         links = self._last_message["links"]
         return "MLflow: {}the study {}\n  its runs {}\n  the variants compared {}".format(how_to_serve, *links)
 

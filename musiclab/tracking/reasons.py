@@ -15,6 +15,7 @@ _REASONS = (
     (r"error code 407", "the proxy wants a user and a password (407)"),
     (r"Missing dependencies for SOCKS", "a SOCKS proxy needs the package PySocks"),
     (r"ProxyError|Unable to connect to proxy", "the proxy cannot be reached"),
+    (r"Invalid Host header", "the server does not answer to the name {host}; name it in the server's --allowed-hosts"),
     (r"error code (401|403)", "access is refused ({0}); set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
      "MLFLOW_TRACKING_TOKEN, of an account that may write there"),
     (r"not in a valid JSON format|ENDPOINT_NOT_FOUND|failed with error code (?:30\d|404)", "what answers there is not "
@@ -34,7 +35,8 @@ def why(error: Exception, uri: str) -> str:
     text = masked(f"{error}" or type(error).__name__)
     for pattern, reason in _REASONS:
         if match := re.search(pattern, text):
-            return reason.format(*match.groups(), timeout=request_timeout()) + _through_proxy(uri)
+            host = urlsplit(uri).netloc.rpartition("@")[2]
+            return reason.format(*match.groups(), timeout=request_timeout(), host=host) + _through_proxy(uri)
     return one_line("".join(character if character.isprintable() else " " for character in text))[:300]
 
 

@@ -29,7 +29,7 @@ from musiclab.tracking.mlflow_runs import Run, Runs, is_refused
 from musiclab.tracking.reasons import why
 from musiclab.tracking.search_runs import SearchRuns
 from musiclab.tracking.snapshot import Trial, Unreadable, stored_trial
-from musiclab.tracking.uri import artifacts_folder, is_database, is_own, masked
+from musiclab.tracking.uri import artifacts_folder, is_database, is_own, masked, named_pages
 
 _ANSWER = ("answer.txt", "plan.json")
 _REPORT = ("report.html", "results.csv", "results.json", "table.tex")
@@ -292,7 +292,7 @@ class Reconciler:
         self._upload_once(runs, study, "report", files)
 
     def _links(self, runs: Runs, study: Run, variants: list[Run]) -> list[str]:
-        base = _UI if is_database(self._uri) else masked(self._uri.rstrip("/"))
+        base = named_pages() or (_UI if is_database(self._uri) else masked(self._uri.rstrip("/")))
         variant_ids, experiments = (quote(json.dumps(ids)) for ids in ([run.id for run in variants], [runs.experiment]))
         all_runs = f"{base}/#/experiments/{runs.experiment}/runs"
         comparison = f"{base}/#/compare-runs?runs={variant_ids}&experiments={experiments}"

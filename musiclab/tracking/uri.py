@@ -9,6 +9,7 @@ from musiclab.errors import UserError
 from musiclab.storage.files import Storage, cache_folder
 
 _VARIABLE, _TIMEOUT = "MLFLOW_TRACKING_URI", "MLFLOW_HTTP_REQUEST_TIMEOUT"
+_PAGES = "MUSICLAB_MLFLOW_PAGES"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _HIDDEN = "***"
@@ -29,14 +30,9 @@ def check_tracking_uri(uri: str, name: str = "--tracking-uri") -> str:
     Raises:
         UserError: it is not.
     """
-    try:
-        split_uri = urlsplit(uri)
-        is_server = split_uri.scheme in ("http", "https") and bool(split_uri.hostname) and (split_uri.port or 1) > 0
-    except ValueError:
-        is_server, split_uri = False, urlsplit("")
-    scheme = split_uri.scheme
+    scheme = _scheme(uri)
     names_database = scheme.split("+")[0] in _DATABASES and len(uri) > len(scheme) + len("://") and "://" in uri
-    if not (is_server or names_database):
+    if not (_is_server(uri) or names_database):
         kind = _OTHERS.get(scheme or uri, "")
         way_out = " Unset it, or give another address by --tracking-uri." if name == _VARIABLE else ""
         raise UserError(
@@ -44,6 +40,35 @@ def check_tracking_uri(uri: str, name: str = "--tracking-uri") -> str:
             f"{masked(uri)!r}{kind}.{way_out}"
         )
     return uri
+
+
+def _scheme(uri: str) -> str:
+    try:
+        return urlsplit(uri).scheme
+    except ValueError:
+        return ""
+
+
+def _is_server(uri: str) -> bool:
+    try:
+        split_uri = urlsplit(uri)
+        return split_uri.scheme in ("http", "https") and bool(split_uri.hostname) and (split_uri.port or 1) > 0
+    except ValueError:
+        return False
+
+
+def named_pages() -> str:
+    """The address at which people open MLflow's pages, if MUSICLAB_MLFLOW_PAGES names one; else empty.
+
+    A server in a container has one address for the processes beside it and another for a browser outside.
+
+    Raises:
+        UserError: it is not the address of a server.
+    """
+    named = os.environ.get(_PAGES) or ""
+    if named and not _is_server(named):
+        raise UserError(f"{_PAGES} must be http://HOST:PORT, where MLflow's pages are opened; got {masked(named)!r}.")
+    return masked(named.rstrip("/"))
 
 
 def request_timeout() -> int:

@@ -74,6 +74,13 @@ def test_it_listens_on_this_machine_alone_unless_told_otherwise() -> None:
         assert Address.of_options(host, 0, None, []).host == host
 
 
+def test_a_server_that_listens_everywhere_tells_the_address_outside() -> None:
+    assert Address("0.0.0.0", 0, TOKEN).url(8470) == f"http://{socket.gethostname()}:8470/"
+    outside = Address("0.0.0.0", 0, TOKEN, ("studies.example.org", "localhost:9000", "localhost:9001"))
+    assert outside.url(8470) == "http://localhost:9000/"
+    assert Address("127.0.0.1", 0, "", ("localhost:9000",)).url(8470) == "http://127.0.0.1:8470/"
+
+
 @pytest.mark.parametrize("host", ["192.168.1.7", "::", "example.org"])
 def test_elsewhere_it_needs_a_token(host: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"^--host {host} lets other machines in, so --token-file must name a file"):

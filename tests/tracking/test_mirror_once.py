@@ -45,6 +45,16 @@ def test_a_killed_mirror_blocks_no_other(kept: Kept) -> None:
     assert kept.faults() == NOTHING
 
 
+def test_links_lead_to_where_people_open_mlflow(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror = kept.mirror()
+    monkeypatch.setenv("MUSICLAB_MLFLOW_PAGES", "https://outside:8443/mlflow/")
+    mirror.start(print)
+    text = mirror.stop()
+    # Whoever names that address serves the database there, so no command for that is given.
+    assert text.startswith("MLflow: the study https://outside:8443/mlflow/#/experiments/")
+    assert text.count("https://outside:8443/mlflow/#/") == text.count("://") == 3
+
+
 @pytest.mark.parametrize("nth", [1, 3, 7])  # the study's run, a variant's, a trial's
 def test_a_run_made_after_its_maker_had_looked_for_it_is_not_there_twice(
     kept: Kept, nth: int, monkeypatch: pytest.MonkeyPatch

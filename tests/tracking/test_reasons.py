@@ -109,3 +109,14 @@ def test_what_is_no_fault_of_the_network_names_no_proxy(monkeypatch: pytest.Monk
     assert "no_proxy=host" in why(refused, "http://host:5000")
     assert why(refused, "postgresql://host/db") == "nothing listens there (connection refused)"
     assert why(ValueError("The run must be"), "http://host:5000") == "The run must be"
+
+
+def test_a_server_that_does_not_know_its_name_is_not_taken_for_one_that_wants_a_password() -> None:
+    """What MLflow's client raises if the server's --allowed-hosts lack the name."""
+    refused = ValueError(
+        "API request to endpoint /api/2.0/mlflow/experiments/search failed with error code 403 != 200. Response body: "
+        "'Invalid Host header - possible DNS rebinding attack detected'"
+    )
+    assert why(refused, "http://me:secret@box:5000") == (
+        "the server does not answer to the name box:5000; name it in the server's --allowed-hosts"
+    )

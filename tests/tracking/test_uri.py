@@ -12,6 +12,7 @@ from musiclab.tracking.uri import (
     database_file,
     default_uri,
     is_own,
+    named_pages,
     named_uri,
     request_timeout,
 )
@@ -78,3 +79,17 @@ def test_a_wrong_timeout_is_one_sentence(value: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", value)
     with pytest.raises(UserError, match=f"^MLFLOW_HTTP_REQUEST_TIMEOUT must be a whole .* got '{value}'.$"):
         request_timeout()
+
+
+def test_the_address_of_pages_is_a_server_s_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MUSICLAB_MLFLOW_PAGES", raising=False)
+    assert named_pages() == ""
+    monkeypatch.setenv("MUSICLAB_MLFLOW_PAGES", "http://me:secret@localhost:5001/")
+    assert named_pages() == "http://***@localhost:5001"
+    for wrong in ("localhost:5001", "sqlite:////x/mlflow.db", "http://", "http://host:99999"):
+        monkeypatch.setenv("MUSICLAB_MLFLOW_PAGES", wrong)
+        with pytest.raises(UserError) as raised:
+            named_pages()
+        assert str(raised.value) == (
+            f"MUSICLAB_MLFLOW_PAGES must be http://HOST:PORT, where MLflow's pages are opened; got {wrong!r}."
+        )
