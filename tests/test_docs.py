@@ -31,7 +31,9 @@ PAGES = {
 }
 COMMANDS = ("data build", "data describe", "generate", "report", "search", "watch", "listen", "sync", "doctor", "clean")
 # Options of other programs that the pages name.
-OTHERS = {"--head", "--address", "--working-dir", "--backend-store-uri", "--pictures"}
+OTHERS = {
+    "--head", "--address", "--working-dir", "--backend-store-uri", "--pictures", "--version", "--create-namespace"
+}  # fmt: skip
 
 
 # What the code has.
