@@ -35,7 +35,7 @@ OTHERS = {
     "--head", "--address", "--block", "--port", "--node-ip-address", "--num-cpus", "--num-gpus",
     "--object-store-memory", "--min-nodes", "--working-dir", "--nodes", "--ntasks-per-node", "--cpus-per-task",
     "--exclusive", "--time", "--backend-store-uri", "--pictures", "--allowed-hosts", "--build-arg", "--rm",
-    "--read-only", "--tmpfs", "--cap-drop",
+    "--read-only", "--tmpfs", "--cap-drop", "--version", "--create-namespace",
 }  # fmt: skip
 
 
