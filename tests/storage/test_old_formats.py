@@ -116,7 +116,8 @@ def test_clean(old: Path, command: Command) -> None:
 
 def test_doctor(old: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "call_in_child", lambda module, *_, **__: (
-        {"nodes": 1, "cpus": 2, "gpus": 0} if "ray" in module else {"here": "3.17.2", "there": ""}
+        {"nodes": 1, "cpus": 2, "gpus": 0, "here": {}, "machines": []}
+        if "ray" in module else {"here": "3.17.2", "there": ""}
     ))  # fmt: skip
     before = _kept(old)
     lines = command("doctor", "storage", code=1).splitlines()

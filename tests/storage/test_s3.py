@@ -201,7 +201,9 @@ def test_every_command_works_on_it(
     assert re.search(rf"latent_dim: {root}/studies/latent_dim/\w+/report.html\?region=", capsys.readouterr().out)
     assert command(["generate", "vae_nn", "--storage", root, "--samples", "1", "--out", str(tmp_path / "new")]) == 0
     assert {file.suffix for file in (tmp_path / "new").iterdir()} == {".mid", ".png", ".mp3"}
-    monkeypatch.setattr("musiclab.maintenance.doctor.services.cluster", lambda: iter(()))  # Ray would be started
+    monkeypatch.setattr(
+        "musiclab.maintenance.doctor.services.cluster", lambda *places: iter(())
+    )  # Ray would be started
     command(["doctor", root, "--tracking-uri", f"sqlite:///{database}"])
     said = capsys.readouterr().out
     assert f"{root} can be written to" in said
