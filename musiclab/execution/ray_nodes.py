@@ -4,7 +4,9 @@ import contextlib
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
 import ray
@@ -26,12 +28,33 @@ def live_nodes() -> list[dict[str, Any]]:
     return [node for node in nodes if node["Alive"]]
 
 
-_warned = threading.Event()
+_in_trial, _warned = threading.Event(), threading.Event()
 
 
 def heed_warnings() -> None:
-    """Let this worker take a SIGTERM for a warning. Ray would end it at once, in the middle of an epoch."""
-    signal.signal(signal.SIGTERM, lambda *_: _warned.set())
+    """Let a SIGTERM in the middle of a trial be a warning. Ray would end this worker there, within an epoch.
+
+    Between trials Ray's own handler ends it, and sends the last metrics.
+    """
+    end = signal.getsignal(signal.SIGTERM)
+
+    def heed(number: int, frame: FrameType | None) -> None:
+        if _in_trial.is_set() or not callable(end):
+            _warned.set()
+        else:
+            end(number, frame)
+
+    signal.signal(signal.SIGTERM, heed)
+
+
+@contextlib.contextmanager
+def in_trial() -> Iterator[None]:
+    """A context in which a SIGTERM to this worker is a warning; see `heed_warnings`."""
+    _in_trial.set()
+    try:
+        yield
+    finally:
+        _in_trial.clear()
 
 
 def is_leaving() -> bool:

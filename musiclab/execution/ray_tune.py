@@ -30,7 +30,7 @@ from musiclab.execution.executor import OnTrialEnd, Say
 from musiclab.execution.metrics import StudyMetrics
 from musiclab.execution.queue import Queue
 from musiclab.execution.ray_metrics import EpochCounter, MetricsExporter
-from musiclab.execution.ray_nodes import Room, heed_warnings, is_leaving, live_nodes, resources
+from musiclab.execution.ray_nodes import Room, heed_warnings, in_trial, is_leaving, live_nodes, resources
 from musiclab.execution.ray_places import prepare_for_ray
 from musiclab.execution.trial import MachineLeaves, TrialRunner
 from musiclab.storage.files import StorageFailed
@@ -145,7 +145,8 @@ class _Worker(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         try:
-            self._trials(self._job["trial"], self._job["leads"], self._on_epoch, is_leaving)
+            with in_trial():
+                self._trials(self._job["trial"], self._job["leads"], self._on_epoch, is_leaving)
         except StorageFailed as error:
             return {_FAILED: str(error), "done": True}
         return {_FAILED: "", "done": True}

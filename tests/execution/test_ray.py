@@ -63,6 +63,7 @@ def test_a_worker_without_the_gpu_that_its_cluster_declares_refuses_the_trial(
     assert run.out.count(": The plan asks for a GPU, and this worker has none; give it one, or plan with ") == 4
 
 
+@pytest.mark.long
 def test_a_node_that_comes_takes_the_trials_that_wait_and_one_that_leaves_gives_them_back(
     head: Head, storage: Path, long_study: Path, long_options: list[str]
 ) -> None:

@@ -67,8 +67,8 @@ SAFEGUARDS = [
     ),
     Safeguard(
         "a stage is marked as done after its product", "musiclab/execution/trial.py",
-        [("            system.run_stage(stage, run)\n            StoredFiles(storage, trial, stage).finish()",
-          "            StoredFiles(storage, trial, stage).finish()\n            system.run_stage(stage, run)")],
+        [("            system.run_stage(stage, run)\n            files_of(stage).finish()",
+          "            files_of(stage).finish()\n            system.run_stage(stage, run)")],
         STEPS,
     ),
     Safeguard(

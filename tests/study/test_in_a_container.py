@@ -62,9 +62,8 @@ def test_without_a_home_the_usual_storage_is_refused(options: list[str]) -> None
     assert run.stderr.startswith("error: --storage '~/musiclab' cannot be written to: there is no home folder, ")
 
 
-@pytest.mark.parametrize(
-    "surroundings", [pytest.param({"TMPDIR": "long"}, marks=pytest.mark.long), {"TMPDIR": "/proc/none"}]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("surroundings", [{"TMPDIR": "long"}, {"TMPDIR": "/proc/none"}])
 def test_each_alone_on_ray(surroundings: dict[str, str], options: list[str], storage: Path, long_tmpdir: str) -> None:
     surroundings = {name: long_tmpdir if value == "long" else value for name, value in surroundings.items()}
     run = run_study(*options, "--workers", "2", storage=storage, env=surroundings)
