@@ -1,12 +1,13 @@
 """A cluster of two Ray nodes on this machine, each a tree of processes of its own: a head, and a node to be killed."""
 
+import contextlib
 import os
 import secrets
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -68,3 +69,17 @@ class Cluster:
     def _ray(self, name: str, *options: str, inside: Sequence[str] = ()) -> subprocess.Popen:
         environment = {key: value for key, value in self.environment.items() if key != "RAY_ADDRESS"}
         return start_ray(self._folder / f"{name}.log", *options, environment=environment, inside=inside)
+
+
+@contextlib.contextmanager
+def running_cluster(
+    variables: Mapping[str, str] = MappingProxyType({}), inside: Sequence[str] = ()
+) -> Iterator[Cluster]:
+    """A cluster that has started, and ends with the context."""
+    made = Cluster(variables, inside)
+    try:
+        made.start_head()
+        made.start()
+        yield made
+    finally:
+        made.end()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.clusters import Cluster
+from tests.faults.clusters import Cluster, running_cluster
 from tests.faults.judging import Truth
 from tests.faults.rounds import Round
 from tests.faults.tally import seeds
@@ -17,13 +17,8 @@ _names = (f"round{number}" for number in itertools.count())
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    made = Cluster()
-    try:
-        made.start_head()
-        made.start()
+    with running_cluster() as made:
         yield made
-    finally:
-        made.end()
 
 
 def _on_sqlite(seed: int, truth: Truth, folder: Path, *more: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from musiclab.cli.main import run as command
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import active_holders
-from tests.faults.clusters import Cluster
+from tests.faults.clusters import Cluster, running_cluster
 from tests.support.s3_servers import Ceph, Moto, S3Server, why_no_moto
 from tests.support.study_processes import Run, descendants, kill, start_study
 from tests.support.waiting import outcome, wait_until
@@ -39,13 +39,8 @@ def cluster(server: S3Server, tmp_path: Path) -> Iterator[Cluster]:
     inside = ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs none {hidden} && exec "$@"', "sh"]
     if os.geteuid() or not shutil.which("unshare"):
         pytest.skip("only root can hide a folder from a process")
-    made = Cluster(server.environment | {"XDG_CACHE_HOME": str(hidden / "cache")}, inside)
-    try:
-        made.start_head()
-        made.start()
+    with running_cluster(server.environment | {"XDG_CACHE_HOME": str(hidden / "cache")}, inside) as made:
         yield made
-    finally:
-        made.end()
 
 
 def test_workers_and_the_driver_are_killed_and_the_records_are_those_of_a_local_study(
