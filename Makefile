@@ -51,7 +51,9 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(ANEW) $(VENV) || { echo "error: $(PYTHON) cannot make virtual environments; on Debian and Ubuntu:" \
 	  "apt install python$${name#CPython-}-venv" >&2; exit 2; }
 	@echo "installing pinned versions into $(VENV); the first time this takes some minutes"
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[test]'
+# On all cores, where pip would use one. Some packages ship files that are no Python, which nobody imports.
+	@$(VENV)/bin/python -m compileall -qq -j 0 $(VENV)/lib || true
 	@touch $@
 
 clean:

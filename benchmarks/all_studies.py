@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -52,7 +53,10 @@ def main() -> int:
     parser.add_argument("--tables", action="store_true", help="only print the tables of what has run")
     parser.add_argument("--pictures", type=Path, help="a folder for a picture of a sample of each system")
     options = parser.parse_args()
-    code = 0 if options.tables else run_all(options.data, options.storage)
+    code = 0
+    if not options.tables:
+        signal.signal(signal.SIGINT, lambda *_: None)  # the study gets it too, and ends after the epochs that it is in
+        code = run_all(options.data, options.storage)
     if code in (0, 1):  # 1: a trial failed, which the tables show
         print(tables(options.storage))
         if options.pictures:

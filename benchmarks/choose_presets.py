@@ -29,10 +29,10 @@ from musiclab.data.splits import Split, split_songs
 from musiclab.data.store import WindowStore, build
 from musiclab.hashing import content_hash
 from musiclab.rendering.picture import to_png
-from musiclab.study.options import FORMS, assignment
+from musiclab.study.options import assignment
 from musiclab.systems import SYSTEMS, find_system
 from musiclab.systems.base import StageRun, System, read_generated
-from musiclab.systems.config import GENERATE, MEASURE
+from musiclab.systems.config import FORMS, GENERATE, MEASURE
 from musiclab.systems.evaluation import measured, real_baselines
 from musiclab.training.memory import keep_freed_memory
 from musiclab.training.streams import Block

@@ -1,13 +1,19 @@
 #!/usr/bin/env python
 """How well the progress of a system, early in its training, ranks configurations as they rank in the end.
 
-    python benchmarks/progress_ranks.py SYSTEM [--data SOURCE] [--configs 24] [--block 1000]
+    python benchmarks/progress_ranks.py SYSTEM [--data SOURCE] [--configs 24] [--blocks 1]
 
 Configurations are drawn around the mended form at demo scale, each field by itself, and trained to the end. Printed is
-Spearman's rank correlation of the progress at each rung with the Frechet distance in the end, with the sign such that 1
-means "ranked in the same way", and its 95 % interval by the bootstrap over configurations. A configuration that
-diverges is the worst in the end. The block, which no study uses, and its songs are those of `choose_presets.py`, so no
-test song is looked at. Results are kept in the folder --kept, so that a second call trains only what is missing.
+Spearman's rank correlation of the progress at each rung with the Frechet distance in the end, a mean over blocks, with
+the sign such that 1 means "ranked in the same way", and its 95 % interval by the bootstrap over configurations. A
+configuration that diverges is as bad in the end as the worst of the others.
+
+With two blocks or more, searches with and without `asha` are replayed on these results, on each block in turn: the
+configurations come one after the other in a random order, and the best five are confirmed on the other blocks. Printed
+is what `asha` saves of the training at equal quality of the winner, a mean over ORDERS orders.
+
+The blocks, which no study uses, and their songs are those of `choose_presets.py`, so no test song is looked at. Results
+are kept in the folder --kept, so that a second call trains only what is missing.
 """
 
 import argparse
@@ -17,6 +23,7 @@ import os
 import tempfile
 import time
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +36,8 @@ from scipy.stats import ConstantInputWarning, spearmanr
 
 from musiclab.data.sources import open_source
 from musiclab.data.store import build
+from musiclab.design.search import RUNGS, Search
+from musiclab.execution.early_stopping import goes_on
 from musiclab.hashing import content_hash
 from musiclab.study.options import assignment
 from musiclab.systems import SYSTEMS, find_system
@@ -41,9 +50,8 @@ from musiclab.training.memory import keep_freed_memory
 from musiclab.training.streams import Block
 from musiclab.training.windows import BlockWindows, block_windows
 
-RUNGS = (1 / 9, 1 / 3)
 OBJECTIVES = {"note_rnn": "set/frechet.Piano"}
-BOOTSTRAPS = 2000
+BOOTSTRAPS = ORDERS = 2000
 # What is drawn: one of a list, or a number between two that is even on a logarithmic scale.
 FIELDS: dict[str, dict[str, list[Any] | tuple[float, float]]] = {
     "vae_nn": {
@@ -106,15 +114,81 @@ def trial(system: System[Any], config: Any, windows: BlockWindows, block: Block)
     return {"progress": [progress.get(share, math.nan) for share in RUNGS], "objective": objective, "seconds": seconds}
 
 
-def interval(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of the rank correlation, by the percentiles of bootstrap samples."""
-    rng = np.random.default_rng(0)
-    samples = (rng.integers(len(one), size=len(one)) for _ in range(BOOTSTRAPS))
+def correlation(progress: np.ndarray, objective: np.ndarray) -> float:
+    """The rank correlation of two tables of configurations x blocks: the mean over blocks that have one."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConstantInputWarning)  # a sample of one configuration alone is NaN
-        correlations = [spearmanr(one[places], other[places]).statistic for places in samples]
-    low, high = np.nanpercentile(correlations, [2.5, 97.5])
+        warnings.simplefilter("ignore", ConstantInputWarning)  # which is NaN
+        each = [spearmanr(progress[:, block], objective[:, block]).statistic for block in range(progress.shape[1])]
+    return float(np.nanmean(each)) if np.isfinite(each).any() else math.nan
+
+
+def interval(progress: np.ndarray, objective: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of the rank correlation, by the percentiles of bootstrap samples of configurations."""
+    rng, count = np.random.default_rng(0), len(progress)
+    samples = (rng.integers(count, size=count) for _ in range(BOOTSTRAPS))
+    low, high = np.nanpercentile([correlation(progress[rows], objective[rows]) for rows in samples], [2.5, 97.5])
     return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What `asha` saves, means over orders and blocks.
+
+    Attributes:
+        training: that `asha` did for all configurations, in full trials.
+        winner: the objective of the best of those that it confirmed, on the other blocks.
+        winner_of_all: the same if every configuration is trained to the end.
+        needed: full trials that a search without scheduler needs for as good a winner.
+    """
+
+    training: float
+    winner: float
+    winner_of_all: float
+    needed: int
+
+
+def saving(progress: np.ndarray, objective: np.ndarray) -> Saving:
+    """Replay searches in random orders.
+
+    Args:
+        progress: configurations x blocks x rungs, lower is better.
+        objective: configurations x blocks, lower is better.
+    """
+    count, blocks = objective.shape
+    rng = np.random.default_rng(0)
+    orders = [rng.permutation(count) for _ in range(ORDERS)]
+    training, winners, without = [], [], []
+    for block in range(blocks):
+        searched, confirmed = objective[:, block], np.delete(objective, block, axis=1).mean(axis=1)
+        for order in orders:
+            shares = _shares_trained(progress[order, block])
+            training.append(shares.sum())
+            winners.append(_winner(order[shares == 1], searched, confirmed))
+            without.append([_winner(order[:trials], searched, confirmed) for trials in range(1, count + 1)])
+    winner, by_trials = float(np.mean(winners)), np.mean(without, axis=0)
+    enough = np.flatnonzero(by_trials <= winner)
+    needed = int(enough[0]) + 1 if len(enough) else count
+    return Saving(float(np.mean(training)), winner, float(by_trials[-1]), needed)
+
+
+def _winner(trials: np.ndarray, searched: np.ndarray, confirmed: np.ndarray) -> float:
+    """The best confirmed value among the best of the search."""
+    best = trials[searched[trials].argsort()[: Search.confirm]]
+    return float(confirmed[best].min())
+
+
+def _shares_trained(progress: np.ndarray) -> np.ndarray:
+    """The share of its training that each trial gets if they come in this order, one after the other."""
+    shares = np.ones(len(progress))
+    seen: list[list[float | None]] = [[] for _ in RUNGS]
+    for trial, values in enumerate(progress):
+        for rung, share in enumerate(RUNGS):
+            goes = goes_on(values[rung], seen[rung])
+            seen[rung].append(values[rung])
+            if not goes:
+                shares[trial] = share
+                break
+    return shares
 
 
 def main() -> None:
@@ -122,40 +196,49 @@ def main() -> None:
     parser.add_argument("system", choices=SYSTEMS)
     parser.add_argument("--data", default="chorales")
     parser.add_argument("--configs", type=int, default=24)
-    parser.add_argument("--block", type=int, default=FIRST_BLOCK)
+    parser.add_argument("--blocks", type=int, default=1)
     parser.add_argument("--set", action="append", default=[], type=assignment, help="FIELD=VALUE, for all of them")
     parser.add_argument("--kept", type=Path, default=Path(tempfile.gettempdir()) / "progress_ranks")
     options = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
-    system, block = find_system(options.system), Block(0, options.block)
+    system = find_system(options.system)
     base = system.config().with_values(system.scales["demo"] | system.forms["mended"])
     store = build(open_source(options.data), base.window_spec, options.kept / "data", workers=2)
-    windows = block_windows(store, block, base.max_train, base.max_eval, base.starts, halved(store, block))
     code = [each.identity for stage in system.stages for each in system.code(stage)]
-    found = []
-    for number in range(options.configs):
-        values = drawn(system.name, number) | dict(options.set)
-        config = base.with_values(values)
-        key = content_hash([system.name, config.to_json(), block.index, store.fingerprint, code, RUNGS])
-        kept = options.kept / f"{key}.json"
-        if not kept.exists():
-            kept.write_text(json.dumps(trial(system, config, windows, block)))
-        found.append(json.loads(kept.read_text()))
-        result = found[-1]
-        progress = "".join(f"{value:>10.4g}" for value in result["progress"])
-        print(f"{progress}{result['objective']:>10.4g}{result['seconds']:>7.1f} s  {values}", flush=True)
-    _print_correlations(system, found)
+    results: list[list[dict[str, Any]]] = [[] for _ in range(options.configs)]
+    for block in (Block(0, FIRST_BLOCK + number) for number in range(options.blocks)):
+        windows = block_windows(store, block, base.max_train, base.max_eval, base.starts, halved(store, block))
+        for number, found in enumerate(results):
+            values = drawn(system.name, number) | dict(options.set)
+            config = base.with_values(values)
+            key = content_hash([system.name, config.to_json(), block.index, store.fingerprint, code, RUNGS])
+            kept = options.kept / f"{key}.json"
+            if not kept.exists():
+                kept.write_text(json.dumps(trial(system, config, windows, block)))
+            found.append(result := json.loads(kept.read_text()))
+            progress = "".join(f"{value:>10.4g}" for value in result["progress"])
+            print(f"{progress}{result['objective']:>10.4g}{result['seconds']:>7.1f} s  {values}", flush=True)
+    _print(system, results)
 
 
-def _print_correlations(system: System[Any], found: list[dict[str, Any]]) -> None:
+def _print(system: System[Any], results: list[list[dict[str, Any]]]) -> None:
     sign = 1 if system.progress.better == "lower" else -1
-    objective = np.array([result["objective"] for result in found])
-    print(f"{system.name}: {system.progress.name}, {len(found)} configurations")
-    for place, share in enumerate(RUNGS):
-        progress = np.nan_to_num(sign * np.array([result["progress"][place] for result in found]), nan=np.inf)
-        low, high = interval(progress, objective)
-        print(f"  at {share:.3f}: {spearmanr(progress, objective).statistic:.2f} [{low:.2f}, {high:.2f}]")
+    progress = sign * np.array([[each["progress"] for each in found] for found in results])
+    progress = np.where(np.isfinite(progress), progress, np.inf)
+    objective = np.array([[each["objective"] for each in found] for found in results])
+    worst = np.where(np.isfinite(objective), objective, -np.inf).max(axis=0)
+    objective = np.where(np.isfinite(objective), objective, worst)
+    print(f"{system.name}: {system.progress.name}, {len(results)} configurations, {objective.shape[1]} blocks")
+    for rung, share in enumerate(RUNGS):
+        low, high = interval(progress[..., rung], objective)
+        print(f"  at {share:.3f}: {correlation(progress[..., rung], objective):.2f} [{low:.2f}, {high:.2f}]")
+    if objective.shape[1] > 1:
+        saved = saving(progress, objective)
+        print(
+            f"  asha's winner has {saved.winner:.4g}, for the training of {saved.training:.1f} full trials; without it "
+            f"that takes {saved.needed} trials, and the winner of all {len(results)} has {saved.winner_of_all:.4g}"
+        )
 
 
 if __name__ == "__main__":

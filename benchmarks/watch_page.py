@@ -5,8 +5,9 @@
 
 It makes a study of 100 variants on 10 blocks in a temporary storage, as `report_thousand.py` does, holds its lease, and
 serves it with `musiclab watch` in a process of its own. It prints how long the first byte and the whole page take, cold
-and warm, and how long until all records are read. Then 20 viewers follow the page while two trials a second train and
-end; it prints the largest and the mean update, the reader's share of a CPU, and the server's memory over time.
+and warm, and how long until all records are read. Then 20 viewers follow the page while 200 trials train and end,
+spread over SECONDS (120); it prints the largest and the mean update, the reader's share of a CPU, and the server's
+memory over time.
 """
 
 import contextlib
@@ -125,7 +126,7 @@ def viewed(url: str, pid: int, storage: Storage, plan: StudyPlan, lease: str, se
     records, activity, rng = Records(storage), Activity(storage, FOLDER), np.random.default_rng(1)
     left = list(plan.trial_specs[-LEFT:])
     began, used = time.monotonic(), cpu_seconds(pid)
-    next_print = 0.0
+    pause, next_print = max(0.25, seconds / LEFT / 2), 0.0
     while (passed := time.monotonic() - began) < seconds:
         if passed >= next_print:
             print(f"after {passed:5.0f} s: memory {memory_mib(pid):,.0f} MiB", flush=True)
@@ -137,10 +138,10 @@ def viewed(url: str, pid: int, storage: Storage, plan: StudyPlan, lease: str, se
                 {"name": "val/loss", "step": step, "value": 1 / step, "time": time.time()} for step in range(1, 9)
             ]
             storage.write(f"stages/{spec.stages['vae']}/curves.json", json.dumps(points).encode())
-            time.sleep(0.25)
+            time.sleep(pause)
             cost = replace(RUN, began=time.time() - 60, ended=time.time())
             records.put(spec.key, record(spec, 1.0, rng), cost, {})
-        time.sleep(0.25)
+        time.sleep(pause)
     over.set()
     share = (cpu_seconds(pid) - used) / (time.monotonic() - began)
     sizes = [size for viewer in viewers for size in viewer.sizes]

@@ -37,6 +37,7 @@ FORMULAS = {
     **dict.fromkeys(("perplexity", "unigram_perplexity", "bits_over_unigram"), "token_measures"),
     **dict.fromkeys(("self_similarity_1", "self_similarity_2", "self_similarity_4", "self_similarity_8"),
                     "self_similarity"),
+    "duplicate_rate": "pairs",
     "frechet": "frechet_distance",
     **dict.fromkeys(("precision", "recall", "density", "coverage"), "fidelity"),
     **dict.fromkeys(("overlap_area", "feature_kl"), "distances_compared"),

@@ -5,6 +5,9 @@ A key should change if behaviour changes, and only then. So every stage declares
 revision, and the revision enters the keys. If it has not, its own hash enters the keys, so that whoever experiments in
 the code never gets old results. `make relock` writes a new hash under an old revision only if the old and the new code
 compute the same bits.
+
+Code of users has no revisions, so its hash enters their keys, see `musiclab.user_code`. What it gets of musiclab has
+some, see `musiclab.interfaces`.
 """
 
 import ast
@@ -14,9 +17,11 @@ import importlib.util
 import io
 import json
 import sys
+import sysconfig
 import tokenize
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 from musiclab.hashing import content_hash
@@ -93,7 +98,7 @@ def code_hash(*modules: str, measuring: bool = True) -> str:
     files: dict[str, Path] = {}
     for module in modules:
         files |= closure(module, measuring)
-    return content_hash({name: _file_hash(path) for name, path in files.items()}, 12)
+    return content_hash({name: file_hash(path) for name, path in files.items()}, 12)
 
 
 @functools.cache
@@ -110,25 +115,66 @@ def closure(module: str, measuring: bool = True) -> dict[str, Path]:
     Raises:
         ModuleNotFoundError: the module does not exist.
     """
-    package = module.partition(".")[0]
-    origin = _origin(package)
-    is_package = origin.name == "__init__.py"
-    first = _module_file(origin.parent, module) if is_package else origin
-    if first is None:
+    top = _top(module.partition(".")[0])
+    path = module_file(top, module) if top else None
+    if path is None:
         raise ModuleNotFoundError(module)
-    # A system of somebody else's depends on the code of this package too.
-    folders = {"musiclab": LOCK.parent} | ({package: origin.parent} if is_package else {})
-    files, waiting = {module: first}, [module]
+    files = reached(_imports(path, module, measuring), module, measuring).files
+    return dict(sorted(({module: path} | files).items()))
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What code imports, directly or not.
+
+    Attributes:
+        files: of its own package, of musiclab and, unless it is musiclab's own code, of other modules of the user's; by
+            module name.
+        packages: top-level names of installed packages that the user's modules import.
+        house: what the user's modules import of musiclab, if that is not followed, as `imported` gives it.
+    """
+
+    files: dict[str, Path]
+    packages: set[str]
+    house: set[tuple[str, ...]]
+
+
+def reached(imports: Iterable[tuple[str, ...]], module: str, measuring: bool = True, house: bool = True) -> Reached:
+    """Follow imports as `closure` does.
+
+    Args:
+        imports: the names to begin with, see `imported`.
+        module: the module that they are in, whose package counts even if it is installed.
+        measuring: as for `closure`.
+        house: whether imports of musiclab's modules are followed.
+    """
+    package = module.partition(".")[0]
+    found, packages, taken = dict[str, Path](), set[str](), set[tuple[str, ...]]()
+    waiting = [(module, names) for names in (*imports, *_parents(module))]
     while waiting:
-        name = waiting.pop()
-        for candidates in _imports(files[name], name, measuring):
-            followed = [candidate for candidate in candidates if candidate.partition(".")[0] in folders]
-            paths = {name: _module_file(folders[name.partition(".")[0]], name) for name in followed}
-            imported = next(((name, path) for name, path in paths.items() if path), None)
-            if imported and imported[0] not in files:
-                files[imported[0]] = imported[1]
-                waiting.append(imported[0])
-    return dict(sorted(files.items()))
+        importer, candidates = waiting.pop()
+        if not house and candidates[-1].partition(".")[0] == "musiclab":
+            taken.add(candidates)
+            continue
+        # Its own and musiclab's modules count. Of others, those that are installed count by their version.
+        followed = [name for name in candidates if name.partition(".")[0] in ("musiclab", package)]
+        if package != "musiclab":
+            followed = [name for name in candidates if name in followed or not is_installed(name.partition(".")[0])]
+            followed = [name for name in followed if name != "musiclab"]  # the front door, which holds the version
+        if not followed and not importer.startswith("musiclab."):
+            packages.add(candidates[-1].partition(".")[0])
+        paths = {name: module_file(top, name) for name in followed if (top := _top(name.partition(".")[0]))}
+        name, path = next(((name, path) for name, path in paths.items() if path), ("", None))
+        if path and name not in found:
+            found[name] = path
+            waiting += [(name, names) for names in (*_imports(path, name, measuring), *_parents(name))]
+    return Reached(found, packages - sys.stdlib_module_names - {package, "musiclab", ""}, taken)
+
+
+def _parents(module: str) -> list[tuple[str, ...]]:
+    """The package that a module of a user's is in: its `__init__` runs too. In musiclab's own they do nothing."""
+    package = module.rpartition(".")[0]
+    return [(package,)] if package and not module.startswith("musiclab.") else []
 
 
 def essence(source: str) -> str:
@@ -182,41 +228,92 @@ def _inside_strings(tree: ast.Module, docstrings: set[int]) -> set[int]:
     }
 
 
+def file_hash(path: Path) -> str:
+    """Hash of the essence of a file of Python, or of all bytes of a compiled one."""
+    if path.suffix != ".py":
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    return text_hash(_text(path))
+
+
 @functools.cache
-def _file_hash(path: Path) -> str:
-    return hashlib.sha256(_essence(path.read_text(encoding="utf-8"), _tree(path)).encode()).hexdigest()
+def text_hash(source: str) -> str:
+    """Hash of the essence of a source."""
+    return hashlib.sha256(_essence(source, tree_of(source)).encode()).hexdigest()
 
 
-def _origin(package: str) -> Path:
-    """The file of a top-level package or module; of `__main__` it is the script that runs."""
-    if package == "__main__":
-        file = getattr(sys.modules[package], "__file__", None)
-    else:
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+@functools.cache
+def tree_of(source: str) -> ast.Module:
+    """The syntax tree of a source; parsed once, because sources share most of what they import."""
+    return ast.parse(source)
+
+
+def _top(package: str) -> Path | None:
+    """The folder of a top-level package, or the file of a module; None if there is neither. Nothing is executed."""
+    if package == "musiclab":
+        return LOCK.parent
+    try:
         spec = importlib.util.find_spec(package)
-        file = spec.origin if spec else None
-    if file is None:
-        raise ModuleNotFoundError(package)
-    return Path(file)
+    except ValueError:  # of `__main__`, and of modules that were made without a file
+        file = getattr(sys.modules.get(package), "__file__", None)
+        return Path(file) if file else None
+    if spec is None or spec.origin in ("built-in", "frozen"):
+        return None
+    if spec.submodule_search_locations:
+        return Path(next(iter(spec.submodule_search_locations)))
+    return Path(spec.origin) if spec.origin else None
+
+
+def is_installed(package: str) -> bool:
+    """Whether a top-level package or module is Python's own, or where packages are installed, or does not exist."""
+    top = _top(package)
+    return top is None or package in sys.stdlib_module_names or is_among_installed(top)
+
+
+def is_among_installed(path: Path) -> bool:
+    """Whether a file or folder lies where Python is, or where packages are installed."""
+    folders = path.resolve().parents
+    return Path(sysconfig.get_path("stdlib")).resolve() in folders or any(
+        folder.name in ("site-packages", "dist-packages") for folder in folders
+    )
 
 
 @functools.cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-@functools.cache
-def _module_file(top: Path, name: str) -> Path | None:
-    """The file of a module of the package in folder `top`; None if there is no such module."""
+def module_file(top: Path, name: str) -> Path | None:
+    """The file of a module, below the folder `top` of its package or that file itself; None if there is none."""
+    if not top.is_dir():
+        return top if "." not in name else None
     place = top.joinpath(*name.split(".")[1:])
-    return next((path for path in (place / "__init__.py", place.with_suffix(".py")) if path.is_file()), None)
+    compiled = [place.with_name(f"{place.name}{suffix}") for suffix in EXTENSION_SUFFIXES]
+    return next((path for path in (place / "__init__.py", place.with_suffix(".py"), *compiled) if path.is_file()), None)
 
 
-@functools.cache
 def _imports(path: Path, module: str, measuring: bool) -> list[tuple[str, ...]]:
     """For each name that a file imports, the modules that may define it, the likeliest first."""
+    if path.suffix != ".py":
+        return []
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    return _imported_by(_text(path), package, measuring)
+
+
+@functools.cache
+def _imported_by(source: str, package: str, measuring: bool) -> list[tuple[str, ...]]:
+    return imported(tree_of(source), package, measuring)
+
+
+def imported(tree: ast.AST, package: str, measuring: bool = True) -> list[tuple[str, ...]]:
+    """For each name that code imports, the modules that may define it, the likeliest first.
+
+    Args:
+        tree: the code.
+        package: the one that it is in, to which relative imports are relative.
+        measuring: as for `closure`.
+    """
     names: list[tuple[str, ...]] = []
-    for node in _running(_tree(path), measuring):
+    for node in _running(tree, measuring):
         if isinstance(node, ast.Import):
             names += [(alias.name,) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -224,8 +321,27 @@ def _imports(path: Path, module: str, measuring: bool) -> list[tuple[str, ...]]:
             if node.level:
                 above = package.split(".")[: len(package.split(".")) - node.level + 1]
                 base = ".".join([*above, *([base] if base else [])])
-            names += [(f"{base}.{alias.name}", base) for alias in node.names]
+            names += [(*behind_door(base, alias.name), f"{base}.{alias.name}", base) for alias in node.names]
     return names
+
+
+def behind_door(package: str, name: str = "") -> list[str]:
+    """The module of musiclab that a name is from which one of its packages gives when it is asked for.
+
+    Such a package imports the name for type checkers only. Without a name: those of its modules that give names.
+    """
+    if not package.startswith("musiclab."):  # the front door is for studies, which are no part of a stage's code
+        return []
+    path = module_file(LOCK.parent, package)
+    if path is None or path.name != "__init__.py":
+        return []
+    return [
+        node.module
+        for node in ast.walk(tree_of(_text(path)))
+        if isinstance(node, ast.ImportFrom)
+        and node.module
+        and (name in [alias.name for alias in node.names] if name else node.module.startswith(f"{package}."))
+    ]
 
 
 def _running(node: ast.AST, measuring: bool) -> Iterator[ast.AST]:

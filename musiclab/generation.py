@@ -14,18 +14,18 @@ from musiclab.data.midi import file_windows
 from musiclab.data.store import WindowStore, open_store
 from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError
-from musiclab.measures.registry import find_measure
 from musiclab.rendering.sample import render_samples
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
 from musiclab.storage.stages import StoredFiles
 from musiclab.storage.windows import trial_windows
-from musiclab.systems import find_system
 from musiclab.systems.base import StageRun, System
 from musiclab.systems.config import GENERATE, MEASURE
+from musiclab.systems.own import given_system
 from musiclab.systems.targets import NONE, named_targets
 from musiclab.training.streams import Block
 from musiclab.training.windows import BlockWindows
+from musiclab.user_code import described, ending, is_ours, why_failed
 
 _ALPHA = 0.5  # how much of a target is mixed in by default: the article's value
 _TEMPO = 120.0  # beats a minute
@@ -45,7 +45,7 @@ class GenerateRequest:
 
     Attributes:
         storage: folder or URI of the studies' records.
-        system: name of the system.
+        system: name of the system; a user's own may also be `path/file.py:Name`.
         study: the study whose best variant is taken; by default the newest one that has the system.
         trial: key of a trial to take instead.
         start: MIDI file whose last window is continued; by default the trial's own start windows.
@@ -94,7 +94,9 @@ def generate(request: GenerateRequest) -> Generated:
         UserError: if there is no such trial, if what is asked of it cannot be done, or if files cannot be written.
     """
     storage = Storage(request.storage)
-    system = find_system(request.system)
+    system = given_system(request.system)
+    if set(system.stages) <= {GENERATE, MEASURE}:
+        raise UserError(f"{system.name} trains nothing that is kept, so there is nothing to generate from.")
     trained = _trial(storage, request.trial, system) if request.trial else _best(storage, request.study, system)
     of_trial = _checked(storage, system, trained.trial)
     config = _config(system, of_trial, request)
@@ -152,7 +154,7 @@ def _best(storage: Storage, study: str | None, system: System[Any]) -> Trained:
         trials = [trial for trial in plan.trial_specs if trial.variant.system == system.name]
         finished = {trial.key: record for trial in trials if (record := records.get(trial.key))}
         if finished:
-            leader = best_so_far(trials, finished, find_measure(plan.objective))
+            leader = best_so_far(trials, finished, plan.criteria.objective)
             name = leader or next(trial.variant.name for trial in trials if trial.key in finished)
             best = next(trial for trial in trials if trial.variant.name == name and trial.key in finished)
             origin = f"the best variant of {plan.study}, {name}, block {best.block.index} (trial {best.key})"
@@ -195,11 +197,17 @@ def _checked(storage: Storage, system: System[Any], trial: TrialSpec) -> Any:
 def _continued(system: System[Any], run: StageRun[Any], starts: np.ndarray, trial: TrialSpec) -> np.ndarray:
     """The continuations of the starts; UserError if an earlier version kept other files or networks than are needed."""
     try:
-        return system.continuations(run, starts)
-    except (FileNotFoundError, KeyError, RuntimeError, TypeError):
-        if trial.runtime:
+        return system.continued(run, starts)
+    except UserError:
+        raise
+    except SystemExit as error:
+        raise UserError(f"{described(type(system))} {ending(error)}.", exit_code=1) from error
+    except Exception as error:  # of a user's code, so of any kind
+        if not trial.runtime and isinstance(error, FileNotFoundError | KeyError | RuntimeError | TypeError):
+            raise _other_code(trial) from None
+        if is_ours(type(system)):
             raise
-        raise _other_code(trial) from None
+        raise UserError(f"{described(type(system))}: continuations raises {why_failed(error)}.", exit_code=1) from error
 
 
 def _other_code(trial: TrialSpec) -> UserError:

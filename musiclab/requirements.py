@@ -51,6 +51,11 @@ def _problems(requirement: "Requirement") -> list[str]:
     return [f"{requirement.name} {version} is not {requirement.specifier}"]
 
 
+def required_by(distribution: str) -> list[str]:
+    """The names of what an installed distribution requires on this machine, without its extras."""
+    return [requirement.name for requirement in _that_apply(_requirements_of(distribution), extra="")]
+
+
 def _requirements_of(name: str) -> list[str]:
     try:
         return metadata.requires(name) or []

@@ -1,19 +1,16 @@
 """Small real files, studies as a user runs them, and an environment that talks to nobody outside."""
 
 import fcntl
-import importlib.util
 import os
 import pickle
-import secrets
 import shutil
+import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -22,6 +19,7 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["DO_NOT_TRACK"] = "true"
 os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "120"  # a server on a busy machine answers late
 os.environ["OMP_NUM_THREADS"] = "1"  # as in a trial; more threads than cores make a loaded machine crawl
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes would each compile musiclab anew
 for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI"):
     os.environ.pop(name, None)
 
@@ -29,17 +27,26 @@ from musiclab.data.midi import Midi  # noqa: E402 - after the environment is set
 from musiclab.data.store import WindowStore, build  # noqa: E402
 from musiclab.data.windows import WindowSpec  # noqa: E402
 from musiclab.rendering.midi import to_midi  # noqa: E402
+from musiclab.testing.made import song_roll  # noqa: E402
 from tests.support.kept import Kept, empty  # noqa: E402
 from tests.support.mlflow_servers import MlflowServer, Postgres, running_postgres, sqlite  # noqa: E402
 from tests.support.s3_servers import Moto, S3Server, why_no_moto  # noqa: E402
-from tests.support.study_processes import PAUSING, Head, Run, end, free_port, run_study, start_ray  # noqa: E402
-from tests.support.waiting import wait_until  # noqa: E402
+from tests.support.study_processes import PAUSING, Head, Run, run_study, running_head  # noqa: E402
+from tests.support.wheels import built_wheel  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 
 # How long an example takes is no reason to fail.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c() -> Iterator[None]:
+    """A test that leaves a handler of Ctrl-C behind fails, and not the later ones that need the usual one."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 Once = Callable[[str, Callable[[Path], Any]], Any]
@@ -75,15 +82,7 @@ def song_folder(once: Once) -> Path:
 
 def _write_songs(folder: Path) -> Path:
     for number in range(20):
-        rng = np.random.default_rng(number)
-        roll = np.zeros((5, 6 * 32, 128), bool)
-        root = 48 + int(rng.integers(12))
-        for step in range(0, roll.shape[1], 2):
-            degree = int(rng.choice([0, 2, 4, 5, 7, 9, 11]))
-            roll[0, step, [36, 42] if step % 4 else [38]] = True
-            roll[1, step : step + 2, root + 12 + degree] = True
-            roll[2, step : step + 2, [root, root + 4, root + 7]] = True
-            roll[3, step, root - 12] = True
+        roll = song_roll(number, 6 * 32)
         (folder / f"song {number:02}.mid").write_bytes(to_midi(roll, 2, 120.0))
     return folder
 
@@ -170,6 +169,28 @@ def undisturbed(long_study: Path, long_options: list[str], database: Path, once:
     return once("undisturbed", lambda folder: run_study(*asked, storage=empty(folder, database), file=long_study))
 
 
+@pytest.fixture(scope="session")
+def own_options(song_folder: Path) -> list[str]:
+    """Options of a study of an example's system whose trials take a second or two."""
+    fields = "max_train=64 max_eval=32 starts=8 continuation=2"
+    sets = [part for assignment in fields.split() for part in ("--set", assignment)]
+    return ["--data", f"midi:{song_folder}", "--blocks", "1", *sets]
+
+
+@pytest.fixture(scope="session")
+def own(own_options: list[str], database: Path, once: Callable[..., Run]) -> Run:
+    """`examples/own_system.py`, run in one process from a folder of its own that it leaves, not to be changed."""
+
+    def make(folder: Path) -> Run:
+        file = folder / "own_system.py"
+        shutil.copy(ROOT / "examples" / "own_system.py", file)
+        run = run_study(*own_options, "--in-process", storage=empty(folder, database), file=file)
+        file.unlink()
+        return run
+
+    return once("own", make)
+
+
 @pytest.fixture
 def kept(finished: Run, database: Path, tmp_path: Path) -> Kept:
     """A copy of the finished study's storage that MLflow knows nothing of."""
@@ -214,26 +235,11 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def head() -> Iterator[Head]:
     """A Ray head node on this machine: two CPUs, one GPU that is only declared, a dashboard where Ray has its parts."""
-    folder = Path(tempfile.mkdtemp(prefix="ray-"))  # short: Ray puts sockets under it, whose paths may not be long
-    port, dashboard = free_port(), free_port()
-    with_dashboard = importlib.util.find_spec("aiohttp_cors") is not None  # of ray[default]
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # a job's `python` is the head's
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(16),
-    }
-    process = start_ray(
-        folder / "head.log", "--head", f"--port={port}", "--num-cpus=2", "--num-gpus=1", f"--temp-dir={folder}",
-        f"--include-dashboard={with_dashboard}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
-        f"--ray-client-server-port={free_port()}", environment=environment,
-    )  # fmt: skip
-    try:
-        made = Head(
-            f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}" if with_dashboard else None, folder, environment
-        )
-        if with_dashboard:
-            wait_until(made.takes_jobs, "Ray's dashboard")
+    with running_head() as made:
         yield made
-    finally:
-        end(process)
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def wheel(once: Once) -> Path:
+    """The wheel of this checkout."""
+    return once("wheel", built_wheel)

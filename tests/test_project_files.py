@@ -19,15 +19,16 @@ from packaging.utils import canonicalize_name
 
 import musiclab
 from tests.support.served import served
+from tests.support.wheels import installed
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PYTHONS = re.findall(r":: Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"]))
 # A Python that names itself as it is told to. Its environments are of the same Python, with a pip that does nothing.
 FAKE_PYTHON = """#!/bin/sh
-case $1 in
--c) echo {name} ;;
--m) for environment; do :; done
+case "$1 $2" in
+"-c "*) echo {name} ;;
+"-m venv") for environment; do :; done
     echo "$@" >> made
     mkdir -p $environment/bin && cp $0 $environment/bin/python && cp /bin/true $environment/bin/pip ;;
 esac
@@ -172,25 +173,6 @@ def test_make_changes_the_environment_only_if_another_python_is_named_or_its_own
     assert (tmp_path / "made").read_text().splitlines() == ["-m venv --clear .venv"] * 3
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built without a network from a copy of the checkout in which something lies about."""
-    folder = tmp_path_factory.mktemp("wheel")
-    tree, wheels = folder / "tree", folder / "wheels"
-    junk = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    shutil.copytree(ROOT / "musiclab", tree / "musiclab", ignore=junk, symlinks=True)
-    shutil.copytree(ROOT / "dashboards", tree / "dashboards", ignore=junk)
-    for name in ("pyproject.toml", "README.md", "LICENSE", "THIRD_PARTY.md"):
-        shutil.copy(ROOT / name, tree)
-    for package in ("musiclab", "dashboards"):
-        (tree / package / "song.mid").touch()  # what lies about in a package's folder is not packed
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    build = subprocess.run([*command, "--wheel-dir", str(wheels), str(tree)], capture_output=True, text=True)
-    assert build.returncode == 0, build.stderr
-    (built,) = wheels.glob("*.whl")
-    return built
-
-
 @pytest.mark.slow
 def test_the_wheel_has_the_package_whole_and_nothing_of_others(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
@@ -208,9 +190,7 @@ def test_the_wheel_has_the_package_whole_and_nothing_of_others(wheel: Path) -> N
 
 @pytest.mark.slow
 def test_pages_are_served_from_an_installed_wheel_in_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
-    packages, empty = tmp_path / "packages", tmp_path / "empty"
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(packages)]
-    subprocess.run([*command, str(wheel)], check=True, capture_output=True)
+    packages, empty = installed(wheel, tmp_path / "packages"), tmp_path / "empty"
     empty.mkdir()
     with served("watch", str(empty), cwd=empty, packages=packages) as url:
         page = urllib.request.urlopen(url).read().decode()

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from musiclab.analysis.listening_power import SHARES, listeners_needed
 from musiclab.design.listening import PAIRS, VARIANT, ListeningTest
+from musiclab.report.sentences.by_ear import NOTHING_COMPARED
 from musiclab.wording import counted, listing
 
 
@@ -23,6 +24,9 @@ def described(test: ListeningTest) -> Iterator[str]:
         f"{len(test.items) * len(test.places)}, and {test.repeats} of them once more"
     )
     if test.protocol != PAIRS:
+        return
+    if all(name == control for name, control in test.controls.items()):
+        yield NOTHING_COMPARED
         return
     for share in SHARES:
         needed = listeners_needed(test, share)

@@ -46,12 +46,13 @@ class Sounds:
         """How many of these are still to be made.
 
         Raises:
-            SoundsFailed: one could not be made.
+            SoundsFailed: some are not made, and none will be, because a sound could not be made.
         """
         with self._change:
-            if self._failure:
+            left = sum(piece not in self._made for piece in pieces)
+            if left and self._failure:
                 raise SoundsFailed(self._failure, exit_code=1)
-            return sum(piece not in self._made for piece in pieces)
+            return left
 
     def get(self, piece: Heard) -> Sound | None:
         """The sound; None if it is not made yet."""
@@ -61,7 +62,7 @@ class Sounds:
         """These sounds, once they are made.
 
         Raises:
-            SoundsFailed: one could not be made.
+            SoundsFailed: as `lacking`.
         """
         wanted = list(pieces)
         self.prepare(wanted)

@@ -3,6 +3,7 @@
 import itertools
 import time
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from musiclab.dashboards.live.search_follower import SearchFollower
 from musiclab.dashboards.live.states import (
@@ -18,7 +19,6 @@ from musiclab.dashboards.live.states import (
 )
 from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError
-from musiclab.measures.registry import find_measure
 from musiclab.storage.activity import Activity, MirrorState, WorkerState
 from musiclab.storage.files import FileInfo, Storage
 from musiclab.storage.leases import Holder, HolderWatch, stop_requested
@@ -134,21 +134,21 @@ class Follower:
 
     def _read_plan(self) -> None:
         """Read the plans that have changed, and turn to the newest edition."""
-        changed = False
         for edition in self.storage.names(f"studies/{self.study}"):
             folder = f"studies/{self.study}/{edition}"
             info = self.storage.info(f"{folder}/plan.json")
             if info is None or self._plan_infos.get(folder) == info:
                 continue
-            self._plan_infos[folder] = info
             if plan := self._records.plans.get(folder):
-                self._plans[folder], changed = plan, True
+                self._plans[folder] = plan
+            self._plan_infos[folder] = info  # after the read: if that raises, the next look reads the plan again
         if not self._plans:
             damaged = [*self._records.damage, *map(str, self._records.newer.values())]
             self.trouble = f"Its plan cannot be read ({damaged[0]})." if damaged else "It has no plan yet."
             return
-        if changed:
-            self._turn_to(max(self._plans, key=lambda folder: self._plans[folder].began))
+        newest_folder = max(self._plans, key=lambda folder: self._plans[folder].began)
+        if self._plans[newest_folder] is not self.plan:
+            self._turn_to(newest_folder)
 
     def _turn_to(self, folder: str) -> None:
         plan = self._plans[folder]
@@ -162,11 +162,16 @@ class Follower:
         self.plan, self.trouble = plan, ""
         self.trial_specs = list(plan.trial_specs)
         self._by_key = {spec.key: spec for spec in self.trial_specs}
+        # An edition may have fewer trials than before. What is known of the others is read again once they are planned.
+        of_trials: tuple[dict[str, Any], ...] = (self.records, self.costs, self.failures, self._failed_infos)
+        for by_key in of_trials:
+            for key in by_key.keys() - self._by_key.keys():
+                del by_key[key]
         self._interrupted_for = None
         self.states.clear()  # what an earlier run finished is now used again
         self._wanted = (plan.objective, *plan.design.get("also", ()))
         try:
-            find_measure(plan.objective)
+            _ = plan.criteria
         except UserError as error:
             self.trouble = str(error)
 

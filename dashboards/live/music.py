@@ -9,6 +9,7 @@ from musiclab.analysis.search import Tried
 from musiclab.dashboards.live.follower import Follower
 from musiclab.dashboards.live.searching import leaders, search_so_far
 from musiclab.design.listening import Place
+from musiclab.design.search import SEARCH_BLOCK
 from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError
 from musiclab.report.html.listening import Shown, draw_rank, frame_of, shown
@@ -20,7 +21,6 @@ from musiclab.storage.trial_documents import TrialRecord
 
 MOST_ROWS = 24
 NO_SAMPLE = "No sample yet."
-SEARCH_BLOCK = 0  # the block that a search's proposals are tried on
 _MOST_PROPOSALS = 8
 _MOST_DRAWN = 400  # cells that are kept
 _MOST_SOUNDS = 64

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from musiclab.analysis.answer import scores_by_block, values_by_block
 from musiclab.analysis.intervals import NO_INTERVAL, mean_intervals
 from musiclab.dashboards.live.follower import Follower, newest
-from musiclab.measures.registry import Measure, find_measure
+from musiclab.measures.registry import Measure
 from musiclab.measures.rolls import nan_mean
 from musiclab.report.formatting import number, shortened
 from musiclab.report.html.plots import SERIES, Line, Row, blocks_plot, curves_plot, swatch
@@ -52,7 +52,7 @@ def objective_so_far(follower: Follower) -> LivePlot | None:
     plan = follower.plan
     if plan is None or follower.trouble or not follower.records:
         return None
-    objective = find_measure(plan.objective)
+    objective = plan.criteria.objective
     rows = _rows(follower, objective)
     if not any(row.values for row in rows):
         return None

@@ -14,7 +14,7 @@ class SearchFollower:
         proposals: by number.
         ends: by the number of their proposal.
         failures: why trials of proposals have failed, by number, with the end of the log.
-        conclusion: what the search has come to; None before its budget is spent.
+        conclusion: what the search had come to when it had last spent its budget; None if it never has.
         version: changes with any of these.
     """
 

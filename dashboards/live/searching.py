@@ -77,9 +77,9 @@ def search_view(follower: Follower, search: SearchResults) -> SearchView:
     )
 
 
-def seconds_left(follower: Follower, search: SearchResults) -> float | None:
+def seconds_left(search: SearchResults) -> float | None:
     """Workers' seconds that proposals to come take, if each takes the mean so far; None if nothing tells."""
-    if search.is_over or (follower.search and follower.search.conclusion is not None):
+    if search.is_over:
         return 0.0
     if search.budget is None or math.isnan(search.cost.mean):
         return None

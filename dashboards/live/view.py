@@ -180,7 +180,7 @@ class StudyView:
         self.standing = standing(follower)
         self._places = places_of(follower)
         search = search_so_far(follower)
-        self.timing = self._timer.now(seconds_left(follower, search) if search else 0.0)
+        self.timing = self._timer.now(seconds_left(search) if search else 0.0)
         self._best = best_text(follower) or (best_proposal(search) if search else "")
         self.progress = progress_of(follower)
         parts, put = _parts(), self._board.put
@@ -248,7 +248,8 @@ class StudyView:
         for place in list(self._music_boards):
             self.real_music.draw(follower, place)
             with self._lock:
-                self._render_music(place)
+                if place in self._music_boards:  # while real music was drawn, a visitor may have taken its room
+                    self._render_music(place)
         now = time.monotonic()
         self._drawn_until = now + 4 * (now - began)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from musiclab.analysis.answer import best_so_far
 from musiclab.dashboards.live.follower import Follower
 from musiclab.dashboards.live.states import FAILED, FINISHED, PRUNED, REUSED
-from musiclab.measures.registry import find_measure
 from musiclab.report.sentences.missing import damaged
 from musiclab.wording import counted
 
@@ -45,7 +44,7 @@ def standing(follower: Follower) -> Standing:
         return Standing("reading", f"Reading its storage: {_progress(follower)} so far.", alerts)
     left = sum(not state.is_over for state in follower.states.values())
     open_proposals = len(follower.search.open) if follower.search else 0
-    is_searching = bool(follower.search and follower.search.conclusion is None)
+    is_searching = _is_searching(follower)
     progress = _progress(follower)
     if follower.is_alive and follower.asked_to_stop:
         return Standing(
@@ -64,6 +63,14 @@ def standing(follower: Follower) -> Standing:
     if left or open_proposals or is_searching:
         return Standing("stopped", f"Stopped: nobody runs it. {progress}; the same command goes on from there.", alerts)
     return Standing("over", f"Over: {progress}.", alerts)
+
+
+def _is_searching(follower: Follower) -> bool:
+    """Whether a search is still to propose: what it has come to may be written for a smaller budget only."""
+    if follower.search is None or follower.plan is None:
+        return False
+    conclusion, budget = follower.search.conclusion, follower.plan.design.get("budget") or {}
+    return conclusion is None or not conclusion.covers(budget, len(follower.search.proposals))
 
 
 def _progress(follower: Follower) -> str:
@@ -106,7 +113,7 @@ def best_text(follower: Follower) -> str:
     """Which variant is best so far, for a person; empty if none has a score."""
     if follower.plan is None or follower.trouble:
         return ""
-    return best_so_far(follower.trial_specs, follower.records, find_measure(follower.plan.objective)) or ""
+    return best_so_far(follower.trial_specs, follower.records, follower.plan.criteria.objective) or ""
 
 
 def _mirror_alerts(follower: Follower) -> list[str]:

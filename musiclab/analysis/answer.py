@@ -14,7 +14,7 @@ from musiclab.analysis.sequential import anytime_p
 from musiclab.analysis.statistics import holm, paired_p
 from musiclab.design.criteria import Criteria
 from musiclab.design.trials import TrialSpec
-from musiclab.measures.registry import MEASURES, Measure
+from musiclab.measures.registry import Measure
 from musiclab.measures.rolls import nan_mean
 from musiclab.storage.trial_documents import TrialRecord
 
@@ -86,10 +86,12 @@ def answer(
     scores = scores_by_block(trials, records, criteria.objective)
     return Answer(
         criteria=criteria,
-        measures={name: _intervals(list(by_block.values())) for name, by_block in measures_by_block.items()},
+        measures={
+            name: _intervals(list(by_block.values()), criteria.measures) for name, by_block in measures_by_block.items()
+        },
         scores=_mean_scores(scores),
         comparisons=compare(scores, criteria),
-        above_zero=_above_zero(measures_by_block, anytime_p if criteria.sequential else paired_p),
+        above_zero=_above_zero(measures_by_block, criteria.measures, anytime_p if criteria.sequential else paired_p),
         effects=_effects(trials, scores, criteria),
         baselines=baselines,
         missing=missing,
@@ -158,11 +160,13 @@ def _leader(scores: dict[str, float], objective: Measure) -> str | None:
 
 
 def _above_zero(
-    measures_by_block: dict[str, dict[int, dict[str, float]]], test: Callable[[list[float]], float]
+    measures_by_block: dict[str, dict[int, dict[str, float]]],
+    known: Iterable[Measure],
+    test: Callable[[list[float]], float],
 ) -> dict[str, dict[str, float]]:
     """p by measure and variant; variants with the same values count as one test."""
     result = {}
-    for measure in MEASURES:
+    for measure in known:
         if not measure.above_zero:
             continue
         columns = {
@@ -180,12 +184,10 @@ def _present(values: Iterable[float | None]) -> tuple[float, ...]:
     return tuple(value for value in values if value is not None and not math.isnan(value))
 
 
-def _intervals(measures_of_blocks: list[dict[str, float]]) -> dict[str, Interval]:
+def _intervals(measures_of_blocks: list[dict[str, float]], known: Iterable[Measure]) -> dict[str, Interval]:
     """The intervals of measures that the blocks have, by full name; values of single tracks stay in the records."""
     names = [
-        measure.full_name
-        for measure in MEASURES
-        if any(measure.full_name in measures for measures in measures_of_blocks)
+        measure.full_name for measure in known if any(measure.full_name in measures for measures in measures_of_blocks)
     ]
     columns = [[measures.get(name, math.nan) for measures in measures_of_blocks] for name in names]
     return dict(zip(names, mean_intervals(columns), strict=True))

@@ -1,7 +1,7 @@
 """Claims: whether the measurements support the article's claims."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from musiclab.analysis.statistics import ALPHA, holm, paired_p
 from musiclab.design.claims import Claim, Expect, full_measure_name, has_fields
 from musiclab.design.trials import TrialSpec
 from musiclab.measures.baselines import FLOOR
+from musiclab.measures.registry import Measure
 from musiclab.measures.rolls import nan_mean
 from musiclab.storage.trial_documents import TrialRecord
 
@@ -55,7 +56,11 @@ class ClaimVerdict:
 
 
 def judgements(
-    claims: Sequence[Claim], trials: list[TrialSpec], records: dict[str, TrialRecord], sequential: bool = False
+    claims: Sequence[Claim],
+    trials: list[TrialSpec],
+    records: dict[str, TrialRecord],
+    sequential: bool = False,
+    own: Iterable[Measure] = (),
 ) -> list[ClaimVerdict]:
     """Each claim's verdict, by paired tests over blocks, which are anytime-valid if the study is sequential.
 
@@ -64,10 +69,16 @@ def judgements(
     - *Contradicted*: the opposite of any expectation is shown, with Holm's correction over the claim's expectations.
     - *Not shown*: neither.
 
-    Several claims are several questions, without a correction over them.
+    Several claims are several questions, without a correction over them. `own` are the measures that the study brings.
     """
     return [
-        _judged(claim, tuple(_evidence(expect, trials, records, sequential) for expect in claim.expect))
+        _judged(
+            claim,
+            tuple(
+                _evidence(expect, full_measure_name(expect.measure, own), trials, records, sequential)
+                for expect in claim.expect
+            ),
+        )
         for claim in claims
     ]
 
@@ -81,8 +92,11 @@ def _judged(claim: Claim, evidence: tuple[Evidence, ...]) -> ClaimVerdict:
     return ClaimVerdict(claim, evidence, "not shown")
 
 
-def _evidence(expect: Expect, trials: list[TrialSpec], records: dict[str, TrialRecord], sequential: bool) -> Evidence:
-    name, reference = full_measure_name(expect.measure), expect.than
+def _evidence(
+    expect: Expect, name: str, trials: list[TrialSpec], records: dict[str, TrialRecord], sequential: bool
+) -> Evidence:
+    """The measurement of an expectation, of the measure of that full name."""
+    reference = expect.than
 
     def measure(record: TrialRecord) -> float:
         return record.measures.get(name, math.nan)

@@ -14,16 +14,14 @@ import numpy as np
 
 from musiclab.analysis.answer import scores_by_block
 from musiclab.analysis.intervals import Interval
-from musiclab.analysis.preferences import Preferences, wins_by_listener_and_block
+from musiclab.analysis.preferences import Preferences, resampled_strengths, wins_by_listener_and_block
 from musiclab.analysis.strengths import strengths
-from musiclab.analysis.two_way import middle_interval, resampled
+from musiclab.analysis.two_way import RESAMPLES, middle_interval, resampled_both
 from musiclab.analysis.votes import Votes, votes
 from musiclab.design.listening import VARIANT
 from musiclab.design.trials import TrialSpec
 from musiclab.measures.registry import MEASURES
 from musiclab.storage.trial_documents import TrialRecord
-
-RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -129,13 +127,9 @@ class _Drawn:
         cast = study.votes
         by_cell = wins_by_listener_and_block(cast, study.conditions)
         listeners, blocks = by_cell.shape[:2]
-        rng = np.random.default_rng(study.seed)
-        drawn = resamples if min(listeners, blocks) >= 2 else 0
-        self._listeners, self._blocks = resampled(listeners, rng, drawn), resampled(blocks, rng, drawn)
+        self._listeners, self._blocks = resampled_both(listeners, blocks, study.seed, resamples)
         self._logits = strengths(by_cell.sum((0, 1)))
-        by_block = np.einsum("rl,lbij->rbij", self._listeners, by_cell, optimize=True)
-        wins = np.einsum("rb,rbij->rij", self._blocks, by_block, optimize=True)
-        self._drawn_logits = np.array([strengths(each, self._logits) for each in wins]).reshape(drawn, study.conditions)
+        self._drawn_logits = resampled_strengths(by_cell, self._listeners, self._blocks, self._logits)
         self._row = np.unique(cast.listener, return_inverse=True)[1]
         self._column = np.unique(cast.block, return_inverse=True)[1]
 

@@ -71,16 +71,17 @@ def difference_interval(differences: ArrayLike, sequential: bool = False) -> Int
         sequential: whether the number of blocks depends on what was seen.
 
     Returns:
-        Bounds are NaN if a difference is not finite, or if the anytime-valid test rejects every mean, because the
-        differences drift from block to block.
+        Bounds are NaN if a difference is not finite. If the differences drift from block to block, their mean may be a
+        bound of an anytime-valid interval.
     """
     d = np.asarray(differences, float)
     if not np.isfinite(d).all() or not len(d):
         return _unknown(d)
     mean = float(d.mean())
     if sequential:
-        low = anytime_end(d, "two-sided", 0.0 if mean > 0 else -math.inf)
-        high = -anytime_end(-d, "two-sided", 0.0 if mean < 0 else -math.inf)
+        # At the mean and beyond, no test rejects; the bounds found there may miss it by rounding.
+        low = min(mean, anytime_end(d, ALPHA / 2, 0.0 if mean > 0 else -math.inf))
+        high = max(mean, -anytime_end(-d, ALPHA / 2, 0.0 if mean < 0 else -math.inf))
     else:
         low, high = _ends(d, ALPHA / 2)
         if paired_p(d) > ALPHA:  # an end that differs from 0 only by rounding
@@ -98,7 +99,7 @@ def equivalence_interval(differences: ArrayLike, margin: float, sequential: bool
     if not np.isfinite(d).all() or not len(d):
         return _unknown(d)
     if sequential:
-        low, high = anytime_end(d, "greater", -margin), -anytime_end(-d, "greater", -margin)
+        low, high = anytime_end(d, ALPHA, -margin), -anytime_end(-d, ALPHA, -margin)
     else:
         low, high = _ends(d, ALPHA)
         if paired_p(d + margin, "greater") > ALPHA:

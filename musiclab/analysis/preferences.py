@@ -21,13 +21,11 @@ from musiclab.analysis.comparisons import Verdict
 from musiclab.analysis.intervals import Interval
 from musiclab.analysis.statistics import holm, smallest_p
 from musiclab.analysis.strengths import shares, strengths
-from musiclab.analysis.two_way import TwoWay, middle_interval, resampled, two_way, verdict
+from musiclab.analysis.two_way import RESAMPLES, TwoWay, middle_interval, resampled_both, two_way, verdict
 from musiclab.analysis.votes import Votes, for_variant, votes
 from musiclab.design.listening import VARIANT, ListeningTest
 from musiclab.storage.ballot_documents import ListeningPlan
 from musiclab.storage.ballots import SessionBallots
-
-RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -105,9 +103,11 @@ def preferences(plan: ListeningPlan, sessions: Sequence[SessionBallots], resampl
     heard = attendance(plan.test, sessions)
     cast = votes(heard.counted)
     names = [condition.name for condition in plan.test.conditions]
-    wins = _wins(cast, len(names))
+    by_cell = wins_by_listener_and_block(cast, len(names))
+    wins = by_cell.sum((0, 1))
     logits = strengths(wins)
-    drawn = _resampled_strengths(cast, logits, plan.test.seed, resamples)
+    listeners, blocks = by_cell.shape[:2]
+    drawn = resampled_strengths(by_cell, *resampled_both(listeners, blocks, plan.test.seed, resamples), logits)
     shares_drawn, share = shares(drawn), shares(logits)
     total = wins + wins.T
     answers = [str(ballot.answer) for each in heard.counted for ballot in each.ballots.values()
@@ -157,38 +157,32 @@ def _comparisons(test: ListeningTest, cast: Votes, logits: np.ndarray, drawn: np
     return comparisons
 
 
-def _wins(cast: Votes, conditions: int) -> np.ndarray:
-    """How many votes each condition won against each other one, `(conditions, conditions)`."""
-    wins = np.zeros((conditions, conditions))
-    np.add.at(wins, (cast.first, cast.second), cast.won)
-    np.add.at(wins, (cast.second, cast.first), 1 - cast.won)
-    return wins
-
-
-def _resampled_strengths(cast: Votes, logits: np.ndarray, seed: int, resamples: int) -> np.ndarray:
-    """Strengths by the votes of listeners and blocks that are both drawn with replacement, `(resamples, conditions)`.
-
-    There are none if there are fewer than 2 listeners or blocks, because these say nothing of others.
-    """
-    by_listener_and_block = wins_by_listener_and_block(cast, len(logits))
-    listeners, blocks = by_listener_and_block.shape[:2]
-    if min(listeners, blocks) < 2:
-        return np.empty((0, len(logits)))
-    rng = np.random.default_rng(seed)
-    of_listeners, of_blocks = resampled(listeners, rng, resamples), resampled(blocks, rng, resamples)
-    by_block = np.einsum("rl,lbij->rbij", of_listeners, by_listener_and_block, optimize=True)
-    wins = np.einsum("rb,rbij->rij", of_blocks, by_block, optimize=True)
-    return np.array([strengths(each, logits) for each in wins]).reshape(resamples, len(logits))
-
-
 def wins_by_listener_and_block(cast: Votes, conditions: int) -> np.ndarray:
-    """As `_wins`, `(listeners, blocks, conditions, conditions)`."""
+    """How many votes each condition won against each other one, `(listeners, blocks, conditions, conditions)`."""
     listeners, row = np.unique(cast.listener, return_inverse=True)
     blocks, column = np.unique(cast.block, return_inverse=True)
     wins = np.zeros((len(listeners), len(blocks), conditions, conditions))
     np.add.at(wins, (row, column, cast.first, cast.second), cast.won)
     np.add.at(wins, (row, column, cast.second, cast.first), 1 - cast.won)
     return wins
+
+
+def resampled_strengths(
+    by_cell: np.ndarray, of_listeners: np.ndarray, of_blocks: np.ndarray, logits: np.ndarray
+) -> np.ndarray:
+    """Strengths by the votes of listeners and blocks that are both drawn with replacement, `(resamples, conditions)`.
+
+    Args:
+        by_cell: as of `wins_by_listener_and_block`.
+        of_listeners: `(resamples, listeners)`, how often each is drawn.
+        of_blocks: `(resamples, blocks)`, likewise.
+        logits: the strengths by all votes, `(conditions,)`.
+    """
+    if not len(of_listeners):
+        return np.empty((0, len(logits)))
+    by_block = np.einsum("rl,lbij->rbij", of_listeners, by_cell, optimize=True)
+    wins = np.einsum("rb,rbij->rij", of_blocks, by_block, optimize=True)
+    return np.array([strengths(each, logits) for each in wins])
 
 
 def _share_of(answers: list[str], *wanted: str) -> float:

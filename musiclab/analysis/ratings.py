@@ -14,13 +14,11 @@ from musiclab.analysis.attendance import Attendance, attendance
 from musiclab.analysis.comparisons import Verdict
 from musiclab.analysis.intervals import Interval
 from musiclab.analysis.statistics import holm, smallest_p
-from musiclab.analysis.two_way import TwoWay, middle_interval, resampled, two_way, verdict
+from musiclab.analysis.two_way import RESAMPLES, TwoWay, middle_interval, resampled_both, two_way, verdict
 from musiclab.analysis.votes import Ratings, all_ratings
 from musiclab.design.listening import SCALES, VARIANT
 from musiclab.storage.ballot_documents import ListeningPlan
 from musiclab.storage.ballots import SessionBallots
-
-RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -150,11 +148,8 @@ def _resampled_means(
     """
     listeners, row = np.unique(rated.listener, return_inverse=True)
     blocks, column = np.unique(rated.block, return_inverse=True)
-    if min(len(listeners), len(blocks)) < 2:
-        return [np.empty((0, conditions, len(SCALES))) for _ in values]
-    rng = np.random.default_rng(seed)
-    weights = resampled(len(listeners), rng, resamples), resampled(len(blocks), rng, resamples)
-    weight = weights[0][:, row] * weights[1][:, column]  # (resamples, n)
+    of_listeners, of_blocks = resampled_both(len(listeners), len(blocks), seed, resamples)
+    weight = of_listeners[:, row] * of_blocks[:, column]  # (resamples, n)
     means = []
     for each in values:
         sums = np.stack([weight[:, mine] @ each[mine] for mine in _each(rated, conditions)], axis=1)

@@ -63,7 +63,7 @@ class Results:
         failures = {key: failure for key in lacking if (failure := stored.failure(key))}
         runs = {key: cost for key in records if (cost := stored.run(key))}
         summary = answer(trials, records, plan.criteria, failures)
-        verdicts = judgements(plan.claims, trials, records, plan.sequential)
+        verdicts = judgements(plan.claims, trials, records, plan.sequential, plan.measures)
         search = search_results(storage, folder, plan, records)
         listening = listening_results(storage, folder, trials, records)
         return cls(storage, folder, plan, trials, records, runs, failures, summary, verdicts, search, listening)

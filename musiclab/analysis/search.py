@@ -223,10 +223,10 @@ def results_of(
     records: Mapping[str, TrialRecord],
 ) -> SearchResults:
     """As `search_results`, from documents that have been read: proposals by number, and their ends."""
-    objectives = [find_measure(plan.objective), *map(find_measure, plan.design.get("also", ()))]
+    objectives = plan.objectives
     space, budget = _space(plan.design.get("fields", {})), plan.design.get("budget") or {}
     tried = [Tried(_in_order(proposal, space), ends.get(proposal.number)) for proposal in proposals]
-    is_over = conclusion is not None and (conclusion.budget, conclusion.proposals) == (budget, len(tried))
+    is_over = conclusion is not None and conclusion.covers(budget, len(tried))
     scheduler = str(plan.design.get("scheduler", ""))
     variants = _variants(tried, objectives, list(plan.trial_specs), records)
     controls = set(plan.controls.values())

@@ -7,8 +7,11 @@ number of looks, any reason to stop and any reason to go on, and also for Holm's
 
 The share bet on block i is tanh(rate x |d_i| / mean of |d_1|..|d_i|), so large differences weigh more than small ones,
 as in de la Pena's (1999) exponential martingale for symmetric variables. The wealth that counts is the mean over a few
-rates and over the directions of the test, which is a fair bet too. See Shafer (2021) and Ramdas, Gruenwald, Vovk &
-Shafer (2023).
+rates, which is a fair bet too. See Shafer (2021) and Ramdas, Gruenwald, Vovk & Shafer (2023).
+
+A side of 0 is shown only if the mean lies on it. If later blocks take the mean to the other side, what was shown before
+is taken back. So neither a verdict nor an interval contradicts the mean beside it. A two-sided p is twice that of the
+side of the mean, because the chance that either of two gamblers, one for each side, ever reaches 40 is at most 1 in 20.
 
 Differences must be in the order of blocks. To sort them by size would be to bet with knowledge of the outcome.
 """
@@ -28,14 +31,14 @@ _RATES = np.array([0.5, 1.0, 2.0, 4.0])
 # and outside at these distances, as multiples of the distance between the two.
 _INSIDE, _OUTSIDE = 101, (1e-3, 1e4, 71)
 _HALVINGS = 40
-_DIRECTIONS = {"two-sided": [1, -1], "greater": [1], "less": [-1]}
 
 
 def anytime_p(differences: ArrayLike, alternative: Alternative = "two-sided") -> float:
     """Anytime-valid p of the mean of paired differences: one may look after every block.
 
-    p is 1 / the largest wealth that the bet ever had. The null hypothesis is symmetry about 0 for "two-sided", about 0
-    or less for "greater", and about 0 or more for "less".
+    One-sided p is 1 / the largest wealth that bets for that side ever had; it is 1 if the mean does not lie on that
+    side. Two-sided p is twice that of the side on which the mean lies. The null hypothesis is symmetry about 0 for
+    "two-sided", about 0 or less for "greater", and about 0 or more for "less".
 
     Args:
         differences: `(n,)`, in the order of blocks.
@@ -47,49 +50,49 @@ def anytime_p(differences: ArrayLike, alternative: Alternative = "two-sided") ->
     d = np.asarray(differences, float)
     if not len(d) or not np.isfinite(d).all():
         return math.nan
-    return float(_p_of_rows(d[None], alternative)[0])
+    if alternative == "two-sided":
+        return min(1.0, 2 * float(_p_of_rows(np.sign(d.sum()) * d[None])[0]))
+    return float(_p_of_rows(d[None] if alternative == "greater" else -d[None])[0])
 
 
-def _p_of_rows(d: np.ndarray, alternative: Alternative) -> np.ndarray:
-    """`anytime_p` of each row of `(rows, n)` finite differences, `(rows,)`."""
+def _p_of_rows(d: np.ndarray) -> np.ndarray:
+    """`anytime_p` of "greater" of each row of `(rows, n)` finite differences, `(rows,)`."""
     sizes = np.cumsum(np.abs(d), axis=1) / np.arange(1, d.shape[1] + 1)
     relative = np.divide(d, sizes, out=np.zeros_like(d), where=sizes > 0)
-    stakes = np.outer(_DIRECTIONS[alternative], _RATES).reshape(-1, 1, 1)
+    stakes = _RATES.reshape(-1, 1, 1)
     wealth = np.cumsum(math.log(2) - np.logaddexp(0, -2 * stakes * relative), axis=2)  # products of 1 + tanh(stake)
     mixed = np.logaddexp.reduce(wealth, axis=0) - math.log(len(wealth))
-    p: np.ndarray = np.minimum(1.0, np.exp(-mixed.max(axis=1)))
+    p: np.ndarray = np.where(d.sum(axis=1) > 0, np.minimum(1.0, np.exp(-mixed.max(axis=1))), 1.0)
     return p
 
 
-def anytime_end(differences: np.ndarray, alternative: Alternative, point: float = -math.inf) -> float:
-    """The smallest mean that the test does not reject at 5 %.
+def anytime_end(differences: np.ndarray, level: float, point: float = -math.inf) -> float:
+    """The smallest mean such that the differences are not shown to be greater at `level`.
 
-    p need not fall steadily away from the mean of the differences, so means that are not rejected may have gaps between
-    them. If the test rejects `point`, only those above it count, provided that there are any.
+    p need not rise steadily with the mean in question, so means that are not rejected may have gaps between them. If
+    the test rejects `point`, only those above it count.
 
     Args:
         differences: `(n,)`, finite, in the order of blocks; n > 0.
-        alternative: as in `anytime_p`, of the differences minus the mean in question.
-        point: a mean that the end must not lie beyond if it is rejected.
+        level: the largest p that rejects a mean.
+        point: a mean that the end must not lie below if it is rejected.
 
     Returns:
-        -inf if no mean is too small to be rejected; NaN if all means are rejected.
+        -inf if no mean is too small to be rejected.
     """
     d = differences
-    if _p_of_rows(np.ones((1, len(d))), alternative)[0] > ALPHA:  # what p tends to far below all differences
+    if _p_of_rows(np.ones((1, len(d))))[0] > level:  # what p tends to far below all differences
         return -math.inf
     inside, outside = np.linspace(0, 1, _INSIDE), np.geomspace(*_OUTSIDE)
     places = d.min() + np.ptp(d) * np.concatenate([-outside, inside, 1 + outside])
-    means = np.unique([*places, d.mean(), 0.0, *([point] if math.isfinite(point) else [])])
+    means = np.unique([*places, d.max(), 0.0, *([point] if math.isfinite(point) else [])])
 
     def held(candidates: np.ndarray) -> np.ndarray:
-        return _p_of_rows(d - candidates[:, None], alternative) > ALPHA
+        return _p_of_rows(d - candidates[:, None]) > level
 
-    are_held = held(means)
-    if not are_held[means == point].any() and are_held[means > point].any():
+    are_held = held(means)  # the largest difference is, because nothing is above it
+    if not are_held[means == point].any():
         are_held &= means > point
-    if not are_held.any():
-        return math.nan
     first = int(np.argmax(are_held))
     if not first:  # all differences are equal, and the mean is below 0
         return float(means[0])

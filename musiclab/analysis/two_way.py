@@ -19,6 +19,8 @@ from musiclab.analysis.comparisons import Verdict
 from musiclab.analysis.intervals import Interval
 from musiclab.analysis.statistics import ALPHA, paired_p
 
+RESAMPLES = 1000  # of the bootstrap
+
 
 @dataclass(frozen=True)
 class TwoWay:
@@ -97,6 +99,17 @@ def quasi_f_p(sums: np.ndarray, counts: np.ndarray) -> float:
 def resampled(n: int, rng: np.random.Generator, resamples: int) -> np.ndarray:
     """How often each of n listeners or blocks is in each resample, `(resamples, n)`."""
     return rng.multinomial(n, np.full(n, 1 / n), size=resamples).astype(float)
+
+
+def resampled_both(listeners: int, blocks: int, seed: int, resamples: int) -> tuple[np.ndarray, np.ndarray]:
+    """How often each listener, and each block, is in each resample of both, `(resamples, listeners or blocks)` each.
+
+    There are none if there are fewer than 2 listeners or blocks, because these say nothing of others.
+    """
+    if min(listeners, blocks) < 2:
+        return np.empty((0, listeners)), np.empty((0, blocks))
+    rng = np.random.default_rng(seed)
+    return resampled(listeners, rng, resamples), resampled(blocks, rng, resamples)
 
 
 def middle_interval(mean: float, drawn: np.ndarray, n: int) -> Interval:

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from musiclab.data.describe import describe
-from musiclab.data.sources import open_source
+from musiclab.data.sources import CHOICES, open_source
 from musiclab.data.store import build
 from musiclab.data.transposition import AS_WRITTEN, TRANSPOSE
 from musiclab.data.windows import WindowSpec
@@ -24,7 +24,7 @@ def add(subjects: Any) -> None:
     ):
         command = commands.add_parser(name, help=doc, description=doc, allow_abbrev=False)
         add = command.add_argument
-        add("source", metavar="SOURCE", help="chorales, lpd5:PATH or midi:PATH, a folder or archive")
+        add("source", metavar="SOURCE", help=CHOICES)
         add(
             "--resolution",
             type=number(int, 1, 24),

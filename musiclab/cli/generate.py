@@ -14,7 +14,7 @@ def add(subjects: Any) -> None:
     doc = "continue start windows with a trained system, as MIDI, picture and sound"
     command = subjects.add_parser("generate", help=doc, description=doc, allow_abbrev=False)
     add = command.add_argument
-    add("system", choices=SYSTEMS, metavar="SYSTEM", help=f"one of {', '.join(SYSTEMS)}")
+    add("system", metavar="SYSTEM", help=f"one of {', '.join(SYSTEMS)}, or path/file.py:Name of your own")
     source = command.add_mutually_exclusive_group()
     source.add_argument(
         "--study",

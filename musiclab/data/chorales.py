@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 
+from musiclab.data.bars import whole_bars
 from musiclab.data.kinds import ZIP
 from musiclab.data.songs import (
     BASS,
@@ -41,7 +42,7 @@ class Chorales(Source):
 
     kind = "chorales"
     suffixes = (".mxl",)
-    file_kind = ZIP
+    file_kinds = (ZIP,)
 
     def __init__(self) -> None:
         # Located without importing music21, because that takes seconds.
@@ -81,12 +82,13 @@ def _read_score(data: bytes) -> "muspy.Music":
 
     # MusPy reads from paths only and would unpack an archive of any size, so it gets the checked score alone.
     with tempfile.NamedTemporaryFile(suffix=".xml") as file:
-        file.write(_score_xml(data))
+        file.write(score_xml(data))
         file.flush()
         return muspy.read_musicxml(file.name)
 
 
-def _score_xml(data: bytes) -> bytes:
+def score_xml(data: bytes) -> bytes:
+    """The score in a compressed MusicXML file, which is an archive; it is not unpacked if it is too large."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         container = ElementTree.fromstring(_unpacked(archive, "META-INF/container.xml", _MAX_CONTAINER_BYTES))
         root = container.find("rootfiles/rootfile")
@@ -117,19 +119,9 @@ def _notes(music: "muspy.Music") -> npt.NDArray[np.int32]:
 
 
 def _whole_bars(music: "muspy.Music", length: int) -> npt.NDArray[np.int32]:
-    """The starts, in ticks, of bars that are as long as their time signature says; pickups are left out.
-
-    A repeat sign in the middle of a bar splits it into two measures; together they count as one bar.
-    """
+    """The starts, in ticks, of bars that are as long as their time signature says; pickups are left out."""
     starts = to_ticks([line.time for line in music.barlines], music.resolution)
-    sizes = np.diff(np.append(starts, length))
-    full = _bar_sizes(music, starts)
-    split = np.append(sizes[:-1] + sizes[1:] == full[:-1], False)
-    # The second half of one bar and the first half of the next add up too: a half that was used is not used again.
-    for index in np.flatnonzero(split):
-        if split[index]:
-            split[index + 1] = False
-    return np.unique(starts[(sizes >= full) | split]).astype(np.int32)
+    return whole_bars(starts, _bar_sizes(music, starts), length)
 
 
 def _bar_sizes(music: "muspy.Music", starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

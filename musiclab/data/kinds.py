@@ -10,6 +10,8 @@ GZIP = "a gzip file"
 BZIP2 = "a bzip2 file"
 XZ = "an xz file"
 MIDI = "a MIDI file"
+TEXT = "a text file"
+XML = "an XML file"
 _SEVEN_ZIP = "a 7z archive"
 _RAR = "a RAR archive"
 _ZSTANDARD = "a Zstandard file"
@@ -38,7 +40,7 @@ _BEGINNINGS = {
     "a pointer of Git LFS": (b"version https://git-lfs",),
 }
 _RIFF = {b"RMID": MIDI, b"WAVE": "a WAV file", b"AVI ": "a video"}
-_MARKUP = {b"<!doctype html": "an HTML page", b"<html": "an HTML page", b"<?xml": "an XML file"}
+_MARKUP = {b"<!doctype html": "an HTML page", b"<html": "an HTML page", b"<?xml": XML}
 _TEXT_BYTES = frozenset(b"\t\n\r\f" + bytes(range(32, 127)))
 
 
@@ -65,7 +67,7 @@ def kind_of(head: bytes) -> str:
     for beginning, kind in _MARKUP.items():
         if text.lower().startswith(beginning):
             return kind
-    return "a text file" if text and _TEXT_BYTES.issuperset(text) else ""
+    return TEXT if text and _TEXT_BYTES.issuperset(text) else ""
 
 
 def _is_tar(head: bytes) -> bool:

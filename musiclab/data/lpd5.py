@@ -42,7 +42,7 @@ class Lpd5(Source):
 
     kind = "lpd5"
     suffixes = (".npz",)
-    file_kind = ZIP
+    file_kinds = (ZIP,)
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)

@@ -34,7 +34,7 @@ class Midi(Source):
 
     kind = "midi"
     suffixes = (".mid", ".midi", ".kar", ".rmi")
-    file_kind = MIDI
+    file_kinds = (MIDI,)
     max_bytes = 4 << 20
 
     @classmethod

@@ -23,7 +23,7 @@ from musiclab.code_lock import StageCode, code_hash
 from musiclab.data.arrays import HEADER_BYTES, read_header
 from musiclab.data.folders import Content
 from musiclab.data.songs import TRACKS, clean_text
-from musiclab.data.source import Source
+from musiclab.data.source import Source, running_code_of
 from musiclab.data.transposition import MOST_SEMITONES
 from musiclab.data.windows import PITCH_BYTES, WindowSpec, unpack
 from musiclab.data.workers import TOO_SHORT, Chunk, PartSong, Workers, read_part
@@ -165,11 +165,14 @@ def open_store(folder: Path) -> WindowStore:
 
 def store_fingerprint(source: Source, spec: WindowSpec) -> str:
     """Name of the store of a source cut by a spec: hash of the data, the spec and the code that reads and cuts."""
-    return content_hash([source.fingerprint(), spec.to_json(), code_of_windows(source).identity])
+    with running_code_of(type(source)):
+        return content_hash([source.fingerprint(), spec.to_json(), code_of_windows(source).identity])
 
 
 def code_of_windows(source: Source) -> StageCode:
     """The code that turns the files of a source into windows: its reader, and what cuts and keeps them."""
+    if source.code:  # it holds what musiclab gives to sources, and cuts them with, see `musiclab.interfaces`
+        return StageCode(f"data/{source.kind}", source.revision, source.code)
     return StageCode(f"data/{source.kind}", source.revision, code_hash(type(source).__module__, __name__))
 
 
@@ -180,7 +183,8 @@ def build(source: Source, spec: WindowSpec, root: Path, workers: int) -> WindowS
     store, this one waits for it. Songs that cannot be read or are shorter than one window are skipped and listed.
 
     Raises:
-        UserError: no song is usable, the archive is damaged or refused, or `root` cannot be written.
+        UserError: no song is usable, the archive is damaged or refused, the songs have changed since their fingerprint,
+            or `root` cannot be written.
     """
     fingerprint = store_fingerprint(source, spec)
     folder = Path(root) / fingerprint
@@ -194,7 +198,10 @@ def build(source: Source, spec: WindowSpec, root: Path, workers: int) -> WindowS
         with _alone(Path(root) / f"{fingerprint}.lock"):
             if not folder.exists():
                 parts_folder.mkdir(exist_ok=True)
-                _build_parts(source, spec, parts_folder, workers)
+                with running_code_of(type(source)):
+                    _build_parts(source, spec, parts_folder, workers)
+                    if not source.is_unchanged():  # a search may cut windows hours after its start
+                        raise UserError(f"--data {source.spec} must not change while a study runs; run it again.")
                 _merge(source, spec, fingerprint, parts_folder, folder)
                 shutil.rmtree(parts_folder)
     except UserError:
@@ -222,7 +229,7 @@ def _build_parts(source: Source, spec: WindowSpec, parts_folder: Path, workers: 
     """Write a part for each chunk of songs. Few chunks are in flight at once, so memory is bounded."""
     running: set[Future[None]] = set()
     with (
-        Workers(workers, source.parse, spec) as pool,
+        Workers(workers, source.parser(), spec) as pool,
         Progress("songs cut into windows", source.count()) as progress,
     ):
         for chunk in _chunks(source, parts_folder):
@@ -264,7 +271,8 @@ def _merge(source: Source, spec: WindowSpec, fingerprint: str, parts_folder: Pat
     skipped = [entry for table in tables for entry in table["skipped"]]
     if not songs:
         raise UserError(_no_songs(source, skipped))
-    rows = _rows(songs, source)
+    with running_code_of(type(source)):
+        rows = _rows(songs, source)
     table = {
         "fingerprint": fingerprint,
         "source": source.spec,

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from musiclab.data.archives import file_digest
 from musiclab.data.folders import Content
 from musiclab.data.songs import TRACKS, BadSong, Song, clean_text
+from musiclab.data.source import Parse
 from musiclab.data.windows import PITCH_BYTES, WindowSpec, cut
 from musiclab.hashing import content_hash
 
@@ -29,8 +30,6 @@ CRASHED = "its reader crashed or took more than two minutes"
 
 _SECONDS_A_SONG = 120
 _CHECKSUM_DIGITS = 32
-
-Parse = Callable[[str, Content], Song]
 
 
 class PartSong(TypedDict):

@@ -1,14 +1,14 @@
 """Claims: what the article says, and what must be measured if it is true."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from musiclab.design.trials import FORM, SYSTEM, Variant
 from musiclab.errors import UserError
 from musiclab.fields import Fields, known_fields
-from musiclab.measures.registry import find_measure
+from musiclab.measures.registry import Measure, find_measure
 from musiclab.plain import plain
 
 Against = dict[str, Any] | float | Literal["real", "shuffled", "random"]
@@ -22,7 +22,8 @@ class Expect:
     """One thing that must be measured if a claim holds: a measure lies above or below a reference, block by block.
 
     Attributes:
-        measure: its name; also of a value of one track (`noise_sensitivity.Drums`).
+        measure: its name; also of a value of one track (`noise_sensitivity.Drums`). A user's own may also be a function
+            under `@measure`, or `path/file.py:Name`.
         of: fields of the variant, `{"latent_dim": 16}`; a list of values means any of them. If several variants have
             these fields, their mean in each block counts.
         relation: the side of `than` on which the measure is expected.
@@ -30,7 +31,7 @@ class Expect:
             number.
     """
 
-    measure: str
+    measure: "str | Callable[..., float]"
     of: dict[str, Any]
     relation: Literal["above", "below"]
     than: Against
@@ -67,8 +68,13 @@ class Claim:
         return cls(id=fields.take("id", str), says=fields.take("says", str), expect=expect)
 
 
-def check_claims(claims: list[Claim], variants: list[Variant]) -> None:
+def check_claims(claims: list[Claim], variants: list[Variant], own: Iterable[Measure] = ()) -> None:
     """Check a study's claims.
+
+    Args:
+        claims: the claims.
+        variants: those of the study.
+        own: the measures that the study brings.
 
     Raises:
         UserError: if one is no claim, or names a measure that does not exist or fields that no variant has.
@@ -84,6 +90,7 @@ def check_claims(claims: list[Claim], variants: list[Variant]) -> None:
         for expect in claim.expect:
             if not isinstance(expect, Expect) or not isinstance(expect.measure, str):
                 raise UserError(_shape(claim))
+            full_measure_name(expect.measure, own)
             _check_expectation(claim, expect, variants)
 
 
@@ -92,7 +99,6 @@ def _shape(claim: Claim) -> str:
 
 
 def _check_expectation(claim: Claim, expect: Expect, variants: list[Variant]) -> None:
-    full_measure_name(expect.measure)
     is_number = isinstance(expect.than, int | float) and abs(expect.than) < 1e300
     is_reference = is_number or isinstance(expect.than, dict) or expect.than in list(MUSIC)
     if not isinstance(expect.of, dict):
@@ -109,14 +115,18 @@ def _check_expectation(claim: Claim, expect: Expect, variants: list[Variant]) ->
             raise UserError(f"Claim {claim.id} names {describe_fields(fields)}, but no variant of the study has that.")
 
 
-def full_measure_name(measure: str) -> str:
+def full_measure_name(measure: Any, own: Iterable[Measure] = ()) -> str:
     """Full name of a measure, also of a value of one track.
+
+    Args:
+        measure: its name.
+        own: the measures that the study brings.
 
     Raises:
         UserError: if there is no such measure.
     """
-    name, dot, track = measure.partition(".")
-    return find_measure(name).full_name + dot + track
+    name, dot, track = str(measure).partition(".")
+    return find_measure(name, own).full_name + dot + track
 
 
 def has_fields(variant: Variant, fields: dict[str, Any]) -> bool:

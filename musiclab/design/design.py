@@ -3,7 +3,8 @@
 import math
 from collections import Counter
 from collections.abc import Mapping
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from musiclab.code_lock import StageCode, differing
@@ -11,6 +12,8 @@ from musiclab.data.source import Source
 from musiclab.data.store import code_of_windows, store_fingerprint
 from musiclab.design.claims import check_claims
 from musiclab.design.factors import Factor, aliases, factors, tells_effects
+from musiclab.design.naming import with_named_systems
+from musiclab.design.own_measures import with_named_measures
 from musiclab.design.search import CONTROL, SEARCH_BLOCK, Search, check_search
 from musiclab.design.space import Ablation, combinations
 from musiclab.design.spec import StudySpec, check_spec
@@ -21,6 +24,7 @@ from musiclab.systems import find_system
 from musiclab.systems.config import Config
 from musiclab.training.runtime import Device, Runtime
 from musiclab.training.streams import Block
+from musiclab.user_code import code_of, is_ours
 from musiclab.wording import listing
 
 if TYPE_CHECKING:
@@ -41,6 +45,7 @@ class Design:
     Args:
         spec: the study's own fields.
         source: the songs.
+        system: in place of the study's own, as `StudySpec.system`.
         scale: the sizes that each system starts from, a key of `System.scales`.
         form: the form that each system starts from, a key of `System.forms`; None for the study's own, else `mended`.
         fields: fixed for this run, as values or text by name; they override what the study fixes.
@@ -51,7 +56,9 @@ class Design:
             called.
 
     Attributes:
+        spec: the study's own fields, with the name of each system in place of a class or a reference.
         objective: the measure that decides.
+        own_measures: the measures that the study brings.
         systems: those of the variants, by name.
         variants: in the study's order.
         controls: the variant that each variant is compared with, by name; a control's control is itself.
@@ -67,6 +74,7 @@ class Design:
         spec: StudySpec,
         source: Source,
         *,
+        system: "str | type[System[Any]] | None" = None,
         scale: str = "demo",
         form: str | None = None,
         fields: Mapping[str, Any] | None = None,
@@ -75,16 +83,27 @@ class Design:
         device: Device = "cpu",
         confirmed: Mapping[str, dict[str, Any]] | None = None,
     ) -> None:
+        spec = replace(spec, system=system) if system else spec
         check_spec(spec)
+        self._again = partial(
+            Design, spec, source, scale=scale, form=form, fields=fields, blocks=blocks, adding=adding, device=device
+        )
+        spec, systems = with_named_systems(spec)
+        spec, self.own_measures = with_named_measures(spec)
         self.search = spec.space if isinstance(spec.space, Search) else None
         space = [spec.control, *(confirmed or {}).values()] if self.search else combinations(spec.space)
         self.spec, self.source, self.scale, self.adding = spec, source, scale, adding
-        self.objective = _objective(spec.objective)
-        self.systems = {name: find_system(name) for name in dict.fromkeys(_system(spec, values) for values in space)}
+        self.objective = self._objective(spec.objective)
+        self.systems = {
+            name: systems.get(name) or find_system(name)
+            for name in dict.fromkeys(_system(spec, values) for values in space)
+        }
         compared = {name for values in space for name in values}
         if self.search:
-            check_search(self.search, self.systems[spec.system])
+            check_search(self.search, self.systems[_system(spec, {})])
             compared |= self.search.space.keys()
+        if system and SYSTEM in compared | spec.control.keys():
+            raise UserError(f"--system is not possible, because {spec.name} says itself which systems it asks about.")
         fixed = _fixed(spec, fields or {}, compared)
         if form and FORM in compared | spec.fixed.keys():
             raise UserError(f"--form is not possible, because {spec.name} says itself which forms it asks about.")
@@ -96,7 +115,7 @@ class Design:
             if times > 1:
                 raise UserError(f"The variants of {spec.name} must differ; got {name} {times} times.")
         _check_transposed_alike(self.variants)
-        check_claims(spec.claims, self.variants)
+        check_claims(spec.claims, self.variants, [own.measure for own in self.own_measures])
         control = spec.control or (space[0] if isinstance(spec.space, Ablation) else {})
         if self.search and (trials := self.search.limits.trials or math.inf) < len(self.starts()):
             raise UserError(f"The budget must allow all {len(self.starts())} starting points; got {trials} trials.")
@@ -106,7 +125,7 @@ class Design:
         self.most = blocks or spec.blocks
         first = SEARCH_BLOCK + 1 if self.search else 0  # no block that a proposal rests on judges it
         indices = [Block(spec.seed, index) for index in range(first, first + self.most)]
-        self._trial_specs = trial_specs(self.systems, self.variants, indices, self._runtime)
+        self._trial_specs = trial_specs(self.systems, self.variants, indices, self._runtime, self.own_measures)
         name_by_key: dict[str, str] = {}
         for trial in self._trial_specs:
             if name_by_key.setdefault(trial.key, trial.variant.name) != trial.variant.name:
@@ -114,10 +133,28 @@ class Design:
                     f"{name_by_key[trial.key]} and {trial.variant.name} are the same variant; leave one of them out."
                 )
 
+    def confirming(self, proposals: Mapping[str, dict[str, Any]]) -> "Design":
+        """The same design of a search, with these as `confirmed`. No song is read again."""
+        return self._again(confirmed=proposals)
+
+    @property
+    def own_systems(self) -> "dict[str, System[Any]]":
+        """Those of the systems that are a user's own, by name; a worker cannot find them by their names."""
+        return {name: system for name, system in self.systems.items() if not is_ours(type(system))}
+
     @property
     def objectives(self) -> list[Measure]:
         """The measure that decides and, of a search, those that it searches for beside it."""
-        return [self.objective, *map(_objective, self.search.also if self.search else ())]
+        return [self.objective, *map(self._objective, self.search.also if self.search else ())]
+
+    def _objective(self, name: Any) -> Measure:
+        """The measure of that name, which must have a better direction."""
+        measure = find_measure(name, [own.measure for own in self.own_measures])
+        if measure.better == "neither":
+            raise UserError(
+                f"The objective must be a measure with a better direction, such as frechet; got {name}, which has none."
+            )
+        return measure
 
     @property
     def trial_specs(self) -> list[TrialSpec]:
@@ -164,7 +201,8 @@ class Design:
     def proposed(self, values: dict[str, Any], label: str = "") -> TrialSpec:
         """The trial of a search for a configuration, on the search's block."""
         variants = [self._variant(values, label)]
-        (trial,) = trial_specs(self.systems, variants, [Block(self.spec.seed, SEARCH_BLOCK)], self._runtime)
+        blocks = [Block(self.spec.seed, SEARCH_BLOCK)]
+        (trial,) = trial_specs(self.systems, variants, blocks, self._runtime, self.own_measures)
         return trial
 
     def starts(self) -> list[dict[str, Any]]:
@@ -180,7 +218,7 @@ class Design:
             changed = [(form, control | start) for start in self.search.starts]
         starts = []
         for form, values in changed:
-            config = self._config(self.spec.system, form, values)
+            config = self._config(_system(self.spec, {}), form, values)
             inside = {name: each.nearest(getattr(config, name)) for name, each in self.search.space.items()}
             if (start := self.search.active(inside)) not in starts:
                 starts.append(start)
@@ -255,25 +293,28 @@ class Design:
         return f"studies/{self.spec.name}/{self.edition}"
 
     def code(self, system: str) -> dict[str, StageCode]:
-        """The code that decides the result of a trial of the system, by stage; that of its windows first."""
-        generator = self.systems[system]
+        """The code that decides the result of a trial of the system, by stage; that of its windows first.
+
+        Of what is a user's own, what it is given by musiclab, its files and its packages follow, `own-system` and
+        `step_lstm: helper.py`, so that those that have changed can be named later.
+        """
+        generator, kind = self.systems[system], type(self.source)
         codes = [code_of_windows(self.source), *(code for stage in generator.stages for code in generator.code(stage))]
+        codes += [StageCode(own.name, 1, own.code) for own in self.own_measures]
+        own: dict[str, Any] = {each.name: each.function for each in self.own_measures}
+        if not is_ours(type(generator)):
+            own[system] = type(generator)
+        if not is_ours(kind):
+            own[f"data/{kind.kind}"] = kind
+        for name, thing in own.items():
+            code = code_of(thing)
+            codes += [*code.interfaces, *(StageCode(f"{name}: {file}", 1, part) for file, part in code.named.items())]
         return {code.name: code for code in codes}
 
     @property
     def unlocked_code(self) -> str:
         """One line about code that differs from the lock; empty if none does."""
         return differing({name: code for system in self.systems for name, code in self.code(system).items()}.values())
-
-
-def _objective(name: str) -> Measure:
-    """The measure of that name, which must have a better direction."""
-    measure = find_measure(name)
-    if measure.better == "neither":
-        raise UserError(
-            f"The objective must be a measure with a better direction, such as frechet; got {name}, which has none."
-        )
-    return measure
 
 
 def _system(spec: StudySpec, values: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Searches: fields with ranges, in which a sampler proposes configurations until a budget is spent."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -189,7 +189,8 @@ class Search:
         scheduler: `none`, or `asha`: at a ninth and a third of its training a trial ends unless it is among the best
             third of those that came so far, by what its system declares as `progress`.
         budget: a number of trials, or a `Budget`.
-        also: measures that are searched for beside the study's objective, for a front in place of one best.
+        also: measures that are searched for beside the study's objective, for a front in place of one best; as for it,
+            names, functions or references.
         starts: configurations that are tried first. By default these are the article's own values, then the control's.
         confirm: how many of the best are confirmed beside the control.
     """
@@ -198,7 +199,7 @@ class Search:
     sampler: Any = "tpe"
     scheduler: str = "none"
     budget: int | Budget = 40
-    also: tuple[str, ...] = ()
+    also: "tuple[str | Callable[..., float], ...]" = ()
     starts: list[dict[str, Any]] | None = None
     confirm: int = 5
 
@@ -332,6 +333,11 @@ def _check_scheduler(search: Search, system: "System[Any]") -> None:
         raise UserError(f"scheduler must be one of {', '.join(SCHEDULERS)}; got {search.scheduler!r}.")
     if search.scheduler == "none":
         return
+    if system.progress is None:
+        raise UserError(
+            f"scheduler='asha' needs a progress of {system.name}, by which trials are compared before they have "
+            "finished; declare one in the class, or use scheduler='none'."
+        )
     if windows := [name for name in search.space if system.config.spec(name).metadata["stage"] == "windows"]:
         raise UserError(
             f"scheduler='asha' compares trials on the same windows, but {listing(windows)} "

@@ -2,13 +2,18 @@
 
 import math
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from musiclab.design.claims import Claim
 from musiclab.design.space import Space
 from musiclab.errors import UserError
 from musiclab.plain import plain
+
+if TYPE_CHECKING:  # a system imports torch, and defining a study must not
+    from musiclab.data.source import Source
+    from musiclab.systems.base import System
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,14 +25,19 @@ class StudySpec:
 
     Attributes:
         name: names the study's folder and its experiment in MLflow.
-        system: the system of all variants; empty if `space` has the field `system`.
+        system: the system of all variants: the name of one, a user's own class, or `path/file.py:Name`. Empty if
+            `space` has the field `system`.
+        data: the songs, unless a run names others: "chorales", a kind with a path such as "midi:songs/",
+            "file.py:Name:PATH" for a source of the user's, or a source itself.
         space: what is compared: grids to be crossed, an ablation of components, or a list of variants. `system` and
             `form` may be among its fields.
         control: the values of the variant that the others are compared with. If systems or forms are compared and it
             names none, each variant is compared with the control of its own system and form. An ablation needs none:
             its control is the full variant for leave-one-out, else the bare one.
         blocks: how many paired replicates.
-        objective: the measure that decides. It must have a better direction, or be best close to real music.
+        objective: the measure that decides: the name of one, a user's own function under `@measure`, or
+            `path/file.py:Name`. It must have a better direction, or be best close to real music.
+        measures: further measures of a user's own, functions or `path/file.py:Name`. Musiclab's are always measured.
         margin: how far apart two variants may be and still count as equivalent, in the objective's unit.
         claims: the article's claims that the study tests.
         fixed: changes fields for all variants that have them, and may say their `form`; a listed variant may change
@@ -37,11 +47,13 @@ class StudySpec:
     """
 
     name: str
-    system: str = ""
+    system: "str | type[System[Any]]" = ""
+    data: "str | Source" = "chorales"
     space: Space
     control: dict[str, Any] = field(default_factory=dict)
     blocks: int
-    objective: str
+    objective: "str | Callable[..., float]"
+    measures: "Sequence[str | Callable[..., float]]" = ()
     margin: float | None = None
     claims: list[Claim] = field(default_factory=list)
     fixed: dict[str, Any] = field(default_factory=dict)
@@ -69,9 +81,8 @@ def check_spec(study: StudySpec) -> None:
             f"A study's name must be up to 200 letters, digits, '_', '-' or '.', because it becomes a folder's name; "
             f"got {study.name!r}."
         )
-    for name in ("objective", "question"):
-        if not isinstance(getattr(study, name), str):
-            raise UserError(f"A study's {name} must be a text; got {getattr(study, name)!r}.")
+    if not isinstance(study.question, str):
+        raise UserError(f"A study's question must be a text; got {study.question!r}.")
     for name, low, high in (("blocks", 1, 10_000), ("seed", 0, 2**63 - 1)):  # as many blocks as --blocks allows
         value = getattr(study, name)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:

@@ -1,6 +1,6 @@
 """Trials as they are planned: variants, blocks, stages and keys; pure, nothing is read or started."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from musiclab.training.runtime import Runtime
 from musiclab.training.streams import Block
 
 if TYPE_CHECKING:  # a system imports torch, and reading a plan must not
+    from musiclab.measures.own import OwnMeasure
     from musiclab.systems.base import System
 
 
@@ -112,12 +113,26 @@ def runtime_from_json(value: Mapping[str, Any] | None) -> Runtime | None:
 
 
 def trial_specs(
-    systems: dict[str, "System[Any]"], variants: Iterable[Variant], blocks: Iterable[Block], runtime: Runtime
+    systems: dict[str, "System[Any]"],
+    variants: Iterable[Variant],
+    blocks: Iterable[Block],
+    runtime: Runtime,
+    own: "Collection[OwnMeasure]" = (),
 ) -> list[TrialSpec]:
-    """Every variant on every block, block by block, so that an interrupted study has whole blocks to compare."""
+    """Every variant on every block, block by block, so that an interrupted study has whole blocks to compare.
+
+    The code of a user's `own` measures enters the key of the last stage alone, which measures.
+    """
+    code = {each.name: each.code for each in own}
+
+    def stages(variant: Variant, config: Any, block: Block) -> dict[str, str]:
+        keys = systems[variant.system].stage_keys(config, block, variant.data, runtime)
+        last = list(keys)[-1]
+        return keys | {last: content_hash([keys[last], code])} if code else keys
+
     configured = [(variant, systems[variant.system].config(**variant.config)) for variant in variants]
     return [
-        TrialSpec(variant, block, systems[variant.system].stage_keys(config, block, variant.data, runtime), runtime)
+        TrialSpec(variant, block, stages(variant, config, block), runtime)
         for block in blocks
         for variant, config in configured
     ]

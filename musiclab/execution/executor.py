@@ -55,7 +55,7 @@ class InProcess:
 
     def run(self, queue: Queue, trials: TrialRunner, on_trial_end: OnTrialEnd, say: Say) -> None:
         while spec := queue.next():
-            queue.placed.add(spec.key)
+            queue.place(spec.key)
             trials(spec.to_json(), queue.leads(spec))
             on_trial_end(queue.done(spec.key), None)
 

@@ -38,7 +38,7 @@ class Ledger:
             if trial.key in left and (record := self.records.get(trial.key)):
                 self.finished[trial.key] = record
 
-    def on_trial_end(self, trial: TrialSpec, death: tuple[str, str] | None) -> str:
+    def on_trial_end(self, trial: TrialSpec, death: tuple[str, str] | None, seconds: float = 0.0) -> str:
         """Note that a trial ended. Its record says whether it went well, even if its worker died afterwards.
 
         A failure that is tried again is forgotten.
@@ -46,6 +46,7 @@ class Ledger:
         Args:
             trial: the trial.
             death: a line and a log if its worker died, else None.
+            seconds: how long workers have had it in this run, all its tries together; only a search keeps that.
 
         Returns:
             Why to try it again now, or "".

@@ -29,7 +29,9 @@ class Queue:
             ready.
         closed: nothing more is handed out, because the study is to stop.
         running: the trials that were handed out and have not ended, by key.
-        placed: the keys of those that a worker runs; the others wait for a machine of the cluster.
+        placed: when a worker began each of those that one runs, by the clock of this process; the others wait for a
+            machine of the cluster.
+        seconds: how long workers have had each trial, all its tries together, by key; without the try that runs now.
     """
 
     waiting: list[TrialSpec]
@@ -37,7 +39,8 @@ class Queue:
     propose: Callable[[], TrialSpec | None] | None = None
     closed: bool = False
     running: dict[str, TrialSpec] = field(default_factory=dict)
-    placed: set[str] = field(default_factory=set)
+    placed: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
     _finished: dict[str, bool] = field(default_factory=dict)
     _asked_at: float = float("-inf")
     _led: set[tuple[Any, ...]] = field(default_factory=set)
@@ -66,10 +69,15 @@ class Queue:
         self._led.add(block)
         return leads
 
+    def place(self, key: str) -> None:
+        """Note that a worker begins the trial of that key, which was handed out."""
+        self.placed[key] = time.monotonic()
+
     def done(self, key: str) -> TrialSpec:
         """Note that the trial of that key has ended, in success or failure, and return it."""
         self._forget(self._finished)
-        self.placed.discard(key)
+        if (began := self.placed.pop(key, None)) is not None:
+            self.seconds[key] = self.seconds.get(key, 0.0) + time.monotonic() - began
         return self.running.pop(key)
 
     def put_back(self, key: str) -> TrialSpec:

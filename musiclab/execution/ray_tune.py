@@ -203,7 +203,7 @@ class _QueueBridge(tune.Callback, tune.Stopper):
         return self.queue.closed and not self.queue.placed
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        self.queue.placed.add(self._keys[trial.trial_id])
+        self.queue.place(self._keys[trial.trial_id])
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         if failure := trial.last_result.get(_FAILED):
@@ -247,6 +247,11 @@ def _log(trial: Trial) -> str:
 
 def _cause_of_death(log: str) -> str:
     """Why a trial's worker died, in one line."""
+    if missing := re.search(r"ModuleNotFoundError: (No module named '[^']*')", log):
+        return (
+            f"its worker cannot import what the study needs ({missing[1]}); install packages on all machines, and "
+            "import files of your own by plain import statements, so that they are sent"
+        )
     detail = log.partition("Worker exit detail: ")[2].partition(". Some common causes")[0]
     shown_detail = f" ({one_line(detail)})" if detail else ""
     unknown = f"its worker died; it may have run out of memory, or its machine has gone down{shown_detail}"

@@ -8,8 +8,8 @@ import platform
 import resource
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,8 @@ from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError, one_line
 from musiclab.execution.early_stopping import EarlyStopping, Pruned
 from musiclab.hashing import content_hash
+from musiclab.measures.own import OwnMeasure
+from musiclab.sending import Sent
 from musiclab.storage.activity import Activity, WorkerState
 from musiclab.storage.files import Storage, StorageFailed, is_remote
 from musiclab.storage.leases import should_continue
@@ -32,12 +34,20 @@ from musiclab.storage.windows import trial_windows
 from musiclab.systems import find_system
 from musiclab.systems.base import StageRun, System, read_generated
 from musiclab.systems.config import GENERATE, MEASURE
-from musiclab.systems.evaluation import baselines_key, measured, real_baselines
+from musiclab.systems.evaluation import (
+    baselines_key,
+    measured,
+    own_baselines,
+    own_baselines_key,
+    own_measured,
+    real_baselines,
+)
 from musiclab.training.files import CURVES
 from musiclab.training.fit import Diverged
 from musiclab.training.memory import keep_freed_memory
 from musiclab.training.runtime import Runtime, WrongRuntime
 from musiclab.training.windows import BlockWindows
+from musiclab.user_code import described, ending, is_of_user, is_ours, place_of, why_failed
 
 # Start windows whose continuations every trial writes as samples, and how many of these it plays: a report plays those
 # that it shows, and nobody else listens to four of each trial.
@@ -58,11 +68,15 @@ class TrialRunner:
         storage: the root of the study's storage.
         lease: the lease file of the study's run; trials stop if it is gone or says so.
         early_stopping: how trials of a search may end early; None if they do not.
+        own_systems: the classes of the systems that are a user's own, by name; no name is ever looked up as code.
+        own_measures: the user's own measures, which all trials have.
     """
 
     storage: str
     lease: str
     early_stopping: EarlyStopping | None = None
+    own_systems: Mapping[str, Sent] = field(default_factory=dict)
+    own_measures: tuple[OwnMeasure, ...] = ()
 
     def __call__(
         self,
@@ -96,8 +110,10 @@ class TrialRunner:
             return
         self._say_what_runs(storage, trial)
         try:
-            system, stop_if_asked = find_system(trial.variant.system), self._stopping(storage, leaves)
-            finished = _run(trial, system, storage, stop_if_asked, leads, self.early_stopping, on_epoch)
+            system, stop_if_asked = self._system(trial.variant.system), self._stopping(storage, leaves)
+            finished = _run(
+                trial, system, self.own_measures, storage, stop_if_asked, leads, self.early_stopping, on_epoch
+            )
             # Another study may have the same trial, or a worker may have outlived its killed driver, and been faster.
             if not records.get(trial.key):
                 records.put(trial.key, *finished)
@@ -105,14 +121,22 @@ class TrialRunner:
             raise
         except (StopRequested, Pruned):
             return
-        except Exception as error:  # if one trial fails, the others go on
+        except (Exception, SystemExit) as error:  # if one trial fails, the others go on
             try:
                 log, diverged = traceback.format_exc(), isinstance(error, Diverged)
-                records.put_failure(trial.key, _reason(error), log, _again(error), diverged)
+                own = trial.variant.system in self.own_systems
+                records.put_failure(trial.key, _reason(error, own), log, _again(error, own), diverged)
             except OSError as failed:
                 raise StorageFailed(storage.root, failed) from error
             if torch.cuda.is_initialized():
                 torch.cuda.empty_cache()  # this worker's next trial and other workers need it
+
+    def _system(self, name: str) -> System[Any]:
+        """A new instance, so that nothing that a user's system keeps in one passes from trial to trial."""
+        if name not in self.own_systems:
+            return find_system(name)
+        system: System[Any] = self.own_systems[name].load()()
+        return system
 
     def _say_what_runs(self, storage: Storage, trial: TrialSpec) -> None:
         """Note for whoever looks on that this worker begins a trial of the study."""
@@ -147,22 +171,32 @@ class TrialRunner:
         return stop_if_asked
 
 
-def _reason(error: Exception) -> str:
-    """Why a trial failed, in one line; for an unexpected error also where in this code it happened."""
+def _reason(error: Exception | SystemExit, own: bool) -> str:
+    """Why a trial failed, in one line; for an unexpected error also where it happened, in this code or a user's own."""
     if isinstance(error, UserError | Diverged | DamagedStage | WrongRuntime):
         return one_line(str(error))
+    if isinstance(error, SystemExit):
+        return f"a system {ending(error)}"
+    if own and place_of(error):
+        lacks = isinstance(error, ModuleNotFoundError)
+        return why_failed(error) + ("; install it on all machines that run trials" if lacks else "")
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if ROOT in Path(frame.filename).parents]
     where = f" ({Path(frames[-1].filename).relative_to(ROOT.parent)}, line {frames[-1].lineno})" if frames else ""
     return one_line(f"{type(error).__name__}: {error}") + where
 
 
-def _again(error: Exception) -> bool:
+def _again(error: Exception | SystemExit, own: bool) -> bool:
     """Whether a retry may succeed: memory ran out, or a disk failed.
 
-    Other failures, such as divergence, come from code, config and data, so a retry would fail in the same way.
+    Other failures, such as divergence, come from code, config and data, so a retry would fail in the same way. So does
+    a file that the code of a user's own system opens, and that is not there.
     """
     lacks_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-    return lacks_memory or isinstance(error, OSError | DamagedStage)
+    return (
+        lacks_memory
+        or isinstance(error, DamagedStage)
+        or (isinstance(error, OSError) and not (own and is_of_user(error)))
+    )
 
 
 class _Finished(NamedTuple):
@@ -176,6 +210,7 @@ class _Finished(NamedTuple):
 def _run(
     trial: TrialSpec,
     system: System[Any],
+    own: tuple[OwnMeasure, ...],
     storage: Storage,
     stop_if_asked: Callable[[], None],
     leads: bool,
@@ -199,7 +234,7 @@ def _run(
     seconds: dict[str, float] = {}
     reused: list[str] = []
 
-    sign = -1 if system.progress.better == "higher" else 1
+    sign = -1 if system.progress and system.progress.better == "higher" else 1
 
     def at_rung(rung: int, value: float) -> None:
         if early_stopping:
@@ -233,22 +268,23 @@ def _run(
         )
 
     if leads:
-        _baselines(records, run_of(MEASURE), seconds)
+        _baselines(records, run_of(MEASURE), own, seconds)
     for stage, key in trial.stages.items():
         stop_if_asked()
         run = run_of(stage)
         if stage == MEASURE:
-            baselines = _baselines(records, run, seconds)
+            baselines = _baselines(records, run, own, seconds)
         start = time.perf_counter()
         if stage == MEASURE:
             measures, histograms = measured(
                 system, run, {"values": baselines.values, "histograms": baselines.histograms}
             )
+            measures |= own_measured(system, run, own) if own else {}
         elif records.stages.done(key):
             reused.append(stage)
             continue
         else:
-            system.run_stage(stage, run)
+            _run_stage(system, stage, run, files_of(stage))
             files_of(stage).finish()
         seconds[stage] = round(time.perf_counter() - start, 3)
     start = time.perf_counter()
@@ -295,8 +331,20 @@ def _run(
     return _Finished(record, cost, samples)
 
 
-def _baselines(records: Records, run: StageRun[Any], seconds: dict[str, float]) -> Baselines:
-    """The baselines of the block; if it has none yet, this trial works them out, and `seconds` gets the time."""
+def _run_stage(system: System[Any], stage: str, run: StageRun[Any], files: StoredFiles) -> None:
+    """Run a stage; UserError if it has written nothing, as a user's own may do."""
+    system.run_stage(stage, run)
+    if not is_ours(type(system)) and files.nothing_kept():  # to look takes a request where files are far away
+        raise UserError(f"{described(type(system))}: the stage {stage} must write a file; it wrote none.")
+
+
+def _baselines(
+    records: Records, run: StageRun[Any], own: tuple[OwnMeasure, ...], seconds: dict[str, float]
+) -> Baselines:
+    """The baselines of the block; what it lacks yet, this trial works out, and `seconds` gets the time.
+
+    Those of each of the user's own measures have a key of their own, so that its code changes no other.
+    """
     key, start = baselines_key(run), time.perf_counter()
     baselines = records.baselines(key)
     if baselines is None:
@@ -304,6 +352,16 @@ def _baselines(records: Records, run: StageRun[Any], seconds: dict[str, float]) 
         baselines = Baselines(values=values["values"], histograms=values["histograms"])
         records.put_baselines(key, baselines)
         seconds["baselines"] = round(time.perf_counter() - start, 3)
+    own_keys = {each.name: own_baselines_key(run, each) for each in own}
+    known = {name: found for name, key in own_keys.items() if (found := records.baselines(key))}
+    if missing := [each for each in own if each.name not in known]:
+        start = time.perf_counter()
+        for name, numbers in own_baselines(run, missing).items():
+            known[name] = Baselines(values=numbers)
+            records.put_baselines(own_keys[name], known[name])
+        seconds["baselines"] = round(seconds.get("baselines", 0.0) + time.perf_counter() - start, 3)
+    for each in known.values():
+        baselines = replace(baselines, values=baselines.values | each.values)
     return baselines
 
 

@@ -116,13 +116,12 @@ def baseline_measures(
         training: the windows that the block trains on.
         rng: draws the pairs and the random notes.
     """
-    resolution, count = reference.resolution, len(other.rolls)
+    count = len(other.rolls)
     sample = reference.first(count)
     likeness = training.likeness(sample.rolls)
     least = copied_from(likeness)
     # Of the other songs, like the floor: tracks exchanged within the reference would count as its own and look real.
-    exchanged = tracks_exchanged(other.rolls, other.songs), songs_exchanged(list(other.pieces))
-    drawn = random_notes(other.rolls, rng), [random_notes(piece[None], rng)[0] for piece in other.pieces]
+    ceilings = unlike_music(other, rng)
 
     def scores(windows: WindowSet) -> dict[str, float]:
         return (
@@ -146,10 +145,24 @@ def baseline_measures(
     for name, value in floors.items():
         ideal = 1.0 if name.startswith("latent/density_ratio") else real.get(name)
         result[name + FLOOR] = value if ideal is None else abs(value - ideal)
-    for suffix, (rolls, pieces) in ((SHUFFLED, exchanged), (RANDOM, drawn)):
-        ceilings = scores(WindowSet(rolls, other.songs, resolution, pieces))
-        result |= {name + suffix: value for name, value in ceilings.items() if _has_ceilings(name)}
+    for suffix, windows in ceilings.items():
+        result |= {name + suffix: value for name, value in scores(windows).items() if _has_ceilings(name)}
     return result
+
+
+def unlike_music(other: WindowSet, rng: np.random.Generator) -> dict[str, WindowSet]:
+    """Windows that no music is like, by the suffix of their values.
+
+    Args:
+        other: windows and pieces of other songs than the reference's.
+        rng: draws the random notes, those of the windows first.
+    """
+    exchanged = tracks_exchanged(other.rolls, other.songs), songs_exchanged(list(other.pieces))
+    drawn = random_notes(other.rolls, rng), [random_notes(piece[None], rng)[0] for piece in other.pieces]
+    return {
+        suffix: WindowSet(rolls, other.songs, other.resolution, pieces)
+        for suffix, (rolls, pieces) in ((SHUFFLED, exchanged), (RANDOM, drawn))
+    }
 
 
 def _has_ceilings(name: str) -> bool:

@@ -28,7 +28,7 @@ class Pairs:
         mean: mean distance, see `mean_distance`; NaN for fewer than two windows.
         between: mean distance of pairs of different groups; NaN if there is no such pair.
         within: mean distance of pairs of one group; NaN if there is no such pair.
-        duplicate_rate: see `duplicate_rate`; NaN for fewer than two windows.
+        duplicate_rate: see `pairs`; NaN for fewer than two windows.
     """
 
     mean: float
@@ -45,12 +45,19 @@ class Pairs:
 def pairs(rolls: np.ndarray, groups: np.ndarray | None = None) -> Pairs:
     """All pairs of a set in one pass. It takes n^2 time: about a fifth of a second for 1,000 windows of 32 steps.
 
+    `duplicate_rate` is the share of windows that have another window in the set with a Jaccard similarity of at least
+    0.95. Similarity = cells on in both / cells on in either; that of two silent windows is 1. Lower is better, down to
+    the value of as many real windows, because real music repeats itself too. The rate grows with the number of windows
+    and with the number of variations of one start, so compare only equally large sets.
+
     Args:
         rolls: bool `(n, track, time, pitch)`.
         groups: `(n,)`, the start or song of each window, as any values that can be compared. One group if left out.
 
     Raises:
         ValueError: `groups` is not one value per window.
+
+    Source: after Arora and Zhang 2017, who recognise a collapsed generator by its share of near-duplicates.
     """
     n = len(checked(rolls))
     groups = np.zeros(n) if groups is None else np.asarray(groups)
@@ -119,7 +126,7 @@ def similarity_blocks(cells: np.ndarray) -> Iterator[tuple[slice, slice, np.ndar
     cannot change them. Cells that no window uses, which are most cells, are left out first. The similarity of two
     silent windows is 1.
     """
-    cells = cells[:, cells.any(axis=0)]
+    cells = cells.compress(cells.any(axis=0), axis=1)
     sizes = cells.sum(axis=1, dtype=np.int64)
     for top in range(0, len(cells), _ROWS_AT_ONCE):
         rows = slice(top, top + _ROWS_AT_ONCE)

@@ -1,13 +1,16 @@
 """Every measure by name, with its unit and the direction that is better."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from musiclab.errors import UserError
 
-Group = Literal["music", "latent", "next", "tokens", "style", "set"]
 Better = Literal["lower", "higher", "real", "neither"]
+Group = Literal["music", "latent", "next", "tokens", "style", "set", "own"]
+OWN: Literal["own"] = "own"
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class Measure:
 
     Attributes:
         name: unique among all measures, so that it can be used without its group.
-        group: `music` or `set`, which every system has; `latent`, `next`, `tokens` or `style`, which only some have.
+        group: `music` or `set`, which every system has; `latent`, `next`, `tokens` or `style`, which only some have;
+            `own`, which a study brings.
         unit: of the value.
         better: `lower`, `higher`, `real` (closest to the value of real music), or `neither` (the measure describes).
         title: one line for a table or a chart.
@@ -35,6 +39,7 @@ class Measure:
             names either something that the system provides (`latents`, `tokens`, or `pairs`: predicted next windows)
             or a condition that it generates from (`start`, `piano`, `target`, `noise`). A system that lacks one of
             them has no value of this measure.
+        place: file and function of a measure that a study brings, for sentences.
     """
 
     name: str
@@ -44,6 +49,7 @@ class Measure:
     title: str
     above_zero: str = ""
     needs: tuple[str, ...] = ()
+    place: str = ""
 
     @property
     def full_name(self) -> str:
@@ -188,17 +194,55 @@ MEASURES: tuple[Measure, ...] = (
 )  # fmt: skip
 
 
-def find_measure(name: str) -> Measure:
+def find_measure(name: str, own: Iterable[Measure] = ()) -> Measure:
     """The measure of that name, with its group (`set/frechet`) or without (`frechet`).
+
+    Args:
+        name: of the measure. No code is looked up for it.
+        own: those that a study brings.
 
     Raises:
         UserError: there is no such measure; the message suggests the nearest name and lists all.
     """
-    for measure in MEASURES:
+    measures = (*MEASURES, *own)
+    for measure in measures:
         if name in (measure.name, measure.full_name):
             return measure
-    by_spelling = {spelling: measure for measure in MEASURES for spelling in (measure.name, measure.full_name)}
+    by_spelling = {spelling: measure for measure in measures for spelling in (measure.name, measure.full_name)}
     nearest = get_close_matches(name, by_spelling, n=1)
     suggestion = f" (nearest: {by_spelling[nearest[0]].full_name})" if nearest else ""
-    known = ", ".join(measure.full_name for measure in MEASURES)
+    known = ", ".join(measure.full_name for measure in measures)
     raise UserError(f"A measure must have a known name; got {name!r}{suggestion}. Known measures: {known}.")
+
+
+def wrong_words(unit: Any, better: Any, title: Any) -> list[str]:
+    """What is wrong with the words of a measure that is not musiclab's, a clause each."""
+    wrong = []
+    for what, text, most in (("unit", unit, 40), ("title", title, 100)):
+        if not isinstance(text, str) or not text.strip() or not text.isprintable() or len(text) > most:
+            wrong.append(f"must have a {what} of 1 to {most} letters; got {text!r}")
+    if better not in get_args(Better):
+        choices = ", ".join(map(repr, get_args(Better)))
+        wrong.append(f"better must be one of {choices}; got {better!r}")
+    return wrong
+
+
+def own_measure(value: dict[str, Any]) -> Measure:
+    """A measure of a study's own, as its plan describes it.
+
+    Raises:
+        ValueError: if that makes no sense.
+    """
+    name, unit, better, title, place = (value.get(field) for field in ("name", "unit", "better", "title", "place"))
+    if not isinstance(name, str) or not re.fullmatch(r"\w+", name, re.ASCII):
+        raise ValueError(f"a measure's name must be letters, digits and '_'; got {name!r}")
+    if wrong := wrong_words(unit, better, title):
+        raise ValueError(f"the measure {name} {wrong[0]}")
+    if not isinstance(place, str) or not place.isprintable():
+        raise ValueError(f"the place of the measure {name} must be one line; got {place!r}")
+    return Measure(name, OWN, str(unit), better, str(title), place=place)  # type: ignore[arg-type]  # `better` is one of them
+
+
+def described(measure: Measure) -> dict[str, Any]:
+    """What a plan holds of a measure, so that whoever reads it needs no code."""
+    return {name: getattr(measure, name) for name in ("name", "unit", "better", "title", "place")}

@@ -27,7 +27,7 @@ from musiclab.measures.rolls import nan_mean, ratio
 from musiclab.measures.structure import LAGS, self_similarity
 from musiclab.measures.style import retrieval, similarity, song_likeness, specificity
 from musiclab.measures.tonality import pitch_class_entropy, pitch_range, polyphony, scale_consistency
-from musiclab.measures.variety import noise_distances, start_sensitivity
+from musiclab.measures.variety import diversity_ratio, noise_distances, start_sensitivity
 from musiclab.measures.window_set import WindowSet
 
 # A perplexity is at most 1e30: a record has no infinity, and the mean of two of the largest floats would overflow.
@@ -288,7 +288,7 @@ def track_frechet(generated: WindowSet, reference: WindowSet) -> dict[str, float
 def variety_measures(windows: WindowSet, real: WindowSet) -> dict[str, float]:
     """The measures of the group `set` that compare the pairs of a set of windows with the pairs of real windows."""
     return {
-        "set/diversity_ratio": float(ratio(windows.pairs.mean, real.pairs.mean)),
+        "set/diversity_ratio": diversity_ratio(windows.pairs, real.pairs),
         "set/start_sensitivity": start_sensitivity(windows.pairs, real.pairs),
     }
 

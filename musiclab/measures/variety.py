@@ -2,45 +2,27 @@
 
 import numpy as np
 
-from musiclab.measures.pairs import Pairs, cells_on, flat_cells, mean_distance, pairs, pairs_of_rows
+from musiclab.measures.pairs import Pairs, cells_on, flat_cells, pairs_of_rows
 from musiclab.measures.rolls import (
     checked,
     ratio,
 )
 
 
-def diversity_ratio(generated: np.ndarray, real: np.ndarray) -> float:
+def diversity_ratio(generated: Pairs, real: Pairs) -> float:
     """How varied generated windows are compared with real ones: the ratio of the mean pairwise Jaccard distances.
 
     Best at 1; 0 is a set of equal windows. Random notes are above 1, so it tells collapse from variety, not music from
     noise.
 
     Args:
-        generated: bool `(n, track, time, pitch)`.
-        real: bool `(m, track, time, pitch)`, as many steps as `generated`.
+        generated: pairs of generated windows.
+        real: pairs of real windows of as many steps.
 
     Returns:
         At least 0; NaN if either set has fewer than two windows or if all real windows are equal.
     """
-    return float(ratio(mean_distance(generated), mean_distance(real)))
-
-
-def duplicate_rate(rolls: np.ndarray) -> float:
-    """Share of windows that have another window in the set with a Jaccard similarity of at least 0.95.
-
-    Similarity = cells on in both / cells on in either; that of two silent windows is 1. Lower is better, down to the
-    value of as many real windows, because real music repeats itself too. The rate grows with the number of windows and
-    with the number of variations of one start, so compare only equally large sets. It takes n^2 time, see `pairs`.
-
-    Args:
-        rolls: bool `(n, track, time, pitch)`.
-
-    Returns:
-        Between 0 and 1; NaN for fewer than two windows.
-
-    Source: after Arora and Zhang 2017, who recognise a collapsed generator by its share of near-duplicates.
-    """
-    return pairs(rolls).duplicate_rate
+    return float(ratio(generated.mean, real.mean))
 
 
 def start_sensitivity(generated: Pairs, real: Pairs) -> float:

@@ -209,7 +209,9 @@ def _tex_interval(interval: Interval | None) -> str:
 
 
 def _tex_number(value: float) -> str:
-    return f"${value:.0f}$" if abs(value) >= 1000 else f"${value:.3g}$"
+    text = f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    mantissa, _, exponent = text.partition("e")
+    return rf"${mantissa} \times 10^{{{int(exponent)}}}$" if exponent else f"${text}$"
 
 
 def _tex_note(answer: Answer) -> str:

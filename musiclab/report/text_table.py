@@ -9,7 +9,7 @@ from musiclab.analysis.answer import Answer
 from musiclab.analysis.comparisons import Comparison
 from musiclab.analysis.search import SearchResults
 from musiclab.measures.baselines import FLOOR, RANDOM, SHUFFLED
-from musiclab.measures.registry import MEASURES, Measure
+from musiclab.measures.registry import OWN, Measure
 from musiclab.report.formatting import UNBOUNDED, bounds_text, mean_text, p_text
 from musiclab.report.sentences import captions, verdict_detail
 from musiclab.report.sentences.search import values_phrase
@@ -45,10 +45,11 @@ def table(answer: Answer, spell: Callable[[str], str] = str) -> str:
     - "shuffled": real music whose tracks come from different songs.
     - "random": random notes.
 
-    Of the measures beside the objective the table has the headlines. A last line says how many more there are. `spell`
-    writes a cell with the signs that a terminal has.
+    Of the measures beside the objective the table has the headlines and the study's own. A last line says how many more
+    there are. `spell` writes a cell with the signs that a terminal has.
     """
-    headlines = [measure for measure in MEASURES if measure.full_name in _HEADLINES and measure != answer.objective]
+    others = [measure for measure in answer.criteria.measures if measure != answer.objective]
+    headlines = [measure for measure in others if measure.full_name in _HEADLINES or measure.group == OWN]
     same = _same_for_all(answer, headlines)
     measures = [answer.objective, *(measure for measure in headlines if measure not in same)]
     tables = [_table_of(answer, names, measures) for names in _groups(answer)]

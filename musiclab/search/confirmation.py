@@ -2,9 +2,43 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from musiclab.analysis.front import front
-from musiclab.storage.search_documents import End, Proposal
+from musiclab.design.design import Design
+from musiclab.storage.search_documents import Confirmation, End, Proposal
+
+
+def numbers_to_confirm(
+    design: Design, proposals: Mapping[int, Proposal], ends: dict[int, End], before: Confirmation | None
+) -> list[int]:
+    """The numbers of the proposals that are run again beside the control once a search is over, the best first.
+
+    Those that were confirmed for a smaller budget stay, because their verdicts have been seen. The control itself is
+    left out, because it is there anyway.
+
+    Args:
+        design: of the search.
+        proposals: all of them, by number.
+        ends: how they ended, by number.
+        before: what was confirmed for a smaller budget; None if nothing was.
+    """
+    assert design.search is not None, "the study is a search"
+    control = design.proposed(design.spec.control).key
+    signs = {measure.full_name: measure.sign for measure in design.objectives}
+    candidates = [proposal for proposal in proposals.values() if proposal.key != control]
+    numbers = chosen(candidates, ends, signs, design.search.confirm)
+    return numbers + [number for number in (before.numbers if before else ()) if number not in numbers]
+
+
+def called(number: int) -> str:
+    """What a proposal is called."""
+    return f"proposal {number}"
+
+
+def confirmed_values(proposals: Mapping[int, Proposal], numbers: Iterable[int]) -> dict[str, dict[str, Any]]:
+    """The values of proposals by what they are called; those without a readable file are left out."""
+    return {called(number): dict(proposals[number].values) for number in numbers if number in proposals}
 
 
 def chosen(proposals: Iterable[Proposal], ends: dict[int, End], signs: Mapping[str, int], count: int) -> list[int]:

@@ -18,7 +18,7 @@ from musiclab.analysis.results import Results
 from musiclab.design.search import dimension_from_json, rungs_of
 from musiclab.errors import UserError, one_line
 from musiclab.hashing import content_hash
-from musiclab.measures.registry import MEASURES, find_measure
+from musiclab.measures.registry import MEASURES
 from musiclab.search.journal import Journal, Searched, ShownTrial
 from musiclab.storage.files import Storage, cache_folder
 from musiclab.storage.plans import StudyPlan
@@ -27,7 +27,6 @@ from musiclab.storage.search_documents import End, Proposal, SearchFiles, Search
 
 _EVERY_S, _LATEST_S = 2.0, 30.0
 _SHARE = 0.02  # of the time that a search takes, about this is spent on showing it at most
-_MEASURES = frozenset(measure.full_name for measure in MEASURES)
 _NO_VERDICT = "one trial of each, on one block: verdicts come from the confirmation on fresh blocks, in report.html"
 
 
@@ -117,6 +116,7 @@ class Dashboard:
         if self._open is None or not self._open.is_intact:
             self.artifacts.mkdir(parents=True, exist_ok=True)
             plan = self._plan()
+            self._measures = {measure.full_name for measure in (*MEASURES, *plan.measures)}
             self._searched, self._scheduler = _searched(plan), str(plan.design.get("scheduler", ""))
             everything = [self._shown(number) for number in range(count)] if self.journal.exists() else []
             self._open = Journal.opened(self.journal, self._searched, everything)
@@ -172,7 +172,7 @@ class Dashboard:
         record = self._records.get(proposal.key)
         measures = record.measures if record else {}
         return notes | {
-            name: measures[name] for name in measures if name in _MEASURES and math.isfinite(measures[name])
+            name: measures[name] for name in measures if name in self._measures and math.isfinite(measures[name])
         }
 
     def _files(self, key: str) -> dict[str, str]:
@@ -214,8 +214,7 @@ class Dashboard:
 
 def _searched(plan: StudyPlan) -> Searched:
     space = {name: dimension_from_json(value) for name, value in plan.design.get("fields", {}).items()}
-    measures = [find_measure(name) for name in (plan.objective, *plan.design.get("also", ()))]
-    return Searched(plan.study, space, {measure.full_name: measure.sign > 0 for measure in measures})
+    return Searched(plan.study, space, {measure.full_name: measure.sign > 0 for measure in plan.objectives})
 
 
 def _about(plan: StudyPlan) -> dict[str, Any]:

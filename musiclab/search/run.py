@@ -14,7 +14,7 @@ from musiclab.design.search import SEARCH_BLOCK
 from musiclab.design.trials import TrialSpec
 from musiclab.execution.early_stopping import EarlyStopping
 from musiclab.execution.ledger import Ledger
-from musiclab.search.confirmation import chosen
+from musiclab.search.confirmation import called, confirmed_values, numbers_to_confirm
 from musiclab.search.optuna_search import OptunaSearch, importance
 from musiclab.storage.records import Records
 from musiclab.storage.search_documents import (
@@ -30,7 +30,7 @@ from musiclab.storage.search_documents import (
 )
 from musiclab.storage.trial_documents import TrialRecord
 from musiclab.training.streams import Block
-from musiclab.wording import counted, rounded
+from musiclab.wording import counted, listing, rounded
 
 # How often in a row a sampler may propose what there is already; then the space counts as exhausted.
 _REPEATS = 50
@@ -45,7 +45,8 @@ class SearchRun(Ledger):
     Attributes:
         proposals: by number.
         ends: how they ended, by number, in the order in which the sampler was told.
-        exhausted: whether the sampler has nothing new to propose.
+        exhausted: whether the sampler has nothing new to propose, or an earlier run has concluded the search with this
+            budget.
         notes: sentences about what could not be taken up as it was; empty if all was.
     """
 
@@ -65,10 +66,10 @@ class SearchRun(Ledger):
         self._starts = design.starts()  # those that are not proposed yet
         self._spent, self._next_order = 0, 0
         self._best: int | None = None
-        self._began: dict[str, float] = {}  # trials that run, by the clock of this process
         self._session, self._session_began = f"{uuid.uuid4().hex}.json", time.time()
-        self._elapsed_before = sum(max(0.0, each.last - each.began) for each in self.files.sessions().values())
+        self._elapsed_before = self.files.elapsed()
         self._replay()
+        self.exhausted = self._is_concluded()  # proposals do not show that a space is exhausted, or that time is up
         self.notes = self._notes()
 
     @property
@@ -89,7 +90,6 @@ class SearchRun(Ledger):
     def start(self) -> None:
         """Begin: take up what other studies have finished of this space, unless proposals rest on it already."""
         self._note_time()
-        self._began = {trial.key: time.monotonic() for trial in self.todo}
         if not self.proposals:
             for record in self._found():
                 values = self.search.active({name: record.config[name] for name in self.search.space})
@@ -110,16 +110,14 @@ class SearchRun(Ledger):
             trial = self._trial(values, number)
             source: Source = "again" if trial.key in self._numbers else "sampler" if start is None else "start"
             if self._take(values, trial, source, notes):
-                self._began[trial.key] = time.monotonic()
                 return trial
         self.exhausted = True
         return None
 
-    def on_trial_end(self, trial: TrialSpec, death: tuple[str, str] | None) -> str:
+    def on_trial_end(self, trial: TrialSpec, death: tuple[str, str] | None, seconds: float = 0.0) -> str:
         """See `Ledger`; a trial that is over for good has an end afterwards."""
         if reason := super().on_trial_end(trial, death):
             return reason
-        seconds = time.monotonic() - self._began.pop(trial.key, time.monotonic())
         self._end_if_over(self._numbers[trial.key][0], seconds)
         self._note_time()
         return ""
@@ -160,18 +158,11 @@ class SearchRun(Ledger):
         return self.proposals[self._best], self.ends[self._best].scores[next(iter(self._signs))]
 
     def confirmed(self) -> dict[str, dict[str, Any]]:
-        """The values of what is confirmed, by what it is called; fixed once the search is over.
-
-        Proposals that were confirmed for a smaller budget stay, because their verdicts have been seen. The control
-        itself is left out, because it is there anyway.
-        """
+        """The values of what is confirmed, by what it is called; fixed once the search is over."""
         before = self.files.confirmation()
         if not self.is_over:
             return confirmed_values(self.proposals, before.numbers if before else ())
-        control = self.design.proposed(self.design.spec.control).key
-        candidates = [proposal for proposal in self.proposals.values() if proposal.key != control]
-        numbers = chosen(candidates, self.ends, self._signs, self.search.confirm)
-        numbers += [number for number in (before.numbers if before else ()) if number not in numbers]
+        numbers = numbers_to_confirm(self.design, self.proposals, self.ends, before)
         if before is None or set(numbers) != set(before.numbers):
             self.files.put_confirmation(Confirmation(numbers=tuple(numbers)))
         self._conclude()
@@ -179,8 +170,7 @@ class SearchRun(Ledger):
 
     def _conclude(self) -> None:
         """Write what the search as a whole has come to, unless that is written."""
-        budget, before = asdict(self.search.limits), self.files.conclusion()
-        if before and (before.budget, before.proposals) == (budget, len(self.proposals)):
+        if self._is_concluded():
             return
         ends = [self.ends[number] for number in self.proposals if self._owns(number) and number in self.ends]
         scores = [
@@ -189,7 +179,12 @@ class SearchRun(Ledger):
             if end.state == "finished"
         ]
         shares = importance(self.search, [sign > 0 for sign in self._signs.values()], scores)
+        budget = asdict(self.search.limits)
         self.files.put_conclusion(Conclusion(budget=budget, proposals=len(self.proposals), importance=shares))
+
+    def _is_concluded(self) -> bool:
+        """Whether it is written what the search has come to with this budget."""
+        return self.files.is_over(asdict(self.search.limits), len(self.proposals))
 
     def _take(
         self, values: dict[str, Any], trial: TrialSpec, source: Source, notes: dict[str, Any] | None = None
@@ -303,9 +298,9 @@ class SearchRun(Ledger):
     def _how(self, key: str, decisions: list[Decision]) -> tuple[State, str] | None:
         """In which state a trial ended, and why; None if it has not."""
         if key in self.finished:
-            if all(map(math.isfinite, self._scores(key).values())):
-                return "finished", ""
-            return "failed", "an objective has no value"
+            scores = self._scores(key)
+            without = [m.place or m.name for m in self.design.objectives if not math.isfinite(scores[m.full_name])]
+            return ("failed", f"there is no value of {listing(without)}") if without else ("finished", "")
         if key in self.failed:
             failure = self.records.failure(key)
             return "diverged" if failure and failure.diverged else "failed", self.failed[key]
@@ -363,13 +358,3 @@ class SearchRun(Ledger):
     def _note_time(self) -> None:
         session = SearchSession(began=self._session_began, last=max(self._session_began, time.time()))
         self.files.put_session(self._session, session)
-
-
-def called(number: int) -> str:
-    """What a proposal is called."""
-    return f"proposal {number}"
-
-
-def confirmed_values(proposals: dict[int, Proposal], numbers: Iterable[int]) -> dict[str, dict[str, Any]]:
-    """The values of proposals by what they are called."""
-    return {called(number): dict(proposals[number].values) for number in numbers if number in proposals}

@@ -8,7 +8,7 @@ from musiclab.design.criteria import Criteria
 from musiclab.design.spec import is_folder_name
 from musiclab.design.trials import TrialSpec
 from musiclab.fields import Fields
-from musiclab.measures.registry import find_measure
+from musiclab.measures.registry import Measure, described, find_measure, own_measure
 from musiclab.storage.documents import FORMAT, Documents
 
 
@@ -24,6 +24,7 @@ class StudyPlan:
         design: the kind of the space and, for a fraction, the effects that it confounds.
         controls: the variant that each one is compared with, by name.
         objective: full name of the measure that decides.
+        measures: those that the study brings; readers know them from here, and need no code.
         margin: differences of at most this count as none; None if the study states no margin.
         sequential: whether the number of blocks depends on the results.
         claims: the article's statements that the study tests.
@@ -49,6 +50,7 @@ class StudyPlan:
     design: dict[str, Any] = field(default_factory=dict)
     controls: dict[str, str]
     objective: str
+    measures: tuple[Measure, ...] = ()
     margin: float | None = None
     sequential: bool = False
     claims: tuple[Claim, ...] = ()
@@ -67,7 +69,13 @@ class StudyPlan:
     @property
     def criteria(self) -> Criteria:
         """How the study is judged; UserError if there is no such measure any more."""
-        return Criteria(find_measure(self.objective), self.controls, self.margin, self.sequential)
+        objective = find_measure(self.objective, self.measures)
+        return Criteria(objective, self.controls, self.margin, self.sequential, self.measures)
+
+    @property
+    def objectives(self) -> list[Measure]:
+        """The measure that decides and, of a search, those searched for beside it; UserError if one is not known."""
+        return [find_measure(name, self.measures) for name in (self.objective, *self.design.get("also", ()))]
 
     @property
     def is_search(self) -> bool:
@@ -92,6 +100,7 @@ class StudyPlan:
             design=fields.table("design", object, {}),
             controls=fields.table("controls", str),
             objective=fields.take("objective", str),
+            measures=tuple(map(own_measure, fields.sequence("measures", dict, ()))),
             margin=fields.take_or("margin", float, None),
             sequential=fields.take_or("sequential", bool, False),
             claims=tuple(map(Claim.from_json, fields.take_or("claims", list, []))),
@@ -126,6 +135,7 @@ class StudyPlan:
             "design": self.design,
             "controls": self.controls,
             "objective": self.objective,
+            "measures": list(map(described, self.measures)),
             "margin": self.margin,
             "sequential": self.sequential,
             "scale": self.scale,

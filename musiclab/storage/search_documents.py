@@ -239,6 +239,10 @@ class Conclusion:
             extra=fields.rest,
         )
 
+    def covers(self, budget: dict[str, Any], proposals: int) -> bool:
+        """Whether a search with this budget, which has made so many proposals, is over by it."""
+        return (self.budget, self.proposals) == (budget, proposals)
+
     def to_json(self) -> dict[str, Any]:
         """See `Document`."""
         own = {name: getattr(self, name) for name in ("budget", "proposals", "importance")}
@@ -337,6 +341,11 @@ class SearchFiles:
         """What the search came to when it had last spent its budget; None if it has not yet."""
         return self._documents.read(f"{self.folder}/search/conclusion.json", Conclusion)
 
+    def is_over(self, budget: dict[str, Any], proposals: int) -> bool:
+        """Whether it is written that a search with this budget, which has made so many proposals, is over."""
+        conclusion = self.conclusion()
+        return conclusion is not None and conclusion.covers(budget, proposals)
+
     def put_conclusion(self, conclusion: Conclusion) -> None:
         """Write what the search came to; a larger budget replaces it."""
         self._documents.write(f"{self.folder}/search/conclusion.json", conclusion)
@@ -346,6 +355,10 @@ class SearchFiles:
         names = self.storage.names(f"{self.folder}/search/sessions")
         found = {name: self._documents.read(f"{self.folder}/search/sessions/{name}", SearchSession) for name in names}
         return {name: session for name, session in found.items() if session}
+
+    def elapsed(self) -> float:
+        """How many seconds the search has run, all stretches together."""
+        return sum(max(0.0, session.last - session.began) for session in self.sessions().values())
 
     def put_session(self, name: str, session: SearchSession) -> None:
         """Write how long this run of the search has lasted."""

@@ -9,7 +9,7 @@ from musiclab.design.trials import TrialSpec
 from musiclab.fields import Fields
 from musiclab.storage.documents import FORMAT, Documents, NewerFormat, check_format, verified, with_checksum
 from musiclab.storage.files import Storage
-from musiclab.training.files import CHECKPOINT, CURVES, Files
+from musiclab.training.files import CHECKPOINT, CURVES, PROGRESS, Files
 
 DONE = "done"
 _MOST_KEPT_BYTES = 64 << 20  # of a file that is kept in memory as long as its trial runs
@@ -102,9 +102,16 @@ class StoredFiles(Files):
     def product(self, stage: str) -> "StoredFiles":
         return StoredFiles(self._storage, self._trial, stage, self._finished)
 
+    def names(self) -> list[str]:
+        return self._storage.names(self._folder)
+
+    def nothing_kept(self) -> bool:
+        """Whether the stage has written nothing that a later one could use."""
+        return set(self.names()) <= {CHECKPOINT, CURVES, PROGRESS}
+
     def finish(self) -> None:
         """Mark the stage as done and remove its checkpoint, which is no longer needed."""
-        names = [name for name in self._storage.names(self._folder) if name not in (CHECKPOINT, DONE)]
+        names = [name for name in self.names() if name not in (CHECKPOINT, DONE)]
         checksums = {name: _checksum(self._storage.read(f"{self._folder}/{name}")) for name in names}
         self.write(DONE, with_checksum(FinishedStage(files=checksums).to_json()))
         self._storage.remove(f"{self._folder}/{CHECKPOINT}")

@@ -1,8 +1,8 @@
 """Studies: a question about a system, asked as a design over its fields and answered with error bars and sound."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import musiclab
+from musiclab.on_demand import on_demand
 
 if TYPE_CHECKING:
     from musiclab.design.claims import Claim, Expect
@@ -12,8 +12,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Ablation", "Claim", "Expect", "Grid", "Study", "open_results"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(musiclab, name)
+__getattr__, __dir__ = on_demand(__name__, {"musiclab": __all__})

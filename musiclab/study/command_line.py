@@ -27,7 +27,8 @@ def run_command(spec: StudySpec, options: RunOptions, command: Sequence[str] = (
         return 0
     outcome = session.run(spec, options, tell=print, command=command)
     _print(outcome)
-    return outcome.signal or (0 if len(outcome.run.finished) == len(outcome.run.trial_specs) else 1)
+    is_whole = not outcome.left and len(outcome.run.finished) == len(outcome.run.trial_specs)
+    return outcome.signal or (0 if is_whole else 1)
 
 
 def _print(outcome: Outcome) -> None:
@@ -50,8 +51,8 @@ def _print(outcome: Outcome) -> None:
     print(outcome.tracking)
     if outcome.dashboard:
         print(f"Optuna: {outcome.dashboard}")
-    if study_run.todo:
-        print(f"Stopped: {study_run.progress_summary()}; the same command goes on from here.")
+    if outcome.left:
+        print(f"Stopped: {outcome.left}; the same command goes on from here.")
 
 
 def _trial_of_the_best(outcome: Outcome) -> str | None:

@@ -9,7 +9,7 @@ from musiclab.analysis.statistics import ALPHA, blocks_needed, smallest_p
 from musiclab.design.design import Design
 from musiclab.design.space import Ablation
 from musiclab.design.trials import TrialSpec
-from musiclab.errors import printable_lines
+from musiclab.errors import printable, printable_lines
 from musiclab.report.sentences import confounded, underpowered
 from musiclab.resources import available_cpus
 from musiclab.storage.files import Storage
@@ -18,7 +18,9 @@ from musiclab.study.options import RunOptions
 from musiclab.study.run import StudyRun
 from musiclab.study.staleness import outdated
 from musiclab.systems.config import GENERATE, MEASURE
-from musiclab.wording import counted, duration
+from musiclab.wording import counted, duration, listing
+
+_SLOW_WINDOW_S = 10.0  # from here on the continuations of a trial take longer than most trainings
 
 
 def forecast(study_run: StudyRun, options: RunOptions) -> str:
@@ -33,7 +35,7 @@ def forecast(study_run: StudyRun, options: RunOptions) -> str:
         f"{design.spec.name}: {printable_lines(design.spec.question)}",
         f"{len(design.variants)} variants x {_span(spans)} blocks = {_span(map(len, trials))} trials: "
         f"{_span(done)} done, {_span(map(len, todo))} to run",
-        setting(design, options),
+        setting(design),
     ]
     lines += [design.unlocked_code] if design.unlocked_code else []
     lines += outdated(design, records, todo[-1])
@@ -46,14 +48,14 @@ def forecast(study_run: StudyRun, options: RunOptions) -> str:
         finished = [blocks - count for blocks, count in zip(spans, missing, strict=True)]
         lines.append(f"  {name}{role}: {_span(finished)} done, {_span(missing)} to run")
     lines += [*_fraction_lines(design), *_stage_lines(design, todo, records)]
-    lines.append(_time_text(design, records, todo, options))
+    lines += [_time_text(design, records, todo, options), *_slow_lines(design, records)]
     return "\n".join([*lines, *power_lines(study_run)])
 
 
-def setting(design: Design, options: RunOptions) -> str:
+def setting(design: Design) -> str:
     """On which data, at what scale and in which form: `data chorales, scale demo, form mended`."""
     form = f"form {design.form}" if design.form else "forms compared"
-    return f"data {options.data}, scale {design.scale}, {form}"
+    return f"data {printable(design.source.spec)}, scale {design.scale}, {form}"
 
 
 def _span(numbers: Iterable[float]) -> str:
@@ -117,7 +119,7 @@ def _stage_lines(design: Design, todo: list[list[TrialSpec]], records: Records) 
         runs = f"runs {_span([first, times])} time{'' if times == 1 else 's'}"
         runs = runs if times else "is done already, nothing runs"
         lines.append(f"{owner}stage {stage}: {runs} for {_span([first_needed, needed])} trials")
-        trains = trains or (times > 0 and stage != GENERATE)
+        trains = trains or (times > 0 and (stage != GENERATE or stage == next(iter(design.systems[system].stages))))
     if todo[-1] and not trains:
         lines.append("Nothing is trained: all models exist already.")
     return lines
@@ -131,6 +133,8 @@ def _time_text(design: Design, records: Records, todo: list[list[TrialSpec]], op
     took = [work_left(missing, steps.seconds, records.stages.done) for missing in todo]
     if steps.unbuilt:
         return "time: unknown until the windows are built (musiclab data build)"
+    if steps.unknown:
+        return f"time: not known before a trial of {listing(sorted(steps.unknown))} has finished"
     if not took[-1]:
         return f"time: seconds for each of the {_span(map(len, todo))} trials, because nothing is left to train"
     cpus = available_cpus()
@@ -143,6 +147,23 @@ def _time_text(design: Design, records: Records, todo: list[list[TrialSpec]], op
     return f"time: {about} {with_workers} (from {basis}{more})"
 
 
+def _slow_lines(design: Design, records: Records) -> list[str]:
+    """A line about each system that takes long for a window, from finished trials."""
+    seconds = dict[str, float]()
+    for trial in design.trial_specs:
+        if cost := records.run(trial.key):
+            config = trial.variant.config
+            windows = config["starts"] * config["variations"] * config["continuation"]
+            system = trial.variant.system
+            seconds[system] = max(seconds.get(system, 0.0), cost.seconds.get(GENERATE, 0.0) / windows)
+    return [
+        f"generating: {system} takes up to {duration(each)} a window; fewer starts, a shorter continuation or fewer "
+        "variations make its trials shorter"
+        for system, each in seconds.items()
+        if each >= _SLOW_WINDOW_S
+    ]
+
+
 class Steps:
     """How long each step of a trial takes: as in finished trials of its variant, else of its system, else timed here.
 
@@ -150,6 +171,7 @@ class Steps:
         timed: seconds of training by variant, from a few steps on this machine.
         unbuilt: whether a time is unknown because the windows are not built yet.
         untimed: whether a step was left out because no trial has timed it yet.
+        unknown: the systems whose training only a finished trial tells the time of.
     """
 
     def __init__(self, design: Design, records: Records) -> None:
@@ -157,6 +179,7 @@ class Steps:
         self._times = StageTimes()
         self.timed: dict[str, float] = {}
         self.unbuilt, self.untimed = False, False
+        self.unknown = set[str]()
         for trial in design.trial_specs:
             if cost := records.run(trial.key):
                 self._times.add(trial.variant, cost)
@@ -175,7 +198,11 @@ class Steps:
                 self.unbuilt = True
                 return 0.0
             system = self._design.systems[variant.system]
-            self.timed[variant.name] = system.estimated_seconds(self._design.config(trial), windows)
+            seconds = system.estimated_seconds(self._design.config(trial), windows)
+            if seconds is None:
+                self.unknown.add(system.name)
+                return 0.0
+            self.timed[variant.name] = seconds
         return self.timed[variant.name]
 
 

@@ -4,12 +4,14 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, Self
 
+from musiclab.design.design import Design
 from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError
 from musiclab.execution.early_stopping import EarlyStopping
 from musiclab.execution.queue import Queue
 from musiclab.execution.signals import GracefulShutdown
 from musiclab.progress import Progress
+from musiclab.sending import Sent
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease, should_continue
 from musiclab.storage.listing import Listing
@@ -23,6 +25,7 @@ class Run(Protocol):
     """What is run: the trials of a design, or those of a search."""
 
     records: Records
+    design: Design
     failed: dict[str, str]
 
     @property
@@ -35,8 +38,8 @@ class Run(Protocol):
         """The trials to run now."""
         ...
 
-    def on_trial_end(self, trial: TrialSpec, death: tuple[str, str] | None) -> str:
-        """Note that a trial ended; why to try it again now, or ""."""
+    def on_trial_end(self, trial: TrialSpec, death: tuple[str, str] | None, seconds: float) -> str:
+        """Note that a trial ended, which workers have had for so long; why to try it again now, or ""."""
         ...
 
     def has_ended(self, trial: TrialSpec) -> bool:
@@ -101,7 +104,7 @@ class TrialLoop(contextlib.AbstractContextManager["TrialLoop"]):
 
         def on_trial_end(trial: TrialSpec, death: tuple[str, str] | None) -> None:
             name = f"{trial.variant.name}, block {trial.block.index}"
-            if reason := run.on_trial_end(trial, death):
+            if reason := run.on_trial_end(trial, death, queue.seconds.get(trial.key, 0.0)):
                 self._progress.say(f"{name}, is tried again: {reason}")
                 queue.waiting.append(trial)
             elif run.has_ended(trial):
@@ -112,7 +115,9 @@ class TrialLoop(contextlib.AbstractContextManager["TrialLoop"]):
             elif not queue.closed:  # its worker was told that nobody runs this study
                 raise UserError(self._why_not_seen(run.records.storage), exit_code=1)
 
-        trials = TrialRunner(run.records.storage.root, self._lease.name, run.early_stopping)
+        storage, design = run.records.storage, run.design
+        own_systems = {name: Sent(type(system)) for name, system in design.own_systems.items()}
+        trials = TrialRunner(storage.root, self._lease.name, run.early_stopping, own_systems, design.own_measures)
         self._executor.run(queue, trials, on_trial_end, self._progress.say)
 
     def _stop(self, why: str) -> None:

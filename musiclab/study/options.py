@@ -8,19 +8,22 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from musiclab.data.source import Source
 from musiclab.data.sources import open_source
 from musiclab.design.design import Design
 from musiclab.design.spec import StudySpec
 from musiclab.errors import UserError
 from musiclab.plain import plain
+from musiclab.systems.config import FORMS, SCALES
 from musiclab.tracking import check_tracking_uri
 from musiclab.training.runtime import Device
 
+if TYPE_CHECKING:  # brings torch
+    from musiclab.systems.base import System
+
 DEFAULT_STORAGE = "~/musiclab"
-SCALES = ("demo", "article")
-FORMS = ("mended", "written", "coded")
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ class RunOptions:
 
     Attributes:
         plan: whether to say only what would run.
-        data: the songs: `chorales`, `lpd5:PATH` or `midi:PATH`.
+        system: the system that is asked about, as `StudySpec.system` takes it; None for the study's own.
+        data: the songs, as `musiclab.data.sources.open_source` takes them; None for the study's own.
         scale: which of its sizes each system starts from, `demo` or `article`.
         form: which of its forms each system starts from: `mended`, `written` or `coded`; None for the study's own, or
             `mended`.
@@ -81,7 +85,8 @@ class RunOptions:
     """
 
     plan: bool = False
-    data: str = "chorales"
+    system: "str | type[System[Any]] | None" = None
+    data: str | Source | None = None
     scale: str = "demo"
     form: str | None = None
     set: Mapping[str, Any] = field(default_factory=dict)
@@ -115,8 +120,10 @@ class RunOptions:
             raise UserError(f"--scale must be demo or article; got {self.scale!r}.")
         if self.form is not None and self.form not in FORMS:
             raise UserError(f"--form must be mended, written or coded; got {self.form!r}.")
-        if not isinstance(self.data, str):
-            raise UserError(f"--data must be a text such as 'chorales' or 'midi:PATH'; got {self.data!r}.")
+        if self.system is not None and not (self.system and isinstance(self.system, str | type)):
+            raise UserError(
+                f"--system must be the name of a system, path/to/file.py:Name, or a class; got {self.system!r}."
+            )
         if not isinstance(self.storage, str):
             raise UserError(f"--storage must be a folder or a URI; got {self.storage!r}.")
         if not isinstance(self.set, Mapping) or not all(isinstance(name, str) for name in self.set):
@@ -179,27 +186,22 @@ def as_keywords(sentence: str) -> str:
     return re.sub(rf"(?<![\w-])--(?P<name>{names})(?![\w-])(?: (?P<value>\d+|'[^']*'))?", keyword, sentence)
 
 
-def design_of(
-    spec: StudySpec,
-    options: RunOptions,
-    device: Device = "cpu",
-    confirmed: Mapping[str, dict[str, Any]] | None = None,
-) -> Design:
-    """The study's design with these options; `confirmed` is as for `Design`.
+def design_of(spec: StudySpec, options: RunOptions, device: Device = "cpu") -> Design:
+    """The study's design with these options, and with the songs as they are now.
 
     Raises:
         UserError: if anything in it cannot be right.
     """
     return Design(
         spec,
-        open_source(options.data),
+        open_source(spec.data if options.data is None else options.data),
+        system=options.system,
         scale=options.scale,
         form=options.form,
         fields=options.set,
         blocks=options.max_blocks or options.blocks,
         adding=options.until_clear,
         device=device,
-        confirmed=confirmed,
     )
 
 
@@ -264,10 +266,15 @@ def parse_options(question: str, argv: list[str] | None) -> RunOptions:
     add = parser.add_argument
     add("--plan", action="store_true", help="say what would run and what is already there; start nothing")
     add(
+        "--system",
+        metavar="SYSTEM",
+        help="ask about another system than the study says: the name of one, or path/to/file.py:Name for your own",
+    )
+    add(
         "--data",
-        default=RunOptions.data,
         metavar="SOURCE",
-        help="the songs: chorales (default), lpd5:PATH or midi:PATH, where PATH is a folder or an archive",
+        help="the songs: chorales (default, unless the study names others), midi:PATH or another kind with the PATH of "
+        "a folder or an archive, or file.py:Name:PATH for a source of your own",
     )
     add(
         "--scale",

@@ -40,6 +40,7 @@ class PlanFile:
             design=described(spec.space) | {"aliases": design.aliases},
             controls=design.controls,
             objective=design.objective.full_name,
+            measures=study_run.criteria.own,
             margin=study_run.criteria.margin,
             sequential=study_run.criteria.sequential,
             claims=tuple(spec.claims),

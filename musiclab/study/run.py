@@ -44,7 +44,9 @@ class StudyRun(Ledger):
     @property
     def criteria(self) -> Criteria:
         """How the study is judged."""
-        return Criteria(self.design.objective, self.design.controls, self.design.spec.margin, self.sequential)
+        design = self.design
+        own = tuple(each.measure for each in design.own_measures)
+        return Criteria(design.objective, design.controls, design.spec.margin, self.sequential, own)
 
     @property
     def trial_specs(self) -> list[TrialSpec]:
@@ -77,7 +79,8 @@ class StudyRun(Ledger):
             elif trial.key in listing.trials and self.records.failure(trial.key):
                 others["failed and tried again"] += 1
             else:
-                others["trained already" if missing in (GENERATE, MEASURE) else "new"] += 1
+                trained = missing in (GENERATE, MEASURE) and missing != next(iter(trial.stages))
+                others["trained already" if trained else "new"] += 1
         phrases = [f"{len(self.finished)} of {len(self.trial_specs)} trials done"]
         if epochs:
             least, most = min(epochs), max(epochs)

@@ -26,7 +26,7 @@ from musiclab.study.options import RunOptions, design_of
 from musiclab.study.plan_file import PlanFile
 from musiclab.study.run import StudyRun, first_blocks
 from musiclab.study.search_forecast import search_forecast
-from musiclab.study.staleness import outdated
+from musiclab.study.staleness import outdated, outdated_search
 from musiclab.tracking import Mirror, default_uri, is_own, named_pages, named_uri
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class Outcome:
         tracking: where MLflow shows the study, or why it is behind; may have several lines.
         signal: the exit code of the signal that stopped the session; 0 if none did.
         dashboard: the command line that shows a search in Optuna's dashboard; empty for other studies.
+        left: how far the study is, in words, if something is left to run; empty if all is over.
     """
 
     run: StudyRun
@@ -61,6 +62,7 @@ class Outcome:
     tracking: str
     signal: int
     dashboard: str = ""
+    left: str = ""
 
 
 def plan(spec: StudySpec, options: RunOptions) -> str:
@@ -109,7 +111,7 @@ def run(
     if design.adding:
         first_blocks(design)  # refuses what could show nothing, before anything is written
     tell(f"{spec.name}: {printable_lines(spec.question)}")
-    tell(f"{setting(design, options)}, storage {storage.root}")
+    tell(f"{setting(design)}, storage {storage.root}")
     prepare = _Windows(design, storage)
     for trial in design.trial_specs_of(design.most):  # before anything starts
         prepare(trial)
@@ -128,7 +130,7 @@ def run(
             )
         search_run = _search_run(design, records, options.max_failures) if design.search else None
         if search_run:
-            design = design_of(spec, options, device, search_run.confirmed())
+            design = design.confirming(search_run.confirmed())
         study_run = StudyRun(design, records, options.max_failures)
         plan_file = PlanFile(study_run, "" if is_own(uri, storage) else uri, command)
         plan_file.write()
@@ -153,6 +155,7 @@ def _execute(
     design, records = study_run.design, study_run.records
     notes = [f"{name} is damaged ({why}); what it stood for is done again." for name, why in records.damage.items()]
     notes += [design.unlocked_code] if design.unlocked_code else []
+    notes += outdated_search(design, records) if search_run else []
     notes += outdated(design, records, study_run.todo)
     notes += search_run.notes if search_run else []
     if design.adding:
@@ -161,7 +164,7 @@ def _execute(
     dashboard = _dashboard(records.storage, design.folder) if search_run else None
     for line in [*notes, search_run.progress_summary() if search_run and searching else study_run.progress_summary()]:
         tell(line)
-    signal = 0
+    signal, left = 0, ""
     with contextlib.ExitStack() as stack:
         # Before the mirror: a cluster that cannot be reached leaves nothing in MLflow.
         executor = stack.enter_context(opened_executor(options)) if searching or study_run.todo else None
@@ -179,13 +182,18 @@ def _execute(
                     if search_run and dashboard and searching:
                         with dashboard.live(progress.say):
                             _search(search_run, loop)
-                        if search_run.is_over:
-                            confirming = design_of(design.spec, options, design.device, search_run.confirmed())
-                            plan_file.run = study_run = StudyRun(confirming, records, options.max_failures)
-                            plan_file.write()
-                    if not search_run or search_run.is_over:
+                    is_over = not search_run or search_run.is_over  # asked once, because time may be its budget
+                    if search_run and searching and is_over:
+                        confirming = design.confirming(search_run.confirmed())
+                        plan_file.run = study_run = StudyRun(confirming, records, options.max_failures)
+                        plan_file.write()
+                    if is_over:
                         run_trials(study_run, plan_file, loop, progress)
-                    signal = loop.signal if study_run.todo else 0
+                    if study_run.todo or not is_over:
+                        signal = loop.signal
+                        left = study_run.progress_summary()
+                        if search_run and not is_over:
+                            left = search_run.progress_summary()
             results = Results.read(records.storage, design.spec.name, design.edition)
             report, no_report = _write_report(results)
             if dashboard:
@@ -198,7 +206,7 @@ def _execute(
             raise
         tracking = mirror.stop()
     shown = dashboard.command if dashboard else ""
-    return Outcome(study_run, results, report, no_report, notes, tracking, signal, shown)
+    return Outcome(study_run, results, report, no_report, notes, tracking, signal, shown, left)
 
 
 def _search_run(design: Design, records: Records, max_failures: int) -> "SearchRun":

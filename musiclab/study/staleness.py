@@ -8,7 +8,8 @@ from musiclab.design.trials import TrialSpec
 from musiclab.storage.listing import Listing
 from musiclab.storage.plans import StudyPlan
 from musiclab.storage.records import Records
-from musiclab.wording import counted
+from musiclab.storage.search_documents import SearchFiles
+from musiclab.wording import counted, listing
 
 
 def outdated(design: Design, records: Records, todo: list[TrialSpec]) -> list[str]:
@@ -32,6 +33,24 @@ def outdated(design: Design, records: Records, todo: list[TrialSpec]) -> list[st
     ]
 
 
+def outdated_search(design: Design, records: Records) -> list[str]:
+    """Why the proposals of an earlier search of the study do not count in this one, if it has made none yet.
+
+    Returns:
+        A line about the newest of the earlier searches; none if there was none.
+    """
+    control = design.trial_specs[0]
+    plans = records.plans.of_study(design.spec.name)
+    if SearchFiles(records.storage, design.folder).proposals():
+        return []
+    for folder, plan in sorted(plans.items(), key=lambda item: item[1].began, reverse=True):
+        old = next((trial for trial in plan.trial_specs if _place(trial) == _place(control)), None)
+        if old and (made := len(SearchFiles(records.storage, folder).proposals())):
+            reason = _reason(design, control, old, plan) if old.key != control.key else "it asked something else"
+            return [f"{counted(made, 'proposal')} of an earlier search cannot be reused (they are kept): {reason}."]
+    return []
+
+
 def _place(trial: TrialSpec) -> tuple[str, int]:
     return trial.variant.name, trial.block.index
 
@@ -51,13 +70,29 @@ def _reason(design: Design, trial: TrialSpec, old: TrialSpec, plan: StudyPlan) -
         reasons.append(f"the data was {source}, is {design.source.spec}")
     elif plan.songs != design.source.fingerprint() and not fields:
         reasons.append(f"the songs of {source} have changed")
+    reasons += _other_measures(design, plan)
     present = {name: stage.identity for name, stage in design.code(trial.variant.system).items()}
     changed = other_code(plan.code, present)
     if changed is None:
         reasons.append("they come from an earlier version of musiclab, which did not know revisions of code")
     elif changed:
-        reasons.append(f"the code of {', '.join(changed)} has changed")
+        reasons.append(f"the code of {', '.join(_told(changed))} has changed")
     return ", ".join(reasons) or "the code has changed"
+
+
+def _told(changed: list[str]) -> list[str]:
+    """What is told of changed code: of a user's own its files, which say more than its stages; else the stages."""
+    files = dict.fromkeys(name.partition(": ")[2] for name in changed if ": " in name)
+    owners = {name.partition(": ")[0] for name in changed if ": " in name}
+    stages = [name for name in changed if ": " not in name and not owners & {name, name.partition("/")[0]}]
+    return [*stages, *files]
+
+
+def _other_measures(design: Design, plan: StudyPlan) -> list[str]:
+    """Which measures the study has brought since, and which it brings no more."""
+    now, then = {own.name for own in design.own_measures}, {measure.full_name for measure in plan.measures}
+    reasons = [f"{listing(sorted(now - then))} is measured now"] if now - then else []
+    return reasons + ([f"{listing(sorted(then - now))} is measured no more"] if then - now else [])
 
 
 def _other_runtime(trial: TrialSpec, old: TrialSpec) -> list[str]:

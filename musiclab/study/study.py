@@ -11,7 +11,9 @@ from musiclab.process.entry import exit_code
 from musiclab.process.surroundings import settle
 
 if TYPE_CHECKING:
+    from musiclab.data.source import Source
     from musiclab.study.results import StudyResults
+    from musiclab.systems.base import System
 
 # What runs a study is imported when it is run: it brings numpy, scipy and more, which a file that only defines a study
 # does without. On a platform that lacks what it needs, there is then a sentence instead of a traceback.
@@ -41,6 +43,8 @@ class Study(StudySpec):
                 has options of its own.
         """
 
+        _check_not_importing()
+
         def command() -> int:
             from musiclab.study.command_line import run_command
             from musiclab.study.options import parse_options
@@ -54,7 +58,8 @@ class Study(StudySpec):
     def run(
         self,
         *,
-        data: str = "chorales",
+        system: "str | type[System[Any]] | None" = None,
+        data: "str | Source | None" = None,
         scale: str = "demo",
         form: str | None = None,
         set: Mapping[str, Any] | None = None,
@@ -81,6 +86,7 @@ class Study(StudySpec):
         """
         keywords = dict(locals())
         del keywords["self"]
+        _check_not_importing()
         settle()
         from musiclab.study import session
         from musiclab.study.options import errors_as_keywords, options_of
@@ -104,6 +110,13 @@ class Study(StudySpec):
 
         with errors_as_keywords():
             return as_keywords(session.plan(self, options_of(keywords)))
+
+
+def _check_not_importing() -> None:
+    """Raise UserError if the study's file is imported for a system in it, on a worker for example."""
+    from musiclab.user_code import check_not_importing
+
+    check_not_importing()
 
 
 def _command_of_process() -> list[str]:

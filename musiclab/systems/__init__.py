@@ -1,13 +1,31 @@
-"""The article's systems, one file or one folder each, found by name."""
+"""The article's systems, one file or one folder each, found by name, and what a user's own system is made of.
+
+The names in `__all__` are public: with them a system of one's own is written.
+"""
 
 import difflib
 import importlib
 from typing import TYPE_CHECKING, Any
 
 from musiclab.errors import UserError
+from musiclab.on_demand import on_demand
 
 if TYPE_CHECKING:
-    from musiclab.systems.base import System
+    from musiclab.systems.base import Progress, StageRun, System
+    from musiclab.systems.config import Config, field
+    from musiclab.systems.function import FunctionData, system
+
+__all__ = ["Config", "FunctionData", "Progress", "StageRun", "System", "field", "system"]
+
+# Imported when asked for, because they bring torch.
+__getattr__, __dir__ = on_demand(
+    __name__,
+    {
+        "musiclab.systems.base": ["Progress", "StageRun", "System"],
+        "musiclab.systems.config": ["Config", "field"],
+        "musiclab.systems.function": ["FunctionData", "system"],
+    },
+)
 
 # Paths instead of classes, so that a driver that only plans imports the systems it asks for and no others.
 SYSTEMS = {
@@ -21,7 +39,7 @@ SYSTEMS = {
 
 
 def find_system(name: str) -> "System[Any]":
-    """An instance of the system called `name`.
+    """An instance of the article's system called `name`. Nothing else is ever imported for a name.
 
     Raises:
         UserError: there is no such system; the message says which there are.

@@ -5,30 +5,39 @@ import io
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from musiclab.code_lock import StageCode, code_hash
+from musiclab.data.songs import TRACKS
 from musiclab.data.transposition import moved_rolls
-from musiclab.data.windows import unpack
+from musiclab.data.windows import PITCHES, pack, unpack
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
-from musiclab.systems.config import GENERATE, MEASURE, Config
+from musiclab.systems.config import GENERATE, MEASURE, Config, without_fields
 from musiclab.systems.targets import Targets
-from musiclab.training.files import Files
+from musiclab.training.epoch import Epoch
+from musiclab.training.files import Files, UsersFiles
+from musiclab.training.fit import FunctionLearner, Learner, Point, fit
 from musiclab.training.runtime import Runtime
 from musiclab.training.streams import Block
 from musiclab.training.windows import BlockWindows
+from musiclab.user_code import code_of, described, is_ours, remember
 
 GENERATED = "generated.npy"
 
 # What a system's continuations may depend on, see `System.conditions`.
 CONDITIONS = ("start", "piano", "noise", "target", "alpha")
+# What measures may need and not every system has, see `System.provides`.
+PROVIDES = ("latents", "pairs", "tokens")
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 ConfigT_co = TypeVar("ConfigT_co", bound=Config, covariant=True)
+
+_PARTS = ("train", "pairs", "validation")
 
 
 @dataclass(frozen=True)
@@ -90,62 +99,159 @@ class StageRun(Generic[ConfigT_co]):
             )
         return self.windows
 
+    def rolls(self, part: Literal["train", "pairs", "validation"] = "train") -> npt.NDArray[np.bool_]:
+        """The block's windows to learn from, `(n, track, step, pitch)` bool, 20 kB each at the default steps.
+
+        Args:
+            part: `train`: all training windows. `pairs`: training windows with their successors,
+                `(n, 2, track, step, pitch)`. `validation`: windows of songs that are not trained on, to stop by.
+
+        Raises:
+            UserError: there is no such part.
+        """
+        if part not in _PARTS:
+            raise UserError(f"run.rolls must be asked for one of {', '.join(_PARTS)}; got {part!r}.")
+        return unpack(self.data.packed(getattr(self.data, part)))
+
+    def fit(
+        self,
+        learner: Learner | Callable[[Epoch], dict[str, float]],
+        epochs: int,
+        **parts: torch.nn.Module | torch.optim.Optimizer,
+    ) -> list[Point]:
+        """Train up to `epochs`, with curves and a checkpoint after each, from the checkpoint if there is one.
+
+        Args:
+            learner: a function that trains one epoch and returns the values of its curves by name (`train/loss`); or a
+                `Learner`, which has its parts itself and may have a progress. All draws of an epoch must come from
+                streams that are named after its number, `run.block.torch("data", epoch.number)`.
+            epochs: how many epochs there are in the end.
+            parts: the modules and optimizers that the function trains, by the names that they get in checkpoints.
+
+        Returns:
+            All points of the curves.
+
+        Raises:
+            Diverged: a loss or a weight is not finite.
+            UserError: a part is neither, or a `Learner`, which has its own, came with parts.
+        """
+        if not isinstance(learner, Learner):
+            learner = FunctionLearner(learner, parts)
+        elif parts:
+            raise UserError(f"run.fit must get no parts with a Learner, which has its own; got {', '.join(parts)}.")
+        return fit(learner, epochs, self.files, self.after_epoch, self.rungs, self.at_rung)
+
 
 class System(ABC, Generic[ConfigT]):
-    """One generator of the article. Subclasses are stateless: all that lasts is in the stages' files.
+    """One generator. Subclasses are stateless: all that lasts is in the stages' files.
 
-    What only measures a system is imported inside functions named `*_measures`, so that a change there retrains
-    nothing.
+    A system of a user's own needs `name`, `config`, `train` and `continuations`; all else has defaults. What only
+    measures a system is imported inside functions named `*_measures`, so that a change there retrains nothing.
 
     Attributes:
-        name: by which `find_system` knows it.
+        name: what it is called in tables and records.
         config: the class of its configs.
-        scales: the sizes of the scales `demo` and `article`, as changes of the config's defaults.
+        scales: the sizes of the scales `demo` and `article`, as changes of the config's defaults. By default `demo` has
+            as many windows as that of the systems here.
         forms: what the system is in the forms `mended`, `written` and `coded`, likewise. `written` is the article's
             text, and its code where the text is silent; `coded` is its code; `mended` is what is known to help. A form
             is applied after a scale, whose fields only `mended` may change.
         stages: its steps in order, each with its revision: those that train, then `generate`, then `measure`. A
-            revision is raised if the numbers of its stage change, for whatever reason; see `musiclab.code_lock`.
+            revision is raised if the numbers of its stage change, for whatever reason; see `musiclab.code_lock`. A
+            user's own system may name those that train only, as a tuple: the hash of its code stands for revisions.
         conditions: what its continuations depend on, some of CONDITIONS: the start window, the piano in it (from which
             the other instruments follow), the sampling noise, the target, alpha.
         provides: what measures may need and not every system has: its `latents`, its predictions of `pairs` of
             consecutive windows, its `tokens`.
-        progress: by what its trials are compared before they have finished.
+        progress: by what its trials are compared before they have finished; None if they cannot be.
+        packed: whether `continuations` takes and gives packed windows, whose last axis is 16 bytes in place of 128
+            pitches.
     """
 
     name: ClassVar[str]
     config: type[ConfigT]
-    scales: ClassVar[dict[str, dict[str, Any]]]
-    forms: ClassVar[dict[str, dict[str, Any]]]
-    stages: ClassVar[dict[str, int]]
-    conditions: ClassVar[tuple[str, ...]]
+    scales: ClassVar[dict[str, dict[str, Any]]] = {"demo": {"max_train": 1024, "max_eval": 384}, "article": {}}
+    forms: ClassVar[dict[str, dict[str, Any]]] = {"mended": {}, "written": {}, "coded": {}}
+    stages: ClassVar[dict[str, int]] = {"train": 1, GENERATE: 1, MEASURE: 1}
+    conditions: ClassVar[tuple[str, ...]] = ("start", "noise")
     provides: ClassVar[tuple[str, ...]] = ()
-    progress: ClassVar[Progress]
+    progress: ClassVar[Progress | None] = None
+    packed: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if isinstance(cls.stages, tuple | list):
+            cls.stages = dict.fromkeys((*cls.stages, GENERATE, MEASURE), 1)
+        if not is_ours(cls):
+            remember(cls)
 
     @abstractmethod
     def train(self, stage: str, run: StageRun[ConfigT]) -> None:
-        """Do one of the stages that train; resume from its checkpoint if there is one."""
+        """Do one of the stages that train; resume from its checkpoint if there is one, as `run.fit` does."""
 
     @abstractmethod
     def continuations(self, run: StageRun[ConfigT], starts: np.ndarray) -> np.ndarray:
-        """Continue packed start windows `(n, track, steps, 16)`: `(n, continuation, track, steps, 16)`, packed too.
+        """Continue start windows `(n, track, step, pitch)` bool: `(n, continuation, track, step, pitch)` bool.
 
-        All draws come from the block's streams, so that the same starts in the same order give the same continuations.
-        The run may have no windows, because whoever generates from a trained trial need not have its data. So anything
-        from the training data that is needed here must be kept by a stage that trains.
+        There are `run.config.continuation` windows after each start, of `run.config.steps` steps. All draws come from
+        the block's streams, so that the same starts in the same order give the same continuations. The run may have no
+        windows, because whoever generates from a trained trial need not have its data. So anything from the training
+        data that is needed here must be kept by a stage that trains.
         """
+
+    def continued(self, run: StageRun[ConfigT], starts: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """What all others call to continue start windows: `continuations`, with packed windows in and out.
+
+        Args:
+            run: of the stage `generate`.
+            starts: `(n, track, step, 16)`.
+
+        Returns:
+            `(n, continuation, track, step, 16)`.
+
+        Raises:
+            UserError: `continuations` gave something else.
+        """
+        if self.packed:
+            return self.continuations(run, starts)
+        with torch.no_grad():
+            rolls = np.asarray(self.continuations(run, unpack(starts)))
+        shape = (len(starts), run.config.continuation, len(TRACKS), run.config.steps, PITCHES)
+        if rolls.shape != shape or rolls.dtype != np.bool_:
+            raise UserError(
+                f"{described(type(self))}: continuations must be rolls (start, window, track, step, pitch) of shape "
+                f"{shape} and type bool; got {rolls.shape}, {rolls.dtype}."
+            )
+        return pack(rolls)
 
     def run_stage(self, stage: str, run: StageRun[ConfigT]) -> None:
         """Do any stage but `measure`: train, or continue the block's start windows and keep the result.
 
         Only the stage of the system's progress gets the run's rungs.
         """
+        files, stages = run.files, list(self.stages)
+        if not is_ours(type(self)):
+            checked = UsersFiles(files, stages[: stages.index(stage) + 1], described(type(self)))
+            run = dataclasses.replace(run, config=self._visible(stage, run.config), files=checked)
         if stage == GENERATE:
             starts = run.data.packed(run.data.starts[:, 0])
-            write_generated(run.files, self.continuations(run, np.repeat(starts, run.config.variations, axis=0)))
+            write_generated(files, self.continued(run, np.repeat(starts, run.config.variations, axis=0)))
         else:
-            on_rungs = run.rungs and stage == self.progress.stage
+            on_rungs = run.rungs and self.progress and stage == self.progress.stage
             self.train(stage, run if on_rungs else dataclasses.replace(run, rungs=()))
+
+    def _visible(self, stage: str, config: ConfigT) -> ConfigT:
+        """The config as a stage may see it; trials that differ in fields of later stages share what it leaves."""
+        stages = list(self.stages)
+        where = described(type(self))
+        return without_fields(
+            config,
+            stages[stages.index(stage) + 1 :],
+            lambda field, owner: (
+                f"{where}: the stage {stage} must not read {field}, a field of {owner}, because trials that differ in "
+                f"it share what {stage} leaves; make it a field of {stage}."
+            ),
+        )
 
     def audible(
         self, config: ConfigT, starts: np.ndarray, continued: np.ndarray, transposed: Sequence[int] | np.ndarray
@@ -170,13 +276,16 @@ class System(ABC, Generic[ConfigT]):
             rolls = [moved_rolls(roll, -semitones) for roll, semitones in zip(rolls, transposed, strict=True)]
         return rolls, config.steps * follows
 
-    @abstractmethod
     def own_measures(self, run: StageRun[ConfigT]) -> dict[str, float]:
         """Measures that only this kind of system has, by full name (`latent/...`, `tokens/...`)."""
+        return {}
 
-    @abstractmethod
-    def estimated_seconds(self, config: ConfigT, windows: int) -> float:
-        """Seconds of training in a trial with `windows` training windows, from a few steps timed here and now."""
+    def estimated_seconds(self, config: ConfigT, windows: int) -> float | None:
+        """Seconds of training in a trial with `windows` training windows, from a few steps timed here and now.
+
+        None if only a finished trial tells.
+        """
+        return None
 
     def stage_keys(self, config: ConfigT, block: Block, data: str, runtime: Runtime) -> dict[str, str]:
         """The content hash of each stage: of all that its numbers depend on, the stage before included.
@@ -192,7 +301,8 @@ class System(ABC, Generic[ConfigT]):
         keys: dict[str, str] = {}
         before = ""
         for stage in self.stages:
-            trains = stage not in (GENERATE, MEASURE)  # the other two follow from what was trained
+            # What follows the first stage without training follows from what was trained.
+            trains = not before or stage not in (GENERATE, MEASURE)
             keys[stage] = before = content_hash(
                 {
                     "system": self.name,
@@ -213,8 +323,15 @@ class System(ABC, Generic[ConfigT]):
         The code that makes the windows is not in it, because their fingerprint covers it.
         """
         measures = stage == MEASURE
-        own = code_hash(type(self).__module__, measuring=measures)
+        own = _own_hash(type(self), measures)
         return [StageCode(f"{self.name}/{stage}", self.stages[stage], own), *([common_code()] if measures else [])]
+
+
+def _own_hash(system: type[System[Any]], measuring: bool) -> str:
+    """The hash of the code of a system, of the house or of a user's."""
+    if is_ours(system):
+        return code_hash(system.__module__, measuring=measuring)
+    return code_of(system, measuring).hash
 
 
 def common_code() -> StageCode:

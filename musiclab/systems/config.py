@@ -2,9 +2,10 @@
 
 import dataclasses
 import difflib
+import inspect
 import math
-from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, ClassVar, Self, TypeVar
 
 from musiclab.data.transposition import AS_WRITTEN, TRANSPOSE
 from musiclab.data.windows import WindowSpec
@@ -13,6 +14,9 @@ from musiclab.plain import plain
 
 # The stages that every system ends with: GENERATE continues the start windows, MEASURE makes the trial's measures.
 GENERATE, MEASURE = "generate", "measure"
+# What every system has: sizes, and what it is, see `System`.
+SCALES = ("demo", "article")
+FORMS = ("mended", "written", "coded")
 
 
 def field(
@@ -25,10 +29,10 @@ def field(
     choices: tuple[str, ...] = (),
     earlier: Mapping[str, str] | None = None,
 ) -> Any:
-    """A field of a config. It takes values of the type of `default`.
+    """A field of a config. It takes values of the type that stands beside it, which is that of `default`.
 
     Args:
-        default: its value if none is given.
+        default: its value if none is given. A whole number will do for a field that is a `float`.
         stage: the stage whose numbers depend on it.
         doc: what it means, for the help text.
         low: the least value allowed.
@@ -67,6 +71,12 @@ class Config:
     starts: int = field(64, "generate", "start windows, from validation songs", low=2, high=100_000)
     continuation: int = field(4, "generate", "windows generated after each start window", low=1, high=1000)
     variations: int = field(1, "generate", "continuations of each start window, with other noise", low=1, high=1000)
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name, annotation in inspect.get_annotations(cls).items():
+            if isinstance(spec := vars(cls).get(name), dataclasses.Field):
+                spec.default = as_annotated(spec.default, annotation)
 
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):
@@ -136,6 +146,59 @@ class Config:
         }
 
 
+def as_annotated(default: Any, annotation: Any) -> Any:
+    """A default as a value of the type beside it: 1 is 1.0 as a `float`. What does not fit stays as it is."""
+    return float(default) if type(default) is int and annotated(annotation) is float else default
+
+
+def annotated(annotation: Any) -> type[Any] | None:
+    """The type that an annotation says, which may be a text; None unless it is one that a field can have."""
+    types = {"bool": bool, "int": int, "float": float, "str": str}
+    return types.get(annotation if isinstance(annotation, str) else getattr(annotation, "__name__", ""))
+
+
+def wrong_default(default: Any, annotation: Any) -> str:
+    """What is wrong with a field's default, in a clause; empty if nothing is."""
+    if type(default) not in (bool, int, float, str):
+        return f"must be a number, a text, True or False; got {default!r}"
+    kind = annotated(annotation)
+    if kind and type(as_annotated(default, annotation)) is not kind:
+        return f"must be of the type beside it, {kind.__name__}; got {default!r}"
+    return ""
+
+
+# Names that a field of a user's must not have: those of every config, and what a space names beside fields.
+TAKEN = frozenset(name for name in dir(Config) if not name.startswith("__")) | {"form", "system"}
+
+ConfigT = TypeVar("ConfigT", bound=Config)
+
+
+def without_fields(config: ConfigT, stages: Collection[str], why: Callable[[str, str], str]) -> ConfigT:
+    """A copy of a config that refuses to tell the fields of some stages.
+
+    Args:
+        config: what is copied.
+        stages: whose fields cannot be read in the copy.
+        why: the sentence of the UserError that reading one raises, from the field's name and its stage.
+    """
+
+    def refusing(spec: dataclasses.Field[Any]) -> property:
+        def refuse(_: Config) -> Any:
+            raise UserError(why(spec.name, spec.metadata["stage"]))
+
+        return property(refuse)
+
+    specs = dataclasses.fields(config)
+    hidden = {spec.name: refusing(spec) for spec in specs if spec.metadata["stage"] in stages}
+    if not hidden:
+        return config
+    copy: ConfigT = object.__new__(type(type(config).__name__, (type(config),), hidden))
+    for spec in specs:
+        if spec.name not in hidden:
+            object.__setattr__(copy, spec.name, getattr(config, spec.name))
+    return copy
+
+
 def _checked(spec: dataclasses.Field[Any], given: Any) -> Any:
     kind, meta = type(spec.default), spec.metadata
     given = plain(given)
@@ -149,6 +212,8 @@ def _checked(spec: dataclasses.Field[Any], given: Any) -> Any:
     if not fits:
         whole = kind is int and isinstance(given, float) and given.is_integer()
         hint = f"; write {int(given)}, or values.astype(int) for an array" if whole else ""
+        if kind is int and not whole and _converted(float, given) is not None and not annotated(spec.type):
+            hint = f"; its default {spec.default} is one, so write {spec.default}.0, or {spec.name}: float"
         raise UserError(f"{spec.name} must be {_wanted(kind, meta)}; got {given!r}{hint}.")
     return value
 

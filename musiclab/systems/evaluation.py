@@ -1,7 +1,8 @@
 """How a trial of any system is measured: which windows are compared with which, and with what baselines."""
 
 import dataclasses
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,11 @@ import numpy as np
 from musiclab.data.songs import PIANO
 from musiclab.data.windows import unpack
 from musiclab.hashing import content_hash
-from musiclab.measures.baselines import COPIED_FROM, baseline_measures
+from musiclab.measures.baselines import COPIED_FROM, FLOOR, baseline_measures, unlike_music
 from musiclab.measures.conditions import condition_response, without_piano
 from musiclab.measures.distributions import features, histograms
 from musiclab.measures.originality import TrainingWindows
+from musiclab.measures.own import OwnMeasure
 from musiclab.measures.suite import (
     first_variations,
     music_measures,
@@ -45,9 +47,7 @@ def measured(
         The trial's measures by full name, and its histograms `{"generated" or "real": {feature: counts}}`.
     """
     config = run.config
-    packed = read_generated(run.files.product(GENERATE))
-    # (start, variation, continuation, track, steps, 128)
-    continuations = unpack(packed.reshape(-1, config.variations, *packed.shape[1:]))
+    continuations = _continuations(run)
     generated = continuations.reshape(-1, *continuations.shape[3:])
     reference, count = _windows(run, run.data.reference), _count(run)
     compared, _ = first_variations(continuations, count)
@@ -60,6 +60,21 @@ def measured(
     measures |= _condition_measures(system, run, reference.first(count).rolls)
     counts = {"generated": histograms(features(generated, config.resolution)), "real": baselines["histograms"]}
     return measures, counts
+
+
+def own_measured(system: System[Any], run: StageRun[Any], own: Iterable[OwnMeasure]) -> dict[str, float]:
+    """A user's own measures of a trial whose windows are generated, by full name, of those that its system can have.
+
+    They get the windows that the measures of sets get: as many as the baselines have, of the first variations.
+
+    Raises:
+        UserError: one raises, or returns no number.
+    """
+    continuations, reference = _continuations(run), _windows(run, run.data.reference)
+    pieces = _joined(continuations[:, :1])
+    generated = WindowSet(*first_variations(continuations, _count(run)), run.config.resolution, pieces)
+    present = {*system.provides, *system.conditions}
+    return {each.name: each.value(generated, reference) for each in own if present.issuperset(each.measure.needs)}
 
 
 def baselines_key(run: StageRun[Config]) -> str:
@@ -86,6 +101,39 @@ def real_baselines(run: StageRun[Config]) -> dict[str, dict[str, Any]]:
     other = _windows(run, windows.validation[: _count(run)], windows.songs["validation"])
     values = baseline_measures(other, reference, _training(run), run.block.numpy("measure", "floor"))
     return {"values": values, "histograms": histograms(reference.features)}
+
+
+def own_baselines_key(run: StageRun[Config], own: OwnMeasure) -> str:
+    """As `baselines_key`, of one of the user's own measures."""
+    return content_hash({"baselines": baselines_key(run), "measure": own.name, "code": own.code})
+
+
+def own_baselines(run: StageRun[Config], own: Iterable[OwnMeasure]) -> dict[str, dict[str, float]]:
+    """What each of a user's own measures is compared with, by its full name; each as `baseline_measures` has them.
+
+    Raises:
+        UserError: one raises, or returns no number.
+    """
+    windows = run.data
+    reference = _windows(run, windows.reference, windows.songs["reference"])
+    other = _windows(run, windows.validation[: _count(run)], windows.songs["validation"])
+    # From the stream of `real_baselines`, so that the random notes are the same.
+    ceilings = unlike_music(other, run.block.numpy("measure", "floor"))
+    sample = reference.first(len(other.rolls))
+    result = {}
+    for each in own:
+        real = math.nan if each.compares else each.value(sample, reference)
+        floor = each.value(other, reference)
+        values = {FLOOR: floor} if each.compares else {"": real, FLOOR: abs(floor - real)}
+        values |= {suffix: each.value(made, reference) for suffix, made in ceilings.items()}
+        result[each.name] = {each.name + suffix: value for suffix, value in values.items()}
+    return result
+
+
+def _continuations(run: StageRun[Any]) -> np.ndarray:
+    """What was generated, bool `(start, variation, continuation, track, steps, 128)`."""
+    packed = read_generated(run.files.product(GENERATE))
+    return unpack(packed.reshape(-1, run.config.variations, *packed.shape[1:]))
 
 
 def _count(run: StageRun[Config]) -> int:
@@ -165,4 +213,4 @@ def _target_sensitivity(system: System[Any], run: StageRun[Any], starts: np.ndar
 
 def _next_windows(system: System[Any], run: StageRun[Any], starts: np.ndarray) -> np.ndarray:
     """The window that follows each of the packed starts, bool `(n, track, time, pitch)`."""
-    return unpack(system.continuations(run, starts)[:, 0])
+    return unpack(system.continued(run, starts)[:, 0])

@@ -241,6 +241,7 @@ class MultitrackRNN(System[MultitrackRNNConfig]):
 
     name = "multitrack_rnn"
     config = MultitrackRNNConfig
+    packed = True
     stages: ClassVar[dict[str, int]] = {"train": 1, GENERATE: 1, MEASURE: 1}
     conditions = ("start", "noise")
     progress = Progress("train", "Frechet distance to validation windows", "lower")

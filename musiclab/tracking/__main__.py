@@ -66,7 +66,7 @@ class _Mirror:
 
     def _note(self, behind: str, last: bool) -> None:
         """Write how far MLflow is if that has changed, but not in every round of a study of short trials."""
-        in_sync, now = len(self._reconciler.points), time.monotonic()
+        in_sync, now = len(self._reconciler.in_sync), time.monotonic()
         noted_in_sync, noted_behind, noted_at = self._noted
         if (in_sync, behind) == (noted_in_sync, noted_behind):
             return

@@ -14,7 +14,6 @@ from musiclab.analysis.search import search_results
 from musiclab.design.trials import FORM, SYSTEM, TrialSpec
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
-from musiclab.measures.registry import MEASURES
 from musiclab.report.sentences import describe, verdict
 from musiclab.report.text_table import search_table, table
 from musiclab.storage.files import Storage
@@ -47,7 +46,7 @@ class Reconciler:
 
     Attributes:
         changes: counts what was changed in MLflow since the beginning.
-        points: the number of points of each trial that is in sync, by its key.
+        in_sync: the keys of the trials that are in sync.
         sent: what MLflow is known to have of each trial, by its key.
     """
 
@@ -70,7 +69,7 @@ class Reconciler:
         self._known_runs: Runs | None = None  # None before the first round, and after one that failed
         self._had_failure, self._upload_failed, self._behind, self._total = False, False, "", 0
         self.changes: Counter[str] = Counter()
-        self.points: dict[str, int] = {}
+        self.in_sync: set[str] = set()
         self.sent: dict[str, Sent] = {}
 
     @property
@@ -105,7 +104,7 @@ class Reconciler:
 
     def _forget(self) -> None:
         self._known_runs = None
-        self.points.clear()
+        self.in_sync.clear()
         self._answered_state = ""
 
     def _round(self, last: bool) -> tuple[list[str], str]:
@@ -128,7 +127,7 @@ class Reconciler:
         if proposals:
             self._sync_search(runs, plan, study, proposals, last)
         for spec in specs:
-            if spec.key not in self.points:
+            if spec.key not in self.in_sync:
                 self._sync_trial(spec.key, self._send_trial, runs, spec, variants[spec.variant.name], last)
         heard = listening_state(self._records.storage, self._folder)
         state = self._state(plan, heard)
@@ -152,14 +151,14 @@ class Reconciler:
         variants = {}
         for name in dict.fromkeys(spec.variant.name for spec in specs):
             variants[name] = runs.get("variant", first[name].key, name, study, began, _params(first[name]))
-            self._progress(len(self.points), self._total)
+            self._progress(len(self.in_sync), self._total)
         return variants
 
     def _sync_search(self, runs: Runs, plan: StudyPlan, study: Run, proposals: list[Proposal], last: bool) -> None:
         """Bring MLflow up to date with the search itself, and with its trials."""
         search, system = self._search.get(runs, plan, study), plan.trial_specs[0].variant.system
         for proposal in proposals:
-            if proposal.key not in self.points:
+            if proposal.key not in self.in_sync:
                 self._sync_trial(proposal.key, self._send_proposal, runs, proposal, system, search, last)
         self._search.finish(runs, plan, search, last)
 
@@ -173,7 +172,7 @@ class Reconciler:
             if not is_refused(error):
                 raise
             self._note(f"trial {key} is refused: {why(error, self._uri)}")
-        self._progress(len(self.points), self._total)
+        self._progress(len(self.in_sync), self._total)
 
     def _send_proposal(self, runs: Runs, proposal: Proposal, system: str, search: Run, last: bool) -> None:
         trial = self._search.trial(proposal, last, self._listing)
@@ -182,7 +181,7 @@ class Reconciler:
         params = {SYSTEM: system} | proposal.values
         run = runs.get("proposal", proposal.key, f"proposal {proposal.number}", search, trial.began, params)
         if self._send(runs, run, proposal.key, trial, last) and self._search.has_ended(proposal):
-            self.points[proposal.key] = len(trial.points)
+            self.in_sync.add(proposal.key)
 
     def _send_trial(self, runs: Runs, spec: TrialSpec, variant: Run, last: bool) -> None:
         key = spec.key
@@ -197,7 +196,7 @@ class Reconciler:
         params = _params(spec) | {"block": spec.block.index, "seed": spec.block.seed}
         run = runs.get("trial", key, f"{spec.variant.name}, block {spec.block.index}", variant, trial.began, params)
         if self._send(runs, run, key, trial, last) and trial.record:  # a failed trial may be retried
-            self.points[key] = len(trial.points)
+            self.in_sync.add(key)
 
     def _send(self, runs: Runs, run: Run, key: str, trial: Trial, last: bool) -> bool:
         """Send what a trial's run lacks; whether the trial has ended and its run has all of it."""
@@ -262,16 +261,17 @@ class Reconciler:
                 tags["musiclab.verdict"] = verdict(result, name)
             runs.end(run, "FINISHED", ended, tags)
             runs.mark_in_sync(run, mark)
-            self._progress(len(self.points), self._total)
+            self._progress(len(self.in_sync), self._total)
         storage = self._records.storage
+        is_shown = study.mark == state and not study.has_lost("answer", lambda: _ANSWER)
         listening = None
-        if heard and not (is_heard_in_sync(study, heard) and study.mark == state):
+        if heard and not (is_heard_in_sync(study, heard) and is_shown):
             listening = listening_results(storage, self._folder, list(plan.trial_specs), self._finished)
         if listening:
             show_listening(runs, study, variants, listening, heard, partial(self._upload_once, runs))
             self._unreadable |= listening.damage
         search = search_results(storage, self._folder, plan, self._finished)
-        if (self._finished or search) and (study.mark != state or study.has_lost("answer", lambda: _ANSWER)):
+        if (self._finished or search) and not is_shown:
             question = plan.question
             numbers = "\n\n".join(filter(None, [table(result), search_table(result, search)]))
             words = "\n\n".join(describe(result, search, listening))
@@ -308,7 +308,7 @@ def _values(result: Answer, name: str) -> dict[str, float]:
     """What MLflow shows for a variant: the means and intervals of its measures, and how it compares."""
     values = {}
     # The objective first: MLflow's compare page opens on the metric that was logged first.
-    for measure in sorted(MEASURES, key=lambda measure: measure != result.objective):
+    for measure in sorted(result.criteria.measures, key=lambda measure: measure != result.objective):
         if interval := result.measures[name].get(measure.full_name):
             values[measure.full_name] = interval.mean
             values |= {f"{measure.full_name}.low": interval.low, f"{measure.full_name}.high": interval.high}

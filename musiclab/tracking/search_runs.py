@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from musiclab.measures.registry import find_measure
 from musiclab.storage.listing import Listing
 from musiclab.storage.plans import StudyPlan
 from musiclab.storage.records import Records
@@ -56,16 +55,16 @@ class SearchRuns:
     def finish(self, runs: Runs, plan: StudyPlan, run: Run, last: bool) -> None:
         """Close the run of the search if it is over, else show it as running unless this is the `last` round."""
         history = self._history
+        budget = plan.design.get("budget") or {}  # a larger one may have been given since
         confirmation = history.files.confirmation()
-        is_over = confirmation is not None and history.proposals.keys() <= history.ends.keys()
-        mark = f"{len(history.ends)} of {len(history.proposals)}, {confirmation and confirmation.numbers}"
-        if not is_over:
+        if confirmation is None or not history.files.is_over(budget, len(history.proposals)):
             if run.status != "RUNNING" and not last:
                 runs.resume(run)
-        elif (run.status, run.mark) != ("FINISHED", mark):
-            assert confirmation is not None, "the search is over"
+            return
+        mark = f"{len(history.ends)} of {len(history.proposals)}, {confirmation.numbers}"
+        if (run.status, run.mark) != ("FINISHED", mark):
             tags = {
-                "musiclab.budget": _budget(plan.design.get("budget", {})),  # a larger one may have been given since
+                "musiclab.budget": _budget(budget),
                 "musiclab.confirmed": ", ".join(f"proposal {number}" for number in confirmation.numbers),
             }
             runs.end(run, "FINISHED", max((end.time for end in history.ends.values()), default=plan.began), tags)
@@ -97,7 +96,7 @@ class SearchRuns:
     def _points(self, plan: StudyPlan) -> Iterator[CurvePoint]:
         """How the best score and the numbers of proposals and ends grew."""
         counts: Counter[str] = Counter()
-        signs = {name: find_measure(name).sign for name in (plan.objective, *plan.design.get("also", ()))}
+        signs = {measure.full_name: measure.sign for measure in plan.objectives}
         best = dict.fromkeys(signs, -math.inf)
         for step, proposal in enumerate(self._history.proposals.values(), 1):
             counts[proposal.source] += 1

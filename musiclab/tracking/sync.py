@@ -120,7 +120,7 @@ def _described(reconciler: Reconciler, behind: str) -> str:
     changes = _described_changes(reconciler.changes)
     if behind:
         return f"behind: {behind}" + (f"; {changes}" if changes else "")
-    trials, points = len(reconciler.points), sum(reconciler.points.values())
+    trials, points = len(reconciler.in_sync), sum(reconciler.sent[key].points for key in reconciler.in_sync)
     return f"in sync: {counted(trials, 'trial')}, {counted(points, 'point')}, {changes or 'nothing was missing'}"
 
 

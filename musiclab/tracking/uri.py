@@ -30,10 +30,8 @@ def check_tracking_uri(uri: str, name: str = "--tracking-uri") -> str:
     Raises:
         UserError: it is not.
     """
-    scheme = _scheme(uri)
-    names_database = scheme.split("+")[0] in _DATABASES and len(uri) > len(scheme) + len("://") and "://" in uri
-    if not (_is_server(uri) or names_database):
-        kind = _OTHERS.get(scheme or uri, "")
+    if not (_is_server(uri) or _names_database(uri)):
+        kind = _OTHERS.get(_scheme(uri) or uri, "")
         way_out = " Unset it, or give another address by --tracking-uri." if name == _VARIABLE else ""
         raise UserError(
             f"{name} must be http://HOST:PORT or a database such as sqlite:////FOLDER/mlflow.db; got "
@@ -55,6 +53,18 @@ def _is_server(uri: str) -> bool:
         return split_uri.scheme in ("http", "https") and bool(split_uri.hostname) and (split_uri.port or 1) > 0
     except ValueError:
         return False
+
+
+def _names_database(uri: str) -> bool:
+    try:
+        split_uri = urlsplit(uri)
+        scheme, has_port = split_uri.scheme, (split_uri.port or 1) > 0
+    except ValueError:
+        return False
+    kind = scheme.split("+")[0]
+    if kind == "sqlite":
+        return database_file(uri) is not None
+    return kind in _DATABASES and has_port and bool(uri.partition("://")[2])
 
 
 def named_pages() -> str:
@@ -80,8 +90,11 @@ def request_timeout() -> int:
 
 
 def masked(text: str) -> str:
-    """`text` with the user and password of every address in it hidden, so that it may be printed or stored."""
-    return re.sub(r"://[^/@\s]+@", f"://{_HIDDEN}@", text)
+    """`text` with the user and password of every address in it hidden, so that it may be printed or stored.
+
+    A password may hold an @, because the host stands behind the last one.
+    """
+    return re.sub(r"://[^/\s]+@", f"://{_HIDDEN}@", text)
 
 
 def is_masked(uri: str) -> bool:

@@ -9,14 +9,17 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import torch
 
+from musiclab.errors import UserError
+from musiclab.plain import plain
 from musiclab.training import tensors
 from musiclab.training.epoch import Epoch
-from musiclab.training.files import CHECKPOINT, CURVES, Files
+from musiclab.training.files import CHECKPOINT, CURVES, Files, unchecked
 from musiclab.training.rungs import Rungs
+from musiclab.user_code import described
 
 
 class Diverged(Exception):
@@ -95,6 +98,36 @@ class Learner(ABC):
         ]
 
 
+class FunctionLearner(Learner):
+    """A learner whose epoch is a function.
+
+    Args:
+        epoch: trains one epoch and returns the values of its curves by full name.
+        parts: the modules and optimizers that it trains, by name.
+
+    Raises:
+        UserError: a part is neither.
+    """
+
+    def __init__(
+        self,
+        epoch: Callable[[Epoch], dict[str, float]],
+        parts: Mapping[str, torch.nn.Module | torch.optim.Optimizer],
+    ) -> None:
+        for name, part in parts.items():
+            if not isinstance(part, torch.nn.Module | torch.optim.Optimizer):
+                raise UserError(
+                    f"run.fit must get modules and optimizers; got {type(part).__name__} for {name}. What else an "
+                    "epoch needs, such as a learning rate, must follow from its number, so that a training can resume."
+                )
+        self.function = epoch
+        self.modules = {name: part for name, part in parts.items() if isinstance(part, torch.nn.Module)}
+        self.optimizers = {name: part for name, part in parts.items() if isinstance(part, torch.optim.Optimizer)}
+
+    def epoch(self, epoch: Epoch) -> dict[str, float]:
+        return self.function(epoch)
+
+
 def fit(
     learner: Learner,
     epochs: int,
@@ -124,8 +157,10 @@ def fit(
 
     Raises:
         Diverged: a curve, a parameter or a buffer is no longer finite. The curves up to there are kept.
+        UserError: an epoch returned anything but numbers by name.
         ValueError: `rungs` are no such shares.
     """
+    files = unchecked(files)
     watched = Rungs(rungs, at_rung, files, epochs)
     epoch, points = Epoch(0), list[Point]()
     with contextlib.suppress(FileNotFoundError, ValueError):
@@ -149,7 +184,7 @@ def fit(
     unset = _not_finite(learner)
     while epoch.number < epochs:
         epoch.after_step = after_step
-        values = learner.epoch(epoch)
+        values = _numbers(learner, learner.epoch(epoch))
         epoch = Epoch(epoch.number + 1)
         now = time.time()
         points += [
@@ -168,6 +203,23 @@ def fit(
             raise Diverged(f"diverged: {diverged[0]} is not finite after epoch {epoch.number}")
         unset = unset_now
     return points
+
+
+def _numbers(learner: Learner, returned: Any) -> dict[str, float]:
+    """What an epoch returned, with the numbers of tensors and of NumPy as plain ones."""
+    values = returned if isinstance(returned, Mapping) else {"": returned}
+    numbers: dict[str, Any] = {name: plain(value) for name, value in values.items()}
+    for name, number in numbers.items():
+        if not (isinstance(name, str) and name and type(number) in (int, float)):
+            value = values[name]
+            text = repr(value) if isinstance(value, str | int | float | None) else type(value).__name__
+            shape = f" of shape {tuple(value.shape)}" if getattr(value, "shape", None) else ""
+            where = described(getattr(learner, "function", type(learner).epoch)).replace(".<locals>", "")
+            raise UserError(
+                f"{where} must return the values of its curves by name, such as {{'train/loss': 0.5}}; got "
+                f"{text}{shape}{f' for {name!r}' if values is returned else ''}."
+            )
+    return numbers
 
 
 def _progress(learner: Learner) -> float:

@@ -167,3 +167,6 @@ def test_blocks_that_came_one_by_one_are_judged_by_tests_that_hold_at_any_time()
     cells, records = _trials({8: HIGH, 16: [value - 4 for value in HIGH]})
     fixed, sequential = (judgements([Claim("C", "", [ABOVE])], cells, records, each)[0] for each in (False, True))
     assert (fixed.found[0].p, sequential.found[0].p) == (paired_p([4.0] * 6), anytime_p([4.0] * 6))
+    # The first eight blocks show it, and the mean of all twenty is on the other side.
+    turned = _trials({8: [1.0] * 8 + [-1.0] * 12, 16: [0.0] * 20})
+    assert judgements([Claim("C", "", [ABOVE])], *turned, True)[0].verdict == "not shown"

@@ -128,7 +128,7 @@ def test_numbers_of_tests_at_any_time() -> None:
 
 
 def test_blocks_count_in_their_own_order_whatever_order_they_come_in() -> None:
-    of = scores(12, a=0.05)
+    of = scores(12, a=0.2)
     expected = [of["a"][block] - of["control"][block] for block in range(12)]
     came = (5, 0, 11, 3, 2, 9, 1, 8, 10, 4, 7, 6)
     # Far apart, so that not even a set would have them in order by chance.
@@ -136,6 +136,21 @@ def test_blocks_count_in_their_own_order_whatever_order_they_come_in() -> None:
     found = compared(shuffled, sequential=True)["a"]
     assert found.p == anytime_p(expected) != anytime_p([expected[block] for block in came])
     assert found.difference == difference_interval(expected, sequential=True)
+
+
+def test_what_was_shown_is_taken_back_if_later_blocks_take_the_mean_to_the_other_side() -> None:
+    def at_any_time(differences: list[float], margin: float | None = None) -> Comparison:
+        of = {"control": dict.fromkeys(range(len(differences)), 0.0), "a": dict(enumerate(differences))}
+        return compared(of, margin=margin, sequential=True)["a"]
+
+    up, turned = at_any_time([1.0] * 8), at_any_time([1.0] * 8 + [-1.0] * 12)
+    assert (up.verdict, turned.verdict) == ("better", "no difference shown")
+    assert (turned.p, turned.difference.mean) == (1.0, -0.2)
+    assert turned.difference.low <= -0.2 < 0 < turned.difference.high
+    same, left = at_any_time([0.1, -0.1] * 6, 1.0), at_any_time([0.1, -0.1] * 6 + [5.0] * 4, 1.0)
+    assert (same.verdict, left.verdict) == ("equivalent", "no difference shown")
+    assert (left.p_equivalent, left.difference.mean) == (1.0, 1.25)
+    assert left.within.high >= 1.25 - 1e-9
 
 
 def test_each_variant_is_compared_with_its_own_control() -> None:

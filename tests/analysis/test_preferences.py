@@ -9,10 +9,23 @@ import pytest
 from scipy import stats
 
 from musiclab.analysis.attendance import attendance
-from musiclab.analysis.preferences import Preferences, preferences
+from musiclab.analysis.preferences import (
+    Preferences,
+    preferences,
+    resampled_strengths,
+    wins_by_listener_and_block,
+)
 from musiclab.analysis.statistics import holm, paired_p
 from musiclab.analysis.strengths import shares, strengths
-from musiclab.analysis.two_way import middle_interval, quasi_f_p, resampled, tables, two_way, verdict
+from musiclab.analysis.two_way import (
+    middle_interval,
+    quasi_f_p,
+    resampled,
+    resampled_both,
+    tables,
+    two_way,
+    verdict,
+)
 from musiclab.analysis.votes import for_variant, votes
 from musiclab.design.listening import GRADES, PAIR, REPEAT, WARM_UP, Place, Presentation
 from musiclab.storage.ballots import SessionBallots
@@ -176,6 +189,18 @@ def test_resamples_draw_as_many_as_there_are() -> None:
     assert set(times.sum(1)) == {7}
     assert times.mean(0) == pytest.approx(np.ones(7), abs=0.1)
     assert times.var(0) == pytest.approx(np.full(7, 6 / 7), abs=0.12)
+
+
+def test_resampled_strengths_are_those_of_the_votes_that_were_drawn() -> None:
+    cast = votes_of([(0, 3, 0, 1, 1.0), (0, 4, 1, 2, 0.5), (1, 3, 2, 0, 0.0), (1, 4, 0, 2, 1.0)])
+    by_cell = wins_by_listener_and_block(cast, 3)
+    whole = strengths(by_cell.sum((0, 1)))
+    listeners, blocks = np.array([[1, 1], [0, 2]]), np.array([[1, 1], [2, 0]])
+    drawn = resampled_strengths(by_cell, listeners, blocks, whole)
+    # The second one has the vote of listener 1 on block 3 four times: condition 0 won it against 2.
+    assert drawn == pytest.approx(np.stack([whole, strengths(np.array([[0, 0, 4], [0, 0, 0], [0, 0, 0.0]]))]), abs=1e-5)
+    assert [each.shape for each in resampled_both(1, 5, 0, 9)] == [(0, 1), (0, 5)]
+    assert [each.sum() for each in resampled_both(2, 5, 0, 9)] == [9 * 2, 9 * 5]
 
 
 # A whole listening test.

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from musiclab.dashboards.live.follower import Follower
+from musiclab.dashboards.live.follower import Follower, newest
 from musiclab.dashboards.live.plots import curves_so_far
+from musiclab.dashboards.live.searching import search_so_far, seconds_left
 from musiclab.dashboards.live.timing import Timer
 from musiclab.dashboards.live.words import standing
 from musiclab.storage import leases
@@ -17,8 +18,10 @@ from musiclab.storage.activity import Activity, WorkerState
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease, ask_to_stop
 from musiclab.storage.listing import Listing
+from musiclab.storage.records import Records
 from tests.support.made_live import CONTROL, DIMS, EPOCHS, MadeLive
 from tests.support.made_results import made_study
+from tests.support.made_search import made_search
 from tests.support.searched_storage import FOLDER, MadeSearch
 
 FOREVER = float("inf")
@@ -305,7 +308,46 @@ def test_a_search_has_the_states_of_its_proposals(tmp_path: Path) -> None:
         assert follower.working == []
 
 
+def test_an_enlarged_search_is_not_over(tmp_path: Path) -> None:
+    made = made_search(tmp_path, 20, confirmed={4: [1.0] * 7}, control=[2.0] * 7)
+    follower = _followed(tmp_path)
+    assert standing(follower).word == "over"
+    budget = {"trials": 60, "wall_hours": None, "worker_hours": None}
+    plans = Records(made.storage).plans
+    plans.put(FOLDER, replace(made.plan, design=made.plan.design | {"budget": budget}))
+    assert standing(_look(follower)).word == "stopped"
+    with Lease(made.storage, f"{FOLDER}/runner").take():
+        assert standing(_look(follower)).sentence.startswith("Searching: ")
+    search = search_so_far(follower)
+    assert search and seconds_left(search) == 40 * 12.0
+
+
 # What is wrong.
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_a_plan_that_cannot_be_read_for_a_moment_is_read_at_the_next_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_removed: bool
+) -> None:
+    """If it is removed instead, the edition before it is followed, whose plan was read in the look that failed."""
+    live = MadeLive(tmp_path)
+    plan, newer, read = live.records.plans.get(live.folder), "studies/made/f", Storage.read
+    assert plan
+    live.records.plans.put(newer, replace(plan, edition="f", began=plan.began + 9))
+    follower = Follower(Storage(str(tmp_path), probe="look"), "made")
+
+    def failing(storage: Storage, name: str) -> bytes:
+        if name.startswith(newer):
+            raise OSError("Input/output error")
+        return read(storage, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "read", failing)
+        with pytest.raises(OSError, match="Input/output error"):
+            _look(follower)
+    if is_removed:
+        live.storage.remove_folder(newer)
+    assert _look(follower).folder == (live.folder if is_removed else newer)
 
 
 def test_a_damaged_plan_is_a_sentence(tmp_path: Path) -> None:
@@ -358,3 +400,22 @@ def test_the_newest_edition_is_followed(tmp_path: Path) -> None:
     live.records.plans.put("studies/made/f", replace(plan, edition="f", began=plan.began + 9, trial_specs=specs))
     assert _look(follower).folder == "studies/made/f"
     assert follower.records == {} and len(follower.states) == 3
+
+
+def test_a_plan_may_lose_trials_and_get_them_back(tmp_path: Path) -> None:
+    live = MadeLive(tmp_path)
+    plan = live.records.plans.get(live.folder)
+    assert plan
+    one_block = tuple(spec for spec in plan.trial_specs if spec.block.index == 0)
+    with live.begin():
+        live.in_the_middle()
+        follower = _followed(tmp_path)
+        counts = []
+        for later, specs in enumerate((plan.trial_specs, one_block, plan.trial_specs)):
+            blocks = len(specs) // len(DIMS)
+            live.records.plans.put(
+                live.folder, replace(plan, trial_specs=specs, blocks=blocks, began=live.began + later)
+            )
+            _look(follower)
+            counts.append((len(follower.records), len(newest(follower, 99)), len(follower.failures)))
+    assert counts == [(5, 5, 1), (4, 4, 0), (5, 5, 1)]

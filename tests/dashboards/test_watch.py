@@ -15,6 +15,7 @@ from musiclab.analysis.results import Results
 from musiclab.dashboards.address import Address
 from musiclab.dashboards.live import events
 from musiclab.dashboards.live.app import Pages, opened
+from musiclab.dashboards.live.follower import Follower
 from musiclab.dashboards.live.watcher import Watcher
 from musiclab.design.listening import Place
 from musiclab.errors import UserError
@@ -300,6 +301,22 @@ def test_a_sample_is_drawn_on_the_page_and_its_sound_comes_when_asked_for(live: 
         assert whole.headers["content-type"] == "audio/mpeg" and len(whole.data) > 1000
         part = ask(f"{pages.url}{sounds[0]}", Range="bytes=100-199")
         assert (part.status, part.data) == (206, whole.data[100:200])
+
+
+def test_a_visitor_may_take_the_room_of_a_start_that_is_being_drawn(live: MadeLive, watched, monkeypatch) -> None:
+    monkeypatch.setattr("musiclab.dashboards.live.view._MOST_PLACES", 1)
+    pages, drawn = watched(), []
+    view = pages.watcher.views["made"]
+
+    def drawing(follower: Follower, place: Place) -> None:
+        """Real music is drawn, and meanwhile somebody asks for another start."""
+        drawn.append(place)
+        view.page(Place(0, 1))
+
+    monkeypatch.setattr(view.real_music, "draw", drawing)
+    view.page(Place(0, 2))
+    pages.look()
+    assert (pages.watcher.trouble, drawn) == ("", [Place(0, 2)])
 
 
 def test_sounds_are_those_of_finished_trials_only(tmp_path: Path, live: MadeLive, watched) -> None:

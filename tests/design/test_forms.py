@@ -12,7 +12,6 @@ from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
 from musiclab.study import Ablation, Claim, Expect, Grid
 from musiclab.study.forecast import setting
-from musiclab.study.options import parse_options
 from musiclab.study.plan_file import PlanFile
 from musiclab.study.run import StudyRun
 from musiclab.systems.vae_nn.system import VaeNN
@@ -147,7 +146,7 @@ def test_the_form_changes_keys_by_its_fields_alone(designed: Callable[..., Any])
 
 
 def test_plan_and_trials_say_the_form(designed: Callable[..., Any], tmp_path: Path) -> None:
-    records, options = Records(Storage(str(tmp_path))), parse_options("?", [])
+    records = Records(Storage(str(tmp_path)))
     designs = {
         "written": designed(SIZES, {"latent_dim": 16}, "--form", "written", **VAE),
         "": designed(BOTH, {"form": "mended"}, **VAE),
@@ -158,8 +157,9 @@ def test_plan_and_trials_say_the_form(designed: Callable[..., Any], tmp_path: Pa
         assert plan is not None
         assert plan.form == form
         assert [trial.variant.form for trial in plan.trial_specs[:2]] == ([form] * 2 if form else ["mended", "written"])
-    assert setting(designs["written"], options) == "data chorales, scale demo, form written"
-    assert setting(designs[""], options) == "data chorales, scale demo, forms compared"
+    data = f"data {designs[''].source.spec}"
+    assert setting(designs["written"]) == f"{data}, scale demo, form written"
+    assert setting(designs[""]) == f"{data}, scale demo, forms compared"
     # A trial that an earlier version planned says none.
     trial = designs["written"].trial_specs[0]
     old = trial.to_json()

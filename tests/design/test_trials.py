@@ -158,11 +158,26 @@ def test_a_closed_queue_hands_out_nothing() -> None:
 def test_a_trial_that_is_put_back_comes_next_and_lets_no_other_make_its_stage() -> None:
     queue = Queue(_cells("noise_sd", [0.1, 0.5], 2), finished=lambda key: False)
     first, second = queue.next(), queue.next()
-    queue.placed |= {first.key, second.key}
+    for key in (first.key, second.key):
+        queue.place(key)
     assert queue.put_back(second.key) == second
-    assert queue.placed == {first.key} and list(queue.running) == [first.key]
+    assert [*queue.placed] == [first.key] and list(queue.running) == [first.key]
     assert queue.next() == second
     assert queue.next() is None
+
+
+def test_seconds_are_those_of_all_tries_and_none_of_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    (cell,) = _cells("latent_dim", [8], 1)
+    queue = Queue([cell], finished=lambda key: False)
+    for waits, runs in ((100.0, 7.0), (200.0, 5.0)):
+        assert queue.next() == cell
+        now += waits
+        queue.place(cell.key)
+        now += runs
+        queue.put_back(cell.key)
+    assert queue.seconds == {cell.key: 12.0} and not queue.placed
 
 
 def test_a_trial_is_proposed_only_if_it_may_be() -> None:

@@ -133,14 +133,6 @@ def test_the_answer_names_every_variant_and_says_that_one_block_shows_nothing(fi
     assert "Underpowered by design: with 1 block and 3 comparisons" in finished.table
 
 
-def test_running_again_runs_nothing(finished: Run, kept: Kept, options: list[str]) -> None:
-    before = {part: files(kept.path / part) for part in ("trials", "stages", "data", "splits")}
-    again = run_study(*options, "--in-process", storage=kept.path)
-    assert "4 of 4 trials done\n" in again.out
-    assert again.table == finished.table
-    assert {part: files(kept.path / part) for part in before} == before
-
-
 def test_only_what_is_missing_runs_and_finished_stages_serve(finished: Run, kept: Kept, options: list[str]) -> None:
     lost = next(key for key, data in finished.records.items() if json.loads(data)["config"]["latent_dim"] == 32)
     (kept.path / "trials" / lost / "record.json").unlink()
@@ -198,14 +190,14 @@ def test_a_plan_starts_nothing_and_counts_right(finished: Run, options: list[str
     assert "4 variants x 1 blocks = 4 trials: 0 done, 4 to run" in fresh.out
     assert files(tmp_path) == {}
     before = files(finished.storage)
-    more = run_study(*options, "--plan", "--blocks", "3", storage=finished.storage)
+    # Python says what it imports: neither what runs trials nor what follows them.
+    environment = {"PYTHONPROFILEIMPORTTIME": "1"}
+    more = run_study(*options, "--plan", "--blocks", "3", storage=finished.storage, env=environment)
     assert "4 variants x 3 blocks = 12 trials: 4 done, 8 to run" in more.out
     assert "latent_dim=16 (control): 1 done, 2 to run" in more.out
     assert "stage vae: runs 8 times for 8 trials" in more.out
     assert files(finished.storage) == before
-    # Python says what it imports: neither what runs trials nor what follows them.
-    imports = run_study(*options, "--plan", storage=finished.storage, env={"PYTHONPROFILEIMPORTTIME": "1"}).err
-    imported = {line.rpartition("|")[2].strip() for line in imports.splitlines() if line.startswith("import time:")}
+    imported = {line.rpartition("|")[2].strip() for line in more.err.splitlines() if line.startswith("import time:")}
     assert "musiclab.study.forecast" in imported
     assert imported.isdisjoint({"ray", "mlflow"})
 

@@ -2,14 +2,11 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.study_processes import ROOT, Head, Run
-from tests.support.waiting import run_to_end
+from tests.support.study_processes import ROOT, Head, Run, submit
 
 pytestmark = pytest.mark.slow
 
@@ -21,24 +18,50 @@ def cluster(head: Head) -> Head:
     return head
 
 
-@pytest.mark.parametrize(
-    "entrypoint", [["python", "studies/latent_dim.py"], pytest.param(["studies/latent_dim.py"], marks=pytest.mark.long)]
-)
-def test_a_submitted_study_streams_and_leaves_the_same_records(
+ON_CPUS = ["--gpus-per-trial", "0"]  # the cluster declares a GPU that it has not
+ASKS = """\"\"\"How many units?\"\"\"
+
+from own_system import StepLSTM
+
+from musiclab import Grid, Study
+
+if __name__ == "__main__":
+    space, control = {"hidden": Grid(32, 128)}, {"hidden": 128}
+    Study(name="asks", system=StepLSTM, space=space, control=control, blocks=1, objective="frechet").main()
+"""
+
+
+def test_a_submitted_study_of_a_system_beside_it_streams_and_leaves_the_same_records(
+    cluster: Head, own: Run, own_options: list[str], storage: Path, tmp_path: Path
+) -> None:
+    studies = tmp_path / "job" / "studies"
+    studies.mkdir(parents=True)
+    shutil.copy(ROOT / "examples" / "own_system.py", studies)
+    (studies / "asks.py").write_text(ASKS)
+    asked = ["python", "studies/asks.py", *own_options, *ON_CPUS, "--storage", str(storage)]
+    code, out = submit(cluster, tmp_path / "job", *asked)
+    assert code == 0, out
+    assert "0 of 2 trials done, 2 new" in out
+    assert "trials 1/2, left" in out
+    assert Run(code, out, "", storage).records == own.records
+    # Lines in the order of the answer, among which Ray may write its own; signs such as ± may travel otherwise.
+    assert all(line in out for line in own.table.splitlines() if line.isascii())
+    assert "the variants compared" in out  # the mirror ran too, and to its end
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("entrypoint", [["python", "studies/latent_dim.py"], ["studies/latent_dim.py"]])
+def test_a_submitted_study_leaves_the_records_of_one_process(
     cluster: Head, finished: Run, storage: Path, options: list[str], entrypoint: list[str]
 ) -> None:
-    on_cpus = ["--gpus-per-trial", "0"]  # the cluster declares a GPU that it has not
-    code, out = _submit(cluster, ROOT, *entrypoint, *options, *on_cpus, "--storage", str(storage))
+    code, out = submit(cluster, ROOT, *entrypoint, *options, *ON_CPUS, "--storage", str(storage))
     assert code == 0, out
-    assert "0 of 4 trials done, 4 new" in out
-    assert "trials 1/4, left" in out
     assert Run(code, out, "", storage).records == finished.records
-    assert "the variants compared" in out  # the mirror ran too, and to its end
 
 
 def test_a_submitted_study_that_cannot_run_fails_the_job(cluster: Head, options: list[str], storage: Path) -> None:
     command = ["python", "studies/latent_dim.py", *options, "--set", "widht=4", "--storage", str(storage)]
-    code, out = _submit(cluster, ROOT, *command)
+    code, out = submit(cluster, ROOT, *command)
     assert code == 1
     (line,) = {line for line in out.splitlines() if line.startswith("error: ")}  # Ray repeats it
     assert "width" in line
@@ -61,8 +84,7 @@ def test_the_uploaded_code_runs_and_nothing_else_travels(
     _replace(checkout / "musiclab" / "__init__.py", '__version__ = "', '__version__ = "uploaded-')
     _replace(checkout / "musiclab" / "tracking" / "snapshot.py", 'f"samples/', 'f"uploaded-samples/')
 
-    on_cpus = ["--gpus-per-trial", "0"]  # the cluster declares a GPU that it has not
-    code, out = _submit(cluster, checkout, "python", "uploaded.py", *options, *on_cpus, "--storage", str(storage))
+    code, out = submit(cluster, checkout, "python", "uploaded.py", *options, *ON_CPUS, "--storage", str(storage))
     assert code == 0, out
     costs = Run(code, out, "", storage).costs
     assert len(costs) == 2
@@ -73,16 +95,6 @@ def test_the_uploaded_code_runs_and_nothing_else_travels(
     (unpacked,) = {file.parent for file in cluster.folder.rglob("uploaded.py")}
     assert {file.name for file in unpacked.iterdir()} <= {"musiclab", "uploaded.py", ".gitignore", ".rayignore"}
     assert not [*unpacked.rglob("huge")]
-
-
-def _submit(cluster: Head, folder: Path, *entrypoint: str) -> tuple[int, str]:
-    """Exit status and output of a job as `ray job submit` gives them."""
-    command = [sys.executable, "-m", "ray.scripts.scripts", "job", "submit", "--address", cluster.dashboard]
-    done = run_to_end(
-        [*command, "--working-dir", ".", "--", *entrypoint],
-        cwd=folder, env=cluster.environment, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    return done.returncode, done.stdout
 
 
 def _replace(file: Path, old: str, new: str) -> None:

@@ -2,12 +2,10 @@
 
 import json
 import os
-import secrets
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,9 +20,10 @@ from musiclab.execution.trial import MachineLeaves, TrialRunner
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import Lease
 from musiclab.training.streams import Block
+from tests.support.clusters import Cluster
 from tests.support.kept import Kept
-from tests.support.nodes import pending, start_node
-from tests.support.study_processes import Run, end, ended, free_port, kill, start_ray, start_study
+from tests.support.nodes import pending
+from tests.support.study_processes import Run, ended, kill, start_study
 from tests.support.waiting import wait_until
 
 
@@ -79,7 +78,7 @@ def test_trials_that_find_no_machine_are_said_once_until_one_runs(
         bridge.on_step_end(0, [])
     line = "waiting for a machine: a trial asks for 1 CPU and 0.25 GPU, and the cluster has CPUs 2, GPUs 0 now"
     assert said == [line] * grows
-    queue.placed.add("a")
+    queue.place("a")
     bridge.on_step_end(0, [])
     queue.done("a")
     queue.next()
@@ -114,30 +113,8 @@ def test_a_warned_trial_keeps_its_last_epoch_and_goes_on_after_it(kept: Kept, mo
 # Clusters of their own.
 
 
-class Cluster:
-    """A head without CPUs for trials, and nodes of two that join it; a context manager that ends them all."""
-
-    def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="ray-"))  # short: Ray puts sockets under it
-        self.address = f"127.0.0.1:{free_port()}"
-        self.environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
-        self.driver = self.environment | {"RAY_ADDRESS": self.address}
-        self._started: list[subprocess.Popen] = []
-
-    def start_head(self, *options: str, **environment: str) -> None:
-        """Start the head; it takes some seconds."""
-        head = start_ray(
-            self._folder / "head.log", "--head", f"--port={self.address.rpartition(':')[2]}", "--num-cpus=0",
-            "--include-dashboard=False", f"--temp-dir={self._folder}", f"--ray-client-server-port={free_port()}",
-            *options, environment=self.environment | environment,
-        )  # fmt: skip
-        self._started.append(head)
-
-    def start_node(self) -> subprocess.Popen:
-        """Start a node."""
-        log = self._folder / f"{len(self._started)}.log"
-        self._started.append(start_node(log, self.address, cpus=2, environment=self.environment))
-        return self._started[-1]
+class ScalingCluster(Cluster):
+    """A cluster that may have an autoscaler, and says what of it there is."""
 
     def start_autoscaling_head(self, nodes: int) -> None:
         """Start the head with an autoscaler that brings up to so many nodes of one CPU, and takes idle ones back."""
@@ -152,7 +129,7 @@ class Cluster:
             "launch_multiple": True, "head_node_id": head_id, "gcs_address": self.address,
             "disable_node_updaters": True, "disable_launch_config_check": True,
         }  # fmt: skip
-        file = self._folder / "autoscaler.json"
+        file = self.folder / "autoscaler.json"
         config = {
             "cluster_name": "fake", "max_workers": nodes, "upscaling_speed": 100, "idle_timeout_minutes": 0.1,
             "provider": provider, "available_node_types": types, "head_node_type": "ray.head.default",
@@ -175,16 +152,10 @@ class Cluster:
         """How many trials have no machine."""
         return pending(self.address, self.environment)
 
-    def end(self) -> None:
-        """End all; the head, which ends what an autoscaler has brought, comes last."""
-        for process in reversed(self._started):
-            end(process)
-        shutil.rmtree(self._folder, ignore_errors=True)
-
 
 @pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    made = Cluster()
+def cluster() -> Iterator[ScalingCluster]:
+    made = ScalingCluster()
     yield made
     made.end()
 
@@ -197,16 +168,16 @@ def _trained(storage: Path) -> list[Path]:
 @pytest.mark.slow
 @pytest.mark.long
 def test_trials_of_a_node_that_leaves_go_on_at_the_one_that_came_and_lose_nothing(
-    cluster: Cluster, undisturbed: Run, storage: Path, long_study: Path, long_options: list[str]
+    cluster: ScalingCluster, undisturbed: Run, storage: Path, long_study: Path, long_options: list[str]
 ) -> None:
     cluster.start_head()
-    process = start_study(*long_options, storage=storage, file=long_study, env=cluster.driver)
+    process = start_study(*long_options, storage=storage, file=long_study, env=cluster.environment)
     try:
         wait_until(lambda: cluster.pending() == 2, "two trials without a machine", process=process)
         os.killpg(process.pid, signal.SIGINT)
         assert "Stopped: 0 of 2 trials done, 2 new" in ended(process, storage, code=130).out  # it waits for none
         first = cluster.start_node()
-        process = start_study(*long_options, storage=storage, file=long_study, env=cluster.driver)
+        process = start_study(*long_options, storage=storage, file=long_study, env=cluster.environment)
         wait_until(lambda: len(_trained(storage)) == 2, "two trainings", process=process)
         first.send_signal(signal.SIGTERM)
         first.wait()
@@ -225,12 +196,12 @@ def test_trials_of_a_node_that_leaves_go_on_at_the_one_that_came_and_lose_nothin
 @pytest.mark.slow
 @pytest.mark.long
 def test_an_autoscaler_brings_machines_for_all_trials_that_wait_and_takes_them_back(
-    cluster: Cluster, storage: Path, long_study: Path, long_options: list[str]
+    cluster: ScalingCluster, storage: Path, long_study: Path, long_options: list[str]
 ) -> None:
     cluster.start_autoscaling_head(nodes=3)
     assert cluster.nodes() == 1
     endless = [*long_options, "--blocks", "2", "--set", "vae_epochs=10000"]
-    process = start_study(*endless, storage=storage, file=long_study, env=cluster.driver)
+    process = start_study(*endless, storage=storage, file=long_study, env=cluster.environment)
     try:
         wait_until(lambda: len(_trained(storage)) == 3, "three trainings", process=process)
         assert cluster.pending() == 1  # it may bring three machines, and there are four trials

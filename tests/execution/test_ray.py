@@ -25,17 +25,6 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.slow
 
 
-def test_records_equal_those_of_one_process_and_workers_are_kept(
-    finished: Run, storage: Path, options: list[str]
-) -> None:
-    run = run_study(*options, "--workers", "2", storage=storage)
-    assert "0 of 4 trials done, 4 new" in run.out
-    assert run.records == finished.records
-    assert run.table == finished.table
-    # Four trials in at most two processes: torch is imported once a worker, not once a trial.
-    assert 1 <= len({cost["pid"] for cost in run.costs}) <= 2
-
-
 @pytest.mark.long
 def test_a_killed_worker_costs_no_trial_and_no_digit(
     undisturbed: Run, storage: Path, long_study: Path, long_options: list[str]

@@ -70,7 +70,9 @@ def test_a_home_that_cannot_hold_a_token_gets_none(environment: pytest.MonkeyPat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("places", [{"TMPDIR": "/proc/none", "HOME": "/proc/none"}, {"TMPDIR": "long"}])
+@pytest.mark.parametrize(
+    "places", [{"TMPDIR": "/proc/none", "HOME": "/proc/none"}, pytest.param({"TMPDIR": "long"}, marks=pytest.mark.long)]
+)
 def test_ray_starts(places: dict[str, str], tmp_path: Path) -> None:
     places = {name: _long(tmp_path) if value == "long" else value for name, value in places.items()}
     code = "from musiclab.execution.ray_tune import cluster; print(cluster()['nodes'])"
@@ -84,11 +86,14 @@ def test_ray_starts(places: dict[str, str], tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_study_and_the_doctor_say_the_same(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_study_and_the_doctor_say_the_same(
+    environment: pytest.MonkeyPatch, song_folder: Path, tmp_path: Path
+) -> None:
     environment.setenv("RAY_TMPDIR", "/proc/none")
     (finding,) = services.cluster()
+    options = ["--storage", tmp_path / "s", "--data", f"midi:{song_folder}"]
     run = subprocess.run(
-        [sys.executable, _ROOT / "studies" / "latent_dim.py", "--storage", tmp_path / "s"],
+        [sys.executable, _ROOT / "studies" / "latent_dim.py", *options],
         env=os.environ | {"PYTHONPATH": str(_ROOT)}, capture_output=True, text=True,
     )  # fmt: skip
     assert run.returncode == 2

@@ -55,9 +55,9 @@ def half(truth: Truth) -> Truth:
 
 
 @pytest.fixture(scope="session")
-def nursery(half: Truth, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+def nursery(half: Truth, tmp_path_factory: pytest.TempPathFactory, once: Callable[..., Path]) -> Iterator[Nursery]:
     """Where that study runs quickly."""
-    made = Nursery(half, tmp_path_factory.mktemp("nursery"))
+    made = Nursery("half", half, tmp_path_factory.mktemp("nursery"), once)
     yield made
     made.end()
 

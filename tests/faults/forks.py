@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.faults.judging import Truth
@@ -13,17 +14,24 @@ KILLED = -9
 
 
 class Nursery:
-    """Runs the study of `truth` in forked processes; `finished` is the storage of one, `steps` are its writes."""
+    """Runs the study of `truth` in forked processes; `finished` is the storage of one, `steps` are its writes.
 
-    def __init__(self, truth: Truth, folder: Path) -> None:
+    That one is run `once` for all that have a nursery of its `name`.
+    """
+
+    def __init__(self, name: str, truth: Truth, folder: Path, once: Callable[..., Path]) -> None:
         self._truth, self._folder = truth, folder
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("nursery.py"))],
             cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-        self.finished = storage = self.storage("finished")
+        self.finished = once(name, self._finish)
+        self.steps = self.finished.with_suffix(".steps").read_text().splitlines()
+
+    def _finish(self, folder: Path) -> Path:
+        storage = self._truth.fresh(folder / "finished")
         self.run(storage, list_steps=True)
-        self.steps = storage.with_suffix(".steps").read_text().splitlines()
+        return storage
 
     def storage(self, name: str) -> Path:
         """A fresh one."""

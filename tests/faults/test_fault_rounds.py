@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.clusters import Cluster, running_cluster
+from tests.faults.clusters import KilledCluster, running_cluster
 from tests.faults.judging import Truth
 from tests.faults.rounds import Round
 from tests.faults.tally import seeds
@@ -16,7 +16,7 @@ _names = (f"round{number}" for number in itertools.count())
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
+def cluster() -> Iterator[KilledCluster]:
     with running_cluster() as made:
         yield made
 
@@ -40,14 +40,14 @@ def _on_ray(seed: int, truth: Truth, folder: Path, *more: str) -> None:
     Round(seed, ["driver", "worker", *more], truth, folder, "--workers", "2").play()
 
 
-def _on_cluster(seed: int, truth: Truth, folder: Path, cluster: Cluster, postgres: Postgres, *more: str) -> None:
+def _on_cluster(seed: int, truth: Truth, folder: Path, cluster: KilledCluster, postgres: Postgres, *more: str) -> None:
     """On two nodes, with a tracking server on PostgreSQL."""
     database = postgres.database(next(_names))
     server = MlflowServer(folder / "server", database)
     server.start()
     try:
         Round(
-            seed, ["node", "worker", "PostgreSQL", "server on PostgreSQL", *more], truth, folder,
+            seed, ["node", "worker", "driver", "PostgreSQL", "server on PostgreSQL", *more], truth, folder,
             servers={"node": cluster, "PostgreSQL": postgres, "server on PostgreSQL": server},
             uri=server.uri, look=database, env=cluster.environment,
         ).play()  # fmt: skip
@@ -62,6 +62,7 @@ def test_in_one_process_with_a_server_on_sqlite(seed: int, truth: Truth, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", seeds(11, 1))
 def test_on_a_ray_of_this_machine(seed: int, truth: Truth, tmp_path: Path) -> None:
     _on_ray(seed, truth, tmp_path)
@@ -70,7 +71,7 @@ def test_on_a_ray_of_this_machine(seed: int, truth: Truth, tmp_path: Path) -> No
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", seeds(21, 1))
 def test_on_two_nodes_with_a_server_on_postgresql(
-    seed: int, truth: Truth, tmp_path: Path, cluster: Cluster, postgres: Postgres
+    seed: int, truth: Truth, tmp_path: Path, cluster: KilledCluster, postgres: Postgres
 ) -> None:
     _on_cluster(seed, truth, tmp_path, cluster, postgres)
 
@@ -97,6 +98,6 @@ def test_many_on_a_ray_of_this_machine_whose_raylet_dies(seed: int, truth: Truth
 @pytest.mark.long
 @pytest.mark.parametrize("seed", seeds(1021, 5))
 def test_many_on_two_nodes_with_a_server_on_postgresql(
-    seed: int, truth: Truth, tmp_path: Path, cluster: Cluster, postgres: Postgres
+    seed: int, truth: Truth, tmp_path: Path, cluster: KilledCluster, postgres: Postgres
 ) -> None:
-    _on_cluster(seed, truth, tmp_path, cluster, postgres, "driver", "worker")
+    _on_cluster(seed, truth, tmp_path, cluster, postgres, "worker")

@@ -12,7 +12,7 @@ import pytest
 from musiclab.cli.main import run as command
 from musiclab.storage.files import Storage
 from musiclab.storage.leases import active_holders
-from tests.faults.clusters import Cluster, running_cluster
+from tests.faults.clusters import KilledCluster, running_cluster
 from tests.support.s3_servers import Ceph, Moto, S3Server, why_no_moto
 from tests.support.study_processes import Run, descendants, kill, start_study
 from tests.support.waiting import outcome, wait_until
@@ -33,7 +33,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def cluster(server: S3Server, tmp_path: Path) -> Iterator[Cluster]:
+def cluster(server: S3Server, tmp_path: Path) -> Iterator[KilledCluster]:
     """A cluster whose node sees nothing of the folders of this test: neither songs nor caches nor the study's file."""
     hidden = tmp_path.parents[1]
     inside = ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs none {hidden} && exec "$@"', "sh"]
@@ -44,8 +44,8 @@ def cluster(server: S3Server, tmp_path: Path) -> Iterator[Cluster]:
 
 
 def test_workers_and_the_driver_are_killed_and_the_records_are_those_of_a_local_study(
-    undisturbed: Run, server: S3Server, cluster: Cluster, long_study: Path, long_options: list[str], database: Path,
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture,
+    undisturbed: Run, server: S3Server, cluster: KilledCluster, long_study: Path, long_options: list[str],
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture,
 ) -> None:  # fmt: skip
     cache = tmp_path / "cache"
     (cache / "musiclab").mkdir(parents=True)

@@ -58,8 +58,10 @@ def searching(song_folder: Path, tiny: list[str], truth: Truth, tmp_path_factory
 
 
 @pytest.fixture(scope="module")
-def searches(searching: Truth, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    made = Nursery(searching, tmp_path_factory.mktemp("searches"))
+def searches(
+    searching: Truth, tmp_path_factory: pytest.TempPathFactory, once: Callable[..., Path]
+) -> Iterator[Nursery]:
+    made = Nursery("searched", searching, tmp_path_factory.mktemp("searches"), once)
     yield made
     made.end()
 
@@ -70,7 +72,7 @@ def decided(storage: Path) -> dict[str, dict[str, Any]]:
         str(file.relative_to(next(storage.glob("studies/*/*")))): {
             name: value for name, value in json.loads(file.read_text()).items() if name not in _OF_THE_RUN
         }
-        for pattern in ("search/proposals/*", "search/ends/*", "search/rungs/*/*", "confirmation.json")
+        for pattern in ("search/proposals/*.json", "search/ends/*.json", "search/rungs/*/*.json", "confirmation.json")
         for file in storage.glob(f"studies/*/*/{pattern}")
     }
 

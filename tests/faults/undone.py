@@ -67,8 +67,8 @@ SAFEGUARDS = [
     ),
     Safeguard(
         "a stage is marked as done after its product", "musiclab/execution/trial.py",
-        [("            system.run_stage(stage, run)\n            files_of(stage).finish()",
-          "            files_of(stage).finish()\n            system.run_stage(stage, run)")],
+        [("            _run_stage(system, stage, run, files_of(stage))\n            files_of(stage).finish()",
+          "            files_of(stage).finish()\n            _run_stage(system, stage, run, files_of(stage))")],
         STEPS,
     ),
     Safeguard(

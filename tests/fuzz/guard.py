@@ -114,6 +114,7 @@ class Guard(AbstractContextManager):
                 "PYTHONPATH": str(TESTS.parent),
                 "TMPDIR": str(self._box / "inside"),
                 "OMP_NUM_THREADS": "1",
+                "PYTHONDONTWRITEBYTECODE": "1",  # else a module that a parser imports would be written elsewhere
             }
             self._process = subprocess.Popen(
                 [sys.executable, TESTS / "fuzz" / "guard_child.py", self._box, str(MEMORY), *self._modules],

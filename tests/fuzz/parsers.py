@@ -215,10 +215,10 @@ def _config(given: list[tuple[str, Any]], folder: Path) -> None:
 
 
 _WORDS = (
-    "--plan", "--data", "--scale", "--set", "--blocks", "--until-clear", "--max-blocks", "--in-process", "--workers",
-    "--gpus-per-trial", "--storage", "--tracking-uri", "--start", "--style", "--samples", "--windows", "--seed",
-    "--out", "--study", "--trial", "--resolution", "--steps", "--hop", "demo", "article", "width=4", "alpha=0.5",
-    "3", "0.5",
+    "--plan", "--system", "--data", "--scale", "--set", "--blocks", "--until-clear", "--max-blocks", "--in-process",
+    "--workers", "--gpus-per-trial", "--storage", "--tracking-uri", "--start", "--style", "--samples", "--windows",
+    "--seed", "--out", "--study", "--trial", "--resolution", "--steps", "--hop", "demo", "article", "width=4",
+    "alpha=0.5", "3", "0.5",
     "sqlite:///x.db", "http://127.0.0.1:5000", "http://[::1", "vae_nn", "data", "describe", "generate", "report",
 )  # fmt: skip
 

@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from musiclab.code_lock import LOCK, StageCode, closure  # noqa: E402 - these imports need the path
+from musiclab.data.sources import HOUSE  # noqa: E402
+from musiclab.interfaces import INTERFACES  # noqa: E402
 from musiclab.systems import SYSTEMS, find_system  # noqa: E402
 from musiclab.systems.codes import stage_codes  # noqa: E402
 from tests.golden.cases import BASE, cases  # noqa: E402
@@ -194,10 +196,10 @@ def _not_executed(data: Path) -> Iterator[str]:
     yield "# Written by `make relock`: module, function, lines not executed of all its lines."
     files = json.loads(report.read_text())["files"]
     modules = {path for name in SYSTEMS for path in closure(type(find_system(name)).__module__).values()}
-    modules |= {
-        path for name in ("chorales", "lpd5", "midi", "store") for path in closure(f"musiclab.data.{name}").values()
-    }
+    modules |= {path for kind in HOUSE.values() for path in closure(kind.__module__).values()}
+    modules |= set(closure("musiclab.data.store").values())
     modules |= set(closure("musiclab.systems.evaluation").values())
+    modules |= {path for each in INTERFACES for module in each.modules for path in closure(module).values()}
     for path in sorted(modules):
         name = path.relative_to(ROOT).as_posix()
         for function, lines in files.get(name, {"functions": {}})["functions"].items():

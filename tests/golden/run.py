@@ -12,12 +12,16 @@ import json
 import math
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import miditok
 import numpy as np
+import pyarrow
+import symusic
 import torch
+from pyarrow import parquet
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -26,20 +30,36 @@ sys.path.insert(0, str(ROOT))
 from musiclab.data.chorales import Chorales  # noqa: E402 - all these imports need the path
 from musiclab.data.lpd5 import Lpd5  # noqa: E402
 from musiclab.data.midi import Midi  # noqa: E402
-from musiclab.data.songs import TRACKS  # noqa: E402
+from musiclab.data.own_songs import song_source  # noqa: E402
+from musiclab.data.parquet import Parquet, ParquetTokens  # noqa: E402
+from musiclab.data.scores import Abc, MusicXml, MusPy  # noqa: E402
+from musiclab.data.songs import TRACKS, BadSong, Song  # noqa: E402
 from musiclab.data.source import Source  # noqa: E402
 from musiclab.data.store import WindowStore, build  # noqa: E402
 from musiclab.data.transposition import TO_C  # noqa: E402
-from musiclab.data.windows import WindowSpec, cut, pack  # noqa: E402
+from musiclab.data.windows import WindowSpec, cut, pack, unpack  # noqa: E402
 from musiclab.errors import UserError  # noqa: E402
+from musiclab.measures.declaring import declared  # noqa: E402
+from musiclab.measures.window_set import WindowSet  # noqa: E402
 from musiclab.systems import find_system  # noqa: E402
 from musiclab.systems.base import StageRun, System, read_generated, write_generated  # noqa: E402
 from musiclab.systems.config import GENERATE, MEASURE, Config  # noqa: E402
-from musiclab.systems.evaluation import measured, real_baselines  # noqa: E402
+from musiclab.systems.evaluation import measured, own_baselines, own_measured, real_baselines  # noqa: E402
 from musiclab.training import tensors  # noqa: E402
 from musiclab.training.files import CHECKPOINT, CURVES  # noqa: E402
 from musiclab.training.streams import Block  # noqa: E402
-from tests.support.made_songs import midi_bytes, mxl_bytes, npz_bytes, write_files, write_tar, write_zip  # noqa: E402
+from tests.golden.own import OwnSource, OwnSystem, own_function, own_measures  # noqa: E402
+from tests.support.made_songs import (  # noqa: E402
+    abc_bytes,
+    midi_bytes,
+    musicxml_bytes,
+    muspy_bytes,
+    mxl_bytes,
+    npz_bytes,
+    write_files,
+    write_tar,
+    write_zip,
+)
 from tests.support.made_trials import MemoryFiles, made_store, stage_run  # noqa: E402
 
 Results = dict[str, dict[str, dict[str, Any]]]
@@ -50,7 +70,9 @@ SONGS, WINDOWS_A_SONG = 24, 5
 
 
 def run(cases: dict[str, dict[str, dict[str, Any]]]) -> Results:
-    """The results of all systems' cases, of the measures that all systems share, and of every reader of songs."""
+    """The results of all systems' cases, of the measures that all systems share, of every reader of songs, and of what
+    users write: systems, measures and a source of their own.
+    """
     torch.set_num_threads(1)
     results: Results = {}
     for name, system_cases in cases.items():
@@ -63,7 +85,8 @@ def run(cases: dict[str, dict[str, dict[str, Any]]]) -> Results:
                 continue
             for stage, result in _trial(system, config, trained).items():
                 results.setdefault(f"{name}/{stage}", {})[case] = result
-    return results | {"measures": _measures()} | _sources()
+    own = {"own-system": _own_systems(), "own-measure": _own_measures()}
+    return results | {"measures": _measures()} | own | _sources()
 
 
 def _trial(system: System[Any], config: Config, trained: Products) -> dict[str, Any]:
@@ -149,6 +172,7 @@ class _Transposed(System[Config]):
     """Continues a start by repeating it a third higher each time, so that its measures depend on no trained network."""
 
     name = "transposed"
+    packed = True
     stages: ClassVar[dict[str, int]] = {GENERATE: 1, MEASURE: 1}
     conditions = ("start", "piano", "target")
 
@@ -170,11 +194,16 @@ class _Transposed(System[Config]):
         return 0.0
 
 
-def _measures() -> dict[str, dict[str, Any]]:
-    """The measures that all systems share, of music that no network made."""
+_MEASURED: list[dict[str, Any]] = [
+    {}, {"variations": 2}, {"resolution": 4, "steps": 64, "hop": 64}, {"target": "drawn"},
+]  # fmt: skip
+
+
+def _measures(cases: Iterable[dict[str, Any]] = _MEASURED) -> dict[str, dict[str, Any]]:
+    """The measures that all systems share, and those of users, of music that no network made."""
     system, config_type = _Transposed(), find_system("vae_nn").config
     results: dict[str, dict[str, Any]] = {}
-    for case in ({}, {"variations": 2}, {"resolution": 4, "steps": 64, "hop": 64}, {"target": "drawn"}):
+    for case in cases:
         values = {"max_train": 48, "max_eval": 24, "starts": 8, "continuation": 2} | case
         config, files = config_type().with_values(values), MemoryFiles()
         current = stage_run(_store(config.window_spec), BLOCK, config, files.product(MEASURE))
@@ -188,7 +217,37 @@ def _measures() -> dict[str, dict[str, Any]]:
         name = ", ".join(f"{field}={value}" for field, value in case.items()) or "as it is"
         numbers = {f"real {key}": value for key, value in baselines["values"].items()} | measures
         results[name] = _result(pieces, numbers)
+        scores, beside = own_measured(system, current, own_measures()), own_baselines(current, own_measures())
+        pieces = [json.dumps(value, sort_keys=True).encode() for value in (scores, beside)]
+        numbers = scores | {f"real {key}": value for values in beside.values() for key, value in values.items()}
+        results[f"own measures, {name}"] = _result(pieces, numbers)
     return results
+
+
+def _own_systems() -> dict[str, dict[str, Any]]:
+    """What is trained and generated by a class and a function as users write them."""
+    results: dict[str, dict[str, Any]] = {}
+    for name, system, values in (
+        ("as it is", OwnSystem(), {}),
+        ("a learner", OwnSystem(), {"learner": True}),
+        ("a function", own_function(), {"order": 2}),
+    ):
+        config = system.config().with_values({"max_train": 48, "max_eval": 24, "starts": 6, "continuation": 2} | values)
+        stages = _trial(system, config, {})
+        results |= {name if stage == GENERATE else f"{name}, {stage}": stages[stage] for stage in list(stages)[:-1]}
+    return results
+
+
+def _own_measures() -> dict[str, dict[str, Any]]:
+    """What functions of users are given, and what becomes of what they return."""
+    store = _store(WindowSpec())
+    first, second = (
+        WindowSet(unpack(store.windows[part]), np.repeat(np.arange(8), 5), 2, list(unpack(store.windows[part])))
+        for part in (slice(40), slice(40, 80))
+    )
+    values = {each.name: each.value(first, second) for each in own_measures()}
+    words = [vars(declared(each.function)) for each in own_measures()]
+    return {"as it is": _result([json.dumps([values, words], sort_keys=True).encode()], values)}
 
 
 def _sources() -> Results:
@@ -216,12 +275,45 @@ def _sources() -> Results:
         for source in folders:
             builds += [("as it is", source, WindowSpec()), ("four steps a beat", source, finer)]
             builds.append(("in one key", source, WindowSpec(transpose=TO_C)))
+        builds += [("as it is", source, WindowSpec()) for source in _other_sources(folder, midi)]
+        texts = {"a.txt": b"Piano 60 0 30\nBass 36 0 30\n", "b.txt": b"Piano 62 1 20\nDrums 42 0 0\n", "c.txt": b"?"}
+        own = OwnSource(write_files(folder / "own", texts))
+        builds += [("as it is", own, WindowSpec()), ("in one key", own, WindowSpec(transpose=TO_C))]
         builds.append(("a tar", Lpd5(write_tar(folder / "songs.tar.gz", lpd5)), WindowSpec()))
         builds.append(("a zip", Midi(write_zip(folder / "songs.zip", midi)), WindowSpec()))
         for case, source, spec in builds:
             store = build(source, spec, folder / "stores", workers=1)
-            results.setdefault(f"data/{source.kind}", {})[case] = _built(source, spec, store)
+            stage = "own-source" if isinstance(source, OwnSource) else f"data/{source.kind}"
+            results.setdefault(stage, {})[case] = _built(source, spec, store)
     return results
+
+
+def _other_sources(folder: Path, midi: dict[str, bytes]) -> list[Source]:
+    """Of each kind that another library reads, and songs that a function yields."""
+    tables = {"midi": [midi["a/one.mid"], midi["b/two.mid"], None], "title": ["One", None, "Three"]}
+    (folder / "tables").mkdir()
+    parquet.write_table(pyarrow.table(tables), folder / "tables" / "x.parquet")
+    programs = {"use_programs": True, "one_token_stream_for_programs": True}
+    tokenizer = miditok.REMI(miditok.TokenizerConfig(**programs))
+    ids = [tokenizer.encode(symusic.Score.from_midi(data)).ids for data in (midi["a/one.mid"], midi["b/two.mid"])]
+    (folder / "tokens").mkdir()
+    parquet.write_table(pyarrow.table({"ids": ids}), folder / "tokens" / "x.parquet")
+    tokenizer.save(folder / "tokens" / "tokenizer.json")
+    scores = {"one.musicxml": musicxml_bytes(), "two.mxl": mxl_bytes(repeat=True), "bad.xml": b"<score-timewise/>"}
+    return [
+        MusicXml(write_files(folder / "musicxml", scores)),
+        Abc(write_files(folder / "abc", {"one.abc": abc_bytes() + b"\n" + abc_bytes(number=2, bars=12)})),
+        MusPy(write_files(folder / "muspy", {"one.json": muspy_bytes(), "two.json": muspy_bytes(barlines=[])})),
+        Parquet(folder / "tables"),
+        ParquetTokens(folder / "tokens"),
+        song_source(_songs)(),
+    ]
+
+
+def _songs() -> Iterator[Song | BadSong]:
+    yield BadSong("no song")
+    for number in range(2):
+        yield Song.of(f"song {number}", [("Piano", 60 + step % 7, step, 0.9) for step in range(40)], bars=3 + number)
 
 
 def _built(source: Source, spec: WindowSpec, store: WindowStore) -> dict[str, Any]:
@@ -245,4 +337,5 @@ def _built(source: Source, spec: WindowSpec, store: WindowStore) -> dict[str, An
 
 
 if __name__ == "__main__":
+    del __file__  # else every process that reads songs would first run this file, and so import all that trains
     Path(sys.argv[2]).write_text(json.dumps(run(json.loads(Path(sys.argv[1]).read_text()))))

@@ -313,11 +313,13 @@ def test_what_is_no_storage_is_said_and_not_made(root: str, tmp_path: Path, caps
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-# Killed before its n-th removal, as by `kill -9`.
+# Of each storage of a folder: killed before its n-th removal, as by `kill -9`. All are forks of one process that has
+# looked into the first, and so has imported all there is. Prints how each ended.
 KILLED = """
 import os, signal, sys
 from musiclab.maintenance import clean
-left, one = [int(sys.argv[2])], clean.Storage.remove
+clean.clean(f"{sys.argv[1]}/storage 0", remove=False, say=lambda _: None)
+left, one = [0], clean.Storage.remove
 def remove(self, name):
     if name.startswith(("stages", "trials")):
         if not left[0]:
@@ -333,29 +335,41 @@ def remove_folder(self, name):
     left[0] -= 1
     rest(self, name)
 clean.Storage.remove_folder = remove_folder
-clean.clean(sys.argv[1], remove=True, say=print)
+for number in range(int(sys.argv[2])):
+    if child := os.fork():
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        continue
+    code = 1
+    try:
+        left[0] = number
+        clean.clean(f"{sys.argv[1]}/storage {number}", remove=True, say=lambda _: None)
+        code = 0
+    finally:
+        os._exit(code)
 """
 
 
 def test_a_kill_in_the_middle_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
-    for number in range(9):
-        folder = tmp_path / f"storage {number}"
+    folders = [tmp_path / f"storage {number}" for number in range(9)]
+    before = []
+    for folder in folders:
         place = Storage(str(folder))
         made(place, folder)
-        before = files(folder)
+        before.append(files(folder))
         stage(place, "old")
         stage(place, "older", done=False)
         place.write(f"stages/{NEEDED[0]}/{CHECKPOINT}", b"c")
-        command = [sys.executable, "-c", KILLED, str(folder), str(number)]
-        ended = subprocess.run(command, cwd=ROOT, capture_output=True)
-        assert ended.returncode == (-9 if number < 7 else 0), ended.stderr.decode()
-        records = Records(place)
-        for key in place.names("stages"):
+    command = [sys.executable, "-c", KILLED, str(tmp_path), str(len(folders))]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ended.stdout.split() == ["-9"] * 7 + ["0"] * 2, ended.stderr
+    for folder, needed in zip(folders, before, strict=True):
+        records = Records(Storage(str(folder)))
+        for key in records.storage.names("stages"):
             if records.stages.done(key):
                 records.stages.check(key)
         assert records.damage == {}
         run(str(folder), "--remove")
-        assert files(folder) == before
+        assert files(folder) == needed
 
 
 # After a real study.
@@ -369,10 +383,11 @@ def test_a_study_runs_nothing_again_after_a_cleaning_and_others_share_its_stages
     run(str(kept.path), "--remove")
     assert not (kept.path / "stages/old").exists()
     before = {name: at for name, at in files(kept.path).items() if name.startswith(("trials", "stages"))}
-    again = run_study(*options, "--in-process", storage=kept.path)
-    assert again.table == finished.table
-    assert {name: at for name, at in files(kept.path).items() if name.startswith(("trials", "stages"))} == before
+    plan = run_study(*options, "--plan", storage=kept.path)
+    assert "4 trials: 4 done, 0 to run" in plan.out
     more = run_study(*options, "--in-process", "--set", "noise_sd=0.7", storage=kept.path)
+    assert files(kept.path).items() >= before.items()
+    assert more.records.items() >= finished.records.items()
     assert len(more.records) == 8
     assert all({"vae", "latent"} <= set(cost["reused"]) for cost in more.costs if cost["reused"])
     assert sum(bool(cost["reused"]) for cost in more.costs) == 4

@@ -32,7 +32,7 @@ from musiclab.measures.suite import (
     token_measures,
     training_measures,
 )
-from musiclab.measures.variety import diversity_ratio, duplicate_rate, start_sensitivity
+from musiclab.measures.variety import diversity_ratio, start_sensitivity
 from musiclab.measures.window_set import WindowSet
 
 DRUMS, PIANO, GUITAR, BASS, STRINGS = range(5)
@@ -266,9 +266,9 @@ def test_set_measures_are_those_of_the_flat_windows() -> None:
     flat[12] = flat[0]
     first = made[:, 0].reshape(8, 5, 32, 128)
     values = set_measures(made, real_windows(real), 8)
-    assert values["set/diversity_ratio"] == diversity_ratio(flat, real)
+    assert values["set/diversity_ratio"] == diversity_ratio(pairs(flat), pairs(real))
     assert values["set/start_sensitivity"] == start_sensitivity(pairs(flat, starts), pairs(real))
-    assert values["set/duplicate_rate"] == duplicate_rate(first) == 2 / 8
+    assert values["set/duplicate_rate"] == pairs(first).duplicate_rate == 2 / 8
     assert values["set/noise_sensitivity"] == noise_sensitivity(made, real_windows(real))[0]
     assert values["set/noise_sensitivity.Bass"] == noise_sensitivity(made, real_windows(real))[1 + BASS]
     assert values["set/distinct_windows"] == 8 * 7 / 2
@@ -319,7 +319,7 @@ def test_pairs_of_real_windows_are_of_as_many_as_are_generated() -> None:
     made, real = random_rolls(0, 8), random_rolls(1, 30)
     real[8:] = real[8]
     values = set_measures(made.reshape(4, 1, 2, 5, 32, 128), real_windows(real), 8)
-    assert values["set/diversity_ratio"] == diversity_ratio(made, real[:8])
+    assert values["set/diversity_ratio"] == diversity_ratio(pairs(made), pairs(real[:8]))
 
 
 def test_windows_are_spread_over_the_first_variations() -> None:

@@ -6,7 +6,7 @@ import pytest
 from musiclab.measures.embedding import TRACK_SD_FLOORS, embed, embed_tracks, frechet_distance
 from musiclab.measures.pairs import mean_distance, pairs
 from musiclab.measures.suite import noise_sensitivity
-from musiclab.measures.variety import diversity_ratio, duplicate_rate, start_sensitivity
+from musiclab.measures.variety import diversity_ratio, start_sensitivity
 from musiclab.measures.window_set import WindowSet
 
 DRUMS, PIANO, GUITAR, BASS, STRINGS = range(5)
@@ -200,11 +200,11 @@ def test_mean_distance_does_not_depend_on_its_blocks() -> None:
 
 def test_diversity_is_zero_for_a_collapsed_set_and_about_one_for_two_halves() -> None:
     real = random_rolls(0, 100)
-    assert diversity_ratio(np.repeat(real[:1], 50, axis=0), real) == 0
-    assert diversity_ratio(silence(50), real) == 0
-    assert diversity_ratio(real[:50], real[50:]) == pytest.approx(1, abs=0.02)
-    assert np.isnan(diversity_ratio(real, np.repeat(real[:1], 2, axis=0)))
-    assert np.isnan(diversity_ratio(real[:1], real))
+    assert diversity_ratio(pairs(np.repeat(real[:1], 50, axis=0)), pairs(real)) == 0
+    assert diversity_ratio(pairs(silence(50)), pairs(real)) == 0
+    assert diversity_ratio(pairs(real[:50]), pairs(real[50:])) == pytest.approx(1, abs=0.02)
+    assert np.isnan(diversity_ratio(pairs(real), pairs(np.repeat(real[:1], 2, axis=0))))
+    assert np.isnan(diversity_ratio(pairs(real[:1]), pairs(real)))
 
 
 def test_a_continuation_that_follows_its_start_scores_one() -> None:
@@ -221,7 +221,7 @@ def test_a_continuation_that_ignores_its_start_scores_zero() -> None:
     assert start_sensitivity(pairs(equal, np.arange(20)), pairs(real)) == 0
     # As varied as real music, but by chance alone: what a diversity ratio cannot tell.
     varied = random_rolls(1, 80)
-    assert diversity_ratio(varied, real) == pytest.approx(1, abs=0.02)
+    assert diversity_ratio(pairs(varied), pairs(real)) == pytest.approx(1, abs=0.02)
     assert start_sensitivity(pairs(varied, np.repeat(np.arange(20), 4)), pairs(real)) == pytest.approx(0, abs=0.02)
 
 
@@ -253,24 +253,24 @@ def bars_of(pitches: range) -> np.ndarray:
 
 def test_windows_alike_to_95_percent_are_duplicates() -> None:
     whole, nineteen, eighteen = bars_of(range(40, 60)), bars_of(range(41, 60)), bars_of(range(42, 60))
-    assert duplicate_rate(np.concatenate([whole, nineteen])) == 1  # 19/20 is enough
-    assert duplicate_rate(np.concatenate([whole, eighteen])) == 0
+    assert pairs(np.concatenate([whole, nineteen])).duplicate_rate == 1  # 19/20 is enough
+    assert pairs(np.concatenate([whole, eighteen])).duplicate_rate == 0
     # 18/19 is not: only two of three have a duplicate, one of them the other's.
-    assert duplicate_rate(np.concatenate([whole, nineteen, eighteen, bars_of(range(60, 70))])) == 2 / 4
+    assert pairs(np.concatenate([whole, nineteen, eighteen, bars_of(range(60, 70))])).duplicate_rate == 2 / 4
 
 
 def test_silent_windows_are_duplicates_of_each_other_and_of_nothing_else() -> None:
-    assert duplicate_rate(np.concatenate([silence(2), bars_of(range(60, 61))])) == 2 / 3
-    assert duplicate_rate(np.concatenate([silence(1), bars_of(range(60, 61))])) == 0
-    assert np.isnan(duplicate_rate(silence(1))) and np.isnan(duplicate_rate(silence(0)))
+    assert pairs(np.concatenate([silence(2), bars_of(range(60, 61))])).duplicate_rate == 2 / 3
+    assert pairs(np.concatenate([silence(1), bars_of(range(60, 61))])).duplicate_rate == 0
+    assert np.isnan(pairs(silence(1)).duplicate_rate) and np.isnan(pairs(silence(0)).duplicate_rate)
 
 
 def test_duplicates_are_found_across_blocks() -> None:
     rolls = random_rolls(0, 600)
-    assert duplicate_rate(rolls) == 0
+    assert pairs(rolls).duplicate_rate == 0
     rolls[590] = rolls[3]  # of other blocks of rows
     rolls[[300, 301]] = rolls[299]  # of one block
-    assert duplicate_rate(rolls) == 5 / 600
+    assert pairs(rolls).duplicate_rate == 5 / 600
 
 
 def test_pairs_within_and_between_groups_do_not_depend_on_blocks_or_order() -> None:

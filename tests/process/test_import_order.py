@@ -23,6 +23,10 @@ if __name__ == "__main__":
 '''
 # Modules that numpy, torch, Ray and others import, and one of each kind that they are.
 _NAMES = ("statistics", "random", "queue", "copy", "types", "numbers", "secrets", "numpy", "torch", "ray", "mlflow")
+# By which a trial takes a second.
+_TINY = {
+    "width": 4, "vae_epochs": 1, "vae_batch": 16, "latent_epochs": 1, "max_eval": 32, "starts": 8, "continuation": 2,
+}  # fmt: skip
 
 
 def _python(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -78,11 +82,19 @@ def test_files_of_ones_own_are_still_found_and_come_first_otherwise(tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_it_runs_on_ray_whose_workers_search_the_same_folder(folder: Path, options: list[str]) -> None:
-    run = _python("queue.py", *options, "--storage", "s", "--workers", "1", cwd=folder)
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert len([*folder.glob("s/trials/*/record.json")]) == 2
-    assert "\nMLflow: " in run.stdout
+def test_a_script_without_a_guard_runs_twice_on_ray_among_names_of_libraries(folder: Path, song_folder: Path) -> None:
+    """Workers search the same folder, none runs the script again, and Ray is started a second time."""
+    script = folder / "queue.py"
+    script.write_text(
+        _STUDY.partition("if __name__")[0]
+        + f"print('once', flush=True)\nfor blocks in (1, 2):\n    results = study.run(data='midi:{song_folder}', "
+        f"storage='s', set={_TINY}, workers=1, blocks=blocks)\n"
+        "    print(len(results.frame()), any(note.startswith('MLflow: ') for note in results.notes))\n"
+    )
+    run = _python("queue.py", cwd=folder)
+    assert (run.returncode, run.stdout) == (0, "once\n2 True\n4 True\n"), run.stderr
+    assert "Traceback" not in run.stderr
+    assert len([*folder.glob("s/trials/*/record.json")]) == 4
 
 
 def test_the_list_has_every_dependency() -> None:

@@ -101,7 +101,7 @@ def test_a_working_directory_that_is_gone_is_one_sentence(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(not can_be_nobody(), reason="this machine does not let a process be a user without a name")
-@pytest.mark.parametrize("command", ["sync", "report", "clean", "doctor"])
+@pytest.mark.parametrize("command", ["sync", "report", "clean", pytest.param("doctor", marks=pytest.mark.long)])
 def test_a_command_without_a_home(command: str, tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     run = as_nobody(sys.executable, "-m", "musiclab", command, "~/musiclab", PYTHONPATH=str(ROOT))

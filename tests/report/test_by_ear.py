@@ -7,18 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from musiclab.analysis.preferences import preferences
+from musiclab.analysis.ratings import rating_results
 from musiclab.analysis.results import Results
-from musiclab.design.listening import RATINGS, SCALES
+from musiclab.design.listening import PAIRS, RATINGS, SCALES
 from musiclab.report.exports import results_json
 from musiclab.report.html.by_ear import ear_section, pooled_ears
 from musiclab.report.html.overview import overview
 from musiclab.report.html.page import page
 from musiclab.report.sentences import describe
-from musiclab.report.sentences.by_ear import ONLY_SIMULATED
+from musiclab.report.sentences.by_ear import ONLY_SIMULATED, verdicts
 from musiclab.storage.files import Storage
 from tests.report.test_page import Parsed
 from tests.support.browser import THERE, browsing
+from tests.support.made_listening import made_plan, made_test
 from tests.support.made_results import made_study
+from tests.support.made_votes import heard as listened
 from tests.support.simulated_listeners import fixed_ballots, listen, made_music
 
 _SHORT = {"presentations": 20, "repeats": 3, "warm_ups": 1}
@@ -167,6 +171,17 @@ def test_if_all_are_excluded_it_says_why_and_shows_no_strength(unheard: Results)
     html = page(results)
     assert withdrawn.id not in html
     assert Parsed(html).wrong == []
+
+
+def test_if_each_variant_is_its_own_control_nothing_is_compared() -> None:
+    """As in a study of two systems without a control."""
+    given = {"controls": {"v0": "v0", "v1": "v1"}, "presentations": 10, "repeats": 0}
+    pairs, ratings = (made_plan(made_test(protocol=protocol, **given)) for protocol in (PAIRS, RATINGS))
+    preferred = preferences(pairs, [listened(pairs, lambda shown: "equal")])
+    rated = rating_results(ratings, [listened(ratings, lambda shown: dict.fromkeys(SCALES, 3))])
+    reason = "nothing is compared, because each variant is its own control."
+    assert verdicts(preferred) == f"By ear (1 simulated listener, 10 votes): {reason}"
+    assert verdicts(rated) == f"By ratings of single pieces (1 simulated listener, 10 pieces): {reason}"
 
 
 def test_simulated_listeners_beside_people_are_named_and_do_not_count(unheard: Results) -> None:

@@ -84,6 +84,13 @@ def test_an_unbounded_interval_is_a_word_in_latex_and_null_in_json(tmp_path: Pat
     assert (difference["low"], difference["high"], difference["n"]) == (None, None, 4)
 
 
+def test_powers_of_ten_are_typeset_in_latex(tmp_path: Path) -> None:
+    results = made_study(tmp_path, {"16": _of([-2.5e-5]), "8": _of([999.7])})
+    control, other = table_tex(results).split("\\midrule\n")[1].splitlines()[:2]
+    assert control == r"latent\_dim=16 & $-2.5 \times 10^{-5}$ & control &  &  \\"
+    assert other.startswith(r"latent\_dim=8 & $1 \times 10^{3}$ & $1 \times 10^{3}$ [unbounded] & ")
+
+
 def test_names_cannot_break_out_of_the_latex_table(tmp_path: Path) -> None:
     text = table_tex(made_study(tmp_path, {"16": _of(LOW), "a&b%\n\\input{x}_^~#$": _of(HIGH)}))
     assert "a\\&b\\% \\textbackslash{}input\\{x\\}\\_\\textasciicircum{}\\textasciitilde{}\\#\\$" in text

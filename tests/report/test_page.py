@@ -294,7 +294,7 @@ def test_verdicts_are_words_with_a_mark(eight: Results, pages: dict[str, str]) -
     assert rows["k=1"].difference.mean.startswith("−")
     assert rows["k=3"].difference.mean.startswith("+")
     assert rows["k=1"].p == "0.016"
-    assert rows["k=1"].improvement.mean == "100%"
+    assert (rows["k=1"].improvement.mean, rows["k=1"].improvement.bounds) == ("100 %", "[68 %, 100 %]")
     assert rows["k=2"].p == ""
     parsed = Parsed(pages["eight"])
     assert [parsed.all("span", class_=f"verdict {word}") for word in ("better", "worse", "control")] == [

@@ -15,11 +15,16 @@ from musiclab import Budget, Categorical, Float, Int, Search, Study
 from musiclab.design.design import Design
 from musiclab.design.trials import TrialSpec
 from musiclab.errors import UserError
+from musiclab.execution.executor import InProcess, OnTrialEnd, Say
 from musiclab.execution.queue import Queue
+from musiclab.execution.trial import TrialRunner
+from musiclab.progress import Progress
 from musiclab.search.run import SearchRun
 from musiclab.storage.files import Storage
+from musiclab.storage.leases import Lease
 from musiclab.storage.records import Records
 from musiclab.storage.search_documents import Decision
+from musiclab.study.loop import TrialLoop
 from musiclab.study.metrics import study_metrics
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.plan_file import PlanFile
@@ -54,13 +59,15 @@ def value_of(values: dict[str, Any]) -> float:
     return (math.log2(values["latent_dim"]) - 4) ** 2 + (values["noise_sd"] - 0.5) ** 2 + values.get("contrast", 0.2)
 
 
-def finish(run: SearchRun, trial: TrialSpec, value: float | None = None, **measures: float) -> None:
-    """Write the trial's record, as a worker does, and note its end."""
+def finish(
+    run: SearchRun, trial: TrialSpec, value: float | None = None, seconds: float = 0.0, **measures: float
+) -> None:
+    """Write the trial's record, as a worker does that had it for so long, and note its end."""
     value = value_of(trial.variant.values) if value is None else value
     record = made_record({"set/frechet": value, **measures}, {"set/frechet.random": 300.0}, key=trial.key,
                          config=trial.variant.config, block=trial.block)  # fmt: skip
     run.records.put(trial.key, record, made_cost(), {})
-    assert run.on_trial_end(trial, None) == ""
+    assert run.on_trial_end(trial, None, seconds) == ""
 
 
 def proposed(run: SearchRun) -> list[dict[str, Any]]:
@@ -197,6 +204,20 @@ def test_what_there_is_already_is_told_and_costs_no_budget(designed: Callable[..
     assert len(again) >= 50
     for proposal in again:
         assert run.ends[proposal.number].told == (value_of(proposal.values),)
+
+
+def test_an_exhausted_search_is_over_until_it_gets_a_larger_budget(
+    designed: Callable[..., Design], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("musiclab.search.run._REPEATS", 5)
+    space = {"latent_dim": Int(2, 3), "noise_sd": Categorical(0.0, 1.0)}
+    run = search_all(designed(space, budget=40, sampler="random"), tmp_path)
+    assert run.exhausted and not SearchRun(run.design, storage(tmp_path)).is_over  # it was killed at its end
+    run.confirmed()
+    again = SearchRun(run.design, storage(tmp_path))
+    assert again.is_over and again.propose() is None
+    assert proposed(again) == proposed(run) and again.confirmed() == run.confirmed()
+    assert not SearchRun(designed(space, budget=41), storage(tmp_path)).is_over
 
 
 def test_what_another_study_has_finished_is_taken_up_before_the_first_proposal(
@@ -358,7 +379,6 @@ def test_of_two_objectives_the_members_of_the_front_are_spread(designed: Callabl
 def test_budgets_of_time(designed: Callable[..., Design], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
     monkeypatch.setattr("musiclab.search.run.time.time", lambda: clock[0])
-    monkeypatch.setattr("musiclab.search.run.time.monotonic", lambda: clock[0])
 
     def go_on(run: SearchRun, trials: int) -> int:
         run.start()
@@ -366,7 +386,7 @@ def test_budgets_of_time(designed: Callable[..., Design], tmp_path: Path, monkey
             if (trial := run.propose()) is None:
                 return n
             clock[0] += 600
-            finish(run, trial)
+            finish(run, trial, seconds=600)
         return trials
 
     wall = designed(budget=Budget(wall_hours=1))
@@ -376,6 +396,43 @@ def test_budgets_of_time(designed: Callable[..., Design], tmp_path: Path, monkey
     assert go_on(run, 9) == 2 and run.is_over
     workers = designed(budget=Budget(worker_hours=0.5))
     assert go_on(SearchRun(workers, storage(tmp_path / "w")), 9) == 3
+
+
+def test_a_search_whose_hours_were_spent_at_its_end_proposes_nothing_more(
+    designed: Callable[..., Design], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("musiclab.search.run.time.time", lambda: clock[0])
+    run = SearchRun(designed(budget=Budget(wall_hours=1)), storage(tmp_path))
+    run.start()
+    clock[0] += 3599
+    finish(run, run.propose())
+    clock[0] += 1
+    assert run.propose() is None
+    run.confirmed()
+    assert SearchRun(run.design, storage(tmp_path)).propose() is None
+
+
+def test_seconds_of_waiting_are_none_of_a_worker(
+    designed: Callable[..., Design], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    run = SearchRun(designed(), storage(tmp_path))
+
+    class OneMachine(InProcess):
+        def run(self, queue: Queue, trials: TrialRunner, on_trial_end: OnTrialEnd, say: Say) -> None:
+            for trial, seconds in [(queue.next(), 600.0), (queue.next(), 30.0)]:
+                queue.place(trial.key)
+                clock[0] += seconds
+                run.records.put(trial.key, made_record({"set/frechet": 1.0}, key=trial.key), made_cost(), {})
+                on_trial_end(queue.done(trial.key), None)
+
+    lease = Lease(run.records.storage, f"{run.design.folder}/runner")
+    with lease.take(), Progress("trials", 2) as progress, TrialLoop(OneMachine(), lease, False, progress) as loop:
+        run.start()
+        loop.run(run, run.propose)
+    assert [end.seconds for end in run.ends.values()] == [600.0, 30.0]
 
 
 def test_the_queue_proposes_while_nothing_is_ready(designed: Callable[..., Design], tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from musiclab.design.trials import TrialSpec, Variant
 from musiclab.execution import trial
 from musiclab.execution.executor import InProcess
 from musiclab.maintenance.doctor import services
+from musiclab.measures.registry import Measure
 from musiclab.storage import leases
 from musiclab.storage.activity import MirrorState, StopRequest, WorkerState
 from musiclab.storage.ballot_documents import Ballot, ListeningPlan, Session, Withdrawal
@@ -84,6 +85,7 @@ FULL: list[Any] = [
             {"measure": "frechet", "of": {"a": 1}, "relation": "above", "than": "real"}]}],
         trial_specs=(TRIAL,), margin=2.0, sequential=True, songs="s", code={"vae_nn/vae": "revision 1"},
         tracking="http://a", design={"kind": "grid"}, scale="article",
+        measures=(Measure("leap", "own", "semitones", "real", "How far the top voice moves", place="mine.py: leap"),),
     ),
     FinishedStage(files={"weights": "hash"}),
     LeaseState(user="u", host="h", machine="m", pid=1, started="1", since="2026-01-01", phase="holding", beat=0),
@@ -345,8 +347,9 @@ def test_a_trial_says_so_of_its_baselines(place: Storage, monkeypatch: pytest.Mo
     data = _raise_format(place, NEWER["baselines"])
     monkeypatch.setattr(trial, "baselines_key", lambda run: "s1")
     with pytest.raises(NewerFormat) as error:
-        trial._baselines(Records(place), None, {})
-    assert trial._reason(error.value) == _sentence(NEWER["baselines"]) + "." and not trial._again(error.value)
+        trial._baselines(Records(place), None, (), {})
+    assert trial._reason(error.value, False) == _sentence(NEWER["baselines"]) + "."
+    assert not trial._again(error.value, False)
     assert place.read(NEWER["baselines"]) == data
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.containers import as_nobody, can_be_nobody
-from tests.support.study_processes import LATENT_DIM, ROOT, Run, run_study
+from tests.support.study_processes import LATENT_DIM, ROOT, Run, files, run_study
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,7 @@ def _answered(out: str, err: str, storage: Path) -> None:
 
 
 @_needs_nobody
-@pytest.mark.parametrize("how", ["--workers=2", "--in-process"])
+@pytest.mark.parametrize("how", ["--workers=1", pytest.param("--in-process", marks=pytest.mark.long)])
 def test_all_at_once(how: str, options: list[str], storage: Path, long_tmpdir: str) -> None:
     surroundings = _PROXY | {"TMPDIR": long_tmpdir, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
     run = as_nobody(sys.executable, LATENT_DIM, *options, how, "--storage", storage, **surroundings)
@@ -48,7 +48,8 @@ def test_all_at_once(how: str, options: list[str], storage: Path, long_tmpdir: s
 
 
 @_needs_nobody
-@pytest.mark.parametrize("how", ["--workers=2", pytest.param("--in-process", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("how", ["--workers=2", "--in-process"])
 def test_without_a_home_and_a_name(how: str, options: list[str], storage: Path) -> None:
     run = as_nobody(sys.executable, LATENT_DIM, *options, how, "--storage", storage, PYTHONPATH=str(ROOT))
     assert run.returncode == 0, run.stdout + run.stderr
@@ -70,10 +71,15 @@ def test_each_alone_on_ray(surroundings: dict[str, str], options: list[str], sto
     _answered(run.out, run.err, storage)
 
 
-def test_a_terminal_of_ascii_has_an_aligned_table(finished: Run, options: list[str], tmp_path: Path) -> None:
+def test_running_again_runs_nothing_and_has_an_aligned_table_on_a_terminal_of_ascii(
+    finished: Run, options: list[str], tmp_path: Path
+) -> None:
     storage = tmp_path / "storage"
     shutil.copytree(finished.storage, storage)
+    before = {part: files(storage / part) for part in ("trials", "stages", "data", "splits")}
     run = run_study(*options, "--in-process", storage=storage, env={"PYTHONIOENCODING": "ascii"})
+    assert "4 of 4 trials done\n" in run.out
+    assert {part: files(storage / part) for part in before} == before
     lines = run.out.splitlines()
     start = next(number for number, line in enumerate(lines) if "real v. real" in line)
     head, *rows = lines[start : lines.index("", start)]

@@ -18,6 +18,7 @@ import pytest
 
 import musiclab
 from musiclab import Grid, Study, open_results
+from musiclab.data.sources import CHOICES
 from musiclab.errors import UserError
 from musiclab.report.exports import results_csv
 from musiclab.study import session
@@ -25,24 +26,12 @@ from musiclab.study.command_line import run_command
 from musiclab.study.options import RunOptions, as_keywords, options_of, parse_options
 from musiclab.study.results import StudyResults
 from tests.support.made_results import made_study
+from tests.support.no_mirror import NoMirror
 
 ROOT = Path(__file__).parents[2]
 TINY = {
     "width": 4, "vae_epochs": 1, "vae_batch": 16, "latent_epochs": 1, "max_eval": 32, "starts": 8, "continuation": 2,
 }  # fmt: skip
-
-
-class NoMirror:
-    """MLflow left out."""
-
-    def __init__(self, *_: object) -> None: ...
-
-    def start(self, say: object, counting: bool) -> None: ...
-
-    def leave(self) -> None: ...
-
-    def stop(self) -> str:
-        return "MLflow: none"
 
 
 @pytest.fixture(autouse=True)
@@ -144,8 +133,8 @@ def test_failed_and_missing_trials_are_in_the_results_and_raise_nothing(tmp_path
         ({"scale": "huge"}, "scale must be demo or article; got 'huge'."),
         ({"form": "huge"}, "form must be mended, written or coded; got 'huge'."),
         ({"set": {"form": "coded"}}, "set form is not possible, because a form is no field; use form instead."),
-        ({"data": None}, "data must be a text such as 'chorales' or 'midi:PATH'; got None."),
-        ({"data": "mid:songs"}, "data must be chorales, lpd5:PATH or midi:PATH; got 'mid:songs'."),
+        ({"data": 5}, "data must be a text such as 'chorales' or 'midi:PATH', or a source; got 5."),
+        ({"data": "mid:songs"}, f"data must be {CHOICES}; got 'mid:songs'."),
         ({"set": ["beta=1"]}, "set must be fields with their values, such as {'beta': 0.5}; got ['beta=1']."),
         ({"set": {"bta": 1}}, "There is no field 'bta' in VaeNNConfig; did you mean 'beta'?"),
         ({"set": {"beta": None}}, "beta must be a number from 0 to 100; got None."),
@@ -390,21 +379,6 @@ def test_windows_is_refused_from_python_too(monkeypatch: pytest.MonkeyPatch) -> 
     for call in (_study().run, _study().plan):
         with pytest.raises(UserError, match="Windows is not supported: use WSL"):
             call()
-
-
-@pytest.mark.slow
-def test_a_script_without_a_guard_and_a_second_call_on_ray(song_folder: Path, tmp_path: Path) -> None:
-    """Neither the workers that read songs nor Ray's run the script again; Ray is started a second time."""
-    script = tmp_path / "script.py"
-    script.write_text(
-        _FILE + f"print('once', flush=True)\nfor blocks in (1, 2):\n    results = study.run(data='midi:{song_folder}', "
-        f"storage={str(tmp_path / 's')!r}, set={TINY!r}, workers=2, blocks=blocks)\n    print(len(results.frame()))\n"
-    )
-    run = subprocess.run(
-        [sys.executable, str(script)], env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
-    )
-    assert (run.returncode, run.stdout) == (0, "once\n2\n4\n"), run.stderr
-    assert "Traceback" not in run.stderr
 
 
 def test_results_of_a_session_say_what_it_noted(tmp_path: Path) -> None:

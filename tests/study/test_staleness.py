@@ -3,21 +3,27 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from musiclab import Int, Search
 from musiclab.design.design import Design
 from musiclab.design.trials import TrialSpec
+from musiclab.measures import measure
+from musiclab.search.run import SearchRun
 from musiclab.storage.files import Storage
 from musiclab.storage.records import Records
-from musiclab.study import Grid, Study
+from musiclab.study import Grid, Study, staleness
 from musiclab.study.options import design_of, parse_options
 from musiclab.study.plan_file import PlanFile
 from musiclab.study.run import StudyRun
+from musiclab.study.search_forecast import search_forecast
 from musiclab.study.staleness import outdated
 from musiclab.systems.vae_nn.system import VaeNN
 from musiclab.training import runtime
+from musiclab.user_code import code_of
 from tests.support.made_records import made_cost, made_record
 
 Made = Callable[..., Design]
@@ -104,6 +110,42 @@ def test_the_code(designed: Made, records: Records, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(VaeNN, "stages", VaeNN.stages | {"latent": 99})
     (said,) = _said(designed(), records)
     assert said.endswith(": they come from an earlier version of musiclab, which did not know revisions of code.")
+
+
+@measure(unit="share", better="higher", title="Cells that sound")
+def sounding(rolls):
+    return rolls.mean()
+
+
+def test_a_search_that_begins_anew(designed: Made, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    def search(*options: str, **fields: Any) -> Design:
+        space = Search({"latent_dim": Int(2, 64)}, budget=4, confirm=1, **fields)
+        return designed(*options, space=space, control={}, measures=(sounding,))
+
+    def said(design: Design) -> list[str]:
+        assert design.search
+        lines = search_forecast(StudyRun(design, records), design.search, parse_options("?", [])).splitlines()
+        return [line for line in lines if "reused" in line]
+
+    assert said(search()) == []
+    first = search()
+    PlanFile(StudyRun(first, records)).write()
+    run = SearchRun(first, records)
+    run.start()
+    assert run.propose() and run.propose()
+    assert said(first) == []
+    begins = "2 proposals of an earlier search cannot be reused (they are kept): "
+    assert said(search("--set", "beta=0.25")) == [f"{begins}beta was 1.0, is 0.25."]
+    assert said(search(also=("precision",))) == [f"{begins}it asked something else."]
+    edited = replace(code_of(sounding), parts={"": "edited"})
+    monkeypatch.setattr("musiclab.design.own_measures.code_of", lambda function: edited)
+    assert said(search()) == [f"{begins}the code of own/sounding has changed."]
+
+
+def test_stages_are_told_beside_a_users_files() -> None:
+    changed = ["vae_nn/vae", "mine/train", "mine: helper.py", "own/leap", "own/leap: helper.py", "measures"]
+    assert staleness._told(changed) == ["vae_nn/vae", "measures", "helper.py"]
+    assert staleness._told(["mine/train", "own/leap"]) == ["mine/train", "own/leap"]
 
 
 def test_what_it_is_to_run_on(designed: Made, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:

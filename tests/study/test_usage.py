@@ -16,9 +16,10 @@ import pytest
 
 from musiclab.cli import data
 from musiclab.cli import main as cli
+from musiclab.data.sources import CHOICES
 from musiclab.study import Grid, Study, session
-from musiclab.study.options import FORMS
 from musiclab.systems import SYSTEMS, find_system
+from musiclab.systems.config import FORMS
 
 ROOT = Path(__file__).parents[2]
 LATENT_DIM = Study(
@@ -136,10 +137,10 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture, song_folder: Path) ->
         ),
         (
             ["--data", "mid:songs"],
-            "--data must be chorales, lpd5:PATH or midi:PATH; got 'mid:songs'.",
+            f"--data must be {CHOICES}; got 'mid:songs'.",
         ),
-        (["--data", "midi:"], "--data must be chorales, lpd5:PATH or midi:PATH; got 'midi:'."),
-        (["--data", "midi"], "--data must be chorales, lpd5:PATH or midi:PATH; got 'midi'."),
+        (["--data", "midi:"], f"--data must be {CHOICES}; got 'midi:'."),
+        (["--data", "midi"], f"--data must be {CHOICES}; got 'midi'."),
     ],
 )
 def test_wrong_options(options: list[str], sentence: str, refused: Callable[..., str]) -> None:
@@ -255,7 +256,7 @@ def test_wrong_data(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["nothing"], "--data must be chorales, lpd5:PATH or midi:PATH; got 'nothing'."),
+        (["nothing"], f"--data must be {CHOICES}; got 'nothing'."),
         (["midi:/no/such/folder"], "--data: /no/such/folder does not exist; give a folder or an archive of "),
         ([], "The following arguments are required: SOURCE; --help lists the options."),
         (["chorales", "--resolution", "5"], "resolution must be a divisor of 24; got 5."),

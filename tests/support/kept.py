@@ -4,11 +4,16 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from musiclab.maintenance.doctor import services
 from musiclab.storage.documents import verified, with_checksum
 from musiclab.storage.files import Storage
+from musiclab.storage.inventory import Inventory
 from musiclab.tracking import Mirror
 from musiclab.tracking.reconcile import Reconciler
 from tests.support.mlflow_contents import faults
@@ -21,6 +26,20 @@ def empty(folder: Path, database: Path) -> Path:
     """The folder, as a storage with nothing in it but MLflow's empty database."""
     shutil.copy(database, folder / "mlflow.db")
     return folder
+
+
+def doctor(storage: Path, option: str | None = None) -> list[str]:
+    """What the doctor says of a storage's MLflow, asked in this process: a child would import it for seconds."""
+
+    def ask(module: str, function: str, _: float, *arguments: Any, **environment: str) -> Any:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        return getattr(import_module(module), function)(*arguments)
+
+    place = Storage(str(storage))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(services, "call_in_child", ask)
+        return [finding.line("MLflow") for finding in services.tracking(option, place, Inventory(place))]
 
 
 class Kept:

@@ -113,7 +113,19 @@ def midi_bytes(
 
 
 def mxl_bytes(voices: int = 4, title: str = "Made", pickup: int = 1, bars: int = 10, repeat: bool = False) -> bytes:
-    """A compressed MusicXML file in 4/4 with a pickup of so many quarters; voice v sings pitch 72 - 5 v in halves."""
+    """The score of `musicxml_bytes` as a compressed file."""
+    container = '<container><rootfiles><rootfile full-path="score.xml"/></rootfiles></container>'
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("META-INF/container.xml", container)
+        archive.writestr("score.xml", musicxml_bytes(voices, title, pickup, bars, repeat))
+    return file.getvalue()
+
+
+def musicxml_bytes(
+    voices: int = 4, title: str = "Made", pickup: int = 1, bars: int = 10, repeat: bool = False
+) -> bytes:
+    """A MusicXML file in 4/4 with a pickup of so many quarters; voice v sings pitch 72 - 5 v in halves."""
     parts, listed = "", ""
     for voice in range(voices):
         pitch = 72 - 5 * voice
@@ -131,16 +143,42 @@ def mxl_bytes(voices: int = 4, title: str = "Made", pickup: int = 1, bars: int =
         body += f"<measure>{half}{half}</measure>" * (bars - 3) + f"<measure>{half}{half}{end}</measure>"
         parts += f'<part id="P{voice}">{first}{body}</part>'
         listed += f'<score-part id="P{voice}"><part-name>Voice {voice}</part-name></score-part>'
-    score = (
+    return (
         f"<score-partwise><movement-title>{title}</movement-title>"
         f"<part-list>{listed}</part-list>{parts}</score-partwise>"
-    )
-    container = '<container><rootfiles><rootfile full-path="score.xml"/></rootfiles></container>'
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("META-INF/container.xml", container)
-        archive.writestr("score.xml", score)
-    return file.getvalue()
+    ).encode()
+
+
+def abc_bytes(title: str = "Made", number: int = 1, bars: int = 10) -> bytes:
+    """A tune in 4/4 of as many bars, with a pickup of a quarter."""
+    return f"X:{number}\nT:{title}\nM:4/4\nL:1/4\nK:C\nG|{'CDEF|' * bars}]\n".encode()
+
+
+def muspy_bytes(
+    music: list[tuple[int, int, float, float]] = MUSIC, programs: list[tuple[int, bool]] = PROGRAMS, **fields: object
+) -> bytes:
+    """Music as MusPy saves it in JSON, in 4/4, with bar lines."""
+    tracks = [
+        {
+            "program": program,
+            "is_drum": is_drum,
+            "notes": [
+                {"time": round(24 * start), "pitch": pitch, "duration": round(24 * (end - start)), "velocity": 90}
+                for track, pitch, start, end in music
+                if track == index
+            ],
+        }
+        for index, (program, is_drum) in enumerate(programs)
+    ]
+    whole = {
+        "metadata": {"schema_version": "0.2", "title": "Made", "creators": ["Somebody"]},
+        "resolution": 24,
+        "tempos": [{"time": 0, "qpm": 100.0}],
+        "time_signatures": [{"time": 0, "numerator": 4, "denominator": 4}],
+        "barlines": [{"time": 96 * bar} for bar in range(10)],
+        "tracks": tracks,
+    }
+    return json.dumps(whole | fields).encode()
 
 
 def write_files(folder: Path, files: dict[str, bytes]) -> Path:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support.study_processes import start_ray
@@ -18,7 +19,7 @@ print(sum(len(group.requests) for group in state.pending_gang_resource_requests)
 
 
 def start_node(
-    log: Path, address: str, cpus: int, environment: dict[str, str] | None = None, inside: tuple[str, ...] = ()
+    log: Path, address: str, cpus: int, environment: dict[str, str] | None = None, inside: Sequence[str] = ()
 ) -> subprocess.Popen:
     """A node that joins the Ray at `address`; to be given to `end`.
 

@@ -1,6 +1,7 @@
 """Debian's Prometheus: a server on the loopback that scrapes a Ray head, and promtool, which checks rules."""
 
 import json
+import math
 import shutil
 import subprocess
 import urllib.parse
@@ -24,8 +25,10 @@ class Prometheus:
     url: str
 
     def series(self, query: str, start: float, end: float) -> dict[tuple[tuple[str, str], ...], list[float]]:
-        """What a query gave in each second from `start` to `end`, by the labels of its series."""
-        result = self.get("query_range", query=query, start=start, end=end, step=1)["result"]
+        """What a query gave at `end` and in each second before it, back to `start`, by the labels of its series."""
+        # Counted from the end: a last scrape may have come less than a second before it.
+        first = end - math.floor(end - start)
+        result = self.get("query_range", query=query, start=first, end=end, step=1)["result"]
         return {tuple(sorted(each["metric"].items())): [float(value) for _, value in each["values"]] for each in result}
 
     def get(self, call: str, **parameters: Any) -> Any:

@@ -8,8 +8,18 @@ from typing import Any
 from musiclab.design.search import Categorical, Float, Int, Search
 from musiclab.design.space import described
 from musiclab.storage.files import Storage
+from musiclab.storage.plans import StudyPlan
 from musiclab.storage.records import Records
-from musiclab.storage.search_documents import Confirmation, Decision, End, Proposal, SearchFiles, Source, State
+from musiclab.storage.search_documents import (
+    Conclusion,
+    Confirmation,
+    Decision,
+    End,
+    Proposal,
+    SearchFiles,
+    Source,
+    State,
+)
 from musiclab.storage.stages import CurvePoint
 from musiclab.training.streams import Block
 from tests.support.made_records import made_cost, made_plan, made_record
@@ -105,8 +115,17 @@ class MadeSearch:
         self.decide(5, 0, 0.25, go_on=True)
 
     def confirm(self, *numbers: int) -> None:
-        """What was chosen for confirmation."""
+        """The search is over; these were chosen for confirmation."""
         self.files.put_confirmation(Confirmation(numbers=numbers))
+        budget = self.plan.design["budget"]
+        self.files.put_conclusion(Conclusion(budget=budget, proposals=len(self.files.proposals())))
+
+    @property
+    def plan(self) -> StudyPlan:
+        """Its plan as it stands now."""
+        plan = self.records.plans.get(FOLDER)
+        assert plan, "it was written first"
+        return plan
 
     def proposal(self, number: int) -> Proposal:
         """The proposal of that number."""

@@ -1,21 +1,25 @@
 """Studies and servers as processes: starting, watching, killing and ending them by their ids."""
 
+import importlib.util
 import json
 import os
 import re
+import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.waiting import Progress, outcome, suspended, wait_until
+from tests.support.waiting import Progress, outcome, run_to_end, suspended, wait_until
 
 ROOT = Path(__file__).parents[2]
 LATENT_DIM = ROOT / "studies" / "latent_dim.py"
@@ -82,12 +86,12 @@ class Head:
 
 
 def start_study(
-    *options: str, storage: Path, file: Path = LATENT_DIM, env: dict[str, str] | None = None
+    *options: str, storage: Path, file: Path = LATENT_DIM, env: dict[str, str] | None = None, cwd: Path = ROOT
 ) -> subprocess.Popen:
     """A study's process, in a group of its own, as a shell starts it; to be given to `ended` (or killed)."""
     return subprocess.Popen(
         [sys.executable, str(file), *options, "--storage", str(storage)],
-        cwd=ROOT, env=os.environ | (env or {}), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        cwd=cwd, env=os.environ | (env or {}), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         process_group=0,
     )  # fmt: skip
 
@@ -103,10 +107,15 @@ def ended(process: subprocess.Popen, storage: Path, code: int = 0) -> Run:
 
 
 def run_study(
-    *options: str, storage: Path, file: Path = LATENT_DIM, code: int = 0, env: dict[str, str] | None = None
+    *options: str,
+    storage: Path,
+    file: Path = LATENT_DIM,
+    code: int = 0,
+    env: dict[str, str] | None = None,
+    cwd: Path = ROOT,
 ) -> Run:
     """A study from start to end, which must be with exit status `code`."""
-    return ended(start_study(*options, storage=storage, file=file, env=env), storage, code)
+    return ended(start_study(*options, storage=storage, file=file, env=env, cwd=cwd), storage, code)
 
 
 def paused_study(
@@ -202,6 +211,48 @@ def start_ray(log: Path, *options: str, environment: dict[str, str], inside: Seq
     wait_until(lambda: "Ray runtime started" in log.read_text() or process.poll() is not None, "Ray", log.read_text)
     assert process.poll() is None, log.read_text()[-2000:]
     return process
+
+
+@contextmanager
+def running_head(**variables: str) -> Iterator[Head]:
+    """A Ray head node on this machine, ended with the context.
+
+    It has two CPUs, one GPU that is only declared, and a dashboard where Ray has its parts. Its workers and jobs have
+    the environment of this process with `variables`.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="ray-"))  # short: Ray puts sockets under it, whose paths may not be long
+    port, dashboard = free_port(), free_port()
+    with_dashboard = importlib.util.find_spec("aiohttp_cors") is not None  # of ray[default]
+    environment = os.environ | variables | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # a job's `python` is the head's
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(16),
+    }  # fmt: skip
+    process = start_ray(
+        folder / "head.log", "--head", f"--port={port}", "--num-cpus=2", "--num-gpus=1", f"--temp-dir={folder}",
+        f"--include-dashboard={with_dashboard}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
+        f"--ray-client-server-port={free_port()}", environment=environment,
+    )  # fmt: skip
+    try:
+        made = Head(
+            f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}" if with_dashboard else None, folder, environment
+        )
+        if with_dashboard:
+            wait_until(made.takes_jobs, "Ray's dashboard")
+        yield made
+    finally:
+        end(process)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def submit(head: Head, folder: Path, *entrypoint: str) -> tuple[int, str]:
+    """Exit status and output of a job as `ray job submit` gives them, from a working directory that travels."""
+    command = [sys.executable, "-m", "ray.scripts.scripts", "job", "submit", "--address", str(head.dashboard)]
+    done = run_to_end(
+        [*command, "--working-dir", ".", "--", *entrypoint],
+        cwd=folder, env=head.environment, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    return done.returncode, done.stdout
 
 
 def free_port() -> int:

@@ -1,13 +1,14 @@
 """Configs: types, ranges and the sentences that say what would be right."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from musiclab.errors import UserError
-from musiclab.systems import find_system
+from musiclab.systems import Config, field, find_system, system
 from musiclab.systems.vae_nn.config import VaeNNConfig
 from musiclab.systems.vae_nn.system import VaeNN
 
@@ -77,3 +78,21 @@ def test_every_field_has_a_sentence_and_a_stage_of_the_system() -> None:
     for spec in dataclasses.fields(VaeNNConfig):
         assert spec.metadata["doc"]
         assert spec.metadata["stage"] in ("windows", *VaeNN.stages)
+
+
+def test_the_type_beside_a_field_counts_or_else_that_of_its_default() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Mine(Config):
+        heat: float = field(1, "generate", "factor")
+        other: "float" = field(2, "generate", "factor")  # noqa: RUF009 - of the field of a config
+
+    def mine(data: Any, *, heat: float = 1, order=2) -> np.ndarray:
+        raise NotImplementedError
+
+    for config in (Mine, system(mine).config):
+        assert repr(config().heat) == "1.0"
+        assert config().with_values({"heat": 0.5}).heat == 0.5
+    assert repr(Mine().other) == "2.0"
+    said = "order must be a whole number; got 0.5; its default 2 is one, so write 2.0, or order: float."
+    with pytest.raises(UserError, match=f"^{said}$"):
+        system(mine).config().with_values({"order": 0.5})

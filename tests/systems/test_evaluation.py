@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,23 @@ from musiclab.data.windows import WindowSpec, pack, unpack
 from musiclab.measures.conditions import condition_response, without_piano
 from musiclab.measures.distributions import features, histograms
 from musiclab.measures.embedding import embed, frechet_distance
+from musiclab.measures.music import empty_bars
+from musiclab.measures.own import OwnMeasure
 from musiclab.measures.pairs import pairs
+from musiclab.measures.registry import OWN, Measure
+from musiclab.measures.structure import self_similarity
 from musiclab.measures.suite import structure_measures
-from musiclab.measures.variety import duplicate_rate, start_sensitivity
+from musiclab.measures.variety import start_sensitivity
 from musiclab.systems import evaluation, find_system
 from musiclab.systems.base import GENERATE, StageRun, write_generated
-from musiclab.systems.evaluation import baselines_key, measured, real_baselines
+from musiclab.systems.evaluation import (
+    baselines_key,
+    measured,
+    own_baselines,
+    own_baselines_key,
+    own_measured,
+    real_baselines,
+)
 from musiclab.training.streams import Block
 from tests.support.made_trials import MemoryFiles, stage_run
 
@@ -29,6 +41,7 @@ class NothingOfItsOwn:
     """Stands for a system whose continuations are already there."""
 
     conditions: tuple[str, ...] = ("start",)
+    provides: tuple[str, ...] = ()
 
     def own_measures(self, run: StageRun) -> dict[str, float]:
         return {"latent/kl": 1.5}
@@ -39,7 +52,7 @@ class Reconciler(NothingOfItsOwn):
 
     conditions = ("start", "piano", "target")
 
-    def continuations(self, run: StageRun, starts: np.ndarray) -> np.ndarray:
+    def continued(self, run: StageRun, starts: np.ndarray) -> np.ndarray:
         assert run.config.continuation == run.config.variations == 1
         made = np.zeros_like(starts)
         made[:, PIANO], made[:, GUITAR], made[:, BASS] = starts[:, PIANO], starts[:, GUITAR], starts[:, PIANO]
@@ -100,7 +113,7 @@ def test_measured_against_test_songs_and_the_floor_from_validation_songs(store: 
     assert measures["set/start_sensitivity"] == pytest.approx(expected)
     songs = store.song_numbers(windows.reference[:8])
     assert floor["set/start_sensitivity"] == pytest.approx(start_sensitivity(pairs(reference, songs), pairs(reference)))
-    assert floor["set/duplicate_rate.floor"] == duplicate_rate(others)
+    assert floor["set/duplicate_rate.floor"] == pairs(others).duplicate_rate
     real = embed(unpack(windows.packed(windows.reference)), 2)
     assert floor["set/frechet.floor"] == frechet_distance(embed(others, 2), real, real) > 1
     swapped = dataclasses.replace(windows, reference=windows.validation, validation=windows.reference)
@@ -241,3 +254,47 @@ def test_no_more_windows_are_compared_than_the_smallest_set_has(
     for change in smaller:
         real_baselines(dataclasses.replace(run, windows=dataclasses.replace(windows, **change)))
     assert seen == [6, 5, 4]
+
+
+def test_an_own_measure_gets_what_the_measures_here_get(store: WindowStore) -> None:
+    def own(name: str, function: Any, needs: tuple[str, ...] = (), code: str = "code") -> OwnMeasure:
+        sent: Any = SimpleNamespace(load=lambda: function)
+        return OwnMeasure(Measure(name, OWN, "share", "real", "?", needs=needs), sent, code)
+
+    given: dict[str, Any] = {}
+
+    def remembered(rolls: np.ndarray, songs: np.ndarray, pieces: list[np.ndarray]) -> float:
+        given.update(rolls=rolls, songs=songs, pieces=pieces)
+        return 0.5
+
+    empty = own("empty", lambda rolls, resolution: np.nanmean(empty_bars(rolls, resolution)))
+    likeness = own("likeness", lambda pieces, resolution: self_similarity(pieces, resolution)[0][0])
+    distance = own("distance", lambda rolls, reference: frechet_distance(embed(rolls, 2), *[embed(reference, 2)] * 2))
+    other = [own("aimed", lambda rolls: 0.5, ("target",)), own("followed", lambda rolls: 0.5, ("start",))]
+    rolls = random_rolls(12, 2, 2)
+    run = run_of(store, rolls)
+    baselines = real_baselines(run)
+    house = measured(NothingOfItsOwn(), run, baselines)[0] | baselines["values"]
+    made = own_measured(NothingOfItsOwn(), run, [distance, *other, own("given", remembered)])
+    # Of the first variations, and as many as there are other real windows, which is half of them.
+    assert len(run.data.validation) == len(given["rolls"]) == 12
+    assert np.array_equal(given["rolls"], rolls[:, 0, 0]) and list(given["songs"]) == list(range(12))
+    assert len(given["pieces"]) == 12 and np.array_equal(given["pieces"][0][:, 32:], rolls[0, 0, 1])
+    assert "own/aimed" not in made and made["own/followed"] == 0.5
+    assert made["own/distance"] == pytest.approx(house["set/frechet"])
+    beside = own_baselines(run, [empty, likeness, distance])
+    pairs_of_names = {"empty": "music/empty_bars", "likeness": "music/self_similarity_1", "distance": "set/frechet"}
+    for name, full_name in pairs_of_names.items():
+        suffixes = ([""] if name != "distance" else []) + [".floor", ".shuffled", ".random"]
+        assert list(beside[f"own/{name}"]) == [f"own/{name}{suffix}" for suffix in suffixes]
+        for suffix in suffixes:
+            expected = house[full_name + suffix]
+            if name == "empty" and suffix in ("", ".floor"):  # of as many windows; that of musiclab has all
+                real = beside["own/empty"]["own/empty"]
+                sample = unpack(run.data.packed(run.data.reference[:12])), unpack(run.data.packed(run.data.validation))
+                own_real, own_other = (np.nanmean(empty_bars(each, 2)) for each in sample)
+                assert real == own_real
+                expected = {"": own_real, ".floor": abs(own_other - own_real)}[suffix]
+            assert beside[f"own/{name}"][f"own/{name}{suffix}"] == pytest.approx(expected, nan_ok=True), (name, suffix)
+    keys = {own_baselines_key(run, each) for each in (empty, likeness, own("empty", empty.function, code="edited"))}
+    assert len(keys | {baselines_key(run)}) == 4

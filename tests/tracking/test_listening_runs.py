@@ -117,6 +117,17 @@ def test_sync_notices_new_ballots_and_then_nothing(heard: Heard, capsys: Any) ->
     assert points == [(24, 24), (36, 36)]
 
 
+def test_an_answer_that_mlflow_has_lost_comes_again_with_what_listeners_said(heard: Heard) -> None:
+    listen(heard.ballots, 1)
+    heard.follower().round(last=True)
+    (answer,) = heard.path.glob("mlflow-artifacts/*/artifacts/answer.txt")
+    before, note = answer.read_text(), heard.study.data.tags["mlflow.note.content"]
+    assert "By ear (" in before
+    answer.unlink()
+    heard.follower().round(last=True)
+    assert (answer.read_text(), heard.study.data.tags["mlflow.note.content"]) == (before, note)
+
+
 def test_what_an_outage_kept_from_mlflow_comes_later_once(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
     follower = heard.follower()
     follower.round()

@@ -310,6 +310,7 @@ def test_a_trial_that_diverged_is_failed_and_keeps_its_curves(
 def test_a_password_is_not_shown() -> None:
     assert tracking.masked("postgresql://me:secret@host/db x") == "postgresql://***@host/db x"
     assert tracking.masked("sqlite:////folder/mlflow.db") == "sqlite:////folder/mlflow.db"
+    assert tracking.masked("http://me:p@ss:w@rd@host:5000, http://host/a@b") == "http://***@host:5000, http://host/a@b"
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium here")

@@ -13,10 +13,7 @@ import pytest
 from mlflow import MlflowClient
 
 from musiclab.cli.sync import sync
-from musiclab.maintenance.doctor import services
-from musiclab.storage.files import Storage
-from musiclab.storage.inventory import Inventory
-from tests.support.kept import NOTHING, Kept
+from tests.support.kept import NOTHING, Kept, doctor
 from tests.support.mlflow_contents import contents, role, study_runs
 from tests.support.mlflow_servers import MlflowServer
 from tests.support.waiting import run_to_end
@@ -31,9 +28,8 @@ def _experiment(uri: str, name: str = _NAME) -> str:
 
 
 def _doctor(kept: Kept, option: str | None = None) -> str:
-    place = Storage(str(kept.path))
-    (finding,) = services.tracking(option, place, Inventory(place))
-    return finding.line("MLflow")
+    (line,) = doctor(kept.path, option)
+    return line
 
 
 def _do(command: str) -> None:
@@ -62,9 +58,9 @@ def test_a_deleted_experiment_is_said_with_both_ways_out_and_both_lead_out(kept:
     said = capsys.readouterr().out
     restore, remove = _ways_out(said)
     assert said.strip().endswith("; then run the same command again")
-    doctor = _doctor(kept)
-    assert doctor.startswith("fail  MLflow: ")
-    assert _ways_out(doctor) == (restore, remove)
+    found = _doctor(kept)
+    assert found.startswith("fail  MLflow: ")
+    assert _ways_out(found) == (restore, remove)
     mirror = kept.mirror()
     mirror.start(print)
     end = mirror.stop()

@@ -2,6 +2,7 @@
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,12 @@ class Mirrored(MadeSearch):
         super().__init__(folder, trial_specs=(_CONTROL,), controls={"control": "control"}, **plan)
         shutil.copy(database, folder / "mlflow.db")
         self.path, self.uri = folder, f"sqlite:///{folder / 'mlflow.db'}"
+
+    def enlarge(self) -> None:
+        """Its plan with twice the budget."""
+        design = self.plan.design
+        budget = design["budget"] | {"trials": 80}
+        self.records.plans.put(FOLDER, replace(self.plan, design=design | {"budget": budget}))
 
     def follower(self) -> Reconciler:
         """What tells MLflow of it."""
@@ -113,8 +120,8 @@ def test_a_search_is_followed_while_it_runs_and_closed_when_it_is_over(made: Mir
     search = made.runs("search")["search"]
     assert (search.info.status, search.data.tags["musiclab.confirmed"]) == ("FINISHED", "proposal 5, proposal 0")
     assert made.runs("proposal")["proposal 6"].info.status == "KILLED"
-    made.propose(7)  # with a larger budget
-    follower.round()
+    made.enlarge()
+    follower.round()  # before the first proposal of the rest
     assert made.runs("search")["search"].info.status == "RUNNING"
 
 

@@ -26,6 +26,10 @@ _WRONG = [
     ("http://", "got 'http://'."),
     ("http://host:99999", "got 'http://host:99999'."),
     ("sqlite://", "got 'sqlite://'."),
+    ("sqlite:///", "got 'sqlite:///'."),
+    ("sqlite://mlflow.db", "got 'sqlite://mlflow.db'."),
+    ("postgresql://", "got 'postgresql://'."),
+    ("postgresql://host:99999/db", "got 'postgresql://host:99999/db'."),
     ("arn:aws:sagemaker:r:1:mlflow-tracking-server/x", "got 'arn:aws:sagemaker:r:1:mlflow-tracking-server/x'."),
 ]
 

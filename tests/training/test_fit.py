@@ -10,7 +10,7 @@ import torch
 from musiclab.training.batches import float_rolls, shuffled
 from musiclab.training.epoch import Epoch
 from musiclab.training.files import CHECKPOINT, CURVES
-from musiclab.training.fit import Diverged, fit
+from musiclab.training.fit import Diverged, FunctionLearner, fit
 from musiclab.training.streams import Block
 from tests.support.made_trials import Interrupted, MemoryFiles
 from tests.support.small_learner import EPOCHS, Small, values
@@ -185,3 +185,13 @@ def test_unpacking_on_the_device_equals_unpacking_in_numpy(store) -> None:
     assert unpacked.dtype == torch.float32
     assert rolls.any()
     assert (unpacked.numpy() == rolls).all()
+
+
+def test_an_epoch_may_return_numbers_of_torch_and_numpy() -> None:
+    loss = torch.tensor(0.5, requires_grad=True)
+    given = {"train/a": loss, "train/b": np.float32(0.1), "train/c": 2}
+    points = fit(FunctionLearner(lambda epoch: given, {}), 1, files := MemoryFiles())
+    assert [point["value"] for point in points] == [0.5, 0.1, 2]
+    assert json.loads(files.read(CURVES)) == points
+    with pytest.raises(Diverged, match="train/a is not finite"):
+        fit(FunctionLearner(lambda epoch: {"train/a": loss * math.nan}, {}), 1, MemoryFiles())

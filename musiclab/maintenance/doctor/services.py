@@ -8,8 +8,8 @@ from pathlib import Path
 
 from musiclab.errors import UserError
 from musiclab.maintenance.doctor.finding import FAIL, OK, WARN, Finding
-from musiclab.maintenance.doctor.isolated import call_in_child
 from musiclab.maintenance.doctor.machines import machines
+from musiclab.process.child import call_in_child
 from musiclab.storage.files import Storage
 from musiclab.storage.inventory import Inventory
 from musiclab.tracking.uri import (

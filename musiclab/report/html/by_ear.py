@@ -12,7 +12,7 @@ from musiclab.analysis.ratings import RatedByEar, RatingResults
 from musiclab.analysis.results import Results
 from musiclab.design.listening import REAL, SCALES, SHUFFLED, VARIANT, ListeningTest
 from musiclab.measures.registry import find_measure
-from musiclab.report.formatting import MARKS, p_html, percent, percent_bounds
+from musiclab.report.formatting import MARKS, p_html
 from musiclab.report.html.axes import Reference
 from musiclab.report.html.plots import Row, shares_plot
 from musiclab.report.html.sections import Plot
@@ -158,7 +158,7 @@ def measure_rows(beside: Mapping[str, BesideEars]) -> list[MeasureRow]:
                 name=name,
                 title=measure.title,
                 direction=DIRECTIONS[measure.better],
-                picked=_percentages(each.picked),
+                picked=Spread.of_share(each.picked),
                 votes=each.picked.n,
                 rank=Spread.of(each.rank, sign=True),
                 pairs=each.rank.n,
@@ -230,9 +230,9 @@ def _strength_row(found: Preferences, name: str, end: str) -> HeardRow:
     return HeardRow(
         name=name,
         note=end,
-        share=_percentages(strength.share),
+        share=Spread.of_share(strength.share),
         won=_of(strength.won, strength.votes),
-        against=_percentages(compared.share) if compared else Spread("", "", 0),
+        against=Spread.of_share(compared.share) if compared else Spread("", "", 0),
         direct=_of(compared.won, compared.direct) if compared else "",
         p=p_html(compared.p_holm) if compared else "",
         verdict=verdict,
@@ -271,10 +271,6 @@ def _rated_cell(mean: Interval, compared: RatedByEar | None) -> RatedCell:
 def _of(won: float, votes: int) -> str:
     """`45.5 of 80`."""
     return f"{rounded(won)} of {votes}"
-
-
-def _percentages(interval: Interval) -> Spread:
-    return Spread(percent(interval.mean), percent_bounds(interval), interval.n)
 
 
 def _in_percent(interval: Interval) -> Interval:

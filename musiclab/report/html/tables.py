@@ -9,12 +9,23 @@ from musiclab.analysis.effects import Effect, Interaction
 from musiclab.analysis.intervals import NO_INTERVAL, Interval
 from musiclab.analysis.results import Results
 from musiclab.measures.baselines import RANDOM, SHUFFLED
-from musiclab.measures.registry import MEASURES, Measure
-from musiclab.report.formatting import MARKS, NONE, bounds_html, number, p_html, signed_html, verdict_html
+from musiclab.measures.registry import Measure
+from musiclab.report.formatting import (
+    MARKS,
+    NONE,
+    bounds_html,
+    number,
+    p_html,
+    percent,
+    percent_bounds,
+    signed_html,
+    verdict_html,
+)
 from musiclab.report.sentences import verdict_detail
 from musiclab.report.text_table import real_score
 
 GROUPS = {
+    "own": "The study's own measures",
     "music": "Music",
     "set": "Generated sets",
     "style": "Likeness to a target",
@@ -39,6 +50,11 @@ class Spread:
         if interval is None:
             return cls(NONE, "", 0)
         return cls((signed_html if sign else number)(interval.mean), bounds_html(interval), interval.n)
+
+    @classmethod
+    def of_share(cls, interval: Interval) -> "Spread":
+        """From an interval of a share, in percent."""
+        return cls(percent(interval.mean), percent_bounds(interval), interval.n)
 
 
 @dataclass(frozen=True)
@@ -154,7 +170,7 @@ def _verdict_row(answer: Answer, name: str, fields: tuple[str, ...]) -> VerdictR
         difference=Spread.of(comparison.difference if comparison else None, sign=True),
         within=bounds_html(comparison.within) if comparison else "",
         p=p_html(comparison.p_holm) if comparison else "",
-        improvement=_percent(comparison.improvement) if comparison else Spread("", "", 0),
+        improvement=Spread.of_share(comparison.improvement) if comparison else Spread("", "", 0),
         verdict=conclusion,
         detail=verdict_detail(answer, name, with_unit=True) if comparison else "",
         mark=MARKS[conclusion],
@@ -165,16 +181,11 @@ def _verdict_row(answer: Answer, name: str, fields: tuple[str, ...]) -> VerdictR
     )
 
 
-def _percent(interval: Interval) -> Spread:
-    ends = "" if math.isnan(interval.low) else f"[{interval.low:.0%}, {interval.high:.0%}]"
-    return Spread(NONE if math.isnan(interval.mean) else f"{interval.mean:.0%}", ends, interval.n)
-
-
 def measure_tables(answer: Answer) -> dict[str, list[MeasureRow]]:
     """The rows of the measures that any variant has a value of, by group."""
     tables = {}
     for group in GROUPS:
-        rows = [_measure_row(answer, measure) for measure in MEASURES if measure.group == group]
+        rows = [_measure_row(answer, measure) for measure in answer.criteria.measures if measure.group == group]
         rows = [row for row in rows if any(value.n for value in row.values)]
         if rows:
             tables[group] = rows

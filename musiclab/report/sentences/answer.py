@@ -7,6 +7,7 @@ from musiclab.analysis.comparisons import Verdict
 from musiclab.analysis.sequential import blocks_needed_anytime, smallest_p_anytime
 from musiclab.analysis.statistics import ALPHA, blocks_needed, smallest_p
 from musiclab.design.search import CONTROL
+from musiclab.measures.registry import OWN
 from musiclab.report.formatting import number
 from musiclab.report.sentences import captions
 from musiclab.report.sentences.phrases import (
@@ -29,7 +30,11 @@ def sentence(answer: Answer) -> str:
     leader = best(answer)
     if leader is None:
         if any(answer.measures.values()):
-            return f"No finished trial has a value of {objective.name}, so there is no answer."
+            nothing = f"No finished trial has a value of {objective.name}, so there is no answer."
+            again = (
+                f"Change {objective.place}, or the data, and run the study again; only what that changes is done anew."
+            )
+            return f"{nothing} {again}" if objective.group == OWN else nothing
         return "No trial has finished, so there is no answer."
     verdicts_by_control = [_verdicts_against(answer, control) for control in dict.fromkeys(answer.controls.values())]
     verdicts = ". Against ".join(filter(None, verdicts_by_control))

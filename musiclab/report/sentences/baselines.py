@@ -5,7 +5,7 @@ import math
 from musiclab.analysis.answer import Answer
 from musiclab.analysis.statistics import ALPHA
 from musiclab.measures.baselines import FLOOR, RANDOM, SHUFFLED
-from musiclab.measures.registry import MEASURES, Measure, find_measure
+from musiclab.measures.registry import Measure, find_measure
 from musiclab.report.sentences.phrases import is_or_are, with_means
 from musiclab.wording import rounded
 
@@ -43,7 +43,9 @@ def distance_from_real(answer: Answer) -> list[str]:
 
 def beside_baselines(answer: Answer) -> list[str]:
     """For each measure that is read against a baseline, which variants are above it and which are below."""
-    return [_beside(answer, measure) for measure in MEASURES if answer.above_zero.get(measure.full_name)]
+    return [
+        _beside(answer, measure) for measure in answer.criteria.measures if answer.above_zero.get(measure.full_name)
+    ]
 
 
 def _beside(answer: Answer, measure: Measure) -> str:

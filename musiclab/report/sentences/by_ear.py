@@ -12,9 +12,10 @@ from musiclab.analysis.attendance import Attendance, counted_ballots
 from musiclab.analysis.comparisons import Verdict
 from musiclab.analysis.ears import BesideEars
 from musiclab.analysis.listening import ListeningResults
-from musiclab.analysis.preferences import RESAMPLES, Preferences
+from musiclab.analysis.preferences import Preferences
 from musiclab.analysis.ratings import RatingResults
 from musiclab.analysis.statistics import ALPHA, blocks_needed
+from musiclab.analysis.two_way import RESAMPLES
 from musiclab.design.listening import PAIRS, ListeningTest
 from musiclab.report.formatting import percent, percent_bounds
 from musiclab.report.sentences.phrases import LARGEST_NAMED, p_phrase
@@ -23,6 +24,7 @@ from musiclab.wording import counted, listing, rounded
 ONLY_SIMULATED = (
     "All these listeners are simulated: no person has heard anything, so this says nothing about how the music sounds."
 )
+NOTHING_COMPARED = "nothing is compared, because each variant is its own control"
 _WHO_CAN_TELL = "Intervals need at least 2 listeners and 2 blocks."
 
 
@@ -70,7 +72,8 @@ def verdicts(found: Preferences | RatingResults) -> str:
     if not heard.counted:
         return f"{by_what}: no session counts, so nothing is compared."
     clauses = [clause for control in dict.fromkeys(test.controls.values()) for clause in _against(found, control)]
-    return f"{by_what} ({_listeners(heard)}, {counted(heard.answers, _unit(test))}): {'; '.join(clauses)}."
+    opening = f"{by_what} ({_listeners(heard)}, {counted(heard.answers, _unit(test))})"
+    return f"{opening}: {'; '.join(clauses) or NOTHING_COMPARED}."
 
 
 @dataclass(frozen=True)

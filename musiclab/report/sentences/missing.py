@@ -1,5 +1,6 @@
 """What a study lacks, in sentences: failed trials, blocks left out, samples that cannot be heard."""
 
+import math
 from collections.abc import Iterable
 
 from musiclab.analysis.answer import Answer
@@ -37,7 +38,7 @@ def lacking(answer: Answer) -> list[str]:
             f"{_blocks(blocks)} for {named_or_counted(names, others)}" for blocks, names in variants_by_blocks.items()
         ]
         sentences.append(f"Left out, because one of the pair has no value: {'; '.join(phrases)}.")
-    return sentences
+    return sentences + _own_without_value(answer)
 
 
 def damaged(files: Iterable[str]) -> list[str]:
@@ -49,10 +50,32 @@ def damaged(files: Iterable[str]) -> list[str]:
     return [f"Damaged and left out: {counted(len(names), 'file')} ({shown})."]
 
 
+def _own_without_value(answer: Answer) -> list[str]:
+    """Which of the measures that the study brings have no value, and of what; empty if all have.
+
+    Trials of systems that lack what a measure needs do not count: their records do not have it.
+    """
+    sentences = []
+    for measure in answer.criteria.own:
+        measured = {name: of[measure.full_name] for name, of in answer.measures.items() if measure.full_name in of}
+        trials = sum(_finished(answer, name) for name in measured)
+        without = trials - sum(interval.n for interval in measured.values())
+        of_what = [f"for {without} of {counted(trials, 'finished trial')}"] if without else []
+        if trials and measure.better == "real" and math.isnan(answer.baselines.get(measure.full_name, math.nan)):
+            of_what.append("for real music, to which it should be near")
+        if of_what:
+            sentences.append(f"{measure.place} gave no value (NaN) {listing(of_what)}.")
+    return sentences
+
+
+def _finished(answer: Answer, name: str) -> int:
+    """How many of a variant's trials have finished."""
+    return max((interval.n for interval in answer.measures[name].values()), default=0)
+
+
 def _share_failed(answer: Answer, name: str) -> str:
     """How many of a variant's trials failed."""
-    finished = max((interval.n for interval in answer.measures[name].values()), default=0)
-    trials, failed = finished + answer.missing[name], answer.failed[name]
+    trials, failed = _finished(answer, name) + answer.missing[name], answer.failed[name]
     return f"{'all' if failed == trials else f'{failed} of'} {counted(trials, 'trial')} of {name}"
 
 

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from musiclab.data.songs import TRACKS
 from musiclab.data.windows import PITCHES, unpack
-from musiclab.measures.variety import diversity_ratio, duplicate_rate
+from musiclab.measures.pairs import pairs
+from musiclab.measures.variety import diversity_ratio
 from musiclab.systems.activations import NoteRules, density_thresholds, own_radii
 from musiclab.systems.base import StageRun
 from musiclab.systems.gan.config import GANConfig
@@ -158,7 +159,7 @@ class GanLearner(Learner):
         self.pair = Adversaries(run.config, run.block, self.tracks, run.device)
         self.modules, self.optimizers = self.pair.modules, self.pair.optimizers
         self.probes = probes(run.config, run.block, run.device)
-        self.real = unpack(run.data.packed(run.data.validation[:PROBES]))
+        self.real = pairs(unpack(run.data.packed(run.data.validation[:PROBES])))
         self.full = min(run.config.batch, len(run.data.train))
         self.steps = len(run.data.train) // self.full
 
@@ -187,8 +188,8 @@ class GanLearner(Learner):
         return _with_statistics(self.pair.sampled, self.probes)
 
     def _collapse(self) -> dict[str, float]:
-        rolls = self._heard((0,) * len(TRACKS))
-        values = {"diversity_ratio": diversity_ratio(rolls, self.real), "duplicate_rate": duplicate_rate(rolls)}
+        made = pairs(self._heard((0,) * len(TRACKS)))
+        values = {"diversity_ratio": diversity_ratio(made, self.real), "duplicate_rate": made.duplicate_rate}
         # If all real windows are equal, the ratio is NaN, which is no divergence. Divergence shows in the losses.
         return {f"train/{name}": value for name, value in values.items() if math.isfinite(value)}
 

@@ -49,6 +49,7 @@ class GAN(System[GANConfig]):
 
     name = "gan"
     config = GANConfig
+    packed = True
     stages: ClassVar[dict[str, int]] = {"train": 2, GENERATE: 2, MEASURE: 1}
     conditions = ("noise",)
     progress = Progress("train", "Frechet distance to validation windows", "lower")

@@ -47,6 +47,7 @@ class MelodyHarmonyCNN(System[MelodyHarmonyCNNConfig]):
 
     name = "melody_harmony_cnn"
     config = MelodyHarmonyCNNConfig
+    packed = True
     stages: ClassVar[dict[str, int]] = {MELODY: 3, HARMONY: 2, GENERATE: 2, MEASURE: 2}
     conditions = ("start", "piano")
     provides = ("pairs",)

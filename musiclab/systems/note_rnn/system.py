@@ -45,6 +45,7 @@ class NoteRNN(System[NoteRNNConfig]):
 
     name = "note_rnn"
     config = NoteRNNConfig
+    packed = True
     stages: ClassVar[dict[str, int]] = {"train": 2, GENERATE: 1, MEASURE: 2}
     conditions = ("start", "noise")
     provides = ("tokens",)

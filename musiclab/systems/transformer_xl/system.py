@@ -54,6 +54,7 @@ class TransformerXL(System[TransformerXLConfig]):
 
     name = "transformer_xl"
     config = TransformerXLConfig
+    packed = True
     stages: ClassVar[dict[str, int]] = {"train": 1, GENERATE: 1, MEASURE: 1}
     conditions = ("start", "noise")
     provides = ("tokens",)

@@ -56,6 +56,7 @@ class VaeNN(System[VaeNNConfig]):
 
     name = "vae_nn"
     config = VaeNNConfig
+    packed = True
     stages: ClassVar[dict[str, int]] = {"vae": 3, "latent": 2, GENERATE: 2, MEASURE: 2}
     conditions = ("start", "piano", "noise", "target", "alpha")
     provides = ("latents", "pairs")

@@ -1,15 +1,16 @@
-"""What the doctor's tests ask in a process of its own."""
+"""What tests ask in a process of its own."""
 
 import os
 import time
+from pathlib import Path
 
 from musiclab.errors import UserError
 
 
-def answers() -> dict[str, str]:
+def answers(long: str) -> dict[str, object]:
     """Gives an answer, after noise."""
     print("noise")
-    return {"said": os.environ["WORD"]}
+    return {"said": os.environ["WORD"], "length": len(long), "folder": str(Path.cwd())}
 
 
 def refuses() -> None:
