@@ -256,10 +256,17 @@ def submit(head: Head, folder: Path, *entrypoint: str) -> tuple[int, str]:
 
 
 def free_port() -> int:
-    """A port of the loopback that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of the loopback that nothing listens on now.
+
+    It lies below those that kernels give to whoever asks for any. One of these can be an outgoing connection of some
+    other process by the time that its server binds it: a Ray head then ends right after its start, because its client
+    server, which nobody asked for, finds its port taken.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(10_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def answers(request: str | urllib.request.Request) -> bool:
