@@ -67,6 +67,14 @@ def importable(source: str) -> str:
     return _without(source, asking)
 
 
+def is_behind_guard(source: str, name: str) -> bool:
+    """Whether a file defines `name` under `if __name__ == "__main__":` and nowhere else."""
+    behind, elsewhere = set[str](), set[str]()
+    for statement in tree_of(source).body:
+        (behind if _is_guard(statement) else elsewhere).update(_defined(statement))
+    return name in behind - elsewhere
+
+
 def changed_by_guard(source: str, name: str) -> list[str]:
     """The names that a script changes under `if __name__ == "__main__":` although the object `name` depends on them.
 

@@ -93,7 +93,7 @@ def generate(request: GenerateRequest) -> Generated:
     Raises:
         UserError: if there is no such trial, if what is asked of it cannot be done, or if files cannot be written.
     """
-    storage = Storage(request.storage)
+    storage = Storage(request.storage, probe="look")
     system = given_system(request.system)
     if set(system.stages) <= {GENERATE, MEASURE}:
         raise UserError(f"{system.name} trains nothing that is kept, so there is nothing to generate from.")

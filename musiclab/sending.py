@@ -59,6 +59,11 @@ class Sent:
             except SystemExit as error:
                 raise UserError(f"{self._module} cannot be imported: {why_failed(error)}.") from error
             for part in self._place.split("."):
+                if not hasattr(thing, part):
+                    raise UserError(
+                        f"{self._module}: {self._place} must be defined whenever its file is imported, not only where "
+                        "it runs as a script."
+                    )
                 thing = getattr(thing, part)
             self._thing = thing
         return self._thing

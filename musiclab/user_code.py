@@ -42,7 +42,7 @@ from typing import Any
 
 from musiclab import ROOT
 from musiclab.code_lock import StageCode, file_hash, is_among_installed, is_installed, text_hash
-from musiclab.code_parts import changed_by_guard, essential, importable
+from musiclab.code_parts import changed_by_guard, essential, importable, is_behind_guard
 from musiclab.errors import UserError, one_line
 from musiclab.hashing import content_hash
 from musiclab.interfaces import taken_of_musiclab
@@ -178,6 +178,8 @@ def check_method(kind: type, name: str, parameters: str) -> None:
     member = inspect.getattr_static(kind, name)
     function = getattr(member, "__func__", member)
     if not isinstance(function, FunctionType):
+        if not callable(getattr(kind, name)):
+            raise UserError(f"{described(kind)} must define {name}({parameters}); got {name} = {member!r}.")
         return
     signature = inspect.signature(function)
     try:
@@ -243,6 +245,11 @@ def code_of(thing: Any, measuring: bool = True) -> UserCode:
             found = reached_from(own, path, module, measuring)
     except (SyntaxError, ValueError) as error:
         raise UserError(f"{described(thing)} must be in files that Python can read: {why_failed(error)}.") from error
+    if is_behind_guard(text, name):
+        raise UserError(
+            f"{described(thing)} must be defined above `if __name__ == '__main__':`, because other processes do not "
+            "run what is under it."
+        )
     if thing.__module__ == "__main__" and (changed := changed_by_guard(text, name)):
         raise UserError(
             f"{path.name}: {changed[0]} must not be changed under `if __name__ == '__main__':`, because "

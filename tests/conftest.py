@@ -36,17 +36,22 @@ from tests.support.wheels import built_wheel  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 
-# How long an example takes is no reason to fail.
-settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes is no reason to fail, and each run tries the same ones.
+settings.register_profile(
+    "unhurried", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True)
-def _ctrl_c() -> Iterator[None]:
-    """A test that leaves a handler of Ctrl-C behind fails, and not the later ones that need the usual one."""
-    before = signal.getsignal(signal.SIGINT)
+def _signals() -> Iterator[None]:
+    """A test that leaves a handler of a signal behind fails, and not the later ones that need the usual one."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
-    assert signal.getsignal(signal.SIGINT) is before
+    after = {number: signal.getsignal(number) for number in before}
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    assert after == before
 
 
 Once = Callable[[str, Callable[[Path], Any]], Any]

@@ -25,7 +25,7 @@ from musiclab.storage.windows import trial_windows
 from musiclab.systems import find_system
 from musiclab.systems.vae_nn.system import VaeNN
 from tests.support.kept import empty
-from tests.support.study_processes import Run, files, run_study
+from tests.support.study_processes import Run, copied, files, run_study
 
 pytestmark = pytest.mark.slow
 
@@ -201,7 +201,7 @@ def test_damaged_and_missing_files_are_named(generated, finished: Run, tmp_path:
     short.write_bytes(to_midi(np.pad(np.ones((5, 4, 1), bool), ((0, 0), (0, 0), (60, 67))), 2))
     assert "is shorter than one window of 16 beats; give a longer song." in generated("--start", str(short))[2]
     bare = tmp_path / "bare"
-    shutil.copytree(finished.storage, bare, ignore=shutil.ignore_patterns("data", "mlflow*"))
+    copied(finished.storage, bare, "data", "mlflow*")
     assert "give --start FILE.mid." in generated(storage=bare)[2]
     mine = next(finished.storage.glob("trials/*/samples/start-1.mid"))
     assert generated("--start", str(mine), "--samples", "1", storage=bare)[0] == 0  # it takes no data
@@ -292,7 +292,7 @@ def test_networks_of_other_code_are_refused(
         assert (code, err, made) == (2, sentence, {})
     for field, value in (("gone", 1), ("kl", "no such")):
         storage = tmp_path / field
-        shutil.copytree(finished.storage, storage, ignore=shutil.ignore_patterns("mlflow*"))
+        copied(finished.storage, storage, "mlflow*")
         record = json.loads(finished.records[key])
         record["config"][field] = value
         record.pop("sha256")

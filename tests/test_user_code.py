@@ -631,6 +631,14 @@ def test_what_a_script_changes_under_its_guard_is_found(guard: str, changed: lis
     assert changed_by_guard(text.replace("study.main()", guard), "Mine") == changed
 
 
+def test_what_only_a_script_defines_has_no_code(folder: Path) -> None:
+    guarded = "if __name__ == '__main__':\n    def mine(): pass\n    code_of(mine)\n"
+    (folder / "mine.py").write_text(f"from musiclab.user_code import code_of\n{guarded}")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    run = subprocess.run([sys.executable, "mine.py"], cwd=folder, env=environment, capture_output=True, text=True)
+    assert "mine.py: mine must be defined above `if __name__ == '__main__':`, because other processes" in run.stderr
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [("2 * x", "3 * x"), ('MODE = "a"', 'MODE = "b"'), ('return "loud"', 'return "soft"'), ("LEVEL = 1", "LEVEL = 2")],
@@ -710,6 +718,15 @@ def test_a_study_that_no_guard_holds_back_is_not_run_elsewhere(folder: Path) -> 
     sent = Sent(find("mine.py:Mine", "system")).to_json()
     sent["sources"]["mine"][1] = unguarded
     with pytest.raises(UserError, match="it runs a study while it is imported; put that under `if __name__ == "):
+        Sent.of_json(sent).load()
+
+
+@pytest.mark.usefixtures("other_process")
+def test_what_is_not_defined_elsewhere_is_one_sentence(folder: Path) -> None:
+    (folder / "mine.py").write_text(MINE)
+    (folder / "helper_of_mine.py").write_text(HELPER)
+    sent = Sent(find("mine.py:Mine", "system")).to_json() | {"place": "Other"}
+    with pytest.raises(UserError, match="mine: Other must be defined whenever its file is imported, not only where it"):
         Sent.of_json(sent).load()
 
 

@@ -30,13 +30,6 @@ class SongSource:
         remember(self)
 
     def __call__(self, *arguments: Any, **keywords: Any) -> "OwnSongs":
-        try:
-            inspect.signature(self.function).bind(*arguments, **keywords)
-        except TypeError as error:
-            raise UserError(
-                f"{described(self.function)} must get the arguments that it takes, such as the PATH in --data "
-                f"file.py:{self.function.__name__}:PATH: {error}."
-            ) from None
         return OwnSongs(self.function, functools.partial(self.function, *arguments, **keywords))
 
 
@@ -72,12 +65,19 @@ class OwnSongs(Source):
     revision = 1
     suffixes = ("song",)
 
-    def __init__(self, function: Callable[..., Any], call: Callable[[], Iterable[Song | BadSong]]) -> None:
+    def __init__(self, function: Callable[..., Any], call: "functools.partial[Iterable[Song | BadSong]]") -> None:
         self._function, self._call, self._fingerprint = function, call, ""
         self.spec = described(function)
 
     def _check(self) -> None:
-        """Nothing is looked for; whether there are songs shows when they are yielded."""
+        """Only the arguments, and not when they are given, because an error on import would be a traceback."""
+        try:
+            inspect.signature(self._function).bind(*self._call.args, **self._call.keywords)
+        except TypeError as error:
+            raise UserError(
+                f"{described(self._function)} must get the arguments that it takes, such as the PATH in --data "
+                f"file.py:{self._function.__name__}:PATH: {error}."
+            ) from None
 
     def items(self) -> Iterator[tuple[str, Content]]:
         """Id and bytes of each song, see `read`; a text for a BadSong.

@@ -85,7 +85,8 @@ def check_claims(claims: list[Claim], variants: list[Variant], own: Iterable[Mea
         )
     for claim in claims:
         texts = (claim.id, claim.says)
-        if not all(isinstance(text, str) for text in texts) or not isinstance(claim.expect, list | tuple):
+        several = isinstance(claim.expect, list | tuple) and len(claim.expect) > 0
+        if not several or not all(isinstance(text, str) for text in texts):
             raise UserError(_shape(claim))
         for expect in claim.expect:
             if not isinstance(expect, Expect) or not isinstance(expect.measure, str):
@@ -95,7 +96,7 @@ def check_claims(claims: list[Claim], variants: list[Variant], own: Iterable[Mea
 
 
 def _shape(claim: Claim) -> str:
-    return f"A claim must have an id, a statement and a list of Expect, each with a measure's name; got {claim!r}."
+    return f"A claim must have an id, a statement and a list of Expect with a measure's name each; got {claim!r}."
 
 
 def _check_expectation(claim: Claim, expect: Expect, variants: list[Variant]) -> None:

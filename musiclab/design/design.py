@@ -151,8 +151,9 @@ class Design:
         """The measure of that name, which must have a better direction."""
         measure = find_measure(name, [own.measure for own in self.own_measures])
         if measure.better == "neither":
+            place = "also" if self.search and name in self.search.also else "The objective"
             raise UserError(
-                f"The objective must be a measure with a better direction, such as frechet; got {name}, which has none."
+                f"{place} must be a measure with a better direction, such as frechet; got {name}, which has none."
             )
         return measure
 
@@ -204,6 +205,14 @@ class Design:
         blocks = [Block(self.spec.seed, SEARCH_BLOCK)]
         (trial,) = trial_specs(self.systems, variants, blocks, self._runtime, self.own_measures)
         return trial
+
+    def misfit(self, values: dict[str, Any]) -> str:
+        """Why fields of a configuration that is searched do not fit together, in a sentence; empty if they do."""
+        try:
+            self._config(_system(self.spec, values), values.get(FORM, self._base[FORM]), dict(_fields_of(values)))
+        except UserError as error:
+            return str(error)
+        return ""
 
     def starts(self) -> list[dict[str, Any]]:
         """The configurations that a search tries first: the control with changes, or the article's and the control.

@@ -1,6 +1,5 @@
 """Searches: fields with ranges, in which a sampler proposes configurations until a budget is spent."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -30,6 +29,7 @@ CONTROL = "control"  # what a search's control is called
 # A proposal is trained in blocks of their own: the search's is the first, those of the confirmation follow.
 SEARCH_BLOCK = 0
 RUNGS = (1 / 9, 1 / 3)  # shares of a trial's training steps at which ASHA decides
+_HUGE = 1e300  # what is larger is no number that could be meant
 REDUCTION = 3  # of as many trials at a rung, one goes on
 
 
@@ -77,7 +77,8 @@ class Float(Dimension):
     kind: ClassVar[type] = float
 
     def holds(self, value: Any) -> bool:
-        return bool(self.low <= value <= self.high)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and bool(self.low <= value <= self.high)
 
     def nearest(self, value: Any) -> Any:
         return self.kind(min(max(value, self.low), self.high))
@@ -92,10 +93,12 @@ class Float(Dimension):
         for side in ("low", "high"):
             value = getattr(self, side)
             whole = isinstance(value, int) or self.kind is float
-            if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or not whole:
+            if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < _HUGE or not whole:
                 raise UserError(f"{side} of {name} must be {noun}; got {value!r}.")
         if not self.low < self.high:
             raise UserError(f"{name} must have room between low and high; got {self.low!r} to {self.high!r}.")
+        if not isinstance(self.log, bool):
+            raise UserError(f"log of {name} must be True or False; got {self.log!r}.")
         if self.log and self.low <= 0:
             raise UserError(f"low of {name} must be above 0, because log=True; got {self.low!r}.")
 
@@ -171,7 +174,8 @@ class Budget:
         if not limits:
             raise UserError("budget must have trials, wall_hours or worker_hours; got none of them.")
         for name, value in limits.items():
-            if isinstance(value, bool) or not isinstance(value, int if name == "trials" else int | float) or value <= 0:
+            number = isinstance(value, int if name == "trials" else int | float) and not isinstance(value, bool)
+            if not number or not 0 < value < _HUGE:
                 noun = "a whole number" if name == "trials" else "a number"
                 raise UserError(f"{name} of the budget must be {noun} above 0; got {value!r}.")
 
@@ -265,6 +269,8 @@ def check_search(search: Search, system: "System[Any]") -> None:
                         f"{search.space!r}.")  # fmt: skip
     before: dict[str, Dimension] = {}
     for name, dimension in search.space.items():
+        if not isinstance(name, str):
+            raise UserError(f"Search's space must have names of fields; got {name!r}.")
         if not isinstance(dimension, Dimension):
             raise UserError(f"{name} must be a Float, Int or Categorical; got {dimension!r}.")
         dimension.check(name)
@@ -273,6 +279,8 @@ def check_search(search: Search, system: "System[Any]") -> None:
         before[name] = dimension
     if not isinstance(search.also, tuple) or not all(isinstance(name, str) for name in search.also):
         raise UserError(f"also must be a tuple of names of measures, such as ('precision',); got {search.also!r}.")
+    if twice := [name for number, name in enumerate(search.also) if name in search.also[:number]]:
+        raise UserError(f"also must have each measure once; got {twice[0]!r} twice.")
     _check_sampler(search)
     _check_scheduler(search, system)
     if not isinstance(search.budget, Budget | int) or isinstance(search.budget, bool):
@@ -315,6 +323,8 @@ def _check_condition(
 def _check_sampler(search: Search) -> None:
     """UserError unless the sampler can take the space."""
     sampler = search.sampler
+    if isinstance(sampler, type):
+        raise UserError(f"sampler must be made, such as {sampler.__name__}(); got the class.")
     if not (sampler in SAMPLERS if isinstance(sampler, str) else hasattr(sampler, "sample_relative")):
         raise UserError(f"sampler must be one of {', '.join(SAMPLERS)}, or a sampler of Optuna's; got {sampler!r}.")
     if sampler == "cmaes":

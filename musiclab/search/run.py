@@ -5,7 +5,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from musiclab.analysis.answer import score
@@ -14,6 +14,7 @@ from musiclab.design.search import SEARCH_BLOCK
 from musiclab.design.trials import TrialSpec
 from musiclab.execution.early_stopping import EarlyStopping
 from musiclab.execution.ledger import Ledger
+from musiclab.hashing import content_hash
 from musiclab.search.confirmation import called, confirmed_values, numbers_to_confirm
 from musiclab.search.optuna_search import OptunaSearch, importance
 from musiclab.storage.records import Records
@@ -34,6 +35,15 @@ from musiclab.wording import counted, listing, rounded
 
 # How often in a row a sampler may propose what there is already; then the space counts as exhausted.
 _REPEATS = 50
+
+
+@dataclass(frozen=True)
+class _Misfit:
+    """A configuration whose fields do not fit together: no trial, and nothing runs for it."""
+
+    key: str
+    reason: str
+    stages: dict[str, str] = field(default_factory=dict)
 
 
 class SearchRun(Ledger):
@@ -61,7 +71,7 @@ class SearchRun(Ledger):
         self.proposals: dict[int, Proposal] = {}
         self.ends: dict[int, End] = {}
         self.exhausted = False
-        self._trials: dict[int, TrialSpec] = {}
+        self._trials: dict[int, TrialSpec | _Misfit] = {}
         self._numbers: dict[str, list[int]] = {}  # the proposals of each trial; it is run for the first
         self._starts = design.starts()  # those that are not proposed yet
         self._spent, self._next_order = 0, 0
@@ -75,7 +85,8 @@ class SearchRun(Ledger):
     @property
     def todo(self) -> list[TrialSpec]:
         """The trials that were proposed and have not ended."""
-        return [self._trials[number] for number in self.proposals if number not in self.ends and self._owns(number)]
+        left = [self._trials[number] for number in self.proposals if number not in self.ends and self._owns(number)]
+        return [each for each in left if isinstance(each, TrialSpec)]
 
     @property
     def is_over(self) -> bool:
@@ -92,6 +103,8 @@ class SearchRun(Ledger):
         self._note_time()
         if not self.proposals:
             for record in self._found():
+                if not self.search.space.keys() <= record.config.keys():
+                    continue  # of another system of this name, or of one that has got fields since
                 values = self.search.active({name: record.config[name] for name in self.search.space})
                 if not all(self.search.space[name].holds(value) for name, value in values.items()):
                     continue
@@ -109,7 +122,7 @@ class SearchRun(Ledger):
             values, notes = self._sampler.ask(number, start)
             trial = self._trial(values, number)
             source: Source = "again" if trial.key in self._numbers else "sampler" if start is None else "start"
-            if self._take(values, trial, source, notes):
+            if self._take(values, trial, source, notes) and isinstance(trial, TrialSpec):
                 return trial
         self.exhausted = True
         return None
@@ -187,13 +200,13 @@ class SearchRun(Ledger):
         return self.files.is_over(asdict(self.search.limits), len(self.proposals))
 
     def _take(
-        self, values: dict[str, Any], trial: TrialSpec, source: Source, notes: dict[str, Any] | None = None
+        self, values: dict[str, Any], trial: TrialSpec | _Misfit, source: Source, notes: dict[str, Any] | None = None
     ) -> bool:
         """Keep a proposal; whether it is to be run, because nothing tells yet how it ends."""
         proposal = Proposal(
             number=self._next_number,
             values=values,
-            source=source,
+            source="misfit" if source == "sampler" and isinstance(trial, _Misfit) else source,
             key=trial.key,
             told=self._next_order,
             time=time.time(),
@@ -204,10 +217,11 @@ class SearchRun(Ledger):
         if source == "found":
             self._sampler.add(proposal)
         self._enter(proposal, trial)
-        self.read([trial])
+        if isinstance(trial, TrialSpec):
+            self.read([trial])
         return not self._end_if_over(proposal.number, 0.0) and self._owns(proposal.number)
 
-    def _enter(self, proposal: Proposal, trial: TrialSpec) -> None:
+    def _enter(self, proposal: Proposal, trial: TrialSpec | _Misfit) -> None:
         self.proposals[proposal.number] = proposal
         self._trials[proposal.number] = trial
         self._numbers.setdefault(proposal.key, []).append(proposal.number)
@@ -233,7 +247,7 @@ class SearchRun(Ledger):
             self._enter(proposal, self._trial(proposal.values, proposal.number))
         for end in ends:
             self._tell(end)
-        self.read(list(self._trials.values()))
+        self.read([each for each in self._trials.values() if isinstance(each, TrialSpec)])
         for number in list(self.proposals):
             self._end_if_over(number, 0.0)
 
@@ -297,6 +311,8 @@ class SearchRun(Ledger):
 
     def _how(self, key: str, decisions: list[Decision]) -> tuple[State, str] | None:
         """In which state a trial ended, and why; None if it has not."""
+        if isinstance(trial := self._trials[self._numbers[key][0]], _Misfit):
+            return "failed", trial.reason
         if key in self.finished:
             scores = self._scores(key)
             without = [m.place or m.name for m in self.design.objectives if not math.isfinite(scores[m.full_name])]
@@ -334,7 +350,9 @@ class SearchRun(Ledger):
                 return tuple(scores)
         return None
 
-    def _trial(self, values: dict[str, Any], number: int) -> TrialSpec:
+    def _trial(self, values: dict[str, Any], number: int) -> TrialSpec | _Misfit:
+        if reason := self.design.misfit(values):
+            return _Misfit(content_hash(["misfit", values]), reason)
         return self.design.proposed(values, called(number))
 
     def _found(self) -> Iterable[TrialRecord]:

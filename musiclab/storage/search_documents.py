@@ -15,8 +15,9 @@ from musiclab.fields import Fields
 from musiclab.storage.documents import FORMAT, Documents, FlatDocument, with_nan, without_nan
 from musiclab.storage.files import Storage
 
-# found: another study had finished it before the search asked; again: the sampler proposed a configuration once more.
-Source = Literal["start", "sampler", "found", "again"]
+# found: another study had finished it before the search asked; again: the sampler proposed a configuration once more;
+# misfit: its fields do not fit together.
+Source = Literal["start", "sampler", "found", "again", "misfit"]
 State = Literal["finished", "pruned", "diverged", "failed"]
 
 
@@ -28,7 +29,7 @@ class Proposal:
         number: its place, from 0.
         values: the searched fields that matter, by name.
         source: who proposed it.
-        key: of its trial.
+        key: of its trial; of a misfit, which has none, one that no trial has.
         told: how many ends the sampler had been told before.
         time: when it was proposed, in seconds since 1970.
         notes: what the sampler noted with it, by name.

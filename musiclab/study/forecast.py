@@ -18,6 +18,7 @@ from musiclab.study.options import RunOptions
 from musiclab.study.run import StudyRun
 from musiclab.study.staleness import outdated
 from musiclab.systems.config import GENERATE, MEASURE
+from musiclab.systems.own import estimated_seconds
 from musiclab.wording import counted, duration, listing
 
 _SLOW_WINDOW_S = 10.0  # from here on the continuations of a trial take longer than most trainings
@@ -198,7 +199,7 @@ class Steps:
                 self.unbuilt = True
                 return 0.0
             system = self._design.systems[variant.system]
-            seconds = system.estimated_seconds(self._design.config(trial), windows)
+            seconds = estimated_seconds(system, self._design.config(trial), windows)
             if seconds is None:
                 self.unknown.add(system.name)
                 return 0.0

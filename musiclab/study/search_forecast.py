@@ -1,13 +1,15 @@
 """The forecast of `--plan` for a search: what is proposed, how long it takes, and what the confirmation can show."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from musiclab.analysis.stage_times import SAMPLES
+from musiclab.design.design import Design
 from musiclab.design.search import SAMPLERS, SEARCH_BLOCK, Search
 from musiclab.errors import printable_lines
 from musiclab.resources import available_cpus
 from musiclab.search.confirmation import confirmed_values, numbers_to_confirm
+from musiclab.search.optuna_search import OptunaSearch
 from musiclab.storage.records import Records
 from musiclab.storage.search_documents import End, Proposal, SearchFiles
 from musiclab.study.forecast import Steps, power_lines, setting
@@ -15,6 +17,8 @@ from musiclab.study.options import RunOptions
 from musiclab.study.run import StudyRun
 from musiclab.study.staleness import outdated, outdated_search
 from musiclab.wording import counted, duration, listing
+
+_DRAWN = 100  # configurations, to see how many of a space have fields that do not fit together
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ def search_forecast(study_run: StudyRun, search: Search, options: RunOptions) ->
         f"search: {counted(len(search.space), 'field')} by {sampler}, on block {SEARCH_BLOCK}; {_budget_text(search)}",
         f"  {counted(len(starts), 'starting point')}, {progress.made} proposed, {len(ends)} ended",
     ]
+    lines += _misfits(design, search)
     if search.left_to_chance:
         lines.append(
             f"  {listing(search.left_to_chance)}: drawn at random, because {search.sampler} cannot learn of it"
@@ -97,6 +102,15 @@ def search_forecast(study_run: StudyRun, search: Search, options: RunOptions) ->
     lines += [*outdated_search(design, records), *outdated(design, records, study_run.todo)]
     lines.append(_time_text(study_run, search, progress, max(0, confirmed - finished), options))
     return "\n".join([*lines, *power_lines(study_run)])
+
+
+def _misfits(design: Design, search: Search) -> list[str]:
+    """Of configurations drawn at random, how many have fields that do not fit together, and one reason."""
+    sampler = OptunaSearch(replace(search, sampler="random"), [False], design.spec.seed)
+    reasons = [design.misfit(sampler.ask(number).values) for number in range(_DRAWN)]
+    first = next(filter(None, reasons), "")
+    share = f"  of {_DRAWN} configurations drawn at random {sum(map(bool, reasons))} are passed over: {first}"
+    return [share] if first else []
 
 
 def _budget_text(search: Search) -> str:

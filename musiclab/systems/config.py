@@ -11,6 +11,7 @@ from musiclab.data.transposition import AS_WRITTEN, TRANSPOSE
 from musiclab.data.windows import WindowSpec
 from musiclab.errors import UserError
 from musiclab.plain import plain
+from musiclab.user_code import described, why_failed
 
 # The stages that every system ends with: GENERATE continues the start windows, MEASURE makes the trial's measures.
 GENERATE, MEASURE = "generate", "measure"
@@ -26,7 +27,7 @@ def field(
     *,
     low: float | None = None,
     high: float | None = None,
-    choices: tuple[str, ...] = (),
+    choices: tuple[Any, ...] = (),
     earlier: Mapping[str, str] | None = None,
 ) -> Any:
     """A field of a config. It takes values of the type that stands beside it, which is that of `default`.
@@ -94,7 +95,12 @@ class Config:
         for name in ("max_train", "max_eval"):
             if getattr(self, name) == 1:
                 raise UserError(f"{name} must be 0, for all windows, or at least 2; got 1.")
-        self.check()
+        try:
+            self.check()
+        except UserError:
+            raise
+        except Exception as error:  # of whatever a user wrote
+            raise UserError(f"{described(type(self))}: check raises {why_failed(error)}.") from error
 
     def check(self) -> None:
         """Raise UserError if values that are allowed by themselves do not fit together."""
@@ -237,7 +243,7 @@ def _converted(kind: type[Any], given: Any) -> Any:
 
 def _wanted(kind: type[Any], meta: Mapping[str, Any]) -> str:
     if meta["choices"]:
-        return f"one of {', '.join(meta['choices'])}"
+        return f"one of {', '.join(map(str, meta['choices']))}"
     if kind is bool:
         return "true or false"
     noun = {int: "a whole number", float: "a number", str: "a text"}[kind]
@@ -246,4 +252,4 @@ def _wanted(kind: type[Any], meta: Mapping[str, Any]) -> str:
         return f"{noun} from {low:g} to {high:g}"
     if low is not None:
         return f"{noun} of at least {low:g}"
-    return noun
+    return noun if high is None else f"{noun} of at most {high:g}"

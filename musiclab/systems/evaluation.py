@@ -23,7 +23,6 @@ from musiclab.measures.suite import (
     training_measures,
 )
 from musiclab.measures.window_set import WindowSet
-from musiclab.plain import plain
 from musiclab.systems.base import StageRun, System, common_code, read_generated
 from musiclab.systems.config import GENERATE, Config
 from musiclab.systems.targets import NONE, block_targets
@@ -52,7 +51,7 @@ def measured(
     reference, count = _windows(run, run.data.reference), _count(run)
     compared, _ = first_variations(continuations, count)
     likeness = _training(run).likeness(compared)
-    measures = plain(system.own_measures(run))
+    measures = system.measured_itself(run)
     measures |= music_measures(generated, config.resolution)
     measures |= structure_measures(_joined(continuations), config.resolution)
     measures |= set_measures(continuations, reference, count)

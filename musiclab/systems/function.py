@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from musiclab.errors import UserError
 from musiclab.plain import plain
 from musiclab.systems.base import StageRun, System
 from musiclab.systems.config import GENERATE, MEASURE, TAKEN, Config, field, wrong_default
@@ -79,6 +78,7 @@ class FunctionSystem(System[Any]):
 
     stages: ClassVar[dict[str, int]] = {GENERATE: 1, MEASURE: 1}
     function: ClassVar[Function]
+    wrong: ClassVar[str] = ""  # what is wrong with the function, in a sentence
 
     def train(self, stage: str, run: StageRun[Any]) -> None:
         raise NotImplementedError("a function has no stage that only trains")
@@ -105,9 +105,6 @@ def system(function: Function | None = None, *, conditions: tuple[str, ...] = ("
     Args:
         function: it gives the system its name.
         conditions: what its music depends on, see `System.conditions`.
-
-    Raises:
-        UserError: its arguments are others.
     """
     if function is None:
         return lambda each: _system(each, conditions)
@@ -115,26 +112,14 @@ def system(function: Function | None = None, *, conditions: tuple[str, ...] = ("
 
 
 def _system(function: Function, conditions: tuple[str, ...]) -> type[FunctionSystem]:
-    if not inspect.isfunction(function):
-        raise UserError(f"@system must stand above a function; got {described(function)}.")
-    arguments = list(inspect.signature(function).parameters.values())
-    named = [each for each in arguments if each.kind is each.KEYWORD_ONLY and each.default is not each.empty]
-    if len(arguments) != len(named) + 1 or arguments[0] in named:
-        raise UserError(
-            f"{described(function)} must take the data and then fields by keyword with defaults, such as "
-            f"{function.__name__}(data, *, order=2); got {function.__name__}{inspect.signature(function)}."
-        )
-    for each in named:
-        if each.name in TAKEN:
-            raise UserError(
-                f"{described(function)}: {each.name} must have another name; every system has a {each.name}."
-            )
-        if wrong := wrong_default(plain(each.default), each.annotation):
-            raise UserError(f"{described(function)}: the default of {each.name} {wrong}.")
+    # What is wrong is kept for whoever asks for the system, because an error on import would be a traceback.
+    wrong = _wrong(function)
+    named = [] if wrong else list(inspect.signature(function).parameters.values())[1:]
     doc = (inspect.getdoc(function) or "").partition("\n")[0]
-    place = {"__module__": function.__module__, "__doc__": function.__doc__}
+    name = getattr(function, "__name__", "wrong")
+    place = {"__module__": getattr(function, "__module__", __name__), "__doc__": function.__doc__}
     config = dataclasses.make_dataclass(
-        f"{function.__name__}_config",
+        f"{name}_config",
         # The annotation says the type, as in a class; without one it is that of the default.
         [(each.name, each.annotation, field(each.default, GENERATE, f"{each.name} of: {doc}")) for each in named],
         bases=(Config,),
@@ -142,13 +127,33 @@ def _system(function: Function, conditions: tuple[str, ...]) -> type[FunctionSys
         namespace=place,
     )
     attributes = {
-        "name": function.__name__,
+        "name": name,
         "config": config,
         "conditions": conditions,
         "function": staticmethod(function),
-        "__qualname__": function.__qualname__,
+        "wrong": wrong,
+        "__qualname__": getattr(function, "__qualname__", name),
     }
-    return type(function.__name__, (FunctionSystem,), place | attributes)
+    return type(name, (FunctionSystem,), place | attributes)
+
+
+def _wrong(function: Any) -> str:
+    """What is wrong with a function as a system, in a sentence; empty if nothing is."""
+    if not inspect.isfunction(function):
+        return f"@system must stand above a function; got {described(function)}."
+    arguments = list(inspect.signature(function).parameters.values())
+    named = [each for each in arguments if each.kind is each.KEYWORD_ONLY and each.default is not each.empty]
+    if len(arguments) != len(named) + 1 or arguments[0] in named:
+        return (
+            f"{described(function)} must take the data and then fields by keyword with defaults, such as "
+            f"{function.__name__}(data, *, order=2); got {function.__name__}{inspect.signature(function)}."
+        )
+    for each in named:
+        if each.name in TAKEN:
+            return f"{described(function)}: {each.name} must have another name; every system has a {each.name}."
+        if wrong := wrong_default(plain(each.default), each.annotation):
+            return f"{described(function)}: the default of {each.name} {wrong}."
+    return ""
 
 
 __all__ = ["FunctionData", "FunctionSystem", "system"]

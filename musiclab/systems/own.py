@@ -1,6 +1,7 @@
 """A user's own system: found where the user says, and checked before anything runs."""
 
 import dataclasses
+import math
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ from musiclab.errors import UserError
 from musiclab.plain import plain
 from musiclab.systems import SYSTEMS, find_system
 from musiclab.systems.config import FORMS, GENERATE, MEASURE, SCALES, TAKEN, Config, wrong_default
-from musiclab.user_code import check_method, check_name, described, find, is_ours
+from musiclab.user_code import check_method, check_name, described, find, is_ours, why_failed
 
 if TYPE_CHECKING:
     from musiclab.systems.base import System
@@ -27,8 +28,30 @@ def given_system(given: Any) -> "System[Any]":
         return find_system(given)
     system = find(given, "system", SYSTEMS)
     check_system_class(system)
-    instance: System[Any] = system()
+    try:
+        instance: System[Any] = system()
+    except Exception as error:  # of whatever a user wrote
+        raise UserError(f"{described(system)} must be made without an error: {why_failed(error)}.") from error
     return instance
+
+
+def estimated_seconds(system: "System[Any]", config: Config, windows: int) -> float | None:
+    """How long a system says that it trains, in seconds; None if it does not know.
+
+    Raises:
+        UserError: it raises, or gives something else.
+    """
+    try:
+        seconds: Any = plain(system.estimated_seconds(config, windows))
+    except Exception as error:  # of whatever a user wrote
+        raise UserError(f"{described(type(system))}: estimated_seconds raises {why_failed(error)}.") from error
+    if seconds is None:
+        return None
+    if type(seconds) not in (int, float) or not 0 < seconds < math.inf:
+        raise UserError(
+            f"{described(type(system))}: estimated_seconds must give seconds above 0, or None; got {seconds!r}."
+        )
+    return float(seconds)
 
 
 def check_system_class(system: Any, house: bool = False) -> None:
@@ -42,6 +65,7 @@ def check_system_class(system: Any, house: bool = False) -> None:
         UserError: one sentence that names file, class and what would be right.
     """
     from musiclab.systems.base import CONDITIONS, PROVIDES, System  # brings torch
+    from musiclab.systems.function import FunctionSystem
 
     if not (isinstance(system, type) and issubclass(system, System)):
         what = (
@@ -56,11 +80,15 @@ def check_system_class(system: Any, house: bool = False) -> None:
             f"{what}."
         )
     where = described(system)
+    if issubclass(system, FunctionSystem) and system.wrong:
+        raise UserError(system.wrong)
     check_name(getattr(system, "name", None), system, "system", () if house and is_ours(system) else SYSTEMS)
     if missing := sorted(system.__abstractmethods__):
         raise UserError(f"{where} must define {' and '.join(missing)}.")
     check_method(system, "train", "self, stage, run")
     check_method(system, "continuations", "self, run, starts")
+    check_method(system, "estimated_seconds", "self, config, windows")
+    check_method(system, "own_measures", "self, run")
     if needed := [each.name for each in signature(system).parameters.values() if _is_needed(each)]:
         raise UserError(f"{where} must be made without arguments; its __init__ takes {needed[0]}. Make it a field.")
     _check_stages(system, where)
@@ -102,9 +130,11 @@ def _check_presets(system: "type[System[Any]]", where: str) -> None:
         if not isinstance(presets, dict) or set(presets) != set(names):
             raise UserError(f"{where}: {attribute} must be a dict with {' and '.join(names)}; got {presets!r}.")
         for name, values in presets.items():
+            if not isinstance(values, dict):
+                raise UserError(f"{where}: {attribute}[{name!r}] must be a dict of fields; got {values!r}.")
             try:
                 system.config().with_values(values)
-            except (UserError, AttributeError, TypeError) as error:
+            except (UserError, TypeError) as error:
                 raise UserError(f"{where}: {attribute}[{name!r}] must be values of its fields: {error}") from error
 
 
@@ -121,6 +151,8 @@ def _check_progress(system: "type[System[Any]]", where: str) -> None:
         raise UserError(f"{where}: progress.stage must be one of {', '.join(training)}; got {progress.stage!r}.")
     if progress.better not in ("lower", "higher"):
         raise UserError(f"{where}: progress.better must be lower or higher; got {progress.better!r}.")
+    if not isinstance(progress.unlike, tuple | list | set | frozenset):
+        raise UserError(f"{where}: progress.unlike must be a tuple of fields; got {progress.unlike!r}.")
     fields = [spec.name for spec in dataclasses.fields(system.config)]
     if unknown := [name for name in progress.unlike if name not in fields]:
         raise UserError(f"{where}: progress.unlike must be fields of its config; got {unknown[0]!r}.")
@@ -153,6 +185,7 @@ def _check_config(system: "type[System[Any]]", where: str) -> None:
             )
         if wrong := wrong_default(spec.default, spec.type):
             raise UserError(f"{name}: the default of {spec.name} {wrong}.")
+        _check_choices(name, spec)
         limits = {limit: spec.metadata[limit] for limit in ("low", "high") if spec.metadata[limit] is not None}
         for limit, value in limits.items():
             if type(spec.default) not in (int, float):
@@ -166,3 +199,12 @@ def _check_config(system: "type[System[Any]]", where: str) -> None:
         config()
     except UserError as error:
         raise UserError(f"{name} must have defaults that are allowed: {error}") from error
+
+
+def _check_choices(name: str, spec: dataclasses.Field[Any]) -> None:
+    choices, kind = spec.metadata["choices"], type(spec.default)
+    if not isinstance(choices, tuple | list) or not all(type(plain(each)) is kind for each in choices):
+        raise UserError(
+            f"{name}: choices of {spec.name} must be a tuple of values such as its default {spec.default!r}; got "
+            f"{choices!r}."
+        )

@@ -579,6 +579,9 @@ def test_a_function_that_fails_is_named_with_its_file_and_line() -> None:
         open_source(broken()).fingerprint()
     with pytest.raises(UserError, match="failing must get the arguments that it takes"):
         open_source(f"{__name__}:failing:path")
+    given = failing("path")  # in a study's file, where an error would be a traceback
+    with pytest.raises(UserError, match="failing must get the arguments that it takes"):
+        open_source(given)
 
 
 counted = 0

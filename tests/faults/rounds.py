@@ -6,10 +6,10 @@ import os
 import random
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -52,7 +52,7 @@ class Round:
         self._options = [*truth.options, *options, *(["--tracking-uri", uri] if uri else [])]
         self._look = look or f"sqlite:///{self.storage / 'mlflow.db'}"
         self._servers, self._env, self._judge = servers or {}, _PATIENT | (env or {}), judge
-        self._starting: dict[str, threading.Thread] = {}
+        self._starting, self._starter = dict[str, Future[None]](), ThreadPoolExecutor()
         self._log = folder / f"round {seed}.log"
         self._watch = Watch(self.storage)
         self._runs, self._given_up, self.kills = 0, 0, Counter[str]()
@@ -142,10 +142,9 @@ class Round:
         """Whether there was one to be killed."""
         if target in self._servers:
             if target in self._starting:
-                self._starting[target].join()
+                self._starting[target].result()
             self._servers[target].kill()
-            self._starting[target] = threading.Thread(target=self._servers[target].start)
-            self._starting[target].start()
+            self._starting[target] = self._starter.submit(self._servers[target].start)
             return True
         if target == "driver":
             kill(self._process.pid)
@@ -169,7 +168,7 @@ class Round:
     def _finish(self) -> None:
         self._wait(lambda: self._process.poll() is not None)
         for starting in self._starting.values():
-            starting.join()
+            starting.result()
         while self._process.returncode != 0:
             self._go_on()
             self._wait(lambda: self._process.poll() is not None)

@@ -1,7 +1,6 @@
 """Files of a storage are damaged: said in a sentence, what they stood for is done again, and the records are equal."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 
 from tests.faults.forks import KILLED, Nursery
 from tests.faults.judging import Truth, records_in
+from tests.support.study_processes import copied
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +38,7 @@ def _flipped(file: Path) -> None:
 def done(nursery: Nursery, tmp_path: Path) -> Path:
     """A copy of the finished study's storage, with one of its two records gone, so that there is something to do."""
     storage = tmp_path / "done"
-    shutil.copytree(nursery.finished, storage)
+    copied(nursery.finished, storage)
     _records(storage)[1].unlink()
     return storage
 

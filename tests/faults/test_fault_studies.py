@@ -2,16 +2,16 @@
 
 import json
 import os
-import shutil
 import signal
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from musiclab.cli.sync import sync
 from musiclab.execution import trial
 from tests.faults.judging import Truth, Watch, faults, records_in
-from tests.support.study_processes import ended, files, kill, paused_study, run_study, start_study
+from tests.support.study_processes import copied, ended, files, kill, paused_study, run_study, start_study
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -56,6 +56,7 @@ def test_two_studies_that_share_stages_and_trials_run_at_once(truth: Truth, half
     for process in (first, second):
         ended(process, storage)
     watch.end()
+    assert sync([str(storage)], None) == 0  # one mirror may have waited for the other in vain
     # Both may train a stage at once, each to the same bits.
     assert faults(truth, storage, f"sqlite:///{storage}/mlflow.db", watch, in_process=False) == Counter()
 
@@ -64,7 +65,7 @@ def test_a_trial_that_another_has_ended_meanwhile_is_left_as_it_is(
     truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another study that has it too, or the last worker of a driver that was killed."""
-    shutil.copytree(truth.storage, storage := tmp_path / "storage")
+    storage = copied(truth.storage, tmp_path / "storage")
     record = next(storage.glob("trials/*/record.json"))
     data, run = record.read_bytes(), trial._run
     record.unlink()

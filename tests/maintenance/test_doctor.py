@@ -41,7 +41,7 @@ from tests.support.made_listening import answer_all, made_ballots, made_test
 from tests.support.made_records import made_cost
 from tests.support.made_results import made_study
 from tests.support.nodes import start_node
-from tests.support.study_processes import ROOT, Head, Run, end, files, free_port
+from tests.support.study_processes import ROOT, Head, Run, copied, end, files, free_port
 from tests.support.waiting import STILL_S
 
 SAMPLES = {"start-1.mid": b"MThd", "start-1.mp3": b"ID3 sound", "start-1.png": b"PNG picture"}
@@ -49,10 +49,11 @@ SAMPLES = {"start-1.mid": b"MThd", "start-1.mp3": b"ID3 sound", "start-1.png": b
 
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is found to be slow."""
+    """Nothing is found to be slow, and what else runs on the machine leaves enough of it."""
     monkeypatch.setattr(services, "_RAY_S", STILL_S)
     monkeypatch.setattr(services, "_MLFLOW_S", STILL_S)
     monkeypatch.setattr(room, "_SLOW_BYTES_S", 0.0)
+    monkeypatch.setattr(installation, "available_memory", lambda: 10**10)
 
 
 @pytest.fixture
@@ -522,7 +523,7 @@ def test_an_installation_and_a_storage_as_they_are_after_a_study(
     finished: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "copied"
-    shutil.copytree(finished.storage, folder)
+    copied(finished.storage, folder)
     assert sync([str(folder)], None) == 0  # a copy's files are looked for in the original until then
     capsys.readouterr()
     before = files(folder)

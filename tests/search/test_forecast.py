@@ -1,5 +1,6 @@
 """What `--plan` says of the time that a search takes: by each kind of budget, in the middle, and at its end."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,17 @@ def test_a_search_takes_until_the_first_of_its_limits(
     _finish(records, trial)
     run.on_trial_end(trial, None, 240.0)
     assert _said(design, records)[1] == f"time: about {later + 11} min"
+
+
+def test_how_many_configurations_do_not_fit_together_is_said(records: Records, song_folder: Path) -> None:
+    space = Search({"resolution": Int(1, 7)}, sampler="random", budget=6)
+    study = Study(name="q", system="vae_nn", space=space, blocks=3, objective="frechet", question="?")
+    options = parse_options("?", ["--data", f"midi:{song_folder}", "--in-process"])
+    design = design_of(study, options)
+    said = search_forecast(StudyRun(design, records), design.search, options)
+    reason = r"resolution must be a divisor of 24; got [57]\."
+    share = re.search(rf"^  of 100 configurations drawn at random (\d+) are passed over: {reason}$", said, re.MULTILINE)
+    assert 15 < int(share[1]) < 45  # two of seven
 
 
 def test_what_is_done_takes_no_time_any_more(designed: Callable[..., Design], records: Records) -> None:

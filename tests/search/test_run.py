@@ -206,6 +206,44 @@ def test_what_there_is_already_is_told_and_costs_no_budget(designed: Callable[..
         assert run.ends[proposal.number].told == (value_of(proposal.values),)
 
 
+def test_fields_that_do_not_fit_together_are_passed_over(designed: Callable[..., Design], tmp_path: Path) -> None:
+    design = designed(NUMBERS | {"resolution": Int(1, 7)}, budget=12)
+    run = search_all(design, tmp_path / "one")
+    misfits = [proposal for proposal in run.proposals.values() if proposal.source == "misfit"]
+    assert misfits and run.spent == 12
+    for proposal in misfits:
+        end, resolution = run.ends[proposal.number], proposal.values["resolution"]
+        assert (end.state, end.told) == ("failed", None) and resolution in (5, 7)
+        assert end.reason == f"resolution must be a divisor of 24; got {resolution}."
+    killed = search_all(design, tmp_path / "other", kill_at=lambda n: n % 2 == 1)
+    assert proposed(killed) == proposed(run) and killed.notes == []
+
+
+def test_a_misfit_without_an_end_gets_one(designed: Callable[..., Design], tmp_path: Path) -> None:
+    design = designed(NUMBERS | {"resolution": Int(1, 7)}, budget=12)
+    run = search_all(design, tmp_path)
+    last = [number for number, proposal in run.proposals.items() if proposal.source == "misfit"][-1]
+    (end,) = tmp_path.glob(f"studies/q/*/search/ends/{last:05}.json")
+    end.unlink()
+    assert SearchRun(design, storage(tmp_path)).ends[last].state == "failed" and end.exists()
+
+
+def test_a_space_in_which_nothing_fits_is_exhausted(designed: Callable[..., Design], tmp_path: Path) -> None:
+    run = search_all(designed({"resolution": Categorical(5, 7)}, budget=12), tmp_path)
+    assert run.is_over and run.exhausted and run.best() is None
+
+
+def test_records_of_a_system_that_has_got_fields_since_are_no_findings(
+    designed: Callable[..., Design], tmp_path: Path
+) -> None:
+    design, records = designed(), storage(tmp_path)
+    trial = design.proposed(design.starts()[0])
+    config = {name: value for name, value in trial.variant.config.items() if name != "peaks"}
+    record = made_record({"set/frechet": 9.0}, key="0123", config=config, block=trial.block)
+    records.put("0123", record, made_cost(), {})
+    assert {proposal.source for proposal in search_all(design, tmp_path).proposals.values()} == {"start", "sampler"}
+
+
 def test_an_exhausted_search_is_over_until_it_gets_a_larger_budget(
     designed: Callable[..., Design], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -494,6 +532,7 @@ def test_what_cannot_be_searched_is_one_sentence(asked: Callable[..., None]) -> 
           {"peaks": Categorical(0, 1), "contrast": on_peaks})  # fmt: skip
     asked("sampler must be one of random, qmc, ", sampler="grid")
     asked("sampler must be one of random, qmc, ", sampler=3)
+    asked("sampler must be made, such as TPESampler(); got the class.", sampler=optuna.samplers.TPESampler)
     asked("sampler='cmaes' needs a number that always matters; ", {"peaks": Categorical(0, 1)}, sampler="cmaes")
     asked("sampler='cmaes' takes one objective; ", sampler="cmaes", also=("precision",))
     asked("sampler='gp' takes no conditional fields; use tpe, or leave out when of contrast.",
@@ -504,6 +543,14 @@ def test_what_cannot_be_searched_is_one_sentence(asked: Callable[..., None]) -> 
     asked("scheduler='asha' compares trials by nats a validation window, which tokens changes the meaning of; ",
           {"tokens": Categorical("onsets", "steps")}, {"system": "note_rnn"}, scheduler="asha")  # fmt: skip
     asked("sampler='gp' learns nothing from trials that scheduler='asha' ends early; ", sampler="gp", scheduler="asha")
+    asked("when of contrast must have values that peaks can take; got 'two'.",
+          {"peaks": Int(0, 6), "contrast": Float(0, 1, when={"peaks": "two"})})  # fmt: skip
+    asked("Search's space must have names of fields; got 5.", {5: Int(1, 2)})
+    asked("high of latent_dim must be a whole number; got 1000", {"latent_dim": Int(1, 10**400)})
+    asked("log of latent_dim must be True or False; got 'x'.", {"latent_dim": Int(1, 8, log="x")})
+    asked("also must have each measure once; got 'precision' twice.", also=("precision", "precision"))
+    asked("wall_hours of the budget must be a number above 0; got nan.", budget=Budget(wall_hours=math.nan))
+    asked("wall_hours of the budget must be a number above 0; got inf.", budget=Budget(wall_hours=math.inf))
     asked("also must be a tuple of names of measures, such as ('precision',); got 'precision'.", also="precision")
     asked("budget must be a number of trials or a Budget; got '9'.", budget="9")
     asked("trials of the budget must be a whole number above 0; got 0.", budget=0)
@@ -513,6 +560,6 @@ def test_what_cannot_be_searched_is_one_sentence(asked: Callable[..., None]) -> 
     asked("starts must be a list of configurations", starts={"latent_dim": 3})
     asked("Start 1 must have fields of the search only; got 'beta'.", starts=[{"beta": 3}])
     asked("latent_dim of start 2 must be in the range of its search; got 128.", starts=[{}, {"latent_dim": 128}])
-    asked("The objective must be a measure with a better direction", also=("kl",))
+    asked("also must be a measure with a better direction, such as frechet; got kl, which has none.", also=("kl",))
     asked("q names no system; ", study={"system": ""})
     asked("q both fixes latent_dim and compares values of it; ", study={"fixed": {"latent_dim": 3}})

@@ -1,13 +1,12 @@
 """The main job in surroundings like a container's: it ends with its answer, on Ray and in one process."""
 
-import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.containers import as_nobody, can_be_nobody
-from tests.support.study_processes import LATENT_DIM, ROOT, Run, files, run_study
+from tests.support.study_processes import LATENT_DIM, PROGRESS, ROOT, Run, copied, files, run_study
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +32,7 @@ def _answered(out: str, err: str, storage: Path) -> None:
     assert len([*storage.glob("trials/*/record.json")]) == 4
     assert f"\nreport: {storage}/studies/latent_dim/" in out
     assert "\nMLflow: " in out
-    assert all(line.startswith(("trials ", "songs cut into windows ")) for line in err.splitlines()), err
+    assert all(line.startswith(PROGRESS) for line in err.splitlines()), err
 
 
 @_needs_nobody
@@ -75,7 +74,7 @@ def test_running_again_runs_nothing_and_has_an_aligned_table_on_a_terminal_of_as
     finished: Run, options: list[str], tmp_path: Path
 ) -> None:
     storage = tmp_path / "storage"
-    shutil.copytree(finished.storage, storage)
+    copied(finished.storage, storage)
     before = {part: files(storage / part) for part in ("trials", "stages", "data", "splits")}
     run = run_study(*options, "--in-process", storage=storage, env={"PYTHONIOENCODING": "ascii"})
     assert "4 of 4 trials done\n" in run.out

@@ -1,6 +1,5 @@
 """What a study says of a user's system that breaks a promise while it runs: one sentence with file and class."""
 
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from musiclab.study import session
 from musiclab.systems import Config, StageRun, System, field
 from tests.support.kept import Kept
 from tests.support.no_mirror import NoMirror
-from tests.support.study_processes import ROOT, Run
+from tests.support.study_processes import ROOT, Run, copied
 
 SENTENCES = {
     "nothing": "test_own_failures.py: Wrong: the stage train must write a file; it wrote none.",
@@ -30,6 +29,8 @@ SENTENCES = {
         "test_own_failures.py: Wrong: the stage train must not read louder, a field of generate, because trials that "
         "differ in it share what train leaves; make it a field of train."
     ),
+    "number": "test_own_failures.py: Wrong: own_measures must return a number; got 'x' for latent/kl.",
+    "ragged": "test_own_failures.py: Wrong: continuations must be an array: setting an array element with a sequence.",
     "error": "ZeroDivisionError: float division by zero (test_own_failures.py, line ",
     "import": "ModuleNotFoundError: No module named 'not_installed_there' (test_own_failures.py, line ",
 }
@@ -56,8 +57,15 @@ class Wrong(System):
         if run.config.wrong != "nothing":
             run.files.write("learnt", b"nothing")
 
-    def continuations(self, run: StageRun, starts: np.ndarray) -> np.ndarray:
+    def own_measures(self, run: StageRun) -> dict[str, Any]:
+        return {"latent/kl": "x"}
+
+    def continuations(self, run: StageRun, starts: np.ndarray) -> Any:
         rolls = np.repeat(starts[:, None], run.config.continuation, axis=1)
+        if run.config.wrong == "number":
+            return rolls
+        if run.config.wrong == "ragged":
+            return [[1], [1, 2]]
         return rolls[:, :1] if run.config.wrong == "shape" else rolls.astype(np.float32)
 
 
@@ -144,7 +152,7 @@ def test_a_file_that_changes_while_its_study_runs_changes_nothing_until_the_next
 def test_a_plan_says_that_a_generator_takes_a_minute_a_window(
     own: Run, own_options: list[str], tmp_path: Path, keywords: dict[str, Any]
 ) -> None:
-    shutil.copytree(own.storage, tmp_path / "storage")
+    copied(own.storage, tmp_path / "storage")
     study = Study(
         name="step_lstm", question="?", system=f"{ROOT}/examples/own_system.py:StepLSTM",
         space={"hidden": Grid(32, 128)}, control={"hidden": 128}, blocks=1, objective="frechet",

@@ -1,7 +1,6 @@
 """A study that brings measures: what they score, who needs their file, what an edit runs again, and how they fail."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from musiclab.storage.documents import verified
 from musiclab.study import session
 from tests.study.test_python import NoMirror
 from tests.support.kept import empty
-from tests.support.study_processes import Run, run_study
+from tests.support.study_processes import Run, copied, run_study
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "own_measure.py"
@@ -92,7 +91,7 @@ def test_all_that_a_measure_of_musiclabs_has(own: Run) -> None:
 @pytest.mark.slow
 def test_who_reads_records_needs_no_code(own: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = tmp_path / "storage"
-    shutil.copytree(own.storage, storage)
+    copied(own.storage, storage)
     (page,) = storage.glob("studies/parallel_fifths/*/report.html")
     page.unlink()
     (tmp_path / "empty").mkdir()
@@ -112,7 +111,7 @@ def test_who_reads_records_needs_no_code(own: Run, tmp_path: Path, monkeypatch: 
 @pytest.mark.slow
 def test_an_edit_measures_again_and_a_comment_does_not(own: Run, own_options: list[str], tmp_path: Path) -> None:
     storage = tmp_path / "storage"
-    shutil.copytree(own.storage, storage)
+    copied(own.storage, storage)
     again = ("    piano = rolls[:, 1]\n", "    piano = rolls[:, 1]  # which is the soprano of a chorale\n")
     plan = run_study(*own_options, "--plan", storage=storage, file=_written(tmp_path / "renamed.py", again))
     assert "3 trials: 3 done, 0 to run" in plan.out

@@ -4,7 +4,6 @@ import importlib
 import json
 import os
 import pickle
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -35,7 +34,7 @@ from musiclab.training.runtime import Runtime
 from musiclab.training.streams import Block
 from musiclab.user_code import code_of
 from tests.support.kept import Kept, empty
-from tests.support.study_processes import Run, run_study
+from tests.support.study_processes import Run, copied, run_study
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE, FUNCTION = ROOT / "examples" / "own_system.py", ROOT / "examples" / "own_function.py"
@@ -362,7 +361,7 @@ def test_an_own_system_runs_and_its_records_are_read_without_its_file(
     record = json.loads(next(iter(own.records.values())))
     assert record["system"] == "step_lstm" and record["measures"]["set/frechet"] > 0
     storage = tmp_path / "storage"
-    shutil.copytree(own.storage, storage)
+    copied(own.storage, storage)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     monkeypatch.setattr(services, "cluster", lambda *_: iter(()))  # a Ray of its own, which looks at no record

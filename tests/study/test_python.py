@@ -27,6 +27,7 @@ from musiclab.study.options import RunOptions, as_keywords, options_of, parse_op
 from musiclab.study.results import StudyResults
 from tests.support.made_results import made_study
 from tests.support.no_mirror import NoMirror
+from tests.support.notebooks import execute
 
 ROOT = Path(__file__).parents[2]
 TINY = {
@@ -297,7 +298,7 @@ def test_main_in_a_notebook_leaves_the_kernel_its_options(
 @pytest.mark.slow
 def test_main_in_a_real_kernel(keywords: dict[str, Any]) -> None:
     nbformat = pytest.importorskip("nbformat", reason="nbclient, which executes notebooks, is not installed")
-    nbclient = pytest.importorskip("nbclient", reason="nbclient, which executes notebooks, is not installed")
+    pytest.importorskip("nbclient", reason="nbclient, which executes notebooks, is not installed")
     where = ["--storage", str(keywords["storage"]), "--data", keywords["data"]]
     cells = [
         f"from musiclab import Grid, Study\nstudy = Study(name={_FIELDS}, objective='frechet')",
@@ -307,7 +308,7 @@ def test_main_in_a_real_kernel(keywords: dict[str, Any]) -> None:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
-        nbclient.NotebookClient(notebook, timeout=None, kernel_name="python3", allow_errors=True).execute()
+        execute(notebook, allow_errors=True)
     _, planned, wrong = [
         ([out.text for out in cell.outputs if "text" in out], [out.ename for out in cell.outputs if "ename" in out])
         for cell in notebook.cells

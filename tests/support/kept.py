@@ -17,7 +17,7 @@ from musiclab.storage.inventory import Inventory
 from musiclab.tracking import Mirror
 from musiclab.tracking.reconcile import Reconciler
 from tests.support.mlflow_contents import faults
-from tests.support.study_processes import Run
+from tests.support.study_processes import Run, copied
 
 NOTHING = Counter[str]()
 
@@ -46,7 +46,7 @@ class Kept:
     """A copy of the finished study's storage, with an MLflow beside it that knows nothing of it."""
 
     def __init__(self, finished: Run, database: Path, storage: Path) -> None:
-        shutil.copytree(finished.storage, storage, ignore=shutil.ignore_patterns("mlflow*"))
+        copied(finished.storage, storage, "mlflow*")
         self.path, self.uri = empty(storage, database), f"sqlite:///{storage / 'mlflow.db'}"
         (self.plan,) = storage.glob("studies/latent_dim/*/plan.json")
         self.folder = str(self.plan.parent.relative_to(storage))

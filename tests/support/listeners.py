@@ -3,7 +3,6 @@
 import http.client
 import json
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from musiclab.storage.ballot_documents import ListeningPlan
 from musiclab.storage.ballots import Ballots, listening_folder
 from musiclab.storage.files import Storage
 from tests.support.served import serving
-from tests.support.study_processes import Run
+from tests.support.study_processes import Run, copied
 
 STUDY = "latent_dim"
 GRADE, RATING = "a_slightly", dict.fromkeys(SCALES, 4)
@@ -31,7 +30,7 @@ GRADE, RATING = "a_slightly", dict.fromkeys(SCALES, 4)
 
 def storage_of(finished: Run, folder: Path) -> Path:
     """A copy of a finished study's storage, without MLflow."""
-    shutil.copytree(finished.storage, folder, ignore=shutil.ignore_patterns("mlflow*"))
+    copied(finished.storage, folder, "mlflow*")
     return folder
 
 
@@ -87,6 +86,7 @@ class Visitor:
 
     def __init__(self, url: str) -> None:
         self._url = urlsplit(url)
+        self._answered = time.monotonic()
         self._connection = http.client.HTTPConnection(self._url.hostname, self._url.port, timeout=600)
         page = self.get("/").body.decode()
         self.token = re.search(r'"form_token": ?"(\w+)"', page)[1]
@@ -94,6 +94,8 @@ class Visitor:
 
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
         """Any request; names of headers with `_` for `-`."""
+        if time.monotonic() - self._answered > 1:
+            self._connection.close()  # the server closes what is idle for five seconds; the next request connects anew
         began = time.perf_counter()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
@@ -103,6 +105,8 @@ class Visitor:
         except (http.client.HTTPException, OSError):
             self._connection.close()
             raise
+        finally:
+            self._answered = time.monotonic()
         return Reply(response.status, response.getheaders(), data, time.perf_counter() - began)
 
     def get(self, path: str) -> Reply:

@@ -39,7 +39,11 @@ class _Tree:
         """`kill -9` of all its processes, those that it is about to start too."""
         if self.process.poll() is None:
             os.kill(self.process.pid, signal.SIGSTOP)  # it starts no other while its children are listed
-            kill(*descendants(self.process.pid), self.process.pid)
+            children = descendants(self.process.pid)
+            kill(*children, self.process.pid)
+            self.process.wait()
+            # One in the middle of writing to a disk outlives it for a while, and whoever is started then meets it.
+            wait_until(lambda: not any(map(_lives, children)), "the end of its children")
         self.process.wait()
 
     def freeze(self) -> None:
@@ -53,6 +57,14 @@ class _Tree:
     def _signal(self, number: signal.Signals) -> None:
         for pid in (self.process.pid, *descendants(self.process.pid)):
             os.kill(pid, number)
+
+
+def _lives(pid: int) -> bool:
+    """Whether the process has not ended yet; one that nobody has asked for its exit status has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 class MlflowServer(_Tree):

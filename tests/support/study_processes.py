@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from musiclab.storage.files import HALF, PROBE
 from tests.support.waiting import Progress, outcome, run_to_end, suspended, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +44,8 @@ if "PAUSE_AT_CURVES" in os.environ:
 
     Storage.write = write_and_pause
 """
+# How lines of a study's progress begin; MLflow has one if it comes late.
+PROGRESS = ("trials ", "songs cut into windows ", "MLflow is being brought up to date: ")
 
 
 @dataclass(frozen=True)
@@ -193,6 +196,9 @@ def end(process: subprocess.Popen) -> None:
     process.wait()
 
 
+_STARTS = 3  # of a node that Ray gives up after half a minute, as it does on a machine that is busy enough
+
+
 def start_ray(log: Path, *options: str, environment: dict[str, str], inside: Sequence[str] = ()) -> subprocess.Popen:
     """A node of Ray on this machine, head or other, that has started; to be given to `end`.
 
@@ -204,12 +210,22 @@ def start_ray(log: Path, *options: str, environment: dict[str, str], inside: Seq
         f"--dashboard-agent-listen-port={free_port()}",  # the default one may be another Ray's on this machine
         *options,
     ]  # fmt: skip
+    for _ in range(_STARTS):
+        process = _begun(command, log, environment)
+        if process.poll() is None:
+            return process
+        if "timed out during startup" not in log.read_text():
+            break
+    raise AssertionError(log.read_text()[-2000:])
+
+
+def _begun(command: list[Any], log: Path, environment: dict[str, str]) -> subprocess.Popen:
+    """A node that has started, or has ended."""
     with log.open("w") as file:
         process = subprocess.Popen(
             command, env=environment, cwd=log.parent, stdout=file, stderr=file, start_new_session=True
         )
     wait_until(lambda: "Ray runtime started" in log.read_text() or process.poll() is not None, "Ray", log.read_text)
-    assert process.poll() is None, log.read_text()[-2000:]
     return process
 
 
@@ -255,6 +271,9 @@ def submit(head: Head, folder: Path, *entrypoint: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+_given = set[int]()  # what free_port has returned
+
+
 def free_port() -> int:
     """A port of the loopback that nothing listens on now.
 
@@ -262,11 +281,16 @@ def free_port() -> int:
     other process by the time that its server binds it: a Ray head then ends right after its start, because its client
     server, which nobody asked for, finds its port taken.
     """
+    # Each of the processes that run tests at the time has ports of its own, and none twice.
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
-        port = 20_000 + secrets.randbelow(10_000)
+        port = 20_000 + count * secrets.randbelow(10_000 // count) + number
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            return port
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 def answers(request: str | urllib.request.Request) -> bool:
@@ -279,5 +303,11 @@ def answers(request: str | urllib.request.Request) -> bool:
 
 
 def files(folder: Path) -> dict[str, int]:
-    """Every file under `folder` with when it was written."""
-    return {str(file.relative_to(folder)): file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
+    """Every file under `folder` with when it was written, but those by which somebody tries whether he can write."""
+    there = [file for file in folder.rglob("*") if not file.name.startswith(PROBE) and file.is_file()]
+    return {str(file.relative_to(folder)): file.stat().st_mtime_ns for file in there}
+
+
+def copied(storage: Path, to: Path, *without: str) -> Path:
+    """A copy of a storage without files whose names match `without`; another test may open the storage meanwhile."""
+    return shutil.copytree(storage, to, ignore=shutil.ignore_patterns(f"{PROBE}*", f"{HALF}*", *without))

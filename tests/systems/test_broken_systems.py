@@ -13,6 +13,7 @@ import torch
 
 from musiclab.errors import UserError
 from musiclab.systems import Config, Progress, StageRun, System, field, system
+from musiclab.systems.own import estimated_seconds, given_system
 from musiclab.testing import BrokenPromises, check_system
 from musiclab.training import Learner, load_weights, save_weights
 
@@ -259,7 +260,9 @@ def test_the_same_music_for_every_block() -> None:
 
 def test_what_another_process_cannot_import() -> None:
     (sentence,) = said(broken())  # it keeps all promises, but only this process has made it
-    assert "sending it to another process: AttributeError: module " in sentence
+    assert (
+        "sending it to another process: tests.systems.test_broken_systems: Broken must be defined whenever" in sentence
+    )
 
     class Inside(Good):
         name = "inside"
@@ -315,6 +318,10 @@ def test_noise_that_is_the_same_in_all_blocks() -> None:
         ({"stages": ("generate", "train")}, "stages must be those that train, such as ('train',), or a dict that"),
         ({"scales": {"small": {}}}, "scales must be a dict with demo and article; got {'small': {}}."),
         ({"forms": {}}, "forms must be a dict with mended and written and coded; got {}."),
+        ({"scales": {"demo": None, "article": {}}}, "scales['demo'] must be a dict of fields; got None."),
+        ({"progress": Progress("train", "loss", "lower", "x")}, "progress.unlike must be a tuple of fields; got 'x'."),
+        ({"estimated_seconds": 5}, "must define estimated_seconds(self, config, windows); got estimated_seconds = 5."),
+        ({"estimated_seconds": lambda self: 5}, "must define estimated_seconds(self, config, windows); got estimated_"),
         ({"scales": {"demo": {"epoch": 2}, "article": {}}}, "scales['demo'] must be values of its fields: There is no"),
         ({"progress": "loss"}, "progress must be a musiclab.systems.Progress, or None; got 'loss'."),
         ({"progress": Progress("generate", "loss", "lower")}, "progress.stage must be one of train; got 'generate'."),
@@ -347,6 +354,9 @@ def test_attributes_that_nobody_can_use(attributes: dict[str, Any], right: str) 
         ),
         (str, field("a lot", "train", "units", low=0.0), "must be a number, because it has a low; got 'a lot'."),
         (float, field(1.0, "train", "units", high="2"), "high of width must be a number; got '2'."),
+        (int, field(8, "train", "units", choices=8), "values such as its default 8; got 8."),
+        (int, field(8, "train", "units", choices=(8, "x")), "values such as its default 8; got (8, 'x')."),
+        (str, field("a", "train", "units", choices="abc"), "values such as its default 'a'; got 'abc'."),
     ],
 )
 def test_defaults_and_limits_that_do_not_fit(kind: Any, wrong: Any, right: str) -> None:
@@ -428,7 +438,7 @@ def test_fields_with_a_name_that_every_system_has(name: str) -> None:
     made: dict[str, Any] = {"__name__": __name__}
     exec(f"def chords(data, *, {name}=1): ...", made)
     with pytest.raises(UserError, match=f"chords: {name} must have another name; every system has a {name}"):
-        system(made["chords"])
+        given_system(system(made["chords"]))  # not before, because an error on import would be a traceback
 
 
 class Watched(Learner):
@@ -479,12 +489,33 @@ def test_own_measures_that_no_report_shows() -> None:
     assert "; got mine/brightness, which no report would show" in sentence
 
 
+def test_a_class_that_cannot_be_made() -> None:
+    with pytest.raises(UserError, match=r"Broken must be made without an error: ZeroDivisionError: .*, line \d+\)\.$"):
+        given_system(broken(__init__=lambda self: 1 / 0))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (lambda *_: 1 / 0, "raises ZeroDivisionError: division by zero (test_broken_systems.py, line "),
+        (lambda *_: "long", "must give seconds above 0, or None; got 'long'."),
+        (lambda *_: 0, "must give seconds above 0, or None; got 0."),
+        (lambda *_: float("nan"), "must give seconds above 0, or None; got nan."),
+    ],
+)
+def test_an_estimate_that_is_none(given: Any, said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        estimated_seconds(broken(estimated_seconds=given)(), Good.config(), 64)
+    assert f"Broken: estimated_seconds {said}" in str(caught.value)
+    assert estimated_seconds(broken(estimated_seconds=lambda *_: np.float32(2))(), Good.config(), 64) == 2.0
+
+
 def test_a_function_whose_arguments_are_no_fields() -> None:
     def chord(data: Any, order: int = 1) -> np.ndarray:
         raise NotImplementedError
 
     with pytest.raises(UserError, match=r"chord must take the data and then fields by keyword with defaults, such as"):
-        system(chord)
+        given_system(system(chord))
 
     def sizes(data: Any, *, order: tuple[int, ...] = (1,)) -> np.ndarray:
         raise NotImplementedError
@@ -493,11 +524,13 @@ def test_a_function_whose_arguments_are_no_fields() -> None:
         raise NotImplementedError
 
     with pytest.raises(UserError, match=r"heat: the default of heat must be of the type beside it, float; got '1.0'"):
-        system(heat)
+        given_system(system(heat))
     with pytest.raises(
         UserError, match=r"sizes: the default of order must be a number, a text, True or False; got \(1"
     ):
-        system(sizes)
+        given_system(system(sizes))
+    with pytest.raises(UserError, match=r"@system must stand above a function; got test_broken_systems.py: Good\."):
+        given_system(system(Good))
 
 
 def test_the_function_of_the_example_is_a_system() -> None:

@@ -96,3 +96,23 @@ def test_the_type_beside_a_field_counts_or_else_that_of_its_default() -> None:
     said = "order must be a whole number; got 0.5; its default 2 is one, so write 2.0, or order: float."
     with pytest.raises(UserError, match=f"^{said}$"):
         system(mine).config().with_values({"order": 0.5})
+
+
+def test_choices_and_limits_of_a_user_s_own() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Mine(Config):
+        hidden: int = field(8, "train", "units", choices=(8, 16))
+        layers: int = field(1, "train", "layers", high=4)
+
+        def check(self) -> None:
+            if self.layers == 3:
+                raise ZeroDivisionError("odd")
+
+    assert Mine().with_values({"hidden": "16"}).hidden == 16
+    for values, sentence in (
+        ({"hidden": 12}, r"hidden must be one of 8, 16; got 12\."),
+        ({"layers": 5}, r"layers must be a whole number of at most 4; got 5\."),
+        ({"layers": 3}, r"Mine: check raises ZeroDivisionError: odd \(test_config.py, line \d+\)\."),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            Mine().with_values(values)

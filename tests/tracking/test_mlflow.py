@@ -343,6 +343,7 @@ def _browse(link: str, folder: Path) -> str:
         [
             "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            "--disable-dev-shm-usage",
             f"--user-data-dir={folder / 'profile'}", "--window-size=1600,1200", "--virtual-time-budget=30000",
             f"--screenshot={folder / 'page.png'}", "--dump-dom", link,
         ]

@@ -222,12 +222,12 @@ def test_a_frozen_server_stalls_no_trial_and_postgres_killed_beneath_it_loses_no
     undisturbed: Run, storage: Path, long_study: Path, long_options: list[str], postgres: Postgres, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
     server = MlflowServer(tmp_path / "server", postgres.database("frozen"))
     server.start()
     try:
         asked = [*long_options, "--in-process", "--tracking-uri", server.uri]
-        process = paused_study(*asked, storage=storage, file=long_study)
+        impatient = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "3"}
+        process = paused_study(*asked, storage=storage, file=long_study, env=impatient)
         wait_until(lambda: logged(server.uri, "long"), "the first points of a curve")
         server.freeze()
         resume(process)

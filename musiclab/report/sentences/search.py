@@ -14,7 +14,11 @@ STATES = {
     "finished": "finished", "pruned": "ended early", "diverged": "diverged", "failed": "failed",
     RUNNING: "have not ended",
 }  # fmt: skip
-_SOURCES = {"found": "taken over from other studies", "again": "proposed once more"}
+_SOURCES = {
+    "found": "taken over from other studies",
+    "again": "proposed once more",
+    "misfit": "passed over, because their fields do not fit together",
+}
 
 
 def headline(answer: Answer, search: SearchResults | None) -> str:
