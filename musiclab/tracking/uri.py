@@ -1,5 +1,6 @@
 """Addresses of MLflow: which are valid, which one is meant, and how one is shown without its password."""
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -108,9 +109,12 @@ def is_database(uri: str) -> bool:
 
 
 def server_address(uri: str) -> tuple[str, int] | None:
-    """Host and port of the server, MLflow's or a database's; None if the address names none."""
+    """Host and port of the server, MLflow's or a database's; None if the address names none, or is wrong."""
     split = urlsplit(uri)
-    return (split.hostname, split.port or _PORTS[split.scheme.split("+")[0]]) if split.hostname else None
+    with contextlib.suppress(ValueError):  # a port that is none
+        port = split.port or _PORTS.get(split.scheme.split("+")[0])
+        return (split.hostname, port) if split.hostname and port else None
+    return None
 
 
 def database_file(uri: str) -> Path | None:

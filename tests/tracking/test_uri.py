@@ -15,6 +15,7 @@ from musiclab.tracking.uri import (
     named_pages,
     named_uri,
     request_timeout,
+    server_address,
 )
 
 _WRONG = [
@@ -46,6 +47,17 @@ def test_a_wrong_address_is_told_by_the_name_it_came_by(uri: str, end: str, monk
     assert str(variable.value).startswith("MLFLOW_TRACKING_URI must be http://HOST:PORT or a database such as sqlite:")
     assert str(variable.value).endswith(f"{end} Unset it, or give another address by --tracking-uri.")
     assert named_uri("http://host:1") == "http://host:1"  # which comes first
+
+
+@pytest.mark.parametrize("uri", [uri for uri, _ in _WRONG])
+def test_a_wrong_address_names_no_server(uri: str) -> None:
+    assert server_address(uri) is None
+
+
+def test_a_right_address_names_its_server_if_it_has_one() -> None:
+    assert server_address("postgresql+psycopg2://me@host/db") == ("host", 5432)
+    assert server_address("http://host:1") == ("host", 1)
+    assert server_address("sqlite:////abs/mlflow.db") is None
 
 
 def test_a_relative_database_is_the_same_from_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
