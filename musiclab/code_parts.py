@@ -68,11 +68,8 @@ def importable(source: str) -> str:
 
 
 def is_behind_guard(source: str, name: str) -> bool:
-    """Whether a file defines `name` under `if __name__ == "__main__":` and nowhere else."""
-    behind, elsewhere = set[str](), set[str]()
-    for statement in tree_of(source).body:
-        (behind if _is_guard(statement) else elsewhere).update(_defined(statement))
-    return name in behind - elsewhere
+    """Whether a file gives something the name `name` under `if __name__ == "__main__":`."""
+    return any(name in _defined(statement) for statement in tree_of(source).body if _is_guard(statement))
 
 
 def changed_by_guard(source: str, name: str) -> list[str]:

@@ -25,7 +25,8 @@ from musiclab.systems.own import given_system
 from musiclab.systems.targets import NONE, named_targets
 from musiclab.training.streams import Block
 from musiclab.training.windows import BlockWindows
-from musiclab.user_code import described, ending, is_ours, why_failed
+from musiclab.user_code import described, is_ours
+from musiclab.user_errors import ending, why_failed
 
 _ALPHA = 0.5  # how much of a target is mixed in by default: the article's value
 _TEMPO = 120.0  # beats a minute

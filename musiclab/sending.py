@@ -11,7 +11,8 @@ from types import ModuleType
 from typing import Any
 
 from musiclab.errors import UserError
-from musiclab.user_code import code_of, importing, why_failed
+from musiclab.user_code import code_of, importing
+from musiclab.user_errors import why_failed
 from musiclab.user_files import SourceText
 
 

@@ -28,24 +28,22 @@ import importlib
 import inspect
 import re
 import sys
-import traceback
 import weakref
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import metadata
 from importlib.machinery import PathFinder
-from itertools import islice
 from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from musiclab import ROOT
 from musiclab.code_lock import StageCode, file_hash, is_among_installed, is_installed, text_hash
 from musiclab.code_parts import changed_by_guard, essential, importable, is_behind_guard
-from musiclab.errors import UserError, one_line
+from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.interfaces import taken_of_musiclab
+from musiclab.user_errors import why_failed
 from musiclab.user_files import (
     SourceText,
     check_unchanged,
@@ -192,7 +190,7 @@ def described(thing: Any) -> str:
     """The file and the name of a class or function, for a sentence: `step_lstm.py: StepLSTM`."""
     module, name = getattr(thing, "__module__", ""), getattr(thing, "__qualname__", repr(thing))
     file = getattr(sys.modules.get(module or ""), "__file__", None)
-    return f"{Path(file).name if file else module}: {name}"
+    return f"{Path(file).name if file else module}: {name}" if module else str(name)
 
 
 _remembered: weakref.WeakKeyDictionary[Any, dict[str, SourceText]] = weakref.WeakKeyDictionary()
@@ -245,7 +243,7 @@ def code_of(thing: Any, measuring: bool = True) -> UserCode:
             found = reached_from(own, path, module, measuring)
     except (SyntaxError, ValueError) as error:
         raise UserError(f"{described(thing)} must be in files that Python can read: {why_failed(error)}.") from error
-    if is_behind_guard(text, name):
+    if thing.__module__ == "__main__" and is_behind_guard(text, name):
         raise UserError(
             f"{described(thing)} must be defined above `if __name__ == '__main__':`, because other processes do not "
             "run what is under it."
@@ -367,40 +365,3 @@ def check_not_importing() -> None:
     """Raise UserError if a file is imported for what it defines."""
     if _importing:
         raise UserError("it runs a study while it is imported; put that under `if __name__ == '__main__':`")
-
-
-def why_failed(error: BaseException) -> str:
-    """What went wrong in somebody's code, and the last line of theirs that it came from."""
-    if isinstance(error, SystemExit):
-        return "it ends the process; put what runs under `if __name__ == '__main__':`"
-    if isinstance(error, UserError):
-        return one_line(str(error)).rstrip(".")
-    place = place_of(error)
-    return one_line(f"{type(error).__name__}: {error}").rstrip(".") + (f" ({place})" if place else "")
-
-
-def ending(error: SystemExit) -> str:
-    """What is wrong with code of a user's that would end the process while it runs, in a clause."""
-    place = place_of(error)
-    return "must not end the process; it raises " + one_line(f"SystemExit: {error}") + (f" ({place})" if place else "")
-
-
-def place_of(error: BaseException) -> str:
-    """The file and line of a user's code that an error came from; empty if there was none."""
-    for path, line in _frames(error):
-        if ROOT not in path.parents:
-            return f"{path.name}, line {line}"
-    return ""
-
-
-def is_of_user(error: BaseException) -> bool:
-    """Whether an error arose in a user's code, or in what that called of Python or packages; not in musiclab's."""
-    return any(ROOT not in path.parents for path, _ in islice(_frames(error), 1))
-
-
-def _frames(error: BaseException) -> Iterator[tuple[Path, int | None]]:
-    """Where an error passed through code of musiclab's or of a user's, files and lines, the innermost first."""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        path = Path(frame.filename)
-        if path.suffix == ".py" and (ROOT in path.parents or not is_among_installed(path)):
-            yield path, frame.lineno

@@ -24,7 +24,7 @@ MODULES = modules_of(PACKAGE)
 # Modules at the top that belong to no package; all may use them, and they use one another only.
 GROUND = {
     "code_lock", "code_parts", "errors", "fields", "hashing", "interfaces", "on_demand", "plain", "process", "progress",
-    "requirements", "resources", "sending", "user_code", "user_files", "wording",
+    "requirements", "resources", "sending", "user_code", "user_errors", "user_files", "wording",
 }  # fmt: skip
 # What each package may import beside itself and the ground: packages, or single modules of them.
 ALLOWED = {

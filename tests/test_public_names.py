@@ -134,7 +134,7 @@ PUBLIC: dict[str, dict[str, str]] = {
         "System.train": "(self, stage: str, run: StageRun[ConfigT]) -> None",
         "field": (
             "(default: Any, stage: str, doc: str, *, low: float | None=None, high: float | None=None, "
-            "choices: tuple[str, ...]=(), earlier: Mapping[str, str] | None=None) -> Any"
+            "choices: tuple[Any, ...]=(), earlier: Mapping[str, str] | None=None) -> Any"
         ),
         "system": "(function: Function | None=None, *, conditions: tuple[str, ...]=('start', 'noise')) -> Any",
     },

@@ -23,8 +23,8 @@ from musiclab.user_code import (
     described,
     find,
     is_reference,
-    why_failed,
 )
+from musiclab.user_errors import why_failed
 
 ROOT = Path(__file__).parents[1]
 
@@ -631,9 +631,10 @@ def test_what_a_script_changes_under_its_guard_is_found(guard: str, changed: lis
     assert changed_by_guard(text.replace("study.main()", guard), "Mine") == changed
 
 
-def test_what_only_a_script_defines_has_no_code(folder: Path) -> None:
+@pytest.mark.parametrize("above", ["", "mine = None\n", "def mine(): return 1\n"])
+def test_what_only_a_script_defines_has_no_code(above: str, folder: Path) -> None:
     guarded = "if __name__ == '__main__':\n    def mine(): pass\n    code_of(mine)\n"
-    (folder / "mine.py").write_text(f"from musiclab.user_code import code_of\n{guarded}")
+    (folder / "mine.py").write_text(f"from musiclab.user_code import code_of\n{above}{guarded}")
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     run = subprocess.run([sys.executable, "mine.py"], cwd=folder, env=environment, capture_output=True, text=True)
     assert "mine.py: mine must be defined above `if __name__ == '__main__':`, because other processes" in run.stderr

@@ -37,6 +37,16 @@ class SearchFollower:
         """The proposals that have not ended."""
         return [proposal for number, proposal in self.proposals.items() if number not in self.ends]
 
+    @property
+    def counted(self) -> dict[int, Proposal]:
+        """The proposals that are part of the budget, by number."""
+        return {number: proposal for number, proposal in self.proposals.items() if proposal.counts}
+
+    @property
+    def counted_ends(self) -> dict[int, End]:
+        """How those have ended that have."""
+        return {number: self.ends[number] for number in self.counted if number in self.ends}
+
     def has_ended(self, key: str) -> bool:
         """Whether the trial of that key was ended for a proposal."""
         return key in self._ended_keys

@@ -78,7 +78,7 @@ def _progress(follower: Follower) -> str:
     states = Counter(state.state for state in follower.states.values())
     phrases = []
     if follower.search:
-        made, ends = follower.search.proposals, follower.search.ends
+        made, ends = follower.search.counted, follower.search.counted_ends
         by_state = Counter(str(end.state) for end in ends.values())
         phrases.append(f"{len(ends)} of {counted(len(made), 'proposal')} have ended{_in_parts(by_state)}")
     if follower.trial_specs:
@@ -104,8 +104,8 @@ def progress_of(follower: Follower) -> tuple[int, int]:
     total = len(follower.trial_specs)
     if follower.search:
         budget = follower.plan.design.get("budget") or {} if follower.plan else {}
-        total += max(len(follower.search.proposals), budget.get("trials") or 0)
-        ended += len(follower.search.ends)
+        total += max(len(follower.search.counted), budget.get("trials") or 0)
+        ended += len(follower.search.counted_ends)
     return ended, total
 
 

@@ -15,7 +15,8 @@ from musiclab.data.source import Source
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.progress import Progress
-from musiclab.user_code import described, remember, why_failed
+from musiclab.user_code import described, remember
+from musiclab.user_errors import why_failed
 
 _HEADER_BYTES = 4  # how long the header is, before the header
 _END = object()

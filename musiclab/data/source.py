@@ -17,7 +17,8 @@ from musiclab.data.songs import BadSong, Song, checked_song, clean_text
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.sending import Sent
-from musiclab.user_code import described, is_ours, place_of, remember, why_failed
+from musiclab.user_code import described, is_ours, remember
+from musiclab.user_errors import place_of, why_failed
 
 _PACKED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".rar")
 # All that musiclab's sources keep in an instance.

@@ -21,7 +21,7 @@ from musiclab.design.trials import FORM, SYSTEM, TrialSpec, Variant, edition, tr
 from musiclab.errors import UserError
 from musiclab.measures.registry import Measure, find_measure
 from musiclab.systems import find_system
-from musiclab.systems.config import Config
+from musiclab.systems.config import BrokenCheck, Config
 from musiclab.training.runtime import Device, Runtime
 from musiclab.training.streams import Block
 from musiclab.user_code import code_of, is_ours
@@ -207,9 +207,15 @@ class Design:
         return trial
 
     def misfit(self, values: dict[str, Any]) -> str:
-        """Why fields of a configuration that is searched do not fit together, in a sentence; empty if they do."""
+        """Why fields of a configuration that is searched do not fit together, in a sentence; empty if they do.
+
+        Raises:
+            BrokenCheck: the config's own check fails where it should tell.
+        """
         try:
             self._config(_system(self.spec, values), values.get(FORM, self._base[FORM]), dict(_fields_of(values)))
+        except BrokenCheck:
+            raise
         except UserError as error:
             return str(error)
         return ""
@@ -217,7 +223,8 @@ class Design:
     def starts(self) -> list[dict[str, Any]]:
         """The configurations that a search tries first: the control with changes, or the article's and the control.
 
-        A value that is outside of its field's range is replaced by the nearest one in it.
+        A value that is outside of its field's range is replaced by the nearest one in it. A configuration whose fields
+        do not fit together then is left out.
         """
         assert self.search is not None, "only a search has starting points"
         control, form = self.spec.control, self._base[FORM]
@@ -229,7 +236,7 @@ class Design:
         for form, values in changed:
             config = self._config(_system(self.spec, {}), form, values)
             inside = {name: each.nearest(getattr(config, name)) for name, each in self.search.space.items()}
-            if (start := self.search.active(inside)) not in starts:
+            if (start := self.search.active(inside)) not in starts and not self.misfit(start):
                 starts.append(start)
         return starts
 

@@ -47,7 +47,8 @@ from musiclab.training.fit import Diverged
 from musiclab.training.memory import keep_freed_memory
 from musiclab.training.runtime import Runtime, WrongRuntime
 from musiclab.training.windows import BlockWindows
-from musiclab.user_code import described, ending, is_of_user, is_ours, place_of, why_failed
+from musiclab.user_code import described, is_ours
+from musiclab.user_errors import ending, is_of_user, place_of, why_failed
 
 # Start windows whose continuations every trial writes as samples, and how many of these it plays: a report plays those
 # that it shows, and nobody else listens to four of each trial.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from musiclab.errors import UserError
-from musiclab.user_code import ending, why_failed
+from musiclab.user_errors import ending, why_failed
 
 if TYPE_CHECKING:
     from musiclab.measures.registry import Measure

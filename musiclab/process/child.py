@@ -13,7 +13,7 @@ from typing import Any
 
 from musiclab import ROOT
 from musiclab.errors import UserError
-from musiclab.user_code import why_failed
+from musiclab.user_errors import why_failed
 
 
 def call_in_child(

@@ -164,8 +164,10 @@ class Dashboard:
         return {round(100 * share): value for share, value in zip(rungs, values, strict=False)}
 
     def _notes(self, proposal: Proposal, end: End | None) -> dict[str, Any]:
-        place = self._records.storage.path(f"trials/{proposal.key}")
-        notes: dict[str, Any] = {"trial": proposal.key, "source": proposal.source, "folder": place}
+        notes: dict[str, Any] = {"source": proposal.source}
+        if proposal.source != "misfit":
+            place = self._records.storage.path(f"trials/{proposal.key}")
+            notes |= {"trial": proposal.key, "folder": place}
         if end is None:
             return notes
         notes |= {"ended": end.state, "seconds": end.seconds} | ({"reason": end.reason} if end.reason else {})

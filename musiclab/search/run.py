@@ -33,7 +33,8 @@ from musiclab.storage.trial_documents import TrialRecord
 from musiclab.training.streams import Block
 from musiclab.wording import counted, listing, rounded
 
-# How often in a row a sampler may propose what there is already; then the space counts as exhausted.
+# How often in a row a sampler may propose what there is already or what does not fit together; then the space counts as
+# exhausted.
 _REPEATS = 50
 
 
@@ -152,7 +153,12 @@ class SearchRun(Ledger):
     @property
     def states(self) -> dict[str, State | None]:
         """How each proposed trial has ended, by its key; None if it has not."""
-        firsts = {key: self.ends.get(numbers[0]) for key, numbers in list(self._numbers.items())}
+        trials = {
+            key: numbers[0]
+            for key, numbers in list(self._numbers.items())
+            if isinstance(self._trials[numbers[0]], TrialSpec)
+        }
+        firsts = {key: self.ends.get(number) for key, number in trials.items()}
         return {key: end.state if end else None for key, end in firsts.items()}
 
     @property
@@ -206,7 +212,7 @@ class SearchRun(Ledger):
         proposal = Proposal(
             number=self._next_number,
             values=values,
-            source="misfit" if source == "sampler" and isinstance(trial, _Misfit) else source,
+            source="misfit" if isinstance(trial, _Misfit) and source != "again" else source,
             key=trial.key,
             told=self._next_order,
             time=time.time(),
@@ -281,7 +287,8 @@ class SearchRun(Ledger):
             state, reason = how
             scores = self._scores(proposal.key)
             rungs = tuple(math.inf if each.value is None else each.value for each in decisions)
-            told = self._told(state, scores)
+            is_misfit = isinstance(self._trials[self._numbers[proposal.key][0]], _Misfit)
+            told = self._bad_scores() if is_misfit else self._told(state, scores)
         else:
             state, reason, scores, rungs, told = first.state, first.reason, first.scores, first.rungs, first.told
         end = End(

@@ -9,7 +9,6 @@ from musiclab.design.search import SAMPLERS, SEARCH_BLOCK, Search
 from musiclab.errors import printable_lines
 from musiclab.resources import available_cpus
 from musiclab.search.confirmation import confirmed_values, numbers_to_confirm
-from musiclab.search.optuna_search import OptunaSearch
 from musiclab.storage.records import Records
 from musiclab.storage.search_documents import End, Proposal, SearchFiles
 from musiclab.study.forecast import Steps, power_lines, setting
@@ -106,6 +105,8 @@ def search_forecast(study_run: StudyRun, search: Search, options: RunOptions) ->
 
 def _misfits(design: Design, search: Search) -> list[str]:
     """Of configurations drawn at random, how many have fields that do not fit together, and one reason."""
+    from musiclab.search.optuna_search import OptunaSearch  # brings optuna, which other plans need not
+
     sampler = OptunaSearch(replace(search, sampler="random"), [False], design.spec.seed)
     reasons = [design.misfit(sampler.ask(number).values) for number in range(_DRAWN)]
     first = next(filter(None, reasons), "")

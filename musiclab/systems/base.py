@@ -17,8 +17,6 @@ from musiclab.data.transposition import moved_rolls
 from musiclab.data.windows import PITCHES, pack, unpack
 from musiclab.errors import UserError
 from musiclab.hashing import content_hash
-from musiclab.measures.own import wrong_number
-from musiclab.plain import plain
 from musiclab.systems.config import GENERATE, MEASURE, Config, without_fields
 from musiclab.systems.targets import Targets
 from musiclab.training.epoch import Epoch
@@ -285,22 +283,6 @@ class System(ABC, Generic[ConfigT]):
     def own_measures(self, run: StageRun[ConfigT]) -> dict[str, float]:
         """Measures that only this kind of system has, by full name (`latent/...`, `tokens/...`)."""
         return {}
-
-    def measured_itself(self, run: StageRun[ConfigT]) -> dict[str, float]:
-        """What the evaluation takes of `own_measures`.
-
-        Raises:
-            UserError: they are no numbers by name.
-        """
-        measures: Any = plain(self.own_measures(run))
-        if is_ours(type(self)):
-            return dict(measures)
-        if not isinstance(measures, dict) or not all(isinstance(name, str) for name in measures):
-            raise UserError(f"{described(type(self))}: own_measures must give numbers by name; got {measures!r}.")
-        for name, value in measures.items():
-            if wrong := wrong_number(value):
-                raise UserError(f"{described(type(self))}: own_measures {wrong} for {name}.")
-        return dict(measures)
 
     def estimated_seconds(self, config: ConfigT, windows: int) -> float | None:
         """Seconds of training in a trial with `windows` training windows, from a few steps timed here and now.

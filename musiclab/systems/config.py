@@ -11,13 +11,18 @@ from musiclab.data.transposition import AS_WRITTEN, TRANSPOSE
 from musiclab.data.windows import WindowSpec
 from musiclab.errors import UserError
 from musiclab.plain import plain
-from musiclab.user_code import described, why_failed
+from musiclab.user_code import described
+from musiclab.user_errors import why_failed
 
 # The stages that every system ends with: GENERATE continues the start windows, MEASURE makes the trial's measures.
 GENERATE, MEASURE = "generate", "measure"
 # What every system has: sizes, and what it is, see `System`.
 SCALES = ("demo", "article")
 FORMS = ("mended", "written", "coded")
+
+
+class BrokenCheck(UserError):
+    """The `check` of a user's config raised something else than a UserError."""
 
 
 def field(
@@ -100,7 +105,7 @@ class Config:
         except UserError:
             raise
         except Exception as error:  # of whatever a user wrote
-            raise UserError(f"{described(type(self))}: check raises {why_failed(error)}.") from error
+            raise BrokenCheck(f"{described(type(self))}: check raises {why_failed(error)}.") from error
 
     def check(self) -> None:
         """Raise UserError if values that are allowed by themselves do not fit together."""

@@ -9,12 +9,13 @@ import numpy as np
 
 from musiclab.data.songs import PIANO
 from musiclab.data.windows import unpack
+from musiclab.errors import UserError
 from musiclab.hashing import content_hash
 from musiclab.measures.baselines import COPIED_FROM, FLOOR, baseline_measures, unlike_music
 from musiclab.measures.conditions import condition_response, without_piano
 from musiclab.measures.distributions import features, histograms
 from musiclab.measures.originality import TrainingWindows
-from musiclab.measures.own import OwnMeasure
+from musiclab.measures.own import OwnMeasure, wrong_number
 from musiclab.measures.suite import (
     first_variations,
     music_measures,
@@ -23,9 +24,11 @@ from musiclab.measures.suite import (
     training_measures,
 )
 from musiclab.measures.window_set import WindowSet
+from musiclab.plain import plain as as_plain
 from musiclab.systems.base import StageRun, System, common_code, read_generated
 from musiclab.systems.config import GENERATE, Config
 from musiclab.systems.targets import NONE, block_targets
+from musiclab.user_code import described, is_ours
 
 # How many start windows are continued again with another condition: enough for a mean.
 _CONDITION_STARTS = 64
@@ -51,7 +54,7 @@ def measured(
     reference, count = _windows(run, run.data.reference), _count(run)
     compared, _ = first_variations(continuations, count)
     likeness = _training(run).likeness(compared)
-    measures = system.measured_itself(run)
+    measures = _own_measures(system, run)
     measures |= music_measures(generated, config.resolution)
     measures |= structure_measures(_joined(continuations), config.resolution)
     measures |= set_measures(continuations, reference, count)
@@ -74,6 +77,19 @@ def own_measured(system: System[Any], run: StageRun[Any], own: Iterable[OwnMeasu
     generated = WindowSet(*first_variations(continuations, _count(run)), run.config.resolution, pieces)
     present = {*system.provides, *system.conditions}
     return {each.name: each.value(generated, reference) for each in own if present.issuperset(each.measure.needs)}
+
+
+def _own_measures(system: System[Any], run: StageRun[Any]) -> dict[str, float]:
+    """What the system itself measures; UserError if these are no numbers by name."""
+    measures: Any = as_plain(system.own_measures(run))
+    if not isinstance(measures, dict) or not all(isinstance(name, str) for name in measures):
+        raise UserError(f"{described(type(system))}: own_measures must return numbers by name; got {measures!r}.")
+    if is_ours(type(system)):
+        return dict(measures)
+    for name, value in measures.items():
+        if wrong := wrong_number(value):
+            raise UserError(f"{described(type(system))}: own_measures {wrong} for {name}.")
+    return dict(measures)
 
 
 def baselines_key(run: StageRun[Config]) -> str:

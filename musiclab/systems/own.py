@@ -9,7 +9,8 @@ from musiclab.errors import UserError
 from musiclab.plain import plain
 from musiclab.systems import SYSTEMS, find_system
 from musiclab.systems.config import FORMS, GENERATE, MEASURE, SCALES, TAKEN, Config, wrong_default
-from musiclab.user_code import check_method, check_name, described, find, is_ours, why_failed
+from musiclab.user_code import check_method, check_name, described, find, is_ours
+from musiclab.user_errors import why_failed
 
 if TYPE_CHECKING:
     from musiclab.systems.base import System

@@ -22,7 +22,8 @@ from musiclab.sending import Sent
 from musiclab.testing.elsewhere import call_elsewhere
 from musiclab.testing.made import song_roll
 from musiclab.testing.promises import Promises
-from musiclab.user_code import described, ending, find, why_failed
+from musiclab.user_code import described, find
+from musiclab.user_errors import ending, why_failed
 from musiclab.wording import listing
 
 _SPEC, _FINER = WindowSpec(), WindowSpec(resolution=4, steps=64, hop=64)

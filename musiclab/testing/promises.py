@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 from musiclab.errors import UserError
-from musiclab.user_code import ending, why_failed
+from musiclab.user_errors import ending, why_failed
 
 
 class BrokenPromises(AssertionError):

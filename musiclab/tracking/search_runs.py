@@ -35,12 +35,12 @@ class SearchRuns:
         return self._history.files.damage
 
     def read(self) -> list[Proposal]:
-        """Read what has come since; the proposals that have runs, the first of each trial."""
+        """Read what has come since; the proposals that have runs, the first of each trial. A misfit is no trial."""
         self._history.update()
         first: dict[str, Proposal] = {}
         for proposal in self._history.proposals.values():
             first.setdefault(proposal.key, proposal)
-        return list(first.values())
+        return [proposal for proposal in first.values() if proposal.source != "misfit"]
 
     def get(self, runs: Runs, plan: StudyPlan, study: Run) -> Run:
         """The run of the search, with its history so far; it runs until it is known what is to be confirmed."""

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -198,6 +199,16 @@ def test_a_search_says_how_it_went_what_its_first_was_worth_and_who_won(made: Re
     assert "The control, which was not chosen for its score, went from" in said[2]
     assert f"Of the confirmed, proposal {second} has the best mean (1.7 [1.5, 1.9]; number 2 of the search;" in said[3]
     assert said[3].endswith("against the control: better.")
+
+
+def test_a_search_that_ended_before_its_budget_says_why(made: Results) -> None:
+    search = made.search
+    assert search is not None
+    last = replace(search.tried[-1], proposal=replace(search.tried[-1].proposal, source="misfit"))
+    said = describe(made.answer, replace(search, tried=[*search.tried[:-1], last]))
+    assert said[1].startswith("The search made 39 of 40 proposals: ")
+    assert "; beside them 1 passed over, because their fields do not fit together. " in said[1]
+    assert said[1].endswith("It ended before its budget, because the last ones were nothing new that could run.")
 
 
 def test_a_control_called_control_is_not_named_twice(made: Results) -> None:

@@ -12,7 +12,7 @@ from musiclab.dashboards.live.follower import Follower, newest
 from musiclab.dashboards.live.plots import curves_so_far
 from musiclab.dashboards.live.searching import search_so_far, seconds_left
 from musiclab.dashboards.live.timing import Timer
-from musiclab.dashboards.live.words import standing
+from musiclab.dashboards.live.words import progress_of, standing
 from musiclab.storage import leases
 from musiclab.storage.activity import Activity, WorkerState
 from musiclab.storage.files import Storage
@@ -306,6 +306,18 @@ def test_a_search_has_the_states_of_its_proposals(tmp_path: Path) -> None:
         made.end(5, "finished", 2.0)
         assert _look(follower).proposal_states[5].words == "finished"
         assert follower.working == []
+
+
+def test_a_misfit_is_no_progress_and_shows_its_reason(tmp_path: Path) -> None:
+    made = MadeSearch(tmp_path)
+    made.one_of_each()
+    follower = _followed(tmp_path)
+    before = progress_of(follower)
+    made.pass_over(6)
+    _look(follower)
+    assert progress_of(follower) == before
+    assert "4 of 5 proposals have ended (1 finished, 1 pruned, 1 diverged, 1 failed)" in standing(follower).sentence
+    assert follower.proposal_states[6].words == "failed"
 
 
 def test_an_enlarged_search_is_not_over(tmp_path: Path) -> None:

@@ -75,6 +75,16 @@ def test_each_state_is_there_as_people_read_it(made: MadeSearch) -> None:
     assert running.datetime_complete is None
 
 
+def test_a_misfit_has_its_reason_and_no_folder(made: MadeSearch) -> None:
+    made.pass_over(6)
+    dashboard = _dashboard(made)
+    dashboard.update()
+    misfit = _trials(dashboard.journal)[6]
+    assert misfit.state.name == "FAIL"
+    assert misfit.user_attrs["reason"] == "resolution must be a divisor of 24; got 5."
+    assert misfit.user_attrs["source"] == "misfit" and not {"trial", "folder"} & misfit.user_attrs.keys()
+
+
 def test_a_trial_has_its_measures_without_those_of_tracks_and_a_way_to_its_folder(made: MadeSearch) -> None:
     dashboard = _dashboard(made)
     dashboard.update()

@@ -59,7 +59,7 @@ class MadeSearch:
         values = {"lr": 1e-4 * 1.03 ** (number % 200), "latent_dim": 2 + number % 60, "peaks": -(number % 2)}
         values |= {"spread": number % 7 / 7} if number % 2 else {}
         key = key or f"{number:020x}"
-        stages = {"vae": f"a{key}", "measure": key}
+        stages = {} if source == "misfit" else {"vae": f"a{key}", "measure": key}
         proposal = Proposal(
             number=number, values=values, source=source, key=key, told=self._ended, time=BEGAN + number, stages=stages
         )
@@ -97,6 +97,14 @@ class MadeSearch:
         self._ended += 1
         self.files.put(end)
         return end
+
+    def pass_over(self, number: int) -> None:
+        """A proposal whose fields do not fit together."""
+        time = self.propose(number, "misfit").time
+        scores, reason = dict.fromkeys(self.objectives, math.nan), "resolution must be a divisor of 24; got 5."
+        self.files.put(End(number=number, state="failed", scores=scores, told=(300.0,), reason=reason,
+                           order=self._ended, time=time))  # fmt: skip
+        self._ended += 1
 
     def one_of_each(self) -> None:
         """Six proposals: finished, pruned, diverged, failed, again the first, and one that runs."""

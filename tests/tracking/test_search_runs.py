@@ -87,6 +87,15 @@ def test_a_search_has_a_run_with_its_history_and_one_of_each_trial(made: Mirrore
     assert made.faults() == _UNCONFIRMED + Counter({"runs in a wrong state": 2})  # the search's, the one that runs
 
 
+def test_a_misfit_is_counted_and_has_no_run(made: Mirrored) -> None:
+    made.pass_over(6)
+    assert made.follower().round()[1] == ""
+    assert "proposal 6" not in made.runs("proposal")
+    (search,) = made.runs("search").values()
+    assert made.points(search)["count/from_misfit"] == [(7, 1)]
+    assert made.follower().round(last=True)[1] == ""
+
+
 def test_a_proposals_run_has_its_values_curve_measures_samples_and_reason(made: Mirrored) -> None:
     made.follower().round()
     runs = made.runs("proposal")

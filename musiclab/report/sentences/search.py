@@ -40,7 +40,9 @@ def searched(answer: Answer, search: SearchResults | None) -> list[str]:
         return []
     if not search.is_over:
         return [_so_far(search), *_leader_so_far(search)]
-    return [f"The search made {_progress(search)}.", *_first(search), *_winner(answer, search)]
+    early = search.budget is not None and len(search.counted) < search.budget and not search.tried[-1].proposal.counts
+    why = " It ended before its budget, because the last ones were nothing new that could run." if early else ""
+    return [f"The search made {_progress(search)}.{why}", *_first(search), *_winner(answer, search)]
 
 
 def values_phrase(values: dict[str, object]) -> str:
