@@ -26,7 +26,7 @@ from musiclab.systems.targets import NONE, named_targets
 from musiclab.training.streams import Block
 from musiclab.training.windows import BlockWindows
 from musiclab.user_code import described, is_ours
-from musiclab.user_errors import ending, why_failed
+from musiclab.user_errors import how_failed
 
 _ALPHA = 0.5  # how much of a target is mixed in by default: the article's value
 _TEMPO = 120.0  # beats a minute
@@ -199,16 +199,16 @@ def _continued(system: System[Any], run: StageRun[Any], starts: np.ndarray, tria
     """The continuations of the starts; UserError if an earlier version kept other files or networks than are needed."""
     try:
         return system.continued(run, starts)
-    except UserError:
+    except (UserError, KeyboardInterrupt):
         raise
     except SystemExit as error:
-        raise UserError(f"{described(type(system))} {ending(error)}.", exit_code=1) from error
-    except Exception as error:  # of a user's code, so of any kind
+        raise UserError(f"{described(type(system))} {how_failed(error)}.", exit_code=1) from error
+    except BaseException as error:
         if not trial.runtime and isinstance(error, FileNotFoundError | KeyError | RuntimeError | TypeError):
             raise _other_code(trial) from None
         if is_ours(type(system)):
             raise
-        raise UserError(f"{described(type(system))}: continuations raises {why_failed(error)}.", exit_code=1) from error
+        raise UserError(f"{described(type(system))}: continuations {how_failed(error)}.", exit_code=1) from error
 
 
 def _other_code(trial: TrialSpec) -> UserError:

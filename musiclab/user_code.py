@@ -123,9 +123,12 @@ def find(given: Any, noun: str, house: Collection[str] = ()) -> Any:
         except Exception as error:
             owner = f" of {point.dist.name}" if point.dist else ""
             raise UserError(f"The {noun} {given!r}{owner} cannot be imported: {why_failed(error)}.") from error
+    yours = "One of your own is path/to/file.py:Name."
+    if given in house:
+        raise UserError(f"{given!r} is a {noun} of musiclab's, and here one of your own is asked for. {yours}")
     near = get_close_matches(given, house, n=1)
-    known = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(house)}." if house else ""
-    raise UserError(f"There is no {noun} {given!r}; {known} One of your own is path/to/file.py:Name.")
+    known = f"; did you mean {near[0]!r}?" if near else f"; there is {', '.join(house)}." if house else "."
+    raise UserError(f"There is no {noun} {given!r}{known} {yours}")
 
 
 def _with_files(thing: Any) -> Any:

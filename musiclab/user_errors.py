@@ -1,4 +1,7 @@
-"""What went wrong in code of users, and where in it, for sentences."""
+"""What went wrong in code of users, and where in it, for sentences.
+
+Code of users may raise anything: what is written in Rust raises what is no Exception when it panics.
+"""
 
 import traceback
 from collections.abc import Iterator
@@ -20,8 +23,10 @@ def why_failed(error: BaseException) -> str:
     return one_line(f"{type(error).__name__}: {error}").rstrip(".") + (f" ({place})" if place else "")
 
 
-def ending(error: SystemExit) -> str:
-    """What is wrong with code of a user's that would end the process while it runs, in a clause."""
+def how_failed(error: BaseException) -> str:
+    """What is wrong with code of a user's that raises when it runs, a clause: `raises KeyError: 'x' (x.py, line 3)`."""
+    if not isinstance(error, SystemExit):
+        return f"raises {why_failed(error)}"
     place = place_of(error)
     return "must not end the process; it raises " + one_line(f"SystemExit: {error}") + (f" ({place})" if place else "")
 

@@ -143,6 +143,10 @@ def test_an_installed_one_is_found_by_its_entry_point(folder: Path) -> None:
         ("ours.py", "ours.py must name a system in the file, such as ours.py:Ours."),
         ("none.py", "none.py must name a system in the file, such as none.py:Name."),
         ("two words.py:Mine", "two words.py must have a name that Python can import, such as my_system.py."),
+        (
+            "vae_nn",
+            "'vae_nn' is a system of musiclab's, and here one of your own is asked for. One of your own is path",
+        ),
         ("vae_nm", "There is no system 'vae_nm'; did you mean 'vae_nn'? One of your own is path/to/file.py:Name."),
     ],
 )

@@ -120,7 +120,9 @@ class Design:
         if self.search and (trials := self.search.limits.trials or math.inf) < len(self.starts()):
             raise UserError(f"The budget must allow all {len(self.starts())} starting points; got {trials} trials.")
         self.controls = {variant.name: self._control(variant, control) for variant in self.variants}
-        for objective in self.objectives:
+        for number, objective in enumerate(self.objectives):
+            if objective in self.objectives[:number]:
+                raise UserError(f"also must have each measure once, and not the objective; got {objective.name}.")
             _check_objective(objective, self.systems, self.variants)
         self.most = blocks or spec.blocks
         first = SEARCH_BLOCK + 1 if self.search else 0  # no block that a proposal rests on judges it

@@ -119,7 +119,9 @@ def wrong_declaration(function: Callable[..., Any]) -> list[str]:
         f"{where}: needs must be some of {', '.join(_NEEDS)}; got {need!r}." for need in words.needs
         if need not in _NEEDS
     ]  # fmt: skip
-    if unknown := not_given(function):
+    if unnamed := [name for name in INPUTS if name in not_given(function)]:
+        wrong.append(f"{where} must take {unnamed[0]} by name.")
+    elif unknown := not_given(function):
         wrong.append(f"{where} may take {', '.join(INPUTS)}; got {unknown[0]!r}, which must have a default.")
     if not {"rolls", "pieces"} & set(taken(function)):
         wrong.append(f"{where} must take rolls or pieces, so that it has something to measure.")

@@ -279,8 +279,6 @@ def check_search(search: Search, system: "System[Any]") -> None:
         before[name] = dimension
     if not isinstance(search.also, tuple) or not all(isinstance(name, str) for name in search.also):
         raise UserError(f"also must be a tuple of names of measures, such as ('precision',); got {search.also!r}.")
-    if twice := [name for number, name in enumerate(search.also) if name in search.also[:number]]:
-        raise UserError(f"also must have each measure once; got {twice[0]!r} twice.")
     _check_sampler(search)
     _check_scheduler(search, system)
     if not isinstance(search.budget, Budget | int) or isinstance(search.budget, bool):

@@ -48,7 +48,7 @@ from musiclab.training.memory import keep_freed_memory
 from musiclab.training.runtime import Runtime, WrongRuntime
 from musiclab.training.windows import BlockWindows
 from musiclab.user_code import described, is_ours
-from musiclab.user_errors import ending, is_of_user, place_of, why_failed
+from musiclab.user_errors import how_failed, is_of_user, place_of, why_failed
 
 # Start windows whose continuations every trial writes as samples, and how many of these it plays: a report plays those
 # that it shows, and nobody else listens to four of each trial.
@@ -122,7 +122,9 @@ class TrialRunner:
             raise
         except (StopRequested, Pruned):
             return
-        except (Exception, SystemExit) as error:  # if one trial fails, the others go on
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # if one trial fails, the others go on; what panics in Rust raises no Exception
             try:
                 log, diverged = traceback.format_exc(), isinstance(error, Diverged)
                 own = trial.variant.system in self.own_systems
@@ -172,12 +174,12 @@ class TrialRunner:
         return stop_if_asked
 
 
-def _reason(error: Exception | SystemExit, own: bool) -> str:
+def _reason(error: BaseException, own: bool) -> str:
     """Why a trial failed, in one line; for an unexpected error also where it happened, in this code or a user's own."""
     if isinstance(error, UserError | Diverged | DamagedStage | WrongRuntime):
         return one_line(str(error))
     if isinstance(error, SystemExit):
-        return f"a system {ending(error)}"
+        return f"a system {how_failed(error)}"
     if own and place_of(error):
         lacks = isinstance(error, ModuleNotFoundError)
         return why_failed(error) + ("; install it on all machines that run trials" if lacks else "")
@@ -186,7 +188,7 @@ def _reason(error: Exception | SystemExit, own: bool) -> str:
     return one_line(f"{type(error).__name__}: {error}") + where
 
 
-def _again(error: Exception | SystemExit, own: bool) -> bool:
+def _again(error: BaseException, own: bool) -> bool:
     """Whether a retry may succeed: memory ran out, or a disk failed.
 
     Other failures, such as divergence, come from code, config and data, so a retry would fail in the same way. So does

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from musiclab.errors import UserError
-from musiclab.user_errors import ending, why_failed
+from musiclab.user_errors import how_failed, why_failed
 
 if TYPE_CHECKING:
     from musiclab.measures.registry import Measure
@@ -74,20 +74,21 @@ class OwnMeasure:
         given = {name: _locked(inputs[name]) for name in taken(function)}
         try:
             value = function(**given)
-        except MemoryError:
+        except (MemoryError, KeyboardInterrupt):
             raise  # it may be tried again
-        except SystemExit as error:
-            raise UserError(f"{self.measure.place} {ending(error)}.") from error
-        except Exception as error:  # of whatever a user wrote
-            raise UserError(f"{self.measure.place} raises {why_failed(error)}.") from error
+        except BaseException as error:
+            raise UserError(f"{self.measure.place} {how_failed(error)}.") from error
         if wrong := wrong_number(value):
             raise UserError(f"{self.measure.place} {wrong}.")
         return float(value)
 
 
 def taken(function: Callable[..., Any]) -> list[str]:
-    """Which of INPUTS a function takes."""
-    return [name for name in INPUTS if name in inspect.signature(function).parameters]
+    """Which of INPUTS a function takes by name."""
+    parameters = inspect.signature(function).parameters.values()
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    named = {parameter.name for parameter in parameters if parameter.kind in by_name}
+    return [name for name in INPUTS if name in named]
 
 
 def wrong_number(value: Any) -> str:

@@ -223,7 +223,7 @@ def wrong_words(unit: Any, better: Any, title: Any) -> list[str]:
             wrong.append(f"must have a {what} of 1 to {most} letters; got {text!r}")
     if better not in get_args(Better):
         choices = ", ".join(map(repr, get_args(Better)))
-        wrong.append(f"better must be one of {choices}; got {better!r}")
+        wrong.append(f"must have better as one of {choices}; got {better!r}")
     return wrong
 
 

@@ -23,7 +23,7 @@ from musiclab.testing.elsewhere import call_elsewhere
 from musiclab.testing.made import song_roll
 from musiclab.testing.promises import Promises
 from musiclab.user_code import described, find
-from musiclab.user_errors import ending, why_failed
+from musiclab.user_errors import how_failed
 from musiclab.wording import listing
 
 _SPEC, _FINER = WindowSpec(), WindowSpec(resolution=4, steps=64, hop=64)
@@ -105,11 +105,10 @@ class _Check:
     def _called(self, name: str, given: dict[str, Any]) -> float | None:
         try:
             value = self.function(**given)
-        except SystemExit as error:
-            self._problem(name, f"it {ending(error)}")
-            return None
-        except Exception as error:  # of whatever a user wrote
-            self._problem(name, f"it raises {why_failed(error)}")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self._problem(name, f"it {how_failed(error)}")
             return None
         if wrong := wrong_number(value):
             self._problem(name, f"it {wrong}")

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 from musiclab.errors import UserError
-from musiclab.user_errors import ending, why_failed
+from musiclab.user_errors import how_failed
 
 
 class BrokenPromises(AssertionError):
@@ -44,10 +44,12 @@ class Promises:
         except UserError as error:
             text = str(error)
             self.broken.append(text if text.startswith(self.place) else f"{self.place}: {what}: {text}")
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
         except SystemExit as error:
-            self.broken.append(f"{self.place} {ending(error)}.")
-        except Exception as error:  # of the user's code, so of any kind
-            self.broken.append(f"{self.place}: {what} raises {why_failed(error)}.")
+            self.broken.append(f"{self.place} {how_failed(error)}.")
+        except BaseException as error:
+            self.broken.append(f"{self.place}: {what} {how_failed(error)}.")
 
     def check(self) -> None:
         """Raise BrokenPromises if any sentence was noted."""

@@ -147,6 +147,26 @@ def of_one_piece(pieces):
 
 
 @measure(**WORDS)
+class Panic(BaseException):
+    """What packages in Rust raise when they panic: no Exception."""
+
+
+@measure(**WORDS)
+def panics(rolls):
+    raise Panic("in Rust")
+
+
+@measure(**WORDS)
+def by_position(rolls, /):
+    return rolls.mean()
+
+
+@measure(**WORDS)
+def many(*rolls):
+    return len(rolls)
+
+
+@measure(**WORDS)
 def of_the_process(rolls):
     return rolls.mean() + os.getpid()
 
@@ -205,6 +225,8 @@ def test_what_a_function_raises_is_said_with_its_place() -> None:
         UserError, match=r"mine must not end the process; it raises SystemExit: 0 \(test_own_measures.py"
     ):
         at_work(ends).value(windows(), windows())
+    with pytest.raises(UserError, match=r"mine raises Panic: in Rust \(test_own_measures.py, line \d+\)\.$"):
+        at_work(panics).value(windows(), windows())
     with pytest.raises(UserError, match=r"raises ValueError: .*read-only"):
         at_work(spoils).value(windows(), windows())
 
@@ -226,7 +248,7 @@ PLANTED: list[tuple[Callable[..., Any], list[str]]] = [
     (no_words, [
         "must have a unit of 1 to 40 letters; got ''.",
         r"must have a title of 1 to 100 letters; got 'two\nlines'.",
-        "better must be one of 'lower', 'higher', 'real', 'neither'; got 'up'.",
+        "must have better as one of 'lower', 'higher', 'real', 'neither'; got 'up'.",
         "needs must be some of start, piano, target, noise; got 'latents'.",
     ]),
     (unasked, ["may take rolls, resolution, songs, pieces, reference; got 'tempo', which must have a default."]),
@@ -234,6 +256,9 @@ PLANTED: list[tuple[Callable[..., Any], list[str]]] = [
     (nothing_to_measure, ["must take rolls or pieces, so that it has something to measure."]),
     (fails_on_silence, ["it raises ZeroDivisionError: .* (tried: silence)"]),
     (ends, ["it must not end the process; it raises SystemExit: 0 .* (tried: silence, "]),
+    (panics, ["it raises Panic: in Rust .* (tried: silence, "]),
+    (by_position, ["must take rolls by name.", "must take rolls or pieces, so that it has something to measure."]),
+    (many, ["must take rolls or pieces, so that it has something to measure."]),
     (bare, ["must be a function under @measure(unit=..., better=..., title=...)."]),
     (silent, ["must have a unit of 1 to 40 letters; got ''.", "must have a title of 1 to 100 letters; got ''."]),
     (needs_a_text, ["needs must be a tuple, such as ('noise',); got 'noise'."]),

@@ -555,7 +555,10 @@ def test_what_cannot_be_searched_is_one_sentence(asked: Callable[..., None]) -> 
     asked("Search's space must have names of fields; got 5.", {5: Int(1, 2)})
     asked("high of latent_dim must be a whole number; got 1000", {"latent_dim": Int(1, 10**400)})
     asked("log of latent_dim must be True or False; got 'x'.", {"latent_dim": Int(1, 8, log="x")})
-    asked("also must have each measure once; got 'precision' twice.", also=("precision", "precision"))
+    asked(
+        "also must have each measure once, and not the objective; got precision.", also=("precision", "set/precision")
+    )
+    asked("also must have each measure once, and not the objective; got frechet.", also=("frechet",))
     asked("wall_hours of the budget must be a number above 0; got nan.", budget=Budget(wall_hours=math.nan))
     asked("wall_hours of the budget must be a number above 0; got inf.", budget=Budget(wall_hours=math.inf))
     asked("also must be a tuple of names of measures, such as ('precision',); got 'precision'.", also="precision")
