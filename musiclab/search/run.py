@@ -153,12 +153,8 @@ class SearchRun(Ledger):
     @property
     def states(self) -> dict[str, State | None]:
         """How each proposed trial has ended, by its key; None if it has not."""
-        trials = {
-            key: numbers[0]
-            for key, numbers in list(self._numbers.items())
-            if isinstance(self._trials[numbers[0]], TrialSpec)
-        }
-        firsts = {key: self.ends.get(number) for key, number in trials.items()}
+        numbers = list(self._numbers.items())
+        firsts = {key: self.ends.get(first) for key, (first, *_) in numbers if not self._misfit(key)}
         return {key: end.state if end else None for key, end in firsts.items()}
 
     @property
@@ -287,8 +283,7 @@ class SearchRun(Ledger):
             state, reason = how
             scores = self._scores(proposal.key)
             rungs = tuple(math.inf if each.value is None else each.value for each in decisions)
-            is_misfit = isinstance(self._trials[self._numbers[proposal.key][0]], _Misfit)
-            told = self._bad_scores() if is_misfit else self._told(state, scores)
+            told = self._bad_scores() if self._misfit(proposal.key) else self._told(state, scores)
         else:
             state, reason, scores, rungs, told = first.state, first.reason, first.scores, first.rungs, first.told
         end = End(
@@ -308,6 +303,11 @@ class SearchRun(Ledger):
             self._end_if_over(other, 0.0)
         return True
 
+    def _misfit(self, key: str) -> _Misfit | None:
+        """What was proposed under that key, if its fields do not fit together."""
+        trial = self._trials[self._numbers[key][0]]
+        return trial if isinstance(trial, _Misfit) else None
+
     def _better(self, number: int) -> int | None:
         """The best finished proposal so far, now that this one has ended."""
         name, sign = next(iter(self._signs.items()))
@@ -318,8 +318,8 @@ class SearchRun(Ledger):
 
     def _how(self, key: str, decisions: list[Decision]) -> tuple[State, str] | None:
         """In which state a trial ended, and why; None if it has not."""
-        if isinstance(trial := self._trials[self._numbers[key][0]], _Misfit):
-            return "failed", trial.reason
+        if misfit := self._misfit(key):
+            return "failed", misfit.reason
         if key in self.finished:
             scores = self._scores(key)
             without = [m.place or m.name for m in self.design.objectives if not math.isfinite(scores[m.full_name])]

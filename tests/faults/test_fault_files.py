@@ -37,8 +37,7 @@ def _flipped(file: Path) -> None:
 @pytest.fixture
 def done(nursery: Nursery, tmp_path: Path) -> Path:
     """A copy of the finished study's storage, with one of its two records gone, so that there is something to do."""
-    storage = tmp_path / "done"
-    copied(nursery.finished, storage)
+    storage = copied(nursery.finished, tmp_path / "done")
     _records(storage)[1].unlink()
     return storage
 

@@ -30,8 +30,7 @@ GRADE, RATING = "a_slightly", dict.fromkeys(SCALES, 4)
 
 def storage_of(finished: Run, folder: Path) -> Path:
     """A copy of a finished study's storage, without MLflow."""
-    copied(finished.storage, folder, "mlflow*")
-    return folder
+    return copied(finished.storage, folder, "mlflow*")
 
 
 def fixed_test(storage: Path, protocol: str = PAIRS, **fields: Any) -> FixedTest:

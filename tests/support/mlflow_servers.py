@@ -25,7 +25,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.study_processes import answers, descendants, end, free_port, kill
-from tests.support.waiting import STILL_S, wait_until
+from tests.support.waiting import STILL_S, lives, wait_until
 
 _MIGRATE = "import sys, mlflow; mlflow.MlflowClient(sys.argv[1]).get_experiment_by_name('none')"
 
@@ -43,7 +43,7 @@ class _Tree:
             kill(*children, self.process.pid)
             self.process.wait()
             # One in the middle of writing to a disk outlives it for a while, and whoever is started then meets it.
-            wait_until(lambda: not any(map(_lives, children)), "the end of its children")
+            wait_until(lambda: not any(map(lives, children)), "the end of its children")
         self.process.wait()
 
     def freeze(self) -> None:
@@ -57,14 +57,6 @@ class _Tree:
     def _signal(self, number: signal.Signals) -> None:
         for pid in (self.process.pid, *descendants(self.process.pid)):
             os.kill(pid, number)
-
-
-def _lives(pid: int) -> bool:
-    """Whether the process has not ended yet; one that nobody has asked for its exit status has."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 class MlflowServer(_Tree):

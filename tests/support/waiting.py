@@ -114,4 +114,17 @@ def cpu_seconds(pid: int) -> float:
 
 def suspended(pid: int) -> bool:
     """Whether a signal has suspended the process."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    return _state(pid) == "T"
+
+
+def lives(pid: int) -> bool:
+    """Whether the process has not ended; one that has, but whose exit status nobody has asked for, does not live."""
+    return _state(pid) not in ("", "Z", "X")
+
+
+def _state(pid: int) -> str:
+    """The kernel's letter for what a process does; empty if there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
